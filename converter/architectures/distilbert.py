@@ -1,0 +1,24 @@
+"""DistilBERT: BERT without token types, and without a causal head."""
+
+from __future__ import annotations
+
+from converter.architectures.config import Architecture, TextOnnxConfig
+
+
+class DistilBertOnnxConfig(TextOnnxConfig):
+    pass
+
+
+ARCHITECTURE = Architecture(
+    name="DistilBERT",
+    model_type="distilbert",
+    features=(
+        "default",
+        "masked-lm",
+        "sequence-classification",
+        "multiple-choice",
+        "token-classification",
+        "question-answering",
+    ),
+    onnx_config=DistilBertOnnxConfig,
+)

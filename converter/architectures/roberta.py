@@ -1,0 +1,28 @@
+"""RoBERTa: positions count from the padding index, which the checkpoint's position table has to hold too."""
+
+from __future__ import annotations
+
+from converter.architectures.config import Architecture, TextOnnxConfig
+
+
+class RobertaOnnxConfig(TextOnnxConfig):
+    @property
+    def max_sequence_length(self) -> int:
+        """The first token's position is `pad_token_id + 1`, so the table's first rows are never a token's."""
+        return super().max_sequence_length - int(self._config.pad_token_id) - 1
+
+
+ARCHITECTURE = Architecture(
+    name="RoBERTa",
+    model_type="roberta",
+    features=(
+        "default",
+        "masked-lm",
+        "causal-lm",
+        "sequence-classification",
+        "multiple-choice",
+        "token-classification",
+        "question-answering",
+    ),
+    onnx_config=RobertaOnnxConfig,
+)

@@ -1,0 +1,12 @@
+"""The backends by name. Each is one module or package that knows nothing of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from converter.backends.base import Backend, Session
+from converter.backends.onnx import OnnxBackend
+
+BACKENDS: Mapping[str, Backend] = {backend.name: backend for backend in (OnnxBackend(),)}
+
+__all__ = ["BACKENDS", "Backend", "Session"]

@@ -1,0 +1,135 @@
+"""From a loaded model to an ONNX graph that names its weights by the module's parameter names and holds none of them."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from onnx_ir.passes import common as passes
+from onnxscript import optimizer
+
+from converter.architectures import OnnxConfig
+from converter.checkpoints.loading import FlatModel, LoadedModel
+from converter.checkpoints.samples import sample_inputs
+from converter.errors import ConversionError, NotSupportedError
+
+SAMPLE_AXES: Mapping[str, int] = {"batch": 2, "choice": 3, "sequence": 8}
+"""The lengths a graph is captured at: all different and none of them 1, so that no two axes are taken for one."""
+
+OPSETS = range(18, 26)
+"""The operator sets that torch 2.13 with onnxscript 0.7 writes without the lossy converter of the C API (measured)."""
+
+_PREFIX = "model."  # FlatModel's attribute
+
+
+def capture(model: LoadedModel, config: OnnxConfig, opset: int | None) -> ir.Model:
+    """Capture `model` with the inputs, outputs and dynamic axes of `config`.
+
+    The graph's weights are inputs of its nodes under the parameters' names, without a value: see `bind`.
+    Raises NotSupportedError for an opset that cannot be made, ConversionError where the capture itself fails.
+    """
+    if opset is not None and opset not in OPSETS:
+        raise NotSupportedError(f"opset {opset} cannot be made", f"choose one from {OPSETS.start} to {OPSETS.stop - 1}, or none")
+    inputs = sample_inputs(config, SAMPLE_AXES, np.random.default_rng(0))
+    try:
+        with _quiet_exporter(), torch.no_grad():
+            program = torch.onnx.export(
+                FlatModel(model.module, tuple(config.inputs), tuple(config.outputs)),
+                tuple(torch.from_numpy(array) for array in inputs.values()),
+                dynamo=True,
+                input_names=list(config.inputs),
+                output_names=list(config.outputs),
+                dynamic_shapes=(tuple(dict(axes) for axes in config.inputs.values()),),
+                opset_version=opset,
+                optimize=False,
+                verbose=False,
+            )
+    except Exception as error:
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise ConversionError(f"the graph could not be captured: {reason}", "see with --debug what torch says in full") from error
+    if program is None:
+        raise ConversionError("torch gave no graph", "report this")
+    graph = program.model
+    _simplify(graph)
+    _name_output_axes(graph, config)
+    _detach_weights(graph)
+    return graph
+
+
+def bind(graph: ir.Model, model: LoadedModel) -> dict[str, torch.Tensor]:
+    """Give each weight that `graph` names its tensor in `model`, uncopied.
+
+    Raises ConversionError where the checkpoint lacks one of them: a head of random numbers is never exported.
+    """
+    names = [value.name for value in _unbound(graph) if value.name]
+    made_up = sorted(model.fresh.intersection(names))
+    if made_up:
+        raise ConversionError(
+            f"the checkpoint has no weights for {', '.join(made_up)}: they would be random numbers",
+            "choose the feature that the checkpoint was trained for; `converter features MODEL` lists them",
+        )
+    tensors = model.tensors()
+    return {name: tensors[name] for name in names}
+
+
+def _simplify(graph: ir.Model) -> None:
+    """Inline and fold what is constant, but leave the weights as the checkpoint has them, so that they can be bound."""
+    passes.InlinePass()(graph)
+    optimizer.fold_constants(graph, should_fold=lambda node: False if node.op_type == "Transpose" else None)
+    passes.RemoveUnusedNodesPass()(graph)
+    passes.ClearMetadataAndDocStringPass()(graph)
+    graph.metadata_props.clear()
+    graph.graph.metadata_props.clear()
+
+
+def _name_output_axes(graph: ir.Model, config: OnnxConfig) -> None:
+    for value, axes in zip(graph.graph.outputs, config.outputs.values(), strict=True):
+        shape = value.shape
+        if shape is None:
+            raise ConversionError(f"the output {value.name!r} has no shape", "report this")
+        for axis, label in axes.items():
+            if isinstance(shape[axis], int):
+                raise ConversionError(
+                    f"axis {axis} ({label}) of the output {value.name!r} came out fixed at {shape[axis]}",
+                    "this architecture needs a patch: report it",
+                )
+            shape[axis] = ir.SymbolicDim(label)
+
+
+def _detach_weights(graph: ir.Model) -> None:
+    """Drop the values of parameters and buffers; constants that the capture made itself stay in the graph."""
+    initializers = graph.graph.initializers
+    for name, value in list(initializers.items()):
+        if name.startswith(_PREFIX):
+            del initializers[name]
+            value.name = name.removeprefix(_PREFIX)
+            value.const_value = None
+
+
+def _unbound(graph: ir.Model) -> list[ir.Value]:
+    """The values that nodes take and nothing gives, in the order of their first use."""
+    given = {*graph.graph.inputs, *graph.graph.initializers.values()}
+    taken = (value for node in graph.graph.all_nodes() for value in node.inputs if value is not None)
+    return list(dict.fromkeys(value for value in taken if value.producer() is None and value not in given))
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Silence what the exporter says of itself and that no user can act on; anything else is heard."""
+    loggers = [logging.getLogger(f"torch.onnx._internal.exporter.{name}") for name in ("_registration", "_schemas")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"# The axis name: .* will not be used", category=UserWarning)
+        warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated", category=FutureWarning)
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

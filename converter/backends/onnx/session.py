@@ -1,0 +1,65 @@
+"""A written ONNX file, run by ONNX Runtime at its default optimization level."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import torch
+
+from converter.checkpoints.samples import Array
+from converter.backends.onnx import model_file
+from converter.errors import ConversionError
+from converter.records import TensorSpec
+
+_PROVIDER = "CPUExecutionProvider"
+_DTYPES = {"float": "float32", "double": "float64"}
+
+
+class OnnxSession:
+    """An ONNX file opened afresh.
+
+    The runtime is given the file's own graph, with each large tensor as a reference to its bytes in that same file:
+    so it maps them, where opening by name reads an embedded weight into memory twice (825 against 454 MB for BERT-base).
+    """
+
+    runtime = f"onnxruntime {ort.__version__} {_PROVIDER}"
+
+    def __init__(self, path: Path) -> None:
+        self._stored = model_file.read(path)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3  # errors are raised; warnings are of shapes that the verdict names itself
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent.resolve()))
+        try:
+            self._session = ort.InferenceSession(self._stored.with_external_weights(), options, providers=[_PROVIDER])
+        except Exception as error:  # the bindings raise classes of their own that share no base
+            raise ConversionError(f"ONNX Runtime does not load {path}: {_first_line(error)}", "convert the checkpoint again") from error
+        self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
+        self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
+
+    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        names = [spec.name for spec in self.outputs]
+        try:
+            results = self._session.run(names, dict(inputs))
+        except Exception as error:
+            raise ConversionError(f"ONNX Runtime does not run it: {_first_line(error)}") from error
+        return {name: np.asarray(result) for name, result in zip(names, results, strict=True)}
+
+    def weights(self) -> Iterator[tuple[str, Array]]:
+        return self._stored.weights()
+
+
+def _spec(node: ort.NodeArg) -> TensorSpec:
+    kind = node.type.removeprefix("tensor(").removesuffix(")")
+    return TensorSpec(
+        name=node.name,
+        dtype=_DTYPES.get(kind, kind),
+        shape=tuple(dim if isinstance(dim, int) else str(dim or "?") for dim in node.shape),
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

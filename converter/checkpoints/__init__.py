@@ -1,0 +1,1 @@
+"""Checkpoints: named, resolved to a commit or content digest, fetched, and loaded."""

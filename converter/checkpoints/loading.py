@@ -1,0 +1,105 @@
+"""Loading a fetched checkpoint with transformers, in the ordinary way: mapped from safetensors, no remote code."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from converter.errors import CheckpointError
+from converter.records import Dtype
+
+_DTYPES: Mapping[Dtype, torch.dtype | str] = {"float32": torch.float32, "checkpoint": "auto"}
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in evaluation mode; `fresh` names the weights that the checkpoint lacks and transformers made up."""
+
+    module: torch.nn.Module
+    config: Any
+    fresh: frozenset[str]
+
+    @property
+    def dtype(self) -> str:
+        """The floating point type of the weights, as numpy names it."""
+        return str(next(self.module.parameters()).dtype).removeprefix("torch.")
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Every parameter and buffer under every name it goes by; tied ones share their storage."""
+        named = (*self.module.named_parameters(remove_duplicate=False), *self.module.named_buffers(remove_duplicate=False))
+        return {name: tensor.detach() for name, tensor in named}
+
+
+class FlatModel(torch.nn.Module):
+    """A model as a function of tensors in a fixed order that returns a tuple of tensors in a fixed order.
+
+    Capturing and tracing both want this form: keyword arguments and output classes do not survive either.
+    """
+
+    def __init__(self, model: torch.nn.Module, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+        super().__init__()
+        self.model = model
+        self._inputs = tuple(inputs)
+        self._outputs = tuple(outputs)
+        self.eval()
+
+    def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        result = self.model(**dict(zip(self._inputs, tensors, strict=True)), return_dict=True)
+        return tuple(result[name] for name in self._outputs)
+
+
+def load_config(folder: Path) -> Any:
+    """The checkpoint's configuration as transformers reads it."""
+    with _told_plainly("configuration", folder):
+        return transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+
+
+def load_model(folder: Path, auto_class: str, dtype: Dtype, attn_implementation: str | None = None) -> LoadedModel:
+    """Load the weights of `folder` into `auto_class`; parameters are views of the mapped file where the dtype allows it.
+
+    `attn_implementation` None is what a user of transformers gets. Raises CheckpointError where transformers refuses.
+    """
+    with _told_plainly("weights", folder):
+        module, info = getattr(transformers, auto_class).from_pretrained(
+            folder,
+            dtype=_DTYPES[dtype],
+            attn_implementation=attn_implementation,
+            output_loading_info=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+        )
+    return LoadedModel(module.eval(), module.config, frozenset(info["missing_keys"]))
+
+
+def load_tokenizer(folder: Path) -> Any | None:
+    """The checkpoint's tokenizer, or None where it has none. Raises CheckpointError for one that cannot be loaded."""
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")):
+        return None
+    with _told_plainly("tokenizer", folder):
+        return transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+
+
+class _told_plainly:  # noqa: N801 - reads as a with-statement's sentence
+    """Turn whatever transformers raises over a checkpoint into a CheckpointError with its first line."""
+
+    def __init__(self, what: str, folder: Path) -> None:
+        self.what, self.folder = what, folder
+
+    def __enter__(self) -> None:
+        transformers.utils.logging.disable_progress_bar()
+        logging.getLogger("transformers").setLevel(logging.ERROR)
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, MemoryError) or not isinstance(error, Exception):
+            return
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise CheckpointError(
+            f"transformers cannot load the {self.what} of {self.folder}: {reason}", "see with --debug what it says in full"
+        ) from error

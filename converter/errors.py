@@ -1,0 +1,91 @@
+"""Every error the user can meet, as one tree.
+
+    ConverterError                  exit code 1
+    ├── UsageError                  exit code 2: the command line is wrong, nothing was started
+    │   └── ManifestError           … or the manifest is, with every problem of it
+    ├── CheckpointError             the source: not there, incomplete, damaged, refused
+    ├── NotSupportedError           the architecture, the feature or an option's value
+    ├── ConversionError             capturing or writing failed
+    ├── ValidationError             the artifact does not do what the checkpoint does
+    └── OutputError                 the destination cannot be written
+
+A message is one sentence that says what happened; the hint says what to do about it.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from converter.records import Position
+
+
+class ConverterError(Exception):
+    """An error with a sentence for the user, a hint, and the exit code of the command that meets it."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(ConverterError):
+    """The command line is wrong; nothing was started."""
+
+    exit_code = 2
+
+
+class ManifestError(UsageError):
+    """The manifest is wrong; `problems` are all that was found, each with its place."""
+
+    def __init__(self, problems: Sequence[tuple[Position, str]]) -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        super().__init__(
+            f"the manifest has {count} problem{'s' if count > 1 else ''}; nothing was started",
+            "mend the lines named above and run again",
+        )
+
+
+class CheckpointError(ConverterError):
+    """The checkpoint is not there, incomplete, damaged, or not to be loaded safely."""
+
+
+class NotSupportedError(ConverterError):
+    """The architecture, the feature or an option's value is none that this version can convert."""
+
+
+class ConversionError(ConverterError):
+    """The graph could not be captured or the artifact not be made."""
+
+
+class ValidationError(ConverterError):
+    """The artifact does not do what its checkpoint does."""
+
+
+class OutputError(ConverterError):
+    """The destination cannot be written."""
+
+
+_OS_ERRORS = {
+    errno.ENOSPC: ("the disk is full", "free some space or choose another output folder"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space or choose another output folder"),
+    errno.EFBIG: ("the file would be larger than this system allows", "raise the limit or choose another output folder"),
+    errno.EACCES: ("permission denied", "choose an output folder that you may write to"),
+    errno.EPERM: ("permission denied", "choose an output folder that you may write to"),
+    errno.EROFS: ("the file system is read-only", "choose an output folder that you may write to"),
+    errno.ENOTDIR: ("a file stands where a folder is needed", "choose another output folder"),
+    errno.EEXIST: ("a file stands where a folder is needed", "choose another output folder"),
+}
+
+
+def output_error(path: Path, error: OSError) -> OutputError:
+    """Say in a sentence why `path` could not be written."""
+    reason, hint = _OS_ERRORS.get(error.errno or 0, (error.strerror or str(error), "choose another output folder"))
+    return OutputError(f"cannot write to {path}: {reason}", hint)

@@ -1,0 +1,289 @@
+"""The data that travels through the pipeline, and what is written to disk of it.
+
+manifest line → Entry → Job → Checkpoint → Artifact → Verdict → Outcome → report
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Status = Literal["converted", "skipped", "failed"]
+Dtype = Literal["float32", "checkpoint"]
+
+
+class Record(BaseModel):
+    """A frozen record: checked when it is made and when it is read back. Infinite errors survive the round trip."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings", protected_namespaces=())
+
+
+class Position(Record):
+    """A place in a manifest; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+# --- what is asked for ------------------------------------------------------------------------------------------------
+
+
+class Options(Record):
+    """The options that every backend takes; a backend's own class adds to them."""
+
+    feature: str = Field(
+        "default", pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", description="What the model is exported for; `converter features` lists them."
+    )
+    atol: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Absolute tolerance of the validation. By default the architecture's own."
+    )
+    dtype: Dtype = Field(
+        "float32",
+        description="Floating point type of the artifact: float32 (narrower weights are widened, which loses nothing) or the checkpoint's own.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where a checkpoint comes from: a folder of this machine, or a repository of the Hub at a revision."""
+
+    name: str
+    folder: Path | None = None
+    revision: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.revision}" if self.revision else self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One line of a manifest: a source, the backends it goes to with the options of each, and its place in the output."""
+
+    source: Source
+    backends: Mapping[str, Options]
+    output: str
+    position: Position
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One checkpoint to one backend.
+
+    `destination` is the artifact's folder. `model_folder` is where the checkpoint's config and tokenizer files go,
+    None where only the artifact is wanted.
+    """
+
+    source: Source
+    backend: str
+    options: Options
+    destination: Path
+    model_folder: Path | None = None
+    position: Position | None = None
+    keep_rejected: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A source at one commit (Hub) or content digest (folder).
+
+    `files` maps each file that a conversion needs to its size in bytes; `config` is config.json, read.
+    `folder` holds the files; None until they are fetched.
+    """
+
+    source: Source
+    identity: str
+    config: Mapping[str, Any]
+    files: Mapping[str, int]
+    folder: Path | None = None
+
+    @property
+    def model_type(self) -> str:
+        return str(self.config["model_type"])
+
+    @property
+    def weight_bytes(self) -> int:
+        return sum(size for name, size in self.files.items() if name.endswith(".safetensors"))
+
+
+# --- what came of it --------------------------------------------------------------------------------------------------
+
+
+class FileRecord(Record):
+    """A file of an artifact: its path inside the artifact's folder, its size in bytes, its sha256."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class TensorSpec(Record):
+    """An input or output of an artifact: numpy's name of its dtype; a dimension is a length or an axis's name."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+class Comparison(Record):
+    """One output in one case: what the artifact gave beside what the checkpoint gave.
+
+    `max_abs_error` is over the positions that are no padding; `max_rel_error` is that over the largest value of the
+    reference. `top1_agreement` is the share of decisions (argmax) that are the same, ties within tolerance counted as such
+    and numbered in `top1_ties`; None where the output decides nothing.
+    """
+
+    output: str
+    dtype: str
+    expected_dtype: str
+    shape: tuple[int, ...]
+    expected_shape: tuple[int, ...]
+    close: bool
+    max_abs_error: float | None = None
+    max_rel_error: float | None = None
+    top1_agreement: float | None = None
+    top1_ties: int = 0
+
+    @property
+    def passed(self) -> bool:
+        return (
+            self.close
+            and self.dtype == self.expected_dtype
+            and self.shape == self.expected_shape
+            and self.top1_agreement in (None, 1.0)
+        )
+
+
+class Case(Record):
+    """One set of inputs given to both: the length of each named axis, and every output compared."""
+
+    name: str
+    axes: Mapping[str, int]
+    comparisons: tuple[Comparison, ...] = ()
+    error: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        return self.error is None and bool(self.comparisons) and all(each.passed for each in self.comparisons)
+
+
+class Influence(Record):
+    """How far the outputs move when one input alone is changed, in the checkpoint and in the artifact."""
+
+    input: str
+    reference_change: float
+    artifact_change: float
+    passed: bool
+
+
+class WeightCheck(Record):
+    """The weights that the artifact stores under the checkpoint's own names, compared bit for bit."""
+
+    compared: int
+    different: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        return not self.different
+
+
+class Verdict(Record):
+    """What validation measured: every figure of every case."""
+
+    atol: float
+    rtol: float
+    runtime: str
+    interface: tuple[str, ...] = Field((), description="what is wrong with names, dtypes and axes; empty where nothing is")
+    cases: tuple[Case, ...] = ()
+    influences: tuple[Influence, ...] = ()
+    weights: WeightCheck = WeightCheck(compared=0)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        checks = (*self.cases, *self.influences, self.weights)
+        return not self.interface and bool(self.cases) and all(check.passed for check in checks)
+
+    @property
+    def max_abs_error(self) -> float | None:
+        """The largest absolute error of all cases and outputs; None where nothing could be compared."""
+        errors = [c.max_abs_error for case in self.cases for c in case.comparisons if c.max_abs_error is not None]
+        return max(errors, key=lambda error: (error != error, error)) if errors else None
+
+    @property
+    def top1_agreement(self) -> float | None:
+        """The smallest share of equal decisions of all cases and outputs; None where no output decides anything."""
+        shares = [c.top1_agreement for case in self.cases for c in case.comparisons if c.top1_agreement is not None]
+        return min(shares) if shares else None
+
+
+class Stage(Record):
+    """What a stage of a job cost. `peak_anonymous_bytes` is memory that the kernel cannot drop, the process's own whole."""
+
+    name: str
+    seconds: float
+    cpu_seconds: float
+    peak_anonymous_bytes: int
+
+
+class Failure(Record):
+    """Why a job failed: the stage, the sentence, what to do, and the traceback that only `--debug` shows."""
+
+    stage: str
+    kind: str
+    message: str
+    hint: str = ""
+    traceback: str = ""
+
+
+class SourceRecord(Record):
+    """The checkpoint an artifact was made from; `identity` is `commit:…` on the Hub, `sha256:…` of a folder's contents."""
+
+    model: str
+    revision: str | None
+    identity: str
+    model_type: str
+    weight_bytes: int
+
+
+class ArtifactRecord(Record):
+    """`converter.json`, written last: its presence says that the artifact beside it is whole and validated."""
+
+    format: Literal[1] = 1
+    key: str
+    source: SourceRecord
+    backend: str
+    options: Mapping[str, Any]
+    versions: Mapping[str, str]
+    dtype: str = Field(description="floating point type of the artifact's weights")
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    files: tuple[FileRecord, ...]
+    verdict: Verdict
+    stages: tuple[Stage, ...]
+
+    @property
+    def size(self) -> int:
+        return sum(file.size for file in self.files)
+
+
+class Outcome(Record):
+    """What became of one job."""
+
+    model: str
+    backend: str
+    feature: str
+    status: Status
+    destination: str
+    position: Position | None = None
+    artifact: ArtifactRecord | None = None
+    verdict: Verdict | None = None
+    failure: Failure | None = None
+    stages: tuple[Stage, ...] = ()

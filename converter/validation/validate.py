@@ -1,0 +1,153 @@
+"""The measurement: interface, grid of cases, influence of every input, weights bit for bit. It judges nothing but figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from converter.architectures import OnnxConfig
+from converter.backends import Session
+from converter.checkpoints.samples import Array
+from converter.errors import ConversionError
+from converter.records import Case, Influence, Options, Verdict, WeightCheck
+from converter.validation import cases
+from converter.validation.compare import Tolerance, compare, kept_positions
+from converter.validation.reference import Reference
+
+RTOL = 1e-5
+"""numpy.allclose's default, which the documented validation used beside its absolute tolerance."""
+
+_HALF_ATOL = {"float16": 1e-2, "bfloat16": 8e-2}
+_HALF_RTOL = {"float16": 1e-2, "bfloat16": 8e-2}
+
+_SEED = 20250704  # another than the capture's, so that no case is the sample it was captured with
+_CHUNK = 1 << 22  # bytes compared at once
+
+
+def default_atol(config: OnnxConfig, dtype: str) -> float:
+    """The absolute tolerance for an artifact of floating point type `dtype`."""
+    return _HALF_ATOL.get(dtype, config.atol_for_validation)
+
+
+def validate(session: Session, reference: Reference, config: OnnxConfig, tokenizer: Any | None, options: Options) -> Verdict:
+    """Measure the artifact in `session` against `reference`. A verdict that has not passed is a failure, whatever its cause."""
+    rng = np.random.default_rng(_SEED)
+    dtype = reference.model.dtype
+    atol = options.atol if options.atol is not None else default_atol(config, dtype)
+    tolerance = Tolerance(atol, _HALF_RTOL.get(dtype, RTOL))
+    notes: list[str] = []
+    inputs = list(cases.grid(config, rng))
+    if tokenizer is None:
+        notes.append("no tokenizer: no real text was tried")
+    else:
+        try:
+            inputs.append(cases.text(config, tokenizer, rng))
+        except ValueError as error:
+            notes.append(f"no real text was tried: {error}")
+    interface = tuple(_interface_problems(session, config, inputs[0].arrays, reference))
+    return Verdict(
+        atol=tolerance.atol,
+        rtol=tolerance.rtol,
+        runtime=session.runtime,
+        interface=interface,
+        cases=tuple(_run_case(case, session, reference, config, tolerance) for case in inputs),
+        influences=tuple(_influences(session, reference, config, rng)),
+        weights=_check_weights(session, reference),
+        notes=tuple(notes),
+    )
+
+
+def _interface_problems(session: Session, config: OnnxConfig, arrays: Mapping[str, Array], reference: Reference) -> Iterator[str]:
+    """Names in order, dtypes, and every axis named as the configuration names it."""
+    for kind, specs, expected in (("input", session.inputs, config.inputs), ("output", session.outputs, config.outputs)):
+        names = [spec.name for spec in specs]
+        if names != list(expected):
+            yield f"{kind}s are {', '.join(names) or 'none'} instead of {', '.join(expected)}"
+        for spec in specs:
+            for axis, label in expected.get(spec.name, {}).items():
+                found = spec.shape[axis] if axis < len(spec.shape) else "missing"
+                if found != label:
+                    yield f"axis {axis} of {kind} {spec.name!r} is {found!r} instead of {label!r}"
+    for spec in session.inputs:
+        if spec.name in arrays and spec.dtype != str(arrays[spec.name].dtype):
+            yield f"input {spec.name!r} is {spec.dtype} instead of {arrays[spec.name].dtype}"
+    for spec in session.outputs:
+        if spec.name in config.outputs and spec.dtype != reference.model.dtype:
+            yield f"output {spec.name!r} is {spec.dtype} instead of {reference.model.dtype}"
+
+
+def _run_case(case: cases.Inputs, session: Session, reference: Reference, config: OnnxConfig, tolerance: Tolerance) -> Case:
+    expected = reference.run(case.arrays)
+    try:
+        found = session.run(case.arrays)
+    except ConversionError as error:
+        return Case(name=case.name, axes=case.axes, error=error.message)
+    missing = [name for name in expected if name not in found]
+    if missing:
+        return Case(name=case.name, axes=case.axes, error=f"it gives no {', '.join(missing)}")
+    comparisons = tuple(
+        compare(
+            name,
+            found[name],
+            array,
+            kept_positions(array, config.outputs[name], case.arrays, config.inputs),
+            tolerance,
+            config.feature.decides_over.get(name),
+        )
+        for name, array in expected.items()
+    )
+    return Case(name=case.name, axes=case.axes, comparisons=comparisons)
+
+
+def _influences(session: Session, reference: Reference, config: OnnxConfig, rng: np.random.Generator) -> Iterator[Influence]:
+    """Change one input at a time: what moves the checkpoint has to move the artifact, however little it moves it."""
+    base, changed = cases.variations(config, rng)
+    expected_base = reference.run(base.arrays)
+    scale = max(float(np.abs(array).max(initial=0.0)) for array in expected_base.values())
+    noise = 32 * float(np.finfo(np.dtype(reference.model.dtype if reference.model.dtype != "bfloat16" else "float32")).eps) * scale
+    for name, case in changed.items():
+        expected_change = _largest_change(expected_base, reference.run(case.arrays), case, config)
+        try:
+            change = _largest_change(session.run(base.arrays), session.run(case.arrays), case, config)
+        except ConversionError:
+            change = float("nan")
+        ignored = expected_change > noise and not change > 0
+        yield Influence(input=name, reference_change=expected_change, artifact_change=change, passed=not ignored)
+
+
+def _largest_change(before: Mapping[str, Array], after: Mapping[str, Array], case: cases.Inputs, config: OnnxConfig) -> float:
+    """The largest change of any output at the positions that are padding in neither."""
+    return max(
+        float(np.max(np.abs(after[name].astype(np.float64) - array), where=_kept(array, name, case, config), initial=0.0))
+        for name, array in before.items()
+        if name in after and name in config.outputs
+    )
+
+
+def _kept(array: Array, name: str, case: cases.Inputs, config: OnnxConfig) -> Array:
+    kept: Array = np.broadcast_to(kept_positions(array, config.outputs[name], case.arrays, config.inputs), array.shape)
+    return kept
+
+
+def _check_weights(session: Session, reference: Reference) -> WeightCheck:
+    """Compare every stored weight that bears a parameter's name: no sample of inputs reaches each row of an embedding."""
+    tensors = reference.model.tensors()
+    compared, different = 0, []
+    for name, stored in session.weights():
+        if name in tensors:
+            compared += 1
+            if not _same_bytes(stored, tensors[name]):
+                different.append(name)
+    return WeightCheck(compared=compared, different=tuple(different))
+
+
+def _same_bytes(stored: Array, tensor: Any) -> bool:
+    import torch
+
+    ours = np.ascontiguousarray(stored).reshape(-1).view(np.uint8)
+    theirs = tensor.contiguous().reshape(-1).view(torch.uint8).numpy()
+    if ours.shape != theirs.shape or stored.shape != tuple(tensor.shape):
+        return False
+    return all(np.array_equal(ours[start : start + _CHUNK], theirs[start : start + _CHUNK]) for start in range(0, len(ours), _CHUNK))
