@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from converter.records import Position
+    from converter.records import Position, Verdict
 
 
 class ConverterError(Exception):
@@ -66,7 +66,11 @@ class ConversionError(ConverterError):
 
 
 class ValidationError(ConverterError):
-    """The artifact does not do what its checkpoint does."""
+    """The artifact does not do what its checkpoint does; `verdict` says how far it is off."""
+
+    def __init__(self, message: str, hint: str, verdict: Verdict) -> None:
+        super().__init__(message, hint)
+        self.verdict = verdict
 
 
 class OutputError(ConverterError):

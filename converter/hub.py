@@ -41,7 +41,8 @@ def _told_plainly(repository: str, revision: str | None) -> Iterator[None]:
         raise CheckpointError(f"{repository} is gated", "accept its terms on the Hub and set HF_TOKEN to a token of yours") from None
     except errors.RepositoryNotFoundError:
         raise CheckpointError(
-            f"{repository} is not on the Hub, or is private", "check the spelling; for a private one set HF_TOKEN; a local path starts with ./"
+            f"{repository} is not on the Hub, or is private",
+            "check the spelling; for a private one set HF_TOKEN; a local path starts with ./",
         ) from None
     except errors.RevisionNotFoundError:
         raise CheckpointError(f"{repository} has no revision {revision!r}", "name a branch, a tag or a commit that exists") from None

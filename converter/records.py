@@ -5,7 +5,7 @@ manifest line → Entry → Job → Checkpoint → Artifact → Verdict → Outc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -47,7 +47,7 @@ class Options(Record):
     )
     dtype: Dtype = Field(
         "float32",
-        description="Floating point type of the artifact: float32 (narrower weights are widened, which loses nothing) or the checkpoint's own.",
+        description="Floating point type of the artifact: float32 (narrower weights are widened, without loss) or the checkpoint's own.",
     )
 
 
@@ -153,12 +153,18 @@ class Comparison(Record):
 
     @property
     def passed(self) -> bool:
-        return (
-            self.close
-            and self.dtype == self.expected_dtype
-            and self.shape == self.expected_shape
-            and self.top1_agreement in (None, 1.0)
-        )
+        return not any(self.problems(0))
+
+    def problems(self, atol: float) -> Iterator[str]:
+        """What is wrong with this output, a clause each; `atol` is only told."""
+        if self.dtype != self.expected_dtype:
+            yield f"is {self.dtype} instead of {self.expected_dtype}"
+        if self.shape != self.expected_shape:
+            yield f"has shape {self.shape} instead of {self.expected_shape}"
+        elif not self.close:
+            yield f"differs by {self.max_abs_error:.1e} (atol: {atol:g})"
+        if self.top1_agreement not in (None, 1.0):
+            yield f"decides otherwise in {1 - self.top1_agreement:.1%} of the cases"
 
 
 class Case(Record):
@@ -200,7 +206,7 @@ class Verdict(Record):
     atol: float
     rtol: float
     runtime: str
-    interface: tuple[str, ...] = Field((), description="what is wrong with names, dtypes and axes; empty where nothing is")
+    problems: tuple[str, ...] = Field((), description="what is wrong and no figure: names, dtypes, axes, a changed file")
     cases: tuple[Case, ...] = ()
     influences: tuple[Influence, ...] = ()
     weights: WeightCheck = WeightCheck(compared=0)
@@ -208,8 +214,28 @@ class Verdict(Record):
 
     @property
     def passed(self) -> bool:
-        checks = (*self.cases, *self.influences, self.weights)
-        return not self.interface and bool(self.cases) and all(check.passed for check in checks)
+        return not any(self._problems())
+
+    @property
+    def first_problem(self) -> str:
+        """What is wrong, in a clause; empty for a verdict that has passed."""
+        return next(self._problems(), "")
+
+    def _problems(self) -> Iterator[str]:
+        yield from self.problems
+        for case in self.cases:
+            where = f"at {', '.join(f'{axis} {length}' for axis, length in case.axes.items())} ({case.name})"
+            if case.error:
+                yield f"{case.error} {where}"
+            for comparison in case.comparisons:
+                yield from (f"{comparison.output} {what} {where}" for what in comparison.problems(self.atol))
+        for influence in self.influences:
+            if not influence.passed:
+                yield f"the input {influence.input!r} matters to the checkpoint ({influence.reference_change:.1e}) and not to the artifact"
+        if self.weights.different:
+            yield f"{len(self.weights.different)} of its weights are not the checkpoint's, {self.weights.different[0]} first"
+        if not self.cases:
+            yield "nothing was compared"
 
     @property
     def max_abs_error(self) -> float | None:

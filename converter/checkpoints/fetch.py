@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from converter import hub
 from converter.checkpoints import policy
@@ -18,7 +20,10 @@ def resolve(source: Source) -> Checkpoint:
 
     Raises CheckpointError where there is no such checkpoint or it is not one that can be converted.
     """
-    return _resolve_folder(source, source.folder) if source.folder else _resolve_repository(source)
+    contents = _look_into(source)
+    files = _needed(str(source), contents.sizes, lambda: contents.read(policy.WEIGHTS_INDEX))
+    identity = f"sha256:{_digest(source.folder, files)}" if source.folder else f"commit:{contents.commit}"
+    return Checkpoint(source=source, identity=identity, config=contents.config, files=files, folder=source.folder)
 
 
 def fetch(checkpoint: Checkpoint) -> Path:
@@ -30,31 +35,41 @@ def fetch(checkpoint: Checkpoint) -> Path:
     return folder
 
 
-def _resolve_folder(source: Source, folder: Path) -> Checkpoint:
-    try:
-        if not folder.is_dir():
-            raise CheckpointError(f"there is no folder {folder}", "check the path; a Hub id has the form name or org/name")
-        sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in _files(folder)}
-        if policy.CONFIG not in sizes:
-            raise CheckpointError(f"{folder} has no {policy.CONFIG}", "name the folder that transformers' save_pretrained wrote")
-        config = policy.check_config(_read_text(folder / policy.CONFIG), str(folder))
-        files = _needed(source.name, sizes, lambda: _read_text(folder / policy.WEIGHTS_INDEX))
-        return Checkpoint(source=source, identity=f"sha256:{_digest(folder, files)}", config=config, files=files, folder=folder)
-    except OSError as error:
-        raise CheckpointError(f"{folder} cannot be read: {error.strerror}", "check its permissions") from error
+def read_config(source: Source) -> dict[str, Any]:
+    """The config.json of `source` alone, for who wants to know nothing else of it. Raises CheckpointError."""
+    return _look_into(source).config
 
 
-def _resolve_repository(source: Source) -> Checkpoint:
-    commit, sizes = hub.files_at(source.name, source.revision)
+@dataclass(frozen=True)
+class _Contents:
+    """What lies at a source: the commit (None for a folder), each file's size, a way to read one, and the config."""
+
+    commit: str | None
+    sizes: Mapping[str, int]
+    read: Callable[[str], str]
+    config: dict[str, Any]
+
+
+def _look_into(source: Source) -> _Contents:
+    commit, sizes, read = _look_into_folder(source.folder) if source.folder else _look_into_repository(source)
     if policy.CONFIG not in sizes:
-        raise CheckpointError(f"{source} has no {policy.CONFIG}", "name a repository of a transformers model")
+        raise CheckpointError(f"{source} has no {policy.CONFIG}", "name a folder or repository as transformers' save_pretrained writes it")
+    return _Contents(commit, sizes, read, policy.check_config(read(policy.CONFIG), str(source)))
 
-    def read(name: str) -> str:
-        return _read_text(hub.download(source.name, commit, (name,)) / name)
 
-    config = policy.check_config(read(policy.CONFIG), str(source))
-    files = _needed(str(source), sizes, lambda: read(policy.WEIGHTS_INDEX))
-    return Checkpoint(source=source, identity=f"commit:{commit}", config=config, files=files)
+def _look_into_folder(folder: Path) -> tuple[None, Mapping[str, int], Callable[[str], str]]:
+    if not folder.is_dir():
+        raise CheckpointError(f"there is no folder {folder}", "check the path; a Hub id has the form name or org/name")
+    try:
+        sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in _files(folder)}
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    return None, sizes, lambda name: _read_text(folder / name)
+
+
+def _look_into_repository(source: Source) -> tuple[str, Mapping[str, int], Callable[[str], str]]:
+    commit, sizes = hub.files_at(source.name, source.revision)
+    return commit, sizes, lambda name: _read_text(hub.download(source.name, commit, (name,)) / name)
 
 
 def _needed(name: str, sizes: Mapping[str, int], read_index: Callable[[], str]) -> dict[str, int]:
@@ -71,6 +86,8 @@ def _files(folder: Path) -> Iterable[Path]:
 def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise _unreadable(path, error) from error
     except UnicodeDecodeError as error:
         raise CheckpointError(f"{path} is not UTF-8 text", "download the checkpoint again") from error
 
@@ -79,9 +96,16 @@ def _digest(folder: Path, files: Iterable[str]) -> str:
     """The sha256 over the names and contents of `files`."""
     total = hashlib.sha256()
     for name in files:
-        with open(folder / name, "rb") as file:
-            total.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+        try:
+            with open(folder / name, "rb") as file:
+                total.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+        except OSError as error:
+            raise _unreadable(folder / name, error) from error
     return total.hexdigest()
+
+
+def _unreadable(path: Path, error: OSError) -> CheckpointError:
+    return CheckpointError(f"{path} cannot be read: {error.strerror}", "check its permissions")
 
 
 def _check_weights(path: Path) -> None:

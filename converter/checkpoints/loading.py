@@ -93,7 +93,7 @@ class _told_plainly:  # noqa: N801 - reads as a with-statement's sentence
         self.what, self.folder = what, folder
 
     def __enter__(self) -> None:
-        transformers.utils.logging.disable_progress_bar()
+        transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         logging.getLogger("transformers").setLevel(logging.ERROR)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:

@@ -46,12 +46,11 @@ def validate(session: Session, reference: Reference, config: OnnxConfig, tokeniz
             inputs.append(cases.text(config, tokenizer, rng))
         except ValueError as error:
             notes.append(f"no real text was tried: {error}")
-    interface = tuple(_interface_problems(session, config, inputs[0].arrays, reference))
     return Verdict(
         atol=tolerance.atol,
         rtol=tolerance.rtol,
         runtime=session.runtime,
-        interface=interface,
+        problems=tuple(_interface_problems(session, config, inputs[0].arrays, reference)),
         cases=tuple(_run_case(case, session, reference, config, tolerance) for case in inputs),
         influences=tuple(_influences(session, reference, config, rng)),
         weights=_check_weights(session, reference),

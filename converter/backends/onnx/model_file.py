@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import ml_dtypes  # noqa: F401 - gives numpy the names of bfloat16 and the like
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -57,7 +56,9 @@ def write(graph: ir.Model, weights: Mapping[str, torch.Tensor], path: Path, sing
 def _write_embedded(skeleton: onnx.ModelProto, weights: Mapping[str, torch.Tensor], path: Path) -> None:
     headers = {name: _tensor_header(name, tensor).SerializeToString() for name, tensor in weights.items()}
     prefixes = {
-        name: header + _tag(_TENSOR_RAW_DATA, _BYTES) + _varint(weights[name].nbytes) for name, header in headers.items() if weights[name].nbytes
+        name: header + _tag(_TENSOR_RAW_DATA, _BYTES) + _varint(weights[name].nbytes)
+        for name, header in headers.items()
+        if weights[name].nbytes
     } | {name: header for name, header in headers.items() if not weights[name].nbytes}
     fields = {
         name: _tag(_GRAPH_INITIALIZER, _BYTES) + _varint(len(prefix) + weights[name].nbytes) + prefix for name, prefix in prefixes.items()
@@ -94,7 +95,7 @@ def _tensor_header(name: str, tensor: torch.Tensor) -> onnx.TensorProto:
 def _write_tensor(file: IO[bytes], tensor: torch.Tensor) -> None:
     """Write a tensor's bytes: a view of the mapped file goes straight through, only a strided one is copied."""
     if tensor.nbytes:
-        file.write(memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy()))
+        file.write(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
 def _refer(tensor: onnx.TensorProto, header: onnx.TensorProto, location: str, offset: int, length: int) -> None:
@@ -131,7 +132,7 @@ class StoredModel:
         model.CopyFrom(self.skeleton)
         for stored in self.tensors:
             _refer(model.graph.initializer.add(), stored.header, stored.location, stored.offset, stored.length)
-        return model.SerializeToString()
+        return bytes(model.SerializeToString())
 
     def weights(self) -> Iterator[tuple[str, Array]]:
         """Each large tensor by name, mapped from its file."""

@@ -9,8 +9,8 @@ import numpy as np
 import onnxruntime as ort
 import torch
 
-from converter.checkpoints.samples import Array
 from converter.backends.onnx import model_file
+from converter.checkpoints.samples import Array
 from converter.errors import ConversionError
 from converter.records import TensorSpec
 

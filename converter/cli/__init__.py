@@ -1,0 +1,57 @@
+"""The command line: a file a command. Nothing outside this package prints, exits or reads CONVERTER_* variables."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+import converter
+from converter.cli import features, onnx, plan, run, validate
+from converter.cli.console import console
+from converter.errors import ConverterError
+
+INTERRUPTED = 130
+
+
+class RunByDefault(click.Group):
+    """`converter --manifest models.txt` is `converter run --manifest models.txt`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0].startswith("-") and args[0] not in ("--help", "--version"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=RunByDefault, context_settings={"max_content_width": 100})
+@click.version_option(converter.__version__)
+def cli() -> None:
+    """Turn Hugging Face checkpoints into deployable artifacts, and prove that each does what its checkpoint does.
+
+    `converter --manifest models.txt` converts a batch; the other commands do one thing each.
+
+    Exit codes: 0 all good; 1 something failed; 2 the command line or the manifest is wrong and nothing was started;
+    130 interrupted.
+    """
+
+
+for _module in (run, plan, onnx, validate, features):
+    cli.add_command(_module.command)
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit. The one place where an error becomes a message and an exit code."""
+    try:
+        code = cli.main(args, prog_name="converter", standalone_mode=False) or 0
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except ConverterError as error:
+        console.error(error)
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        console.say_aside("interrupted")
+        code = INTERRUPTED
+    sys.exit(code)

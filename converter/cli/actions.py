@@ -1,0 +1,41 @@
+"""What GitHub Actions is told: outputs, the step summary, and an annotation at the manifest's line for each failure."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from converter.report import JSON_NAME, MARKDOWN_NAME, Report
+
+OUTPUTS = ("report", "artifacts", "converted", "failed", "skipped")
+
+
+def tell(report: Report, output: Path) -> None:
+    """Write to the files that GitHub names, and annotate; does nothing elsewhere."""
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        return
+    values = (output / JSON_NAME, output, report.count("converted"), report.count("failed"), report.count("skipped"))
+    _append("GITHUB_OUTPUT", "".join(f"{name}={value}\n" for name, value in zip(OUTPUTS, values, strict=True)))
+    _append("GITHUB_STEP_SUMMARY", (output / MARKDOWN_NAME).read_text(encoding="utf-8"))
+    for outcome in report.outcomes:
+        if outcome.failure and outcome.position:
+            place = f"file={_property(outcome.position.file)},line={outcome.position.line},col={outcome.position.column}"
+            message = f"{outcome.failure.message}. To do: {outcome.failure.hint}"
+            click.echo(f"::error {place},title={_property(f'{outcome.model} to {outcome.backend}')}::{_data(message)}", err=True)
+
+
+def _append(variable: str, text: str) -> None:
+    if path := os.environ.get(variable):
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(text)
+
+
+def _data(text: str) -> str:
+    """Text as a workflow command's message: percent and line ends escaped, as GitHub's toolkit does."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

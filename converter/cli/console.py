@@ -1,0 +1,101 @@
+"""All that a user reads. Results go to standard output; how it goes, and what went wrong, to standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from converter.errors import ConverterError, ManifestError
+from converter.records import Failure, Outcome
+from converter.report.markdown import bytes_for_people
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class Console:
+    """The one owner of both streams. `--json` leaves standard output to one JSON document, `--quiet` to nothing."""
+
+    def __init__(self) -> None:
+        self.quiet = False
+        self.json = False
+        self.debug = False
+
+    def say(self, text: str) -> None:
+        """A result, for people."""
+        if not self.quiet and not self.json:
+            click.echo(text)
+
+    def say_aside(self, text: str) -> None:
+        """A word on how it goes."""
+        if not self.quiet:
+            click.echo(text, err=True)
+
+    def give(self, document: Any) -> None:
+        """A result, for machines; printed with `--json` only."""
+        if self.json:
+            click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+    def error(self, error: ConverterError) -> None:
+        """An error that ends the command: every problem of a manifest, the sentence, what to do."""
+        for position, problem in error.problems if isinstance(error, ManifestError) else ():
+            click.echo(f"{position}: {problem}", err=True)
+        self._error(error.message, error.hint, "".join(traceback.format_exception(error)))
+
+    def failure(self, failure: Failure, where: str = "") -> None:
+        """Why a job failed."""
+        self._error(f"{where}{failure.message}", failure.hint, failure.traceback)
+
+    def _error(self, message: str, hint: str, trace: str) -> None:
+        if self.debug and trace:
+            click.echo(trace, err=True, nl=False)
+        click.echo(f"error: {message}", err=True)
+        if hint:
+            click.echo(f"  to do: {hint}", err=True)
+
+
+console = Console()
+
+
+def output_options(function: _Command) -> _Command:
+    """`--json`, `--quiet` and `--debug`, which every command takes."""
+
+    def remember(_: click.Context, parameter: click.Parameter, value: bool) -> None:
+        setattr(console, str(parameter.name), value)
+
+    for name, text in (
+        ("debug", "Show the traceback of an error."),
+        ("quiet", "Print nothing but errors."),
+        ("json", "Print one JSON document to standard output."),
+    ):
+        function = click.option(f"--{name}", is_flag=True, expose_value=False, is_eager=True, callback=remember, help=text)(function)
+    return function
+
+
+def outcome_line(outcome: Outcome) -> str:
+    """A line for people on what became of a job."""
+    what = f"{outcome.model} → {outcome.backend}"
+    if outcome.failure:
+        return f"✗ {what}: failed at stage {outcome.failure.stage}"
+    assert outcome.artifact
+    size = bytes_for_people(outcome.artifact.size)
+    if outcome.status == "skipped":
+        return f"= {what}: done already, {size} in {outcome.destination}"
+    seconds = sum(stage.seconds for stage in outcome.stages)
+    error = outcome.verdict.max_abs_error if outcome.verdict else None
+    return f"✓ {what}: {size} in {outcome.destination}, largest error {error:.1e}, {seconds:.1f} s"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns aligned for a terminal, and for `cut` and `awk` too."""
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (header, *rows))
+
+
+def on_terminal() -> bool:
+    """Whether a live display can be shown."""
+    return sys.stderr.isatty()

@@ -1,0 +1,49 @@
+"""A verdict in the words of the documented log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from converter.records import Comparison, Verdict
+
+
+def documented_log(verdict: Verdict) -> str:
+    """The lines from `Validating ONNX model...` on; the shape line comes once for each shape that was tried."""
+    return "\n".join(_lines(verdict))
+
+
+def _lines(verdict: Verdict) -> Iterator[str]:
+    yield "Validating ONNX model..."
+    for problem in verdict.problems:
+        yield f"\t-[x] {problem}"
+    by_output: dict[str, list[Comparison]] = {}
+    for case in verdict.cases:
+        if case.error:
+            shape = ", ".join(f"{axis} {length}" for axis, length in case.axes.items())
+            yield f"\t-[x] {case.error} at {shape} ({case.name})"
+        for comparison in case.comparisons:
+            by_output.setdefault(comparison.output, []).append(comparison)
+    if by_output and not verdict.problems:
+        names = ", ".join(repr(name) for name in by_output)
+        yield f"\t-[✓] ONNX model output names match reference model ({{{names}}})"
+    for name, comparisons in by_output.items():
+        yield f'\t- Validating ONNX Model output "{name}":'
+        yield from _output_lines(comparisons, verdict.atol)
+    for influence in verdict.influences:
+        if not influence.passed:
+            yield f"\t-[x] the input {influence.input!r} matters to the reference model and not to the ONNX model"
+    if verdict.weights.different:
+        yield f"\t-[x] weights are not the reference model's: {', '.join(verdict.weights.different)}"
+
+
+def _output_lines(comparisons: list[Comparison], atol: float) -> Iterator[str]:
+    for each in comparisons:
+        if each.shape == each.expected_shape:
+            yield f"\t\t-[✓] {each.shape} matches {each.expected_shape}"
+        else:
+            yield f"\t\t-[x] shape {each.shape} doesn't match {each.expected_shape}"
+    wrong = [problem for each in comparisons if each.shape == each.expected_shape for problem in each.problems(atol)]
+    if not wrong:
+        yield f"\t\t-[✓] all values close (atol: {atol})"
+    for problem in dict.fromkeys(wrong):
+        yield f"\t\t-[x] values not close enough: {problem}"

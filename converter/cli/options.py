@@ -1,0 +1,56 @@
+"""Flags made from the options of a backend, so that each option is written down once."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+import click
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from converter.errors import UsageError
+from converter.records import Options
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def flag(name: str) -> str:
+    """An option's one name, as a flag: `sequence_length` is `--sequence-length`."""
+    return f"--{name.replace('_', '-')}"
+
+
+def backend_options(options: type[Options]) -> Callable[[_Command], _Command]:
+    """A decorator that gives a command a flag for each field of `options`; one that is not given arrives as None."""
+
+    def decorate(function: _Command) -> _Command:
+        for name, field in reversed(options.model_fields.items()):
+            function = click.option(flag(name), name, type=_type(field), help=_help(field))(function)
+        return function
+
+    return decorate
+
+
+def make_options(options: type[Options], values: dict[str, Any]) -> Options:
+    """The options out of the flags that were given. Raises UsageError with every value that is wrong."""
+    try:
+        return options.model_validate({name: value for name, value in values.items() if value is not None})
+    except ValidationError as error:
+        told = "; ".join(f"{flag(str(detail['loc'][0]))}: {detail['msg'][:1].lower()}{detail['msg'][1:]}" for detail in error.errors())
+        raise UsageError(told, "see --help") from None
+
+
+def _type(field: FieldInfo) -> click.ParamType[Any] | type:
+    kind = field.annotation
+    if get_origin(kind) in (Union, types.UnionType):
+        kind = next(each for each in get_args(kind) if each is not type(None))
+    if get_origin(kind) is Literal:
+        return click.Choice([str(each) for each in get_args(kind)])
+    assert isinstance(kind, type)
+    return kind
+
+
+def _help(field: FieldInfo) -> str:
+    default = "" if field.default is None else f"  [default: {field.default}]"
+    return f"{field.description}{default}"

@@ -1,0 +1,64 @@
+"""`converter plan`: what `run` would do, with sizes; converts nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from converter.cli.batch import jobs_of, manifest_options
+from converter.cli.console import console, output_options, table
+from converter.pipeline import Plan, plan_job
+from converter.records import Outcome
+from converter.report.markdown import bytes_for_people
+
+
+@click.command("plan")
+@manifest_options
+@output_options
+def command(manifest: Path, output: Path) -> int:
+    """Show what a manifest asks for, with sizes and what is done already. Converts nothing, downloads no weight."""
+    planned = [plan_job(job) for job in jobs_of(manifest, output)]
+    rows = [_row(each) for each in planned]
+    failed = [each for each in planned if isinstance(each, Outcome) and each.failure]
+    console.give([*rows])
+    console.say(table(list(rows[0]), [[_cell(value) for value in row.values()] for row in rows]))
+    weights = sum(each.checkpoint.weight_bytes for each in planned if isinstance(each, Plan))
+    todo = sum(isinstance(each, Plan) for each in planned)
+    console.say(f"{todo} to convert with {bytes_for_people(weights)} of weights, {len(planned) - todo - len(failed)} done already")
+    for each in failed:
+        assert each.failure
+        console.failure(each.failure, f"{each.position}: {each.model}: ")
+    return 1 if failed else 0
+
+
+def _row(planned: Plan | Outcome) -> dict[str, Any]:
+    """The same columns for people and, with `--json`, for machines."""
+    if isinstance(planned, Plan):
+        job, checkpoint = planned.job, planned.checkpoint
+        return {
+            "model": str(job.source),
+            "source": checkpoint.identity,
+            "backend": job.backend,
+            "feature": job.options.feature,
+            "weight_bytes": checkpoint.weight_bytes,
+            "action": "convert",
+            "destination": str(job.destination),
+        }
+    source = planned.artifact.source if planned.artifact else None
+    return {
+        "model": planned.model,
+        "source": source.identity if source else None,
+        "backend": planned.backend,
+        "feature": planned.feature,
+        "weight_bytes": source.weight_bytes if source else None,
+        "action": "nothing: done already" if planned.status == "skipped" else "cannot",
+        "destination": planned.destination,
+    }
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, int):
+        return bytes_for_people(value)
+    return "" if value is None else str(value)[:60]

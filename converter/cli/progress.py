@@ -1,0 +1,81 @@
+"""How a batch goes: a live display on a terminal, plain lines in a pipe or in CI, nothing with `--quiet`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from converter.cli.console import console, on_terminal, outcome_line
+from converter.records import Job, Outcome
+
+
+class PlainProgress:
+    """A line whenever a job enters a stage."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._names = [f"[{number}/{len(jobs)}] {job.source} → {job.backend}" for number, job in enumerate(jobs, 1)]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        return None
+
+    def stage(self, index: int, name: str) -> None:
+        """A job has begun a stage."""
+        console.say_aside(f"{self._names[index]}: {name}")
+
+    def done(self, outcome: Outcome) -> None:
+        """A job has ended."""
+        console.say(outcome_line(outcome))
+
+
+class LiveProgress(PlainProgress):
+    """A bar for the batch and a row for each running job, with its stage and how long it has been running."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        super().__init__(jobs)
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._batch = self._progress.add_task("batch", total=len(jobs))
+        self._rows: dict[int, TaskID] = {}
+        self._indices = {(str(job.source), job.backend, str(job.destination)): index for index, job in enumerate(jobs)}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._progress.stop()
+
+    def stage(self, index: int, name: str) -> None:
+        if index not in self._rows:
+            self._rows[index] = self._progress.add_task(self._names[index], total=len(_STAGES))
+        completed = _STAGES.index(name) if name in _STAGES else 0
+        self._progress.update(self._rows[index], description=f"{self._names[index]}: {name}", completed=completed)
+
+    def done(self, outcome: Outcome) -> None:
+        row = self._rows.pop(self._indices[outcome.model, outcome.backend, outcome.destination], None)
+        if row is not None:
+            self._progress.remove_task(row)
+        self._progress.advance(self._batch)
+        super().done(outcome)
+
+
+_STAGES = ("resolve", "fetch", "convert", "validate", "record")
+
+
+def progress(jobs: Sequence[Job]) -> PlainProgress:
+    """The display that fits where standard error goes."""
+    return LiveProgress(jobs) if on_terminal() and not console.quiet else PlainProgress(jobs)

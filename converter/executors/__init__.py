@@ -1,0 +1,1 @@
+"""Executors: Jobs in, Outcomes out, as they come."""

@@ -1,0 +1,123 @@
+"""Jobs in child processes of this machine, forked from a server that has imported torch and transformers once.
+
+A crash, a leak or an out-of-memory kill costs one job, and the imports are paid once for the whole batch.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerProcess
+from typing import Protocol
+
+from converter.pipeline import Plan, carry_out, plan_job
+from converter.records import Failure, Job, Outcome
+
+_PRELOAD = "converter.executors.preload"
+
+
+class Observer(Protocol):
+    """Is told how the batch goes; `index` is the job's place in the sequence that was given."""
+
+    def stage(self, index: int, name: str) -> None: ...
+
+
+@dataclass
+class _Worker:
+    process: ForkServerProcess
+    index: int
+    plan: Plan
+    last_stage: str = "start"
+
+
+def run(jobs: Sequence[Job], workers: int, observer: Observer) -> Iterator[Outcome]:
+    """Do `jobs`, at most `workers` at a time, and give each Outcome as soon as there is one.
+
+    A job that is done already, or that fails before its weights are touched, never costs a process. On an interruption
+    the workers are ended, and what they staged is swept away by their own clean-up.
+    """
+    waiting = list(enumerate(jobs))[::-1]
+    running: dict[Connection, _Worker] = {}
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([_PRELOAD])
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                index, job = waiting.pop()
+                planned = plan_job(job, lambda name, index=index: observer.stage(index, name))  # type: ignore[misc]
+                if isinstance(planned, Outcome):
+                    yield planned
+                    continue
+                ours, theirs = context.Pipe(duplex=False)
+                process = context.Process(target=_work, args=(planned, theirs, threads), daemon=True)
+                process.start()
+                theirs.close()
+                running[ours] = _Worker(process, index, planned)
+            for connection in wait(list(running)) if running else ():
+                assert isinstance(connection, Connection)
+                worker = running[connection]
+                message = _receive(connection, worker)
+                if isinstance(message, Outcome):
+                    del running[connection]
+                    connection.close()
+                    worker.process.join()
+                    yield message
+                else:
+                    worker.last_stage = message
+                    observer.stage(worker.index, message)
+    finally:
+        for worker in running.values():
+            worker.process.terminate()
+        for worker in running.values():
+            worker.process.join()
+
+
+def _receive(connection: Connection, worker: _Worker) -> Outcome | str:
+    """The worker's next word: a stage's name, its Outcome, or the Outcome of its death."""
+    try:
+        message: Outcome | str = connection.recv()
+    except EOFError:
+        worker.process.join()
+        return _died(worker)
+    return message
+
+
+def _died(worker: _Worker) -> Outcome:
+    code = worker.process.exitcode or 0
+    cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    killed = code == -signal.SIGKILL
+    job = worker.plan.job
+    return Outcome(
+        model=str(job.source),
+        backend=job.backend,
+        feature=job.options.feature,
+        status="failed",
+        destination=str(job.destination),
+        position=job.position,
+        failure=Failure(
+            stage=worker.last_stage,
+            kind="WorkerDied",
+            message=f"its process ended without a word ({cause}){', as the system ends one that takes too much memory' if killed else ''}",
+            hint="run it with fewer --jobs, or on a machine with more memory" if killed else "run it alone with --debug and report it",
+        ),
+    )
+
+
+def _work(plan: Plan, connection: Connection, threads: int) -> None:
+    """A worker's whole life: one job."""
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C too, and ends the workers
+    signal.signal(signal.SIGTERM, _raise_exit)  # so that the staged files are removed on the way out
+    torch.set_num_threads(threads)
+    connection.send(carry_out(plan, connection.send))
+    connection.close()
+
+
+def _raise_exit(number: int, _: object) -> None:
+    raise SystemExit(128 + number)

@@ -1,0 +1,44 @@
+"""Manifests: `models.txt` for people, `models.yaml` for machines. Both become the same tokens, and these become entries.
+
+All problems are found before anything is started, each with its file, line and column.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from converter.errors import ManifestError, UsageError
+from converter.manifest.entries import check_entry, meetings
+from converter.manifest.text import read_text
+from converter.manifest.tokens import Problem
+from converter.manifest.yaml_file import read_yaml
+from converter.records import Entry, Position
+
+__all__ = ["MAX_BYTES", "read_manifest"]
+
+MAX_BYTES = 16 * 2**20
+"""A manifest of 100,000 lines has 10 MB; what is larger is not a manifest."""
+
+
+def read_manifest(path: Path) -> tuple[Entry, ...]:
+    """Read a manifest; a path in it is relative to the manifest's folder. Raises ManifestError with every problem."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise UsageError(f"the manifest {path} has more than {MAX_BYTES >> 20} MB", "check that it is a manifest")
+        text = data.decode("utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"the manifest {path} cannot be read: {error.strerror}", "check --manifest") from error
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ManifestError([(Position(file=str(path), line=line), "this line is not UTF-8 text")]) from error
+    problems: list[Problem] = []
+    read = read_yaml if path.suffix in (".yaml", ".yml") else read_text
+    entries = [entry for raw in read(str(path), text, problems) if (entry := check_entry(raw, path.parent, problems))]
+    problems += meetings(entries)
+    if not entries and not problems:
+        problems.append((Position(file=str(path), line=1), "this manifest names no model"))
+    if problems:
+        raise ManifestError(sorted(problems, key=lambda problem: (problem[0].line, problem[0].column)))
+    return tuple(entries)

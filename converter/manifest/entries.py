@@ -1,0 +1,111 @@
+"""From words to entries: every problem is noted with its place, and only what has none becomes an Entry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field
+
+from converter.backends import BACKENDS
+from converter.checkpoints.source import parse_source
+from converter.manifest.tokens import Problem, RawEntry
+from converter.records import Entry, Options, Source
+
+
+class EntrySettings(BaseModel):
+    """What an entry may say beside its model, whichever backend it goes to."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    to: list[str] = Field(["onnx"], min_length=1, description=f"The backends: {', '.join(BACKENDS)}.")
+    output: str | None = Field(
+        None,
+        min_length=1,
+        description="The folder inside the output folder that the artifacts go to. By default the Hub id, or a local folder's own name.",
+    )
+
+
+def check_entry(raw: RawEntry, base: Path, problems: list[Problem]) -> Entry | None:
+    before = len(problems)
+    try:
+        source = parse_source(raw.model.text, base)
+    except ValueError as error:
+        problems.append((raw.model.position, str(error)))
+        source = None
+    to = raw.settings.get("to")
+    backends = tuple(dict.fromkeys(name.strip() for name in to.text.split(","))) if to else ("onnx",)
+    place = (to or raw.model).position
+    problems += [(place, f"there is no backend {name!r}; there are: {', '.join(BACKENDS)}") for name in backends if name not in BACKENDS]
+    known = [name for name in backends if name in BACKENDS]
+    options = {name: _options(name, raw, problems) for name in known}
+    _check_keys(raw, known, problems)
+    output = _output(raw, source, problems) if source else None
+    if source is None or output is None or len(problems) > before:
+        return None
+    checked = {name: value for name, value in options.items() if value is not None}
+    return Entry(source=source, backends=checked, output=output, position=raw.model.position)
+
+
+def _options(backend: str, raw: RawEntry, problems: list[Problem]) -> Options | None:
+    """The options of one backend out of an entry's settings; a value that is wrong for two backends is told once."""
+    fields = BACKENDS[backend].options.model_fields
+    given = {key.replace("-", "_"): token for key, token in raw.settings.items() if "_" not in key}
+    try:
+        return BACKENDS[backend].options.model_validate({name: token.text for name, token in given.items() if name in fields})
+    except pydantic.ValidationError as error:
+        for detail in error.errors():
+            name = str(detail["loc"][0])
+            problem = (given[name].position, f"{name.replace('_', '-')}={given[name].text}: {_lower(detail['msg'])}")
+            if problem not in problems:
+                problems.append(problem)
+        return None
+
+
+def _check_keys(raw: RawEntry, backends: list[str], problems: list[Problem]) -> None:
+    options = {name.replace("_", "-") for backend in backends for name in BACKENDS[backend].options.model_fields}
+    allowed = [*EntrySettings.model_fields, *sorted(options)]
+    for key, token in raw.settings.items():
+        if key not in allowed and backends:
+            problems.append((token.position, f"{key!r} is no option of {', '.join(backends)}; there are: {', '.join(allowed)}"))
+
+
+def _output(raw: RawEntry, source: Source, problems: list[Problem]) -> str | None:
+    """The entry's folder inside the output folder. It may not lead out of it, nor into what belongs to us there."""
+    token = raw.settings.get("output")
+    default = source.folder.resolve().name if source.folder else source.name
+    path = PurePosixPath(token.text if token else default)
+    reserved = {"report.json", "report.md"}
+    if (
+        path.is_absolute()
+        or not path.parts
+        or any(part.startswith(".") or "\0" in part for part in path.parts)
+        or path.parts[0] in reserved
+    ):
+        problems.append(((token or raw.model).position, f"{str(path)!r} cannot be a folder inside the output folder; set output="))
+        return None
+    return str(path)
+
+
+def meetings(entries: Sequence[Entry]) -> Iterator[Problem]:
+    """Entries whose artifacts would meet in one place: the same folder and backend, or one entry inside another's artifact."""
+    taken: dict[str, Entry] = {}
+    for entry in entries:
+        for backend in entry.backends:
+            place = f"{entry.output}/{backend}"
+            other = taken.setdefault(place.casefold(), entry)
+            if other is not entry:
+                yield (
+                    entry.position,
+                    f"its {backend} artifact would go to {place!r}, where line {other.position.line} has its own; set output=",
+                )
+    for entry in entries:
+        parents = [str(parent).casefold() for parent in (PurePosixPath(entry.output), *PurePosixPath(entry.output).parents)]
+        for parent in parents:
+            if parent in taken and taken[parent] is not entry:
+                yield (entry.position, f"{entry.output!r} lies inside the artifact of line {taken[parent].position.line}; set output=")
+
+
+def _lower(message: str) -> str:
+    return message[:1].lower() + message[1:]

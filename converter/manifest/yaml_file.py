@@ -1,0 +1,98 @@
+"""`models.yaml`, for machines: the same keys under `models:`, and `defaults:` for all of them.
+
+Values are taken as they are written (a commit of digits stays one, 1e-4 is a number), so the text of a value means the
+same here as in models.txt. The document is composed and never constructed: no tag of YAML does anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import yaml
+
+from converter.manifest.tokens import Problem, RawEntry, Token
+from converter.records import Position
+
+
+def read_yaml(file: str, text: str, problems: list[Problem]) -> Iterator[RawEntry]:
+    """The entries of a YAML manifest; what is wrong with it is added to `problems`."""
+    reader = _Reader(file, problems)
+    root = reader.compose(text)
+    if root is None:
+        return
+    top = reader.mapping(root)
+    problems += [
+        (reader.at(node), f"{key!r} is not known here; there are: defaults, models") for key, node in top.items() if key not in _TOP_KEYS
+    ]
+    defaults = reader.settings(reader.mapping(top["defaults"])) if "defaults" in top else {}
+    models = top.get("models")
+    if isinstance(models, yaml.SequenceNode):
+        for item in models.value:
+            yield from reader.entry(item, defaults)
+    else:
+        problems.append((reader.at(models or root), "a list of models belongs under 'models:'"))
+
+
+_TOP_KEYS = ("defaults", "models")
+
+
+class _Reader:
+    """The nodes of one document as tokens with their places."""
+
+    def __init__(self, file: str, problems: list[Problem]) -> None:
+        self._file = file
+        self._problems = problems
+
+    def compose(self, text: str) -> yaml.Node | None:
+        try:
+            node: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+            self._problems.append((Position(file=self._file, line=line, column=column), f"this is not YAML: {error.problem}"))
+        except (yaml.YAMLError, RecursionError, ValueError) as error:
+            reason = "nested too deeply" if isinstance(error, RecursionError) else str(error).splitlines()[0]
+            self._problems.append((Position(file=self._file, line=1), f"this is not YAML: {reason}"))
+        else:
+            return node
+        return None
+
+    def at(self, node: yaml.Node) -> Position:
+        return Position(file=self._file, line=node.start_mark.line + 1, column=node.start_mark.column + 1)
+
+    def entry(self, item: yaml.Node, defaults: Mapping[str, Token]) -> Iterator[RawEntry]:
+        if isinstance(item, yaml.ScalarNode):
+            yield RawEntry(Token(item.value, self.at(item)), defaults)
+            return
+        nodes = self.mapping(item)
+        model = self._token(nodes.pop("model")) if "model" in nodes else None
+        if model is not None:
+            yield RawEntry(model, {**defaults, **self.settings(nodes)})
+        elif nodes or isinstance(item, yaml.MappingNode):
+            self._problems.append((self.at(item), "this entry has no 'model:'"))
+
+    def settings(self, nodes: Mapping[str, yaml.Node]) -> dict[str, Token]:
+        """The settings that have a value; null and nothing leave one unset."""
+        return {key: token for key, node in nodes.items() if (token := self._token(node)) is not None and token.text}
+
+    def mapping(self, node: yaml.Node) -> dict[str, yaml.Node]:
+        found: dict[str, yaml.Node] = {}
+        if not isinstance(node, yaml.MappingNode):
+            self._problems.append((self.at(node), "a mapping of keys to values belongs here"))
+            return found
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                self._problems.append((self.at(key), "a key is a single word"))
+            elif key.value in found:
+                self._problems.append((self.at(key), f"{key.value!r} is set twice"))
+            else:
+                found[key.value] = value
+        return found
+
+    def _token(self, node: yaml.Node) -> Token | None:
+        if isinstance(node, yaml.ScalarNode):
+            return Token("" if node.tag.endswith(":null") else node.value, self.at(node))
+        if isinstance(node, yaml.SequenceNode) and all(isinstance(item, yaml.ScalarNode) for item in node.value):
+            return Token(",".join(item.value for item in node.value), self.at(node))
+        self._problems.append((self.at(node), "a single value or a list of such belongs here"))
+        return None

@@ -1,0 +1,226 @@
+"""The story of one job: `run_job` tells it whole.
+
+    source → checkpoint → loaded model → artifact → verdict → record → its place
+
+Every way in (a batch, a single command, a worker) makes Jobs and comes through here. torch and transformers are imported
+where the story first touches a model, and not before: a job that is done already costs neither.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from converter.architectures import FEATURES, Architecture, find_architecture
+from converter.backends import BACKENDS, Backend
+from converter.checkpoints.fetch import fetch, resolve
+from converter.checkpoints.policy import is_sidecar
+from converter.errors import ConverterError, ValidationError
+from converter.ledger import damaged_files, describe_files, find_done, job_key, read_record, versions_of
+from converter.records import (
+    ArtifactRecord,
+    Checkpoint,
+    Failure,
+    Job,
+    Options,
+    Outcome,
+    Source,
+    SourceRecord,
+    Stage,
+    Status,
+    TensorSpec,
+    Verdict,
+)
+from converter.stages import Stages
+from converter.staging import copy_sidecars, keep_rejected, publish, staging_folder
+
+Observer = Callable[[str], None]
+"""Is told the name of each stage as it begins."""
+
+
+def _unobserved(_: str) -> None:
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A job that is to be done: its checkpoint at a commit, what will export it, and the key its artifact will bear."""
+
+    job: Job
+    checkpoint: Checkpoint
+    architecture: Architecture
+    versions: Mapping[str, str]
+    key: str
+    stages: tuple[Stage, ...]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A verdict, and the artifact's own account of itself."""
+
+    verdict: Verdict
+    dtype: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+def run_job(job: Job, observe: Observer = _unobserved) -> Outcome:
+    """Do one job from beginning to end. Whatever goes wrong becomes its outcome; only an interruption is raised."""
+    planned = plan_job(job, observe)
+    return planned if isinstance(planned, Outcome) else carry_out(planned, observe)
+
+
+def plan_job(job: Job, observe: Observer = _unobserved) -> Plan | Outcome:
+    """The story up to the first weight: a Plan, or the Outcome of a job that fails here or is done already."""
+    stages = Stages(observe)
+    try:
+        with stages.stage("resolve"):
+            checkpoint = resolve(job.source)
+            architecture = find_architecture(checkpoint.model_type)
+            feature = architecture.check_feature(job.options.feature)
+            job = replace(job, options=job.options.model_copy(update={"feature": feature}))
+            versions = versions_of(BACKENDS[job.backend].packages)
+            key = job_key(checkpoint, job.backend, job.options, versions)
+            done = find_done(job.destination, key)
+    except Exception as error:
+        return _failed(job, stages, error)
+    if done:
+        return _outcome(job, "skipped", stages, artifact=done, verdict=done.verdict)
+    return Plan(job=job, checkpoint=checkpoint, architecture=architecture, versions=versions, key=key, stages=tuple(stages.done))
+
+
+def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
+    """The rest of the story: fetch, load, convert, validate, and put the artifact in its place with its record."""
+    job, checkpoint, backend = plan.job, plan.checkpoint, BACKENDS[plan.job.backend]
+    stages = Stages(observe, plan.stages)
+    try:
+        with stages.stage("fetch"):
+            folder = fetch(checkpoint)
+        with staging_folder(job.destination) as staged:
+            with stages.stage("convert"):
+                _convert(plan, backend, folder, staged)
+            with stages.stage("validate"):
+                measured = measure(backend, staged, folder, plan.architecture, job.options)
+                if not measured.verdict.passed:
+                    raise _rejection(measured.verdict, job, staged)
+            with stages.stage("record"):
+                record = ArtifactRecord(
+                    key=plan.key,
+                    source=_source_record(checkpoint),
+                    backend=backend.name,
+                    options=job.options.model_dump(mode="json"),
+                    versions=plan.versions,
+                    dtype=measured.dtype,
+                    inputs=measured.inputs,
+                    outputs=measured.outputs,
+                    files=describe_files(staged),
+                    verdict=measured.verdict,
+                    stages=tuple(stages.done),
+                )
+                if job.model_folder:
+                    copy_sidecars(folder, filter(is_sidecar, checkpoint.files), job.model_folder)
+                publish(staged, record, job.destination)
+    except Exception as error:
+        return _failed(job, stages, error)
+    return _outcome(job, "converted", stages, artifact=record, verdict=record.verdict)
+
+
+def measure(backend: Backend, artifact: Path, checkpoint: Path, architecture: Architecture, options: Options) -> Measurement:
+    """Validate the artifact in one folder against the checkpoint in another, each opened afresh."""
+    from converter.checkpoints.loading import load_model, load_tokenizer
+    from converter.validation import validate
+    from converter.validation.reference import Reference
+
+    session = backend.open(artifact)
+    model = load_model(checkpoint, FEATURES[options.feature].auto_class, options.dtype)
+    config = architecture.onnx_config(model.config, options.feature)
+    verdict = validate(session, Reference(model, tuple(config.outputs)), config, load_tokenizer(checkpoint), options)
+    return Measurement(verdict, model.dtype, session.inputs, session.outputs)
+
+
+def revalidate(backend: Backend, artifact: Path, reference: Source, options: Options | None) -> tuple[Options, Verdict]:
+    """Validate an artifact that was made before, here or elsewhere, against a checkpoint.
+
+    `options` None takes those of the artifact's record. A file that is not the recorded one is a problem of the verdict.
+    """
+    record = read_record(artifact)
+    if options is None:
+        options = backend.options.model_validate(dict(record.options)) if record else backend.options()
+    checkpoint = resolve(reference)
+    architecture = find_architecture(checkpoint.model_type)
+    options = options.model_copy(update={"feature": architecture.check_feature(options.feature)})
+    verdict = measure(backend, artifact, fetch(checkpoint), architecture, options).verdict
+    changed = damaged_files(artifact, record.files) if record else []
+    problems = tuple(f"{name} is not the file that was validated: its sha256 is not the record's" for name in changed)
+    return options, verdict.model_copy(update={"problems": (*verdict.problems, *problems)})
+
+
+def _convert(plan: Plan, backend: Backend, folder: Path, staged: Path) -> None:
+    from converter.checkpoints.loading import load_model
+
+    options, export = plan.job.options, plan.architecture.onnx_config
+    model = load_model(folder, FEATURES[options.feature].auto_class, options.dtype, export.attn_implementation)
+    backend.convert(model, export(model.config, options.feature), options, staged)
+
+
+def _rejection(verdict: Verdict, job: Job, staged: Path) -> ValidationError:
+    kept = f"; it is kept in {keep_rejected(staged, job.destination)}" if job.keep_rejected else ""
+    return ValidationError(
+        f"the artifact does not do what the checkpoint does: {verdict.first_problem}{kept}",
+        "report it with the verdict; where the difference is small and you accept it, give a larger --atol",
+        verdict,
+    )
+
+
+def _source_record(checkpoint: Checkpoint) -> SourceRecord:
+    return SourceRecord(
+        model=checkpoint.source.name,
+        revision=checkpoint.source.revision,
+        identity=checkpoint.identity,
+        model_type=checkpoint.model_type,
+        weight_bytes=checkpoint.weight_bytes,
+    )
+
+
+def _outcome(
+    job: Job,
+    status: Status,
+    stages: Stages,
+    *,
+    artifact: ArtifactRecord | None = None,
+    verdict: Verdict | None = None,
+    failure: Failure | None = None,
+) -> Outcome:
+    return Outcome(
+        model=str(job.source),
+        backend=job.backend,
+        feature=job.options.feature,
+        status=status,
+        destination=str(job.destination),
+        position=job.position,
+        artifact=artifact,
+        verdict=verdict,
+        failure=failure,
+        stages=tuple(stages.done),
+    )
+
+
+def _failed(job: Job, stages: Stages, error: Exception) -> Outcome:
+    told = error if isinstance(error, ConverterError) else _unforeseen(error)
+    failure = Failure(
+        stage=stages.current,
+        kind=type(error).__name__,
+        message=told.message,
+        hint=told.hint,
+        traceback="".join(traceback.format_exception(error)),
+    )
+    verdict = error.verdict if isinstance(error, ValidationError) else None
+    return _outcome(job, "failed", stages, verdict=verdict, failure=failure)
+
+
+def _unforeseen(error: Exception) -> ConverterError:
+    if isinstance(error, MemoryError):
+        return ConverterError("there is not enough memory", "run it with fewer --jobs, or on a machine with more memory")
+    return ConverterError(f"something went wrong that should not: {type(error).__name__}: {error}", "report it, with what --debug shows")

@@ -1,0 +1,98 @@
+"""report.md, which is also the step summary on GitHub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from converter.records import Outcome, Verdict
+
+_SIGNS = {"converted": "✅ converted", "skipped": "⏭️ done already", "failed": "❌ failed"}
+
+
+def render(outcomes: Sequence[Outcome], summary: str) -> str:
+    """The whole batch: a table, then each failure in words, then what each converted artifact was measured at."""
+    return "\n".join([f"# Conversions: {summary}", "", *_table(outcomes), *_failures(outcomes), *_details(outcomes), ""])
+
+
+def bytes_for_people(size: int) -> str:
+    """A size in decimal units, as file managers and the Hub tell it."""
+    if size < 1000:
+        return f"{size} B"
+    unit = 1 if size < 10**6 else 2 if size < 10**9 else 3
+    return f"{size / 1000**unit:.1f} {('kB', 'MB', 'GB')[unit - 1]}"
+
+
+def _table(outcomes: Iterable[Outcome]) -> Iterator[str]:
+    yield "| model | commit | backend | feature | outcome | size | largest error | same top-1 | seconds | peak memory |"
+    yield "|---|---|---|---|---|---:|---:|---:|---:|---:|"
+    for outcome in outcomes:
+        verdict, artifact = outcome.verdict, outcome.artifact
+        cells = (
+            _cell(outcome.model),
+            f"`{_short(artifact.source.identity)}`" if artifact else "",
+            outcome.backend,
+            outcome.feature,
+            _SIGNS[outcome.status],
+            bytes_for_people(artifact.size) if artifact else "",
+            _error(verdict),
+            f"{verdict.top1_agreement:.1%}" if verdict and verdict.top1_agreement is not None else "",
+            f"{sum(stage.seconds for stage in outcome.stages):.1f}",
+            bytes_for_people(max((stage.peak_anonymous_bytes for stage in outcome.stages), default=0)),
+        )
+        yield f"| {' | '.join(cells)} |"
+
+
+def _failures(outcomes: Iterable[Outcome]) -> Iterator[str]:
+    failed = [outcome for outcome in outcomes if outcome.failure]
+    if failed:
+        yield from ("", "## What failed, and what to do", "")
+    for outcome in failed:
+        assert outcome.failure
+        where = f" ({outcome.position})" if outcome.position else ""
+        message = _cell(outcome.failure.message)
+        yield f"- **{_cell(outcome.model)}** to {outcome.backend}{where}, stage *{outcome.failure.stage}*: {message}."
+        if outcome.failure.hint:
+            yield f"  To do: {_cell(outcome.failure.hint)}."
+
+
+def _details(outcomes: Iterable[Outcome]) -> Iterator[str]:
+    for outcome in outcomes:
+        if not outcome.verdict:
+            continue
+        verdict = outcome.verdict
+        yield from ("", "<details>", f"<summary>{_cell(outcome.model)} to {outcome.backend}: every case</summary>", "")
+        yield f"{verdict.runtime}, atol {verdict.atol:g}, rtol {verdict.rtol:g}; {verdict.weights.compared} weights equal bit for bit."
+        yield from ("", "| case | shape | output | largest error | relative | same top-1 | |", "|---|---|---|---:|---:|---:|---|")
+        for case in verdict.cases:
+            axes = ", ".join(f"{axis} {length}" for axis, length in case.axes.items())
+            if case.error:
+                yield f"| {case.name} | {axes} | {_cell(case.error)} | | | | ❌ |"
+            for each in case.comparisons:
+                figures = (
+                    _figure(each.max_abs_error),
+                    _figure(each.max_rel_error),
+                    "" if each.top1_agreement is None else f"{each.top1_agreement:.1%}",
+                )
+                yield f"| {case.name} | {axes} | {each.output} | {' | '.join(figures)} | {'✓' if each.passed else '❌'} |"
+        if verdict.notes:
+            yield from ("", *(f"Note: {_cell(note)}." for note in verdict.notes))
+        yield from ("", "</details>")
+
+
+def _error(verdict: Verdict | None) -> str:
+    return _figure(verdict.max_abs_error) if verdict else ""
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.1e}"
+
+
+def _short(identity: str) -> str:
+    kind, _, digest = identity.partition(":")
+    return f"{digest[:12]}" if kind == "commit" else f"{kind}:{digest[:12]}"
+
+
+def _cell(text: str) -> str:
+    """Text that a table can hold and that no name of a model can turn into markup."""
+    escaped = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`")
+    return " ".join(escaped.split())

@@ -1,0 +1,94 @@
+"""An artifact appears whole or not at all: it is written beside its place, checked there, and renamed into it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from converter.errors import output_error
+from converter.ledger import RECORD, read_record
+from converter.records import ArtifactRecord
+
+_PREFIX = ".converter-"
+REJECTED = ".rejected"
+
+
+@contextmanager
+def staging_folder(destination: Path) -> Iterator[Path]:
+    """An empty folder on the disk of `destination`, removed at the end with whatever is left in it."""
+    parent = destination.parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{destination.name}-", dir=parent))
+        folder.chmod(0o755)  # mkdtemp's 0700 would lock others out of the artifact
+    except OSError as error:
+        raise output_error(destination, error) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def publish(folder: Path, record: ArtifactRecord, destination: Path) -> None:
+    """Write the record last of all and move the staged artifact to its place.
+
+    Where the destination stands already (an older artifact, a folder of the user's), the old artifact's record goes first
+    and the new one's comes last, so that at no moment a record stands beside files that are not its own.
+    """
+    try:
+        _write_synced(folder / RECORD, record.model_dump_json(indent=2))
+        try:
+            folder.rename(destination)  # succeeds over an empty folder too
+            return
+        except OSError:
+            if not destination.is_dir():
+                raise
+        old = read_record(destination)
+        (destination / RECORD).unlink(missing_ok=True)
+        for file in old.files if old else ():
+            (destination / file.path).unlink(missing_ok=True)
+        for name in (*reversed([file.path for file in record.files]), RECORD):
+            target = destination / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).replace(target)
+    except OSError as error:
+        raise output_error(destination, error) from error
+
+
+def keep_rejected(folder: Path, destination: Path) -> Path:
+    """Move a staged artifact that failed its validation to `.rejected/` beside its place; return where it is."""
+    kept = destination.parent / REJECTED / destination.name
+    try:
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(kept)
+    except OSError as error:
+        raise output_error(kept, error) from error
+    return kept
+
+
+def copy_sidecars(source: Path, names: Iterator[str], folder: Path) -> None:
+    """Copy config and tokenizer files as the checkpoint has them, each whole or not at all."""
+    for name in names:
+        target = folder / name
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = target.with_name(f"{_PREFIX}{os.getpid()}-{target.name}")
+            try:
+                shutil.copyfile(source / name, temporary)
+                temporary.replace(target)
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            raise output_error(target, error) from error
+
+
+def _write_synced(path: Path, text: str) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
