@@ -19,7 +19,7 @@ Dtype = Literal["float32", "checkpoint"]
 class Record(BaseModel):
     """A frozen record: checked when it is made and when it is read back. Infinite errors survive the round trip."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings", defer_build=True)
 
 
 class Position(Record):

