@@ -89,6 +89,14 @@ _OS_ERRORS = {
 }
 
 
+def reason(error: BaseException) -> str:
+    """What a library says went wrong, in a line: the first line of the error that caused all the others."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
 def output_error(path: Path, error: OSError) -> OutputError:
     """Say in a sentence why `path` could not be written."""
     reason, hint = _OS_ERRORS.get(error.errno or 0, (error.strerror or str(error), "choose another output folder"))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from json import JSONDecodeError
 from pathlib import Path
 
 from converter.errors import CheckpointError
@@ -18,7 +19,7 @@ def files_at(repository: str, revision: str | None) -> tuple[str, Mapping[str, i
     return str(info.sha), {file.rfilename: file.size or 0 for file in info.siblings or ()}
 
 
-def download(repository: str, commit: str, names: Iterable[str]) -> Path:
+def download(repository: str, commit: str, names: Collection[str]) -> Path:
     """Download files of a repository at a commit into the Hub's cache; return the folder that holds them by name."""
     from huggingface_hub import hf_hub_download
 
@@ -46,17 +47,27 @@ def _told_plainly(repository: str, revision: str | None) -> Iterator[None]:
         ) from None
     except errors.RevisionNotFoundError:
         raise CheckpointError(f"{repository} has no revision {revision!r}", "name a branch, a tag or a commit that exists") from None
-    except errors.LocalEntryNotFoundError:  # a subclass of EntryNotFoundError: the Hub did not answer and the cache has nothing
-        raise CheckpointError(f"the Hub could not be reached for {named}", "check the network and HF_ENDPOINT") from None
+    except errors.LocalEntryNotFoundError as error:  # a subclass of EntryNotFoundError; its cause is why the file could not be had
+        raise _unanswered(named, error.__cause__ or error) from None
     except errors.EntryNotFoundError:
         raise CheckpointError(f"{named} lacks a file that it lists", "try again later") from None
-    except errors.OfflineModeIsEnabled:
-        raise CheckpointError(f"{named} was asked for, but HF_HUB_OFFLINE is set", "unset it, or name a local folder") from None
-    except errors.HfHubHTTPError as error:
-        status = error.response.status_code if error.response is not None else "no"
-        hint = "check HF_TOKEN" if status in (401, 403) else "try again later"
-        raise CheckpointError(f"the Hub answered {named} with status {status}", hint) from None
+    except UnicodeEncodeError:  # a header is ASCII, and all else in it is ours
+        raise CheckpointError("HF_TOKEN holds a character that no token has", "copy the token again, whole") from None
+    except JSONDecodeError:  # a login page of the network's, say
+        raise CheckpointError(f"what answered for {named} is no Hub", "check the network and HF_ENDPOINT") from None
     except (httpx2.HTTPError, OSError) as error:
-        raise CheckpointError(
-            f"the Hub could not be reached for {named}: {type(error).__name__}", "check the network, HF_ENDPOINT and the cache's folder"
-        ) from None
+        raise _unanswered(named, error) from None
+
+
+def _unanswered(named: str, error: BaseException) -> CheckpointError:
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return CheckpointError(f"{named} was asked for, but HF_HUB_OFFLINE is set", "unset it, or name a local folder")
+    if isinstance(error, errors.HfHubHTTPError):
+        status = error.response.status_code
+        hint = "check HF_TOKEN" if status in (401, 403) else "try again later"
+        return CheckpointError(f"the Hub answered {named} with status {status}", hint)
+    return CheckpointError(
+        f"the Hub could not be reached for {named}: {type(error).__name__}", "check the network, HF_ENDPOINT and the cache's folder"
+    )

@@ -8,6 +8,7 @@ where the story first touches a model, and not before: a job that is done alread
 
 from __future__ import annotations
 
+import gc
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -101,6 +102,7 @@ def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
         with staging_folder(job.destination) as staged:
             with stages.stage("convert"):
                 _convert(plan, backend, folder, staged)
+                gc.collect()  # the captured graph is full of cycles, and the validation wants the memory
             with stages.stage("validate"):
                 measured = measure(backend, staged, folder, plan.architecture, job.options)
                 if not measured.verdict.passed:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Status = Literal["converted", "skipped", "failed"]
 Dtype = Literal["float32", "checkpoint"]
@@ -123,6 +123,15 @@ class FileRecord(Record):
     size: int
     sha256: str
 
+    @field_validator("path")
+    @classmethod
+    def _lies_inside(cls, path: str) -> str:
+        """What a record names may be deleted for its successor, and a record may come from anywhere."""
+        parts = PurePosixPath(path).parts
+        if not parts or parts[0] == "/" or ".." in parts or "\0" in path:
+            raise ValueError("a file of an artifact lies inside its folder")
+        return path
+
 
 class TensorSpec(Record):
     """An input or output of an artifact: numpy's name of its dtype; a dimension is a length or an axis's name."""
@@ -227,6 +236,8 @@ class Verdict(Record):
             where = f"at {', '.join(f'{axis} {length}' for axis, length in case.axes.items())} ({case.name})"
             if case.error:
                 yield f"{case.error} {where}"
+            elif not case.comparisons:
+                yield f"nothing was compared {where}"
             for comparison in case.comparisons:
                 yield from (f"{comparison.output} {what} {where}" for what in comparison.problems(self.atol))
         for influence in self.influences:

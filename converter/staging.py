@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from converter.errors import output_error
@@ -19,18 +19,38 @@ REJECTED = ".rejected"
 
 @contextmanager
 def staging_folder(destination: Path) -> Iterator[Path]:
-    """An empty folder on the disk of `destination`, removed at the end with whatever is left in it."""
+    """An empty folder on the disk of `destination`, removed at the end with whatever is left in it.
+
+    The folders above it that were made for it go too, where nothing has come into them.
+    """
     parent = destination.parent
+    made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{destination.name}-", dir=parent))
-        folder.chmod(0o755)  # mkdtemp's 0700 would lock others out of the artifact
+        folder = _make_below(parent, f"{_PREFIX}{destination.name}-")
     except OSError as error:
         raise output_error(destination, error) from error
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        for empty in made:
+            with suppress(OSError):  # not empty: something else is there to stay
+                empty.rmdir()
+
+
+def _make_below(parent: Path, prefix: str) -> Path:
+    """A new folder in `parent`, made anew where another job has just found it empty and removed it."""
+    for last in (False, True):
+        parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        except FileNotFoundError:
+            if last:
+                raise
+            continue
+        folder.chmod(0o755)  # mkdtemp's 0700 would lock others out of the artifact
+        return folder
+    raise AssertionError("unreachable")
 
 
 def publish(folder: Path, record: ArtifactRecord, destination: Path) -> None:

@@ -43,7 +43,8 @@ def save_tiny(folder: Path, model_type: str, auto_class: str = "AutoModel", seed
     import transformers
 
     torch.manual_seed(seed)
-    config = transformers.AutoConfig.for_model(model_type, **TINY_CONFIGS[model_type])
+    labels = {"num_labels": 2} if "QuestionAnswering" in auto_class else {}  # a span has a start and an end
+    config = transformers.AutoConfig.for_model(model_type, **TINY_CONFIGS[model_type] | labels)
     model = getattr(transformers, auto_class).from_config(config)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -58,9 +58,9 @@ def _look_into(source: Source) -> _Contents:
 
 
 def _look_into_folder(folder: Path) -> tuple[None, Mapping[str, int], Callable[[str], str]]:
-    if not folder.is_dir():
-        raise CheckpointError(f"there is no folder {folder}", "check the path; a Hub id has the form name or org/name")
     try:
+        if not folder.is_dir():
+            raise CheckpointError(f"there is no folder {folder}", "check the path; a Hub id has the form name or org/name")
         sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in _files(folder)}
     except OSError as error:
         raise _unreadable(folder, error) from error

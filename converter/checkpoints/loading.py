@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import transformers
 
-from converter.errors import CheckpointError
+from converter.errors import CheckpointError, reason
 from converter.records import Dtype
 
 _DTYPES: Mapping[Dtype, torch.dtype | str] = {"float32": torch.float32, "checkpoint": "auto"}
@@ -99,7 +99,6 @@ class _told_plainly:  # noqa: N801 - reads as a with-statement's sentence
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, MemoryError) or not isinstance(error, Exception):
             return
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise CheckpointError(
-            f"transformers cannot load the {self.what} of {self.folder}: {reason}", "see with --debug what it says in full"
+            f"transformers cannot load the {self.what} of {self.folder}: {reason(error)}", "see with --debug what it says in full"
         ) from error

@@ -67,6 +67,8 @@ def weight_files(name: str, files: Collection[str], read_index: Callable[[], str
         unsafe = [shard for shard in shards if PurePosixPath(shard).name != shard or not shard.endswith(".safetensors")]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{WEIGHTS_INDEX} of {name} cannot be read: {error}", "download the checkpoint again") from error
+    if not shards:
+        raise CheckpointError(f"{WEIGHTS_INDEX} of {name} names no weights", "download the checkpoint again")
     if unsafe:
         raise CheckpointError(f"{WEIGHTS_INDEX} of {name} names {unsafe[0]!r}, which is no file beside it", "do not use this checkpoint")
     missing = [shard for shard in shards if shard not in files]

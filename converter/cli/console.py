@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
+from pydantic_core import to_jsonable_python
 
 from converter.errors import ConverterError, ManifestError
 from converter.records import Failure, Outcome
@@ -38,7 +39,7 @@ class Console:
     def give(self, document: Any) -> None:
         """A result, for machines; printed with `--json` only."""
         if self.json:
-            click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+            click.echo(json.dumps(to_jsonable_python(document, inf_nan_mode="strings"), indent=2, ensure_ascii=False))
 
     def error(self, error: ConverterError) -> None:
         """An error that ends the command: every problem of a manifest, the sentence, what to do."""

@@ -40,5 +40,6 @@ def read_manifest(path: Path) -> tuple[Entry, ...]:
     if not entries and not problems:
         problems.append((Position(file=str(path), line=1), "this manifest names no model"))
     if problems:
-        raise ManifestError(sorted(problems, key=lambda problem: (problem[0].line, problem[0].column)))
+        told_once = dict.fromkeys(problems)  # what is wrong in the defaults, or for two backends, comes up more than once
+        raise ManifestError(sorted(told_once, key=lambda problem: (problem[0].line, problem[0].column)))
     return tuple(entries)

@@ -10,7 +10,7 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
 from converter.backends import BACKENDS
-from converter.checkpoints.source import parse_source
+from converter.checkpoints.source import UNSTORABLE, parse_source
 from converter.manifest.tokens import Problem, RawEntry
 from converter.records import Entry, Options, Source
 
@@ -50,7 +50,7 @@ def check_entry(raw: RawEntry, base: Path, problems: list[Problem]) -> Entry | N
 
 
 def _options(backend: str, raw: RawEntry, problems: list[Problem]) -> Options | None:
-    """The options of one backend out of an entry's settings; a value that is wrong for two backends is told once."""
+    """The options of one backend out of an entry's settings."""
     fields = BACKENDS[backend].options.model_fields
     given = {key.replace("-", "_"): token for key, token in raw.settings.items() if "_" not in key}
     try:
@@ -58,9 +58,7 @@ def _options(backend: str, raw: RawEntry, problems: list[Problem]) -> Options | 
     except pydantic.ValidationError as error:
         for detail in error.errors():
             name = str(detail["loc"][0])
-            problem = (given[name].position, f"{name.replace('_', '-')}={given[name].text}: {_lower(detail['msg'])}")
-            if problem not in problems:
-                problems.append(problem)
+            problems.append((given[name].position, f"{name.replace('_', '-')}={given[name].text}: {_lower(detail['msg'])}"))
         return None
 
 
@@ -75,13 +73,14 @@ def _check_keys(raw: RawEntry, backends: list[str], problems: list[Problem]) -> 
 def _output(raw: RawEntry, source: Source, problems: list[Problem]) -> str | None:
     """The entry's folder inside the output folder. It may not lead out of it, nor into what belongs to us there."""
     token = raw.settings.get("output")
-    default = Path(os.path.abspath(source.folder)).name if source.folder else source.name  # a link goes by its own name
+    # a link goes by its own name, so it is not resolved
+    default = Path(os.path.normpath(source.folder.absolute())).name if source.folder else source.name
     path = PurePosixPath(token.text if token else default)
     reserved = {"report.json", "report.md"}
     if (
         path.is_absolute()
         or not path.parts
-        or any(part.startswith(".") or "\0" in part for part in path.parts)
+        or any(part.startswith(".") or UNSTORABLE.search(part) for part in path.parts)
         or path.parts[0] in reserved
     ):
         problems.append(((token or raw.model).position, f"{str(path)!r} cannot be a folder inside the output folder; set output="))

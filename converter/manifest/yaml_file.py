@@ -50,7 +50,7 @@ class _Reader:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
             self._problems.append((Position(file=self._file, line=line, column=column), f"this is not YAML: {error.problem}"))
-        except (yaml.YAMLError, RecursionError, ValueError) as error:
+        except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
             reason = "nested too deeply" if isinstance(error, RecursionError) else str(error).splitlines()[0]
             self._problems.append((Position(file=self._file, line=1), f"this is not YAML: {reason}"))
         else:
@@ -61,14 +61,11 @@ class _Reader:
         return Position(file=self._file, line=node.start_mark.line + 1, column=node.start_mark.column + 1)
 
     def entry(self, item: yaml.Node, defaults: Mapping[str, Token]) -> Iterator[RawEntry]:
-        if isinstance(item, yaml.ScalarNode):
-            yield RawEntry(Token(item.value, self.at(item)), defaults)
-            return
-        nodes = self.mapping(item)
+        nodes = {"model": item} if isinstance(item, yaml.ScalarNode) else self.mapping(item)
         model = self._token(nodes.pop("model")) if "model" in nodes else None
-        if model is not None:
+        if model is not None and model.text:
             yield RawEntry(model, {**defaults, **self.settings(nodes)})
-        elif nodes or isinstance(item, yaml.MappingNode):
+        elif not isinstance(item, yaml.SequenceNode):
             self._problems.append((self.at(item), "this entry has no 'model:'"))
 
     def settings(self, nodes: Mapping[str, yaml.Node]) -> dict[str, Token]:

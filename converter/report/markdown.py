@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from converter.records import Outcome, Verdict
@@ -94,5 +95,5 @@ def _short(identity: str) -> str:
 
 def _cell(text: str) -> str:
     """Text that a table can hold and that no name of a model can turn into markup."""
-    escaped = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`")
+    escaped = re.sub(r"[\\|`*\[\]]", r"\\\g<0>", text).replace("<", "&lt;")
     return " ".join(escaped.split())

@@ -20,7 +20,8 @@ class Tolerance:
     rtol: float
 
     def at(self, reference: Array) -> Array:
-        bound: Array = self.atol + self.rtol * np.abs(reference)
+        """The tolerance for each element; nothing is within tolerance of an infinity but itself."""
+        bound: Array = self.atol + self.rtol * np.abs(np.where(np.isinf(reference), 0.0, reference))
         return bound
 
 

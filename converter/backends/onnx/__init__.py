@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from converter.backends.base import Backend, Session
+from converter.errors import NotSupportedError
 from converter.records import Options
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ class OnnxBackend(Backend):
         from converter.backends.onnx import capture, model_file
 
         assert isinstance(options, OnnxOptions)
+        if model.dtype == "bfloat16":
+            raise NotSupportedError(
+                "ONNX Runtime does not compute bfloat16 on a CPU, so nothing could be validated", "leave dtype at float32"
+            )
         graph = capture.capture(model, config, options.opset)
         model_file.write(graph, capture.bind(graph, model), folder / self.main_file)
 

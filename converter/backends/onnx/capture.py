@@ -16,7 +16,7 @@ from onnxscript import optimizer
 from converter.architectures import OnnxConfig
 from converter.checkpoints.loading import FlatModel, LoadedModel
 from converter.checkpoints.samples import sample_inputs
-from converter.errors import ConversionError, NotSupportedError
+from converter.errors import ConversionError, NotSupportedError, reason
 
 SAMPLE_AXES: Mapping[str, int] = {"batch": 2, "choice": 3, "sequence": 8}
 """The lengths a graph is captured at: all different and none of them 1, so that no two axes are taken for one."""
@@ -37,7 +37,7 @@ def capture(model: LoadedModel, config: OnnxConfig, opset: int | None) -> ir.Mod
         raise NotSupportedError(f"opset {opset} cannot be made", f"choose one from {OPSETS.start} to {OPSETS.stop - 1}, or none")
     inputs = sample_inputs(config, SAMPLE_AXES, np.random.default_rng(0))
     try:
-        with _quiet_exporter(), torch.no_grad():
+        with quiet_exporter(), torch.no_grad():
             program = torch.onnx.export(
                 FlatModel(model.module, tuple(config.inputs), tuple(config.outputs)),
                 tuple(torch.from_numpy(array) for array in inputs.values()),
@@ -50,8 +50,7 @@ def capture(model: LoadedModel, config: OnnxConfig, opset: int | None) -> ir.Mod
                 verbose=False,
             )
     except Exception as error:
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise ConversionError(f"the graph could not be captured: {reason}", "see with --debug what torch says in full") from error
+        raise ConversionError(f"the graph could not be captured: {reason(error)}", "see with --debug what torch says in full") from error
     if program is None:
         raise ConversionError("torch gave no graph", "report this")
     graph = program.model
@@ -119,7 +118,7 @@ def _unbound(graph: ir.Model) -> list[ir.Value]:
 
 
 @contextmanager
-def _quiet_exporter() -> Iterator[None]:
+def quiet_exporter() -> Iterator[None]:
     """Silence what the exporter says of itself and that no user can act on; anything else is heard."""
     loggers = [logging.getLogger(f"torch.onnx._internal.exporter.{name}") for name in ("_registration", "_schemas")]
     levels = [logger.level for logger in loggers]

@@ -135,7 +135,9 @@ class StoredModel:
         return bytes(model.SerializeToString())
 
     def weights(self) -> Iterator[tuple[str, Array]]:
-        """Each large tensor by name, mapped from its file."""
+        """Each initializer by name; a large one is mapped from its file."""
+        for tensor in self.skeleton.graph.initializer:
+            yield tensor.name, onnx.numpy_helper.to_array(tensor)
         for stored in self.tensors:
             dtype = ir.DataType(stored.header.data_type).numpy()
             shape = tuple(stored.header.dims)
@@ -163,11 +165,9 @@ def _parse(path: Path, data: mmap.mmap) -> StoredModel:
                 tensors.append(_parse_tensor(path, data, inner_body, inner_end))
             else:
                 graph += data[inner_start:inner_end]
-    try:
-        skeleton = onnx.ModelProto.FromString(bytes(rest))
-        skeleton.graph.MergeFromString(bytes(graph))
-    except Exception as error:  # protobuf's own DecodeError is a plain Exception
-        raise ValueError(str(error)) from error
+    skeleton = onnx.ModelProto()
+    _merge(skeleton, rest)
+    _merge(skeleton.graph, graph)
     if not skeleton.graph.node:
         raise ValueError("it holds no graph")
     tensors += [_external(tensor) for tensor in skeleton.graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
@@ -185,7 +185,8 @@ def _parse_tensor(path: Path, data: mmap.mmap, start: int, end: int) -> StoredTe
             place = (body, field_end - body)
         else:
             header += data[field_start:field_end]
-    tensor = onnx.TensorProto.FromString(bytes(header))
+    tensor = onnx.TensorProto()
+    _merge(tensor, header)
     if place is None:
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             raise ValueError(f"the tensor {tensor.name!r} is stored in typed fields, which no exporter of today writes")
@@ -193,11 +194,20 @@ def _parse_tensor(path: Path, data: mmap.mmap, start: int, end: int) -> StoredTe
     return StoredTensor(tensor, path.name, *place)
 
 
+def _merge(message: onnx.ModelProto | onnx.GraphProto | onnx.TensorProto, data: bytearray) -> None:
+    try:
+        message.MergeFromString(bytes(data))
+    except Exception as error:  # protobuf's own DecodeError is a plain Exception
+        raise ValueError(str(error)) from error
+
+
 def _external(tensor: onnx.TensorProto) -> StoredTensor:
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get("location", "")
     if not location or Path(location).name != location:
         raise ValueError(f"the tensor {tensor.name!r} lies at {location!r}, which is no file beside the model")
+    if "length" not in entries:
+        raise ValueError(f"nothing says how long the tensor {tensor.name!r} is in {location!r}")
     header = onnx.TensorProto(name=tensor.name, dims=tensor.dims, data_type=tensor.data_type)
     return StoredTensor(header, location, int(entries.get("offset", 0)), int(entries["length"]))
 

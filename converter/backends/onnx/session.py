@@ -11,7 +11,7 @@ import torch
 
 from converter.backends.onnx import model_file
 from converter.checkpoints.samples import Array
-from converter.errors import ConversionError
+from converter.errors import ConversionError, reason
 from converter.records import TensorSpec
 
 _PROVIDER = "CPUExecutionProvider"
@@ -31,12 +31,15 @@ class OnnxSession:
         self._stored = model_file.read(path)
         options = ort.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
+        # the arena and its copies of the initializers cost memory and change no figure: 1.34 against 1.26 times the weights
+        options.enable_cpu_mem_arena = False
+        options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
         options.log_severity_level = 3  # errors are raised; warnings are of shapes that the verdict names itself
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent.resolve()))
         try:
             self._session = ort.InferenceSession(self._stored.with_external_weights(), options, providers=[_PROVIDER])
         except Exception as error:  # the bindings raise classes of their own that share no base
-            raise ConversionError(f"ONNX Runtime does not load {path}: {_first_line(error)}", "convert the checkpoint again") from error
+            raise ConversionError(f"ONNX Runtime does not load {path}: {reason(error)}", "convert the checkpoint again") from error
         self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
         self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
 
@@ -45,7 +48,7 @@ class OnnxSession:
         try:
             results = self._session.run(names, dict(inputs))
         except Exception as error:
-            raise ConversionError(f"ONNX Runtime does not run it: {_first_line(error)}") from error
+            raise ConversionError(f"ONNX Runtime does not run it: {reason(error)}") from error
         return {name: np.asarray(result) for name, result in zip(names, results, strict=True)}
 
     def weights(self) -> Iterator[tuple[str, Array]]:
@@ -59,7 +62,3 @@ def _spec(node: ort.NodeArg) -> TensorSpec:
         dtype=_DTYPES.get(kind, kind),
         shape=tuple(dim if isinstance(dim, int) else str(dim or "?") for dim in node.shape),
     )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

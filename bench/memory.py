@@ -1,0 +1,96 @@
+"""Peak anonymous memory of converting BERT-base, beyond what the imports take, sampled from outside.
+
+Target: at most 1.3 times the weights, validation included. Anonymous memory is what the kernel cannot drop; pages of the
+mapped checkpoint and of the written artifact, which it can, do not count.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+TARGET = 1.3
+_INTERVAL = 0.004  # seconds between two samples
+
+_MAKE = """
+import sys, torch, transformers
+torch.manual_seed(0)
+transformers.BertModel(transformers.BertConfig()).save_pretrained(sys.argv[1])
+"""
+
+_CONVERT = """
+import json, sys
+from pathlib import Path
+import converter.executors.preload, transformers.models.bert.modeling_bert
+from converter.checkpoints.source import parse_source
+from converter.pipeline import run_job
+from converter.records import Job
+from converter.backends import BACKENDS
+import torch
+torch.set_num_threads(1)
+print("imported", flush=True); sys.stdin.readline()
+job = Job(source=parse_source(sys.argv[1], Path("/")), backend="onnx", options=BACKENDS["onnx"].options(), destination=Path(sys.argv[2]))
+outcome = run_job(job, lambda stage: print("stage", stage, flush=True))
+print("outcome", outcome.model_dump_json(), flush=True); sys.stdin.readline()
+"""
+
+
+def measure() -> dict[str, float | str]:
+    """Convert a BERT-base of random weights in a process of its own; megabytes are 10^6 bytes."""
+    with tempfile.TemporaryDirectory(prefix="converter-bench-") as folder:
+        checkpoint = Path(folder, "checkpoint")
+        subprocess.run([sys.executable, "-c", _MAKE, str(checkpoint)], check=True, capture_output=True)
+        weights = (checkpoint / "model.safetensors").stat().st_size
+        command = [sys.executable, "-c", _CONVERT, str(checkpoint), str(Path(folder, "artifact"))]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout and process.stdin
+            assert process.stdout.readline() == "imported\n"
+            base = _anonymous_bytes(process.pid)
+            process.stdin.write("go\n")
+            process.stdin.flush()
+            peaks, outcome = _watch(process)
+            process.stdin.close()
+    assert outcome["status"] == "converted", outcome["failure"]
+    beyond = {stage: round((peak - base) / 1e6, 1) for stage, peak in peaks.items()}
+    return {
+        "weights MB": round(weights / 1e6, 1),
+        "imports MB": round(base / 1e6, 1),
+        **{f"{stage} MB beyond": amount for stage, amount in beyond.items()},
+        "ratio": round(max(beyond.values()) * 1e6 / weights, 3),
+        "CPU s": round(sum(stage["cpu_seconds"] for stage in outcome["stages"]), 1),
+    }
+
+
+def _watch(process: subprocess.Popen[str]) -> tuple[dict[str, int], dict[str, object]]:
+    """Sample the process until it tells its outcome; the peak by stage."""
+    import os
+    import select
+
+    assert process.stdout
+    peaks: dict[str, int] = {}
+    stage = "start"
+    os.set_blocking(process.stdout.fileno(), False)
+    text = ""
+    while True:
+        peaks[stage] = max(peaks.get(stage, 0), _anonymous_bytes(process.pid))
+        if not select.select([process.stdout], [], [], 0)[0]:
+            time.sleep(_INTERVAL)
+            continue
+        text += process.stdout.read() or ""
+        *lines, text = text.split("\n")
+        for line in lines:
+            word, _, rest = line.partition(" ")
+            if word == "outcome":
+                return peaks, json.loads(rest)
+            stage = rest
+
+
+def _anonymous_bytes(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) * 1024
+    raise OSError("no RssAnon in /proc")

@@ -1,0 +1,59 @@
+"""Jobs on real artifacts: what the integration tests share."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from converter.backends import BACKENDS
+from converter.cli import main
+from converter.pipeline import run_job
+from converter.records import Job, Outcome, Source
+
+
+@pytest.fixture
+def convert(tmp_path: Path) -> Callable[..., Outcome]:
+    """Converts a checkpoint's folder to ONNX in this process: `convert(folder, feature="masked-lm")`."""
+
+    def run(folder: Path, destination: Path | None = None, **options: Any) -> Outcome:
+        return run_job(
+            Job(
+                source=Source(name=str(folder), folder=folder),
+                backend="onnx",
+                options=BACKENDS["onnx"].options(**options),
+                destination=destination or tmp_path / "artifact",
+            )
+        )
+
+    return run
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command line in this process, which spares the imports: for tests that need no process of their own."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([*map(str, arguments)])
+        out, err = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return subprocess.CompletedProcess(arguments, ended.value.code, out, err)
+
+    return run
+
+
+@pytest.fixture
+def converter() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command line as a user does, in a process of its own."""
+
+    def run(*arguments: object, **more: Any) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "converter", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **more)
+
+    return run

@@ -1,0 +1,189 @@
+"""One batch with everything that can be wrong with a checkpoint: each is told in a sentence, and the others go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from converter.records import Outcome
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def _copy(source: Path, target: Path, **config: object) -> Path:
+    """A copy of a checkpoint with other values in its config; None takes a key away."""
+    shutil.copytree(source, target)
+    path = target / "config.json"
+    read = {**json.loads(path.read_text()), **config}
+    path.write_text(json.dumps({key: value for key, value in read.items() if value is not None}))
+    return target
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory, tiny: Callable[..., Path]) -> Path:
+    folder = tmp_path_factory.mktemp("bad-input")
+    good = tiny("bert")
+    _copy(good, folder / "good")
+    _copy(good, folder / "no-model-type", model_type=None)
+    _copy(good, folder / "unknown-architecture", model_type="gpt_nobody_made")
+    _copy(good, folder / "truncated")
+    with open(folder / "truncated" / "model.safetensors", "r+b") as file:
+        file.truncate(5000)
+    _copy(good, folder / "no-weights").joinpath("model.safetensors").unlink()
+    pickled = _copy(good, folder / "pickled")
+    (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
+    _copy(good, folder / "not-json").joinpath("config.json").write_text("{")
+    _copy(good, folder / "other-sizes", hidden_size=64)
+    (folder / "empty").mkdir()
+    (folder / "models.txt").write_text(
+        "\n".join(
+            [
+                "./missing",
+                "./empty",
+                "./no-model-type",
+                "./unknown-architecture",
+                "./good feature=causal-lm-with-past output=no-such-feature",
+                "./good feature=token-classification output=no-head",
+                "./truncated",
+                "./no-weights",
+                "./pickled",
+                "./not-json",
+                "./other-sizes",
+                "./good opset=7 output=opset",
+                "./good",
+            ]
+        )
+    )
+    return folder
+
+
+WHAT_IS_TOLD = {
+    1: "there is no folder",
+    2: "has no config.json",
+    3: "has no model_type",
+    4: "'gpt_nobody_made' is not supported",
+    5: "has no feature 'causal-lm-with-past'",
+    6: "the checkpoint has no weights for classifier.bias, classifier.weight",
+    7: "damaged or cut short",
+    8: "there is no model.safetensors",
+    9: "pickle",
+    10: "is not JSON",
+    11: "cannot load the weights",
+    12: "opset 7 cannot be made",
+}
+
+
+def test_each_bad_entry_fails_in_a_sentence_and_the_good_one_is_converted(workspace: Path, command: Run, tmp_path: Path) -> None:
+    result = command("--manifest", workspace / "models.txt", "--output", tmp_path / "out", "--json", "--jobs", 2)
+    assert result.returncode == 1
+    outcomes = {outcome["position"]["line"]: outcome for outcome in json.loads(result.stdout)["outcomes"]}
+    assert {line: outcome["status"] for line, outcome in outcomes.items()} == {**dict.fromkeys(range(1, 13), "failed"), 13: "converted"}
+    for line, sentence in WHAT_IS_TOLD.items():
+        failure = outcomes[line]["failure"]
+        assert sentence in failure["message"], failure
+        assert failure["hint"] and "\n" not in failure["message"]
+        assert f"models.txt:{line}:1: " in result.stderr
+    assert "bert, camembert, distilbert, roberta" in outcomes[4]["failure"]["hint"]
+    assert "sequence-classification" in outcomes[5]["failure"]["hint"]
+    assert "18 to 25" in outcomes[12]["failure"]["hint"]
+    assert "Traceback" not in result.stderr
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
+    assert left == {
+        "out",
+        "out/report.json",
+        "out/report.md",
+        "out/good",
+        "out/good/config.json",
+        "out/good/onnx",
+        "out/good/onnx/model.onnx",
+        "out/good/onnx/converter.json",
+    }
+
+
+def test_a_manifest_that_is_wrong_starts_nothing_and_tells_every_problem(workspace: Path, command: Run, tmp_path: Path) -> None:
+    manifest = workspace / "wrong.txt"
+    manifest.write_text("./good to=onyx\n./good feature=default atol=much\nno such/thing/at all\n")
+    result = command("--manifest", manifest, "--output", tmp_path / "out")
+    assert result.returncode == 2
+    for place in ("wrong.txt:1:8: ", "wrong.txt:2:24: ", "wrong.txt:3:4: "):
+        assert place in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_traceback_is_shown_with_debug(workspace: Path, command: Run, tmp_path: Path) -> None:
+    result = command("onnx", "--model", workspace / "truncated", tmp_path / "out", "--debug")
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr and "SafetensorError" in result.stderr
+
+
+def test_an_output_that_cannot_be_written_is_told(workspace: Path, command: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    result = command("onnx", "--model", workspace / "good", tmp_path / "file" / "onnx")
+    assert result.returncode == 1
+    assert "cannot write to" in result.stderr and "a file stands where a folder is needed" in result.stderr
+
+
+_LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+from converter.cli import main
+main(sys.argv[2:])
+"""
+
+
+def test_a_disk_that_refuses_in_the_middle_leaves_nothing_behind(workspace: Path, tmp_path: Path) -> None:
+    """A limit on the size of files refuses as a full disk does, in the middle of the weights."""
+    arguments = ["onnx", "--model", workspace / "good", tmp_path / "onnx"]
+    process = subprocess.run([sys.executable, "-c", _LIMITED, "20000", *map(str, arguments)], capture_output=True, text=True, check=False)
+    assert process.returncode == 1
+    assert "cannot write to" in process.stderr and "Traceback" not in process.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_full_disk_is_told_and_leaves_nothing_behind(workspace: Path, command: Run, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=True)
+    try:
+        result = command("onnx", "--model", workspace / "good", disk / "onnx")
+        left = list(disk.iterdir())
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    assert result.returncode == 1
+    assert "the disk is full" in result.stderr
+    assert left == []
+
+
+def test_a_half_precision_checkpoint_is_widened_or_kept_and_the_record_says_which(
+    tiny: Callable[..., Path], convert: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    checkpoint = tiny("bert", "AutoModel", 0, "float16")
+    wide = convert(checkpoint, tmp_path / "wide")
+    kept = convert(checkpoint, tmp_path / "kept", dtype="checkpoint")
+    assert wide.artifact and wide.artifact.dtype == "float32" and wide.artifact.outputs[0].dtype == "float32", wide.failure
+    assert kept.artifact and kept.artifact.dtype == "float16" and kept.artifact.outputs[0].dtype == "float16", kept.failure
+    assert kept.artifact.size < 0.75 * wide.artifact.size
+
+
+def test_bfloat16_is_widened_and_refused_where_it_is_to_be_kept(
+    tiny: Callable[..., Path], convert: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    checkpoint = tiny("bert", "AutoModel", 0, "bfloat16")
+    wide = convert(checkpoint, tmp_path / "wide")
+    kept = convert(checkpoint, tmp_path / "kept", dtype="checkpoint")
+    assert wide.artifact and wide.artifact.dtype == "float32", wide.failure
+    assert kept.failure and "bfloat16" in kept.failure.message
+
+
+def test_no_limit_of_this_process_was_left_lowered() -> None:
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY

@@ -1,0 +1,177 @@
+"""Checkpoints from a Hub: what is resolved, what is downloaded, and what is told when it cannot be."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from tests.hub_server import OWNER_TOKEN, HubServer
+
+TOKEN = "hf_secretsecretsecret"
+CONFIG = {"model_type": "bert", "hidden_size": 8}
+SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+NEEDED: dict[str, bytes] = {
+    "1_Pooling/config.json": b'{"pooling_mode_mean_tokens": true}',
+    "config.json": json.dumps(CONFIG).encode(),
+    SHARDS[0]: save({"a": np.arange(1000, dtype=np.float32)}),
+    SHARDS[1]: save({"b": np.arange(2000, dtype=np.float32)}),
+    "model.safetensors.index.json": json.dumps({"metadata": {}, "weight_map": {"a": SHARDS[0], "b": SHARDS[1]}}).encode(),
+    "tokenizer.json": b"{}",
+    "vocab.txt": b"[PAD]\n",
+}
+NOT_NEEDED: dict[str, bytes] = {"README.md": b"# A model", "pytorch_model.bin": b"a pickle", "onnx/model.onnx": b"a graph"}
+ONE_FILE = {"config.json": NEEDED["config.json"], "model.safetensors": NEEDED[SHARDS[0]]}
+
+# Resolves argv[1] and prints what came of it.
+_RESOLVE = """
+import json, sys
+from pathlib import Path
+from converter.checkpoints.fetch import resolve
+from converter.checkpoints.source import parse_source
+
+found = resolve(parse_source(sys.argv[1], Path(".")))
+print(json.dumps([found.identity, dict(found.config), dict(found.files), found.folder]))
+"""
+
+# Fetches the files argv[3] of argv[1] at the identity argv[2] and prints their folder.
+_FETCH = """
+import json, sys
+from pathlib import Path
+from converter.checkpoints.fetch import fetch
+from converter.checkpoints.source import parse_source
+from converter.records import Checkpoint
+
+name, identity, files = sys.argv[1:]
+print(fetch(Checkpoint(source=parse_source(name, Path(".")), identity=identity, config={}, files=json.loads(files))))
+"""
+
+# Resolves and fetches each source of {"case": [source, token]}; prints how each ended, with all that a traceback can show.
+_FAIL = """
+import json, os, sys, time, traceback
+from pathlib import Path
+from converter.checkpoints.fetch import fetch, resolve
+from converter.checkpoints.source import parse_source
+
+def everything(error):
+    yield repr(error)
+    while error is not None:  # what `from None` hides as well
+        yield from traceback.format_exception(error)
+        error = error.__cause__ or error.__context__
+
+time.sleep = lambda seconds: None  # the client waits between its attempts
+told = {}
+for case, (name, token) in json.loads(sys.argv[1]).items():
+    os.environ["HF_TOKEN"] = token
+    try:
+        told[case] = {"kind": "none", "folder": str(fetch(resolve(parse_source(name, Path(".")))))}
+    except Exception as error:
+        shown = "".join(everything(error))
+        told[case] = {"kind": type(error).__name__, "message": str(error), "hint": getattr(error, "hint", ""), "shown": shown}
+print(json.dumps(told))
+"""
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[HubServer]:
+    with HubServer() as server:
+        yield server
+
+
+def test_resolving_names_the_commit_and_the_needed_files_and_downloads_no_weight(hub: HubServer, tmp_path: Path) -> None:
+    commit = hub.add_repository("org/sharded", NEEDED | NOT_NEEDED)
+    told = json.loads(hub.run_client(_RESOLVE, "org/sharded@main", home=tmp_path, HF_TOKEN=TOKEN).stdout)
+    assert told == [f"commit:{commit}", CONFIG, {name: len(content) for name, content in sorted(NEEDED.items())}, None]
+    asked = [request.rpartition("/")[2] for request in hub.requests if "/org/sharded/resolve/" in request]
+    assert set(asked) == {"config.json", "model.safetensors.index.json"}
+
+
+def test_fetching_brings_the_files_of_the_resolved_commit_after_the_branch_has_moved(hub: HubServer, tmp_path: Path) -> None:
+    commit = hub.add_repository("org/moved", NEEDED | NOT_NEEDED)
+    hub.add_repository("org/moved", {name: bytes(reversed(content)) for name, content in NEEDED.items()})
+    sizes = json.dumps({name: len(content) for name, content in NEEDED.items()})
+    hub.fail(f"HEAD /org/moved/resolve/{commit}/vocab.txt", status=503)  # once, which the client gets over
+    done = hub.run_client(_FETCH, "org/moved@main", f"commit:{commit}", sizes, home=tmp_path, HF_TOKEN=TOKEN)
+    folder = Path(done.stdout.strip())
+    brought = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert {name: hashlib.sha256(content).hexdigest() for name, content in brought.items()} == {
+        name: hashlib.sha256(content).hexdigest() for name, content in NEEDED.items()
+    }
+
+
+_CHECK = "check the network, HF_ENDPOINT and the cache's folder"
+_HIDDEN = "check the spelling; for a private one set HF_TOKEN; a local path starts with ./"
+FAILURES: Mapping[str, tuple[str, str, str, str]] = {
+    "a missing repository": ("org/none@main", TOKEN, "org/none is not on the Hub, or is private", _HIDDEN),
+    "a missing revision": ("org/plain@v9", TOKEN, "org/plain has no revision 'v9'", "name a branch, a tag or a commit that exists"),
+    "a gated repository": ("org/gated", TOKEN, "org/gated is gated", "accept its terms on the Hub and set HF_TOKEN to a token of yours"),
+    "a private repository, with no token": ("org/private", "", "org/private is not on the Hub, or is private", _HIDDEN),
+    "a private repository, with a stranger's token": ("org/private", TOKEN, "org/private is not on the Hub, or is private", _HIDDEN),
+    "a token that is not valid": ("org/expired", TOKEN, "the Hub answered org/expired with status 401", "check HF_TOKEN"),
+    "a token that no header can hold": (
+        "org/plain",
+        f"{TOKEN}…",
+        "HF_TOKEN holds a character that no token has",
+        "copy the token again, whole",
+    ),
+    "a Hub that is broken": ("org/broken@main", TOKEN, "the Hub answered org/broken@main with status 500", "try again later"),
+    "a file that is refused": ("org/refused", TOKEN, "the Hub answered org/refused@{commit} with status 403", "check HF_TOKEN"),
+    "a file that breaks the Hub": ("org/halfway", TOKEN, "the Hub answered org/halfway@{commit} with status 500", "try again later"),
+    "a file that is gone": ("org/gone", TOKEN, "org/gone@{commit} lacks a file that it lists", "try again later"),
+    "a login page": ("org/page", TOKEN, "what answered for org/page is no Hub", "check the network and HF_ENDPOINT"),
+    "a server that is down": ("org/down@main", TOKEN, "the Hub could not be reached for org/down@main: ConnectError", _CHECK),
+}
+
+
+@pytest.fixture(scope="module")
+def failed(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+    """How each of FAILURES ended, and beside them "the owner" of a private repository, who is let in."""
+    for name in ("plain", "expired", "broken", "refused", "halfway", "gone", "page"):
+        hub.add_repository(f"org/{name}", ONE_FILE)
+    hub.add_repository("org/gated", ONE_FILE, gated=True)
+    hub.add_repository("org/private", ONE_FILE, private=True)
+    hub.fail("/org/expired", status=401, headers={"X-Error-Message": "Invalid credentials in Authorization header"})
+    hub.fail("/org/broken", status=500)
+    hub.fail("HEAD /org/refused", status=403)
+    hub.fail("HEAD /org/halfway", status=500, times=99)
+    hub.fail("HEAD /org/gone", status=404, headers={"X-Error-Code": "EntryNotFound"})
+    hub.fail("/org/page", status=200, headers={"Content-Type": "text/html"})
+    cases = {case: (name, token) for case, (name, token, *_) in FAILURES.items()} | {"the owner": ("org/private", OWNER_TOKEN)}
+    down = {"a server that is down": cases.pop("a server that is down")}
+    told: dict[str, Any] = {}
+    with socket.create_server(("127.0.0.1", 0)) as taken:  # bound, then closed: a port where nobody listens
+        closed = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    for asked, variables in ((cases, {}), (down, {"HF_ENDPOINT": closed})):
+        done = hub.run_client(_FAIL, json.dumps(asked), home=tmp_path_factory.mktemp("home"), HF_TOKEN=TOKEN, **variables)
+        told |= json.loads(done.stdout)
+        told["what the client logs"] = told.get("what the client logs", "") + done.stderr
+    return told
+
+
+@pytest.mark.parametrize("case", FAILURES)
+def test_each_failure_is_a_sentence_with_a_hint(failed: dict[str, dict[str, str]], hub: HubServer, case: str) -> None:
+    name, _, message, hint = FAILURES[case]
+    repository = hub.repositories.get(name.partition("@")[0])
+    told = failed[case]
+    assert (told["kind"], told.get("message"), told.get("hint")) == (
+        "CheckpointError",
+        message.format(commit=repository.refs["main"] if repository else ""),
+        hint,
+    )
+
+
+def test_the_token_stands_in_nothing_that_a_failure_shows(failed: dict[str, dict[str, str]]) -> None:
+    assert "Traceback" in failed["a gated repository"]["shown"]
+    assert [case for case, told in failed.items() if "secret" in str(told)] == []
+
+
+def test_the_token_of_its_owner_opens_a_private_repository(failed: dict[str, dict[str, str]]) -> None:
+    folder = Path(failed["the owner"]["folder"])
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == ONE_FILE

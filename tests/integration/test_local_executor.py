@@ -1,0 +1,71 @@
+"""Workers: what kills one costs its job and nothing else, and an interruption leaves nothing half done."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from converter.backends import BACKENDS
+from converter.executors import local
+from converter.records import Job, Source
+
+
+class KillAt:
+    """Kills the worker of one job as it enters a stage, as the system does with one that takes too much memory."""
+
+    def __init__(self, index: int, stage: str) -> None:
+        self._when = (index, stage)
+
+    def stage(self, index: int, name: str) -> None:
+        if (index, name) == self._when:
+            (worker,) = multiprocessing.active_children()
+            assert worker.pid
+            os.kill(worker.pid, signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_costs_its_own_job_and_no_other(tiny: Callable[..., Path], tmp_path: Path) -> None:
+    jobs = [
+        Job(
+            source=Source(name=name, folder=tiny("bert")),
+            backend="onnx",
+            options=BACKENDS["onnx"].options(),
+            destination=tmp_path / name / "onnx",
+        )
+        for name in ("victim", "bystander")
+    ]
+    victim, bystander = sorted(local.run(jobs, 1, KillAt(0, "convert")), key=lambda outcome: outcome.model, reverse=True)
+    assert victim.failure and victim.failure.stage == "convert"
+    assert "SIGKILL" in victim.failure.message and "memory" in victim.failure.hint
+    assert bystander.status == "converted", bystander.failure
+    assert (tmp_path / "bystander" / "onnx" / "converter.json").is_file()
+    assert not (tmp_path / "victim" / "onnx").exists()
+
+
+def test_an_interruption_exits_with_130_reports_what_was_done_and_leaves_nothing_half_done(
+    tiny: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "tiny").symlink_to(tiny("bert"))
+    (tmp_path / "models.txt").write_text("./tiny\n./tiny output=another\n")
+    command = [sys.executable, "-m", "converter", "--manifest", "models.txt"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        for line in process.stderr:
+            if line.startswith("[2/2]") and line.endswith(": convert\n"):
+                time.sleep(0.3)
+                process.send_signal(signal.SIGINT)
+                break
+        errors = process.stderr.read()
+        process.wait(60)
+    assert process.returncode == 130
+    assert errors.strip().endswith("interrupted") and "Traceback" not in errors
+    outcomes = json.loads((tmp_path / "out" / "report.json").read_text())["outcomes"]
+    assert [outcome["status"] for outcome in outcomes] == ["converted"]
+    left = [path for path in (tmp_path / "out").rglob("*") if "another" in path.as_posix() or path.name.startswith(".")]
+    assert left == []

@@ -1,0 +1,215 @@
+"""The check can fail: each fault that is planted in a good artifact is found by `converter validate`, by figures alone.
+
+The record is taken away, so that no checksum helps.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from converter.records import Outcome
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Plant = Callable[[onnx.ModelProto], None]
+
+
+def _initializer(model: onnx.ModelProto, name: str) -> onnx.TensorProto:
+    return next(tensor for tensor in model.graph.initializer if tensor.name == name)
+
+
+def _change(model: onnx.ModelProto, name: str, row: int) -> None:
+    tensor = _initializer(model, name)
+    array = numpy_helper.to_array(tensor).copy()
+    array[row] += 1e-3
+    tensor.CopyFrom(numpy_helper.from_array(array, name))
+
+
+def change_a_weight(model: onnx.ModelProto) -> None:
+    _change(model, "bert.encoder.layer.1.output.dense.weight", 3)
+
+
+def change_one_row_of_the_embeddings(model: onnx.ModelProto) -> None:
+    _change(model, "bert.embeddings.word_embeddings.weight", 119)
+
+
+def fix_the_batch(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+
+
+def swap_the_names_of_axes(model: onnx.ModelProto) -> None:
+    dims = model.graph.output[0].type.tensor_type.shape.dim
+    dims[0].dim_param, dims[1].dim_param = dims[1].dim_param, dims[0].dim_param
+
+
+def drop_an_output(model: onnx.ModelProto) -> None:
+    del model.graph.output[1]
+
+
+def swap_the_outputs(model: onnx.ModelProto) -> None:
+    first, second = (output.name for output in model.graph.output)
+    for node in model.graph.node:
+        for index, name in enumerate(node.output):
+            if name in (first, second):
+                node.output[index] = second if name == first else first
+
+
+def ignore(name: str) -> Plant:
+    def plant(model: onnx.ModelProto) -> None:
+        """Read something of the same shape instead of the input: as if it were always one mask, or one kind of token."""
+        constant = onnx.helper.make_node("Sub" if name == "token_type_ids" else "Div", ["input_ids", "input_ids"], [f"{name}_constant"])
+        for node in model.graph.node:
+            for index, each in enumerate(node.input):
+                if each == name:
+                    node.input[index] = f"{name}_constant"
+        model.graph.node.insert(0, constant)
+
+    return plant
+
+
+def wrong_dtype(model: onnx.ModelProto) -> None:
+    output = model.graph.output[0]
+    for node in model.graph.node:
+        for index, name in enumerate(node.output):
+            if name == output.name:
+                node.output[index] = "uncast"
+    model.graph.node.append(onnx.helper.make_node("Cast", ["uncast"], [output.name], to=onnx.TensorProto.DOUBLE))
+    output.type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
+
+
+FAULTS: dict[str, tuple[Plant, str]] = {
+    "a changed weight": (change_a_weight, "bert.encoder.layer.1.output.dense.weight"),
+    "a row of the embeddings that no case may touch": (change_one_row_of_the_embeddings, "bert.embeddings.word_embeddings.weight"),
+    "a fixed batch": (fix_the_batch, "axis 0"),
+    "axes that bear each other's names": (swap_the_names_of_axes, "axis 0 of output 'start_logits' is 'sequence' instead of 'batch'"),
+    "a missing output": (drop_an_output, "end_logits"),
+    "outputs that bear each other's names": (swap_the_outputs, "start_logits"),
+    "token types that are ignored": (ignore("token_type_ids"), "token_type_ids"),
+    "a dtype that is not the checkpoint's": (wrong_dtype, "float64"),
+}
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory, tiny: Callable[..., Path]) -> Path:
+    from converter.backends import BACKENDS
+    from converter.pipeline import run_job
+    from converter.records import Job, Source
+
+    checkpoint = tiny("bert", "AutoModelForQuestionAnswering")
+    folder = tmp_path_factory.mktemp("good") / "artifact"
+    options = BACKENDS["onnx"].options(feature="question-answering")
+    outcome = run_job(Job(source=Source(name="tiny", folder=checkpoint), backend="onnx", options=options, destination=folder))
+    assert outcome.status == "converted", outcome.failure
+    return folder
+
+
+def _validate(command: Run, folder: Path, checkpoint: Path) -> subprocess.CompletedProcess[str]:
+    return command("validate", folder, "--reference", checkpoint, "--feature", "question-answering", "--json")
+
+
+def test_a_good_artifact_is_called_good_without_its_record(good: Path, tiny: Callable[..., Path], command: Run, tmp_path: Path) -> None:
+    shutil.copy(good / "model.onnx", tmp_path)
+    result = _validate(command, tmp_path, tiny("bert", "AutoModelForQuestionAnswering"))
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)[0]["passed"] is True
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found(fault: str, good: Path, tiny: Callable[..., Path], command: Run, tmp_path: Path) -> None:
+    plant, told = FAULTS[fault]
+    model = onnx.load(good / "model.onnx")
+    plant(model)
+    onnx.save(model, tmp_path / "model.onnx")
+    result = _validate(command, tmp_path, tiny("bert", "AutoModelForQuestionAnswering"))
+    assert result.returncode == 1
+    assert json.loads(result.stdout)[0]["passed"] is False
+    assert told in result.stdout
+    assert "error: " in result.stderr and "Traceback" not in result.stderr
+
+
+def test_the_artifact_of_another_checkpoint_is_found(good: Path, tiny: Callable[..., Path], command: Run) -> None:
+    result = _validate(command, good, tiny("bert", "AutoModelForQuestionAnswering", 1))
+    assert result.returncode == 1
+    assert "differs by" in result.stderr
+
+
+def test_a_byte_changed_in_the_file_is_told_by_its_checksum(good: Path, tiny: Callable[..., Path], command: Run, tmp_path: Path) -> None:
+    folder = shutil.copytree(good, tmp_path / "copy")
+    with open(folder / "model.onnx", "r+b") as file:
+        file.seek(-2, 2)
+        file.write(b"\x3f")
+    result = command("validate", folder, "--reference", tiny("bert", "AutoModelForQuestionAnswering"))
+    assert result.returncode == 1
+    assert "sha256" in result.stdout + result.stderr
+
+
+def test_an_artifact_that_fails_its_validation_is_never_put_in_its_place(
+    tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fault is planted between writing and validating, where a bug of the exporter would be."""
+    from converter.backends.onnx import OnnxBackend
+    from converter.cli import main
+
+    convert = OnnxBackend.convert
+
+    def faulty(self: OnnxBackend, model: object, config: object, options: object, folder: Path) -> None:
+        convert(self, model, config, options, folder)  # type: ignore[arg-type]
+        written = onnx.load(folder / "model.onnx")
+        _change(written, "embeddings.LayerNorm.weight", 0)
+        onnx.save(written, folder / "model.onnx")
+
+    monkeypatch.setattr(OnnxBackend, "convert", faulty)
+    with pytest.raises(SystemExit) as ended:
+        main(["onnx", "--model", str(tiny("bert")), "--quiet", str(tmp_path / "out")])
+    assert ended.value.code == 1
+    assert list(tmp_path.iterdir()) == []
+
+    with pytest.raises(SystemExit):
+        main(["onnx", "--model", str(tiny("bert")), "--quiet", "--keep-rejected", str(tmp_path / "out")])
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.onnx")] == [".rejected/out/model.onnx"]
+
+
+def test_an_input_is_missed_even_where_it_matters_less_than_the_tolerance(
+    tiny: Callable[..., Path], convert: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    """A checkpoint in which token types matter a little less than the tolerance."""
+    import safetensors.torch
+
+    from converter.backends import BACKENDS
+    from converter.pipeline import revalidate
+    from converter.records import Source
+
+    checkpoint = shutil.copytree(tiny("bert"), tmp_path / "checkpoint")
+    weights = safetensors.torch.load_file(checkpoint / "model.safetensors")
+    types = weights["embeddings.token_type_embeddings.weight"]
+    types[1] = types[0] * (1 + 1e-4)
+    safetensors.torch.save_file(weights, checkpoint / "model.safetensors", {"format": "pt"})
+    outcome = convert(checkpoint, atol=1e-2)
+    assert outcome.verdict and all(influence.passed for influence in outcome.verdict.influences)
+
+    path = Path(outcome.destination) / "model.onnx"
+    model = onnx.load(path)
+    ignore("token_type_ids")(model)
+    onnx.save(model, path)
+    options = BACKENDS["onnx"].options(atol=1e-2)
+    _, verdict = revalidate(BACKENDS["onnx"], path.parent, Source(name="tiny", folder=checkpoint), options)
+    assert all(case.passed for case in verdict.cases)
+    assert not verdict.passed
+    assert [influence.input for influence in verdict.influences if not influence.passed] == ["token_type_ids"]
+
+
+def test_every_weight_of_the_checkpoint_that_is_stored_is_compared_bit_for_bit(good: Path, tiny: Callable[..., Path]) -> None:
+    from safetensors import safe_open
+
+    from converter.ledger import read_record
+
+    record = read_record(good)
+    with safe_open(tiny("bert", "AutoModelForQuestionAnswering") / "model.safetensors", framework="numpy") as weights:
+        assert record and record.verdict.weights.compared >= len(weights.keys()) > 30

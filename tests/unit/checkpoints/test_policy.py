@@ -1,0 +1,105 @@
+"""Which files of a checkpoint are taken, and which checkpoints are refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from converter.checkpoints.policy import WEIGHTS, WEIGHTS_INDEX, check_config, is_sidecar, weight_files
+from converter.errors import CheckpointError
+
+
+def unread() -> str:
+    raise AssertionError("the index was read for nothing")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "vocab.txt", "merges.txt"]
+    + ["spiece.model", "chat_template.jinja", "sentencepiece.bpe.model", "modules.json", "1_Pooling/config.json"],
+)
+def test_config_and_tokenizer_files_go_beside_the_artifact(name: str) -> None:
+    assert is_sidecar(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "README.md", ".gitattributes", "modeling_x.py", "onnx/config.json"]
+    + ["onnx/model.onnx", "converter.json", "report.json", "requirements.txt", "LICENSE.txt", "trainer_state.json", "eval_results.json"]
+    + ["1_Pooling/deeper/config.json", "runs/events.txt"],
+)
+def test_weights_code_and_what_is_ours_do_not(name: str) -> None:
+    assert not is_sidecar(name)
+
+
+def test_a_config_that_names_its_model_type_is_taken_whole() -> None:
+    assert check_config('{"model_type": "bert", "extra": [1]}', "org/a") == {"model_type": "bert", "extra": [1]}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "is not JSON"),
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("[]", "is not a JSON object"),
+        ("null", "is not a JSON object"),
+        ("{}", "has no model_type"),
+        ('{"model_type": ""}', "has no model_type"),
+        ('{"model_type": ["bert"]}', "has no model_type"),
+    ],
+)
+def test_another_config_is_refused_by_the_checkpoints_name(text: str, told: str) -> None:
+    with pytest.raises(CheckpointError, match=f"config.json of org/a {told}"):
+        check_config(text, "org/a")
+
+
+def test_one_file_of_weights_is_preferred_to_shards() -> None:
+    assert weight_files("org/a", [WEIGHTS, WEIGHTS_INDEX, "pytorch_model.bin"], unread) == (WEIGHTS,)
+
+
+def test_shards_are_taken_as_the_index_names_them_each_once() -> None:
+    index = json.dumps({"weight_map": {"c": "b.safetensors", "a": "a.safetensors", "b": "b.safetensors"}})
+    files = [WEIGHTS_INDEX, "a.safetensors", "b.safetensors", "other.safetensors"]
+    assert weight_files("org/a", files, lambda: index) == ("a.safetensors", "b.safetensors")
+
+
+def test_missing_shards_are_named() -> None:
+    index = json.dumps({"weight_map": {name: f"{name}.safetensors" for name in "abc"}})
+    with pytest.raises(CheckpointError, match=r"lacks 2 of its 3 weight files: a\.safetensors, c\.safetensors"):
+        weight_files("org/a", [WEIGHTS_INDEX, "b.safetensors"], lambda: index)
+
+
+@pytest.mark.parametrize("shard", ["../a.safetensors", "/a.safetensors", "x/a.safetensors", "..", "", "pytorch_model.bin", "./a.safetensors"])
+def test_an_index_that_names_what_is_no_safetensors_file_beside_it_is_refused(shard: str) -> None:
+    with pytest.raises(CheckpointError, match="which is no file beside it"):
+        weight_files("org/a", [WEIGHTS_INDEX, shard], lambda: json.dumps({"weight_map": {"a": shard}}))
+
+
+def test_an_index_that_names_no_weights_is_refused() -> None:
+    with pytest.raises(CheckpointError, match="names no weights"):
+        weight_files("org/a", [WEIGHTS_INDEX], lambda: '{"weight_map": {}}')
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "model.pt", "model.ckpt", "weights.pkl"])
+def test_a_checkpoint_with_a_pickle_only_is_refused_as_such(name: str) -> None:
+    with pytest.raises(CheckpointError, match="as a pickle only"):
+        weight_files("org/a", ["config.json", name], unread)
+
+
+def test_a_checkpoint_without_weights_is_refused() -> None:
+    with pytest.raises(CheckpointError, match=r"has no weights: there is no model\.safetensors"):
+        weight_files("org/a", ["config.json", "tf_model.h5"], unread)
+
+
+_JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+
+
+@given(st.one_of(st.text(), _JSON.map(json.dumps), st.fixed_dictionaries({"weight_map": _JSON}).map(json.dumps)))
+def test_any_config_and_any_index_are_taken_or_refused_with_a_sentence(text: str) -> None:
+    for read in (lambda: check_config(text, "org/a"), lambda: weight_files("org/a", [WEIGHTS_INDEX], lambda: text)):
+        with pytest.raises(CheckpointError):
+            raise CheckpointError(str(read()))

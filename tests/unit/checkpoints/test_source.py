@@ -1,0 +1,75 @@
+"""What a user may write for a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from converter.checkpoints.source import parse_source
+
+
+@pytest.mark.parametrize("text", ["gpt2", "org/name", "distilbert-base-uncased-finetuned-sst-2-english", "a/b.c_d-e", "0/1"])
+def test_a_hub_id_is_a_name_or_an_organization_and_a_name(tmp_path: Path, text: str) -> None:
+    source = parse_source(text, tmp_path)
+    assert (source.name, source.folder, source.revision, str(source)) == (text, None, None, text)
+
+
+@pytest.mark.parametrize("revision", ["main", "v1.0", "refs/pr/7", "0123456789" * 4, "feature/x-"])
+def test_a_revision_stands_behind_the_id(tmp_path: Path, revision: str) -> None:
+    source = parse_source(f"org/name@{revision}", tmp_path)
+    assert (source.name, source.revision, str(source)) == ("org/name", revision, f"org/name@{revision}")
+
+
+@pytest.mark.parametrize("text", ["./x", "../x", ".", "..", "./x@y", "./"])
+def test_what_is_written_as_a_path_is_one_and_relative_to_the_base(tmp_path: Path, text: str) -> None:
+    source = parse_source(text, tmp_path)
+    assert (source.name, source.folder, source.revision) == (text, tmp_path / text, None)
+
+
+def test_an_absolute_path_and_one_in_the_home_are_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert parse_source("/x/y", tmp_path).folder == Path("/x/y")
+    assert parse_source("~/x", tmp_path).folder == Path("/home/somebody/x")
+
+
+def test_a_bare_name_is_a_folder_where_there_is_one_and_a_hub_id_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "org" / "name").mkdir(parents=True)
+    assert parse_source("org/name", tmp_path).folder == tmp_path / "org/name"
+    assert parse_source("org/other", tmp_path).folder is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "a/b/c", "a--b", "a..b/c", "-a", "a-", "a/", "org/.hidden", "org\\name", "C:\\x", "a b", "a\n", "é", "x" * 300, "https://x/y", "a\0b", "./\ud800"],
+)
+def test_what_is_neither_a_path_nor_a_hub_id_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ValueError, match="neither a folder here nor a Hub id|is no name"):
+        parse_source(text, tmp_path)
+
+
+@pytest.mark.parametrize("revision", ["", "..", "a/../b", "a//b", "/a", "a/", "-x", "a@b", "a b", "x" * 300])
+def test_what_is_no_revision_is_refused(tmp_path: Path, revision: str) -> None:
+    with pytest.raises(ValueError, match="is not a revision"):
+        parse_source(f"org/name@{revision}", tmp_path)
+
+
+def test_the_home_of_nobody_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="a user that this system does not know"):
+        parse_source("~no-such-user/x", tmp_path)
+
+
+@given(st.one_of(st.text(), st.text(alphabet="ab0./\\-_@~: \n\0"), st.from_regex(r"[a-z0-9./-]{1,20}(@[a-z0-9./-]{0,20})?")))
+def test_nothing_accepted_as_a_hub_id_can_leave_a_folder_or_an_address(text: str) -> None:
+    try:
+        source = parse_source(text, Path("/no/such/folder"))
+    except ValueError:
+        return
+    if source.folder is None:
+        assert source.name.count("/") <= 1
+        for word in (source.name, source.revision or "main"):
+            assert ".." not in word
+            assert not set(word) & set("\\?#%@: \n\r\t\0")
+            assert not word.startswith(("/", "-", "."))

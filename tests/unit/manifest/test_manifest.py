@@ -1,0 +1,154 @@
+"""read_manifest, whatever the file holds: entries that stay inside the output folder, or ManifestError."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from converter import manifest as manifest_module
+from converter.errors import ManifestError, UsageError
+from converter.manifest import read_manifest
+from converter.records import Entry
+
+
+def test_bytes_that_are_not_utf8_are_told_with_their_line(tmp_path: Path) -> None:
+    path = tmp_path / "models.txt"
+    path.write_bytes(b"org/a\norg/b\norg/\xff\n")
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(path)
+    assert [(position.line, problem) for position, problem in caught.value.problems] == [(3, "this line is not UTF-8 text")]
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "# only this\n", "\ufeff"])
+@pytest.mark.parametrize("name", ["models.txt", "models.yaml", "models.yml"])
+def test_a_manifest_that_names_no_model_is_wrong(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(tmp_path / name)
+    assert [problem for _, problem in caught.value.problems] == ["this manifest names no model"]
+
+
+def test_a_manifest_that_is_not_there_or_a_folder_is_told(tmp_path: Path) -> None:
+    for path in (tmp_path / "models.txt", tmp_path):
+        with pytest.raises(UsageError, match="cannot be read") as caught:
+            read_manifest(path)
+        assert caught.value.exit_code == 2
+
+
+def test_a_file_too_large_for_a_manifest_is_told_and_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest_module, "MAX_BYTES", 10)
+    (tmp_path / "models.txt").write_bytes(b"org/a\n" * 2)
+    with pytest.raises(UsageError, match="has more than"):
+        read_manifest(tmp_path / "models.txt")
+
+
+def test_a_manifest_of_many_wrong_lines_is_told_whole(tmp_path: Path) -> None:
+    count = 5000
+    (tmp_path / "models.txt").write_text("".join(f"org/model-{n} atol=x\n" for n in range(count)), encoding="utf-8")
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(tmp_path / "models.txt")
+    assert [position.line for position, _ in caught.value.problems] == list(range(1, count + 1))
+
+
+_ANY_TEXT = st.text(st.characters(codec="utf-8"))
+_WORDS = st.sampled_from(
+    ["org/a", "./x", "..", "/", "~", "~nobody/x", "a@b", "a@", "@", "", "x" * 300, "to=onnx", "to=", "output=..", "output=a/b", "atol=1e-4"]
+    + ["atol=", "opset=18", "feature=masked-lm", "=", "#", '"', "\0", "model", "models:", "defaults:", "-", ":", "{", "}", "[", "]", ",", "~"]
+    + ["&a", "*a", "<<", "!!null", "---", "'", "|", ">", "\\", "\\ud800", "\\UFFFFFFFF", "%YAML 1.1", "\x85", "\ufeff", "?", "null", "atol: 1"]
+)
+_MIXED = st.lists(st.one_of(_WORDS, _ANY_TEXT, st.sampled_from([" ", "\n", "\r\n", "\t", "\n- ", "\n  "]))).map("".join)
+_YAML = st.recursive(
+    st.one_of(_WORDS, st.none(), st.integers(), st.floats(), st.booleans()),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.sampled_from(["models", "defaults", "model", "to", "output", "atol", "x"]), inner)
+    ),
+    max_leaves=8,
+)
+
+
+def read_either(path: Path, data: bytes) -> tuple[Entry, ...]:
+    """The entries of a file with these bytes; none where it has a problem, which has to be a ManifestError with a place in the file."""
+    path.write_bytes(data)
+    try:
+        entries = read_manifest(path)
+    except ManifestError as error:
+        assert error.problems
+        lines = data.count(b"\n") + data.count(b"\r") + data.count("\x85".encode()) + data.count("\u2028".encode()) + data.count("\u2029".encode()) + 1
+        assert all(1 <= position.line <= lines + 1 and position.column >= 1 and problem for position, problem in error.problems)
+        return ()
+    assert entries
+    return entries
+
+
+def check_inside(entries: tuple[Entry, ...]) -> None:
+    for entry in entries:
+        place = PurePosixPath(entry.output)
+        assert not place.is_absolute()
+        assert place.parts
+        assert not {"..", "."} & set(place.parts)
+        assert "\0" not in entry.output
+        entry.output.encode("utf-8")  # a name that the file system and the report can hold
+        str(entry.source).encode("utf-8")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("manifests")
+
+
+@given(text=st.one_of(_ANY_TEXT, _MIXED))
+def test_any_text_gives_entries_inside_the_output_folder_or_a_manifest_error(folder: Path, text: str) -> None:
+    check_inside(read_either(folder / "models.txt", text.encode()))
+
+
+@given(text=st.one_of(_ANY_TEXT, _MIXED, _MIXED.map("models: [{}]".format), _MIXED.map("models:\n- {}".format)))
+def test_any_text_as_yaml_gives_entries_inside_the_output_folder_or_a_manifest_error(folder: Path, text: str) -> None:
+    check_inside(read_either(folder / "models.yaml", text.encode()))
+
+
+@given(document=_YAML, models=st.lists(_YAML, max_size=4), defaults=_YAML, whole=st.booleans())
+def test_any_yaml_document_gives_entries_inside_the_output_folder_or_a_manifest_error(
+    folder: Path, document: object, models: list[object], defaults: object, whole: bool
+) -> None:
+    import yaml
+
+    text = yaml.safe_dump(document if whole else {"models": models, "defaults": defaults}, allow_unicode=True)
+    check_inside(read_either(folder / "models.yaml", text.encode()))
+
+
+@given(data=st.binary(), name=st.sampled_from(["models.txt", "models.yaml"]))
+def test_any_bytes_give_entries_or_a_manifest_error(folder: Path, data: bytes, name: str) -> None:
+    check_inside(read_either(folder / name, data))
+
+
+_PARTS = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9_]{0,10}[A-Za-z0-9])?", fullmatch=True)
+_SETTINGS = st.fixed_dictionaries(
+    {},
+    optional={
+        "atol": st.floats(1e-9, 1e3).map(repr),
+        "opset": st.integers(1, 99).map(str),
+        "feature": st.sampled_from(["default", "masked-lm", "fill-mask"]),
+        "dtype": st.sampled_from(["float32", "checkpoint"]),
+    },
+)
+
+
+@given(st.lists(st.tuples(_PARTS, _PARTS, st.none() | _PARTS, _SETTINGS), min_size=1, max_size=5, unique_by=lambda each: (each[0].lower(), each[1].lower())))
+def test_valid_lines_come_back_as_they_were_from_either_kind_of_manifest(
+    folder: Path, lines: list[tuple[str, str, str | None, dict[str, str]]]
+) -> None:
+    models = [f"{org}/{name}@{revision}" if revision else f"{org}/{name}" for org, name, revision, _ in lines]
+    in_text = "".join(f"{model} {' '.join(f'{k}={v}' for k, v in line[3].items())} output=out-{n}\n" for n, (model, line) in enumerate(zip(models, lines, strict=True)))
+    in_yaml = "models:\n" + "".join(
+        f"- {{model: '{model}', output: out-{n}{''.join(f', {k}: {v}' for k, v in line[3].items())}}}\n" for n, (model, line) in enumerate(zip(models, lines, strict=True))
+    )
+    for name, text in (("models.txt", in_text), ("models.yaml", in_yaml)):
+        (folder / name).write_text(text, encoding="utf-8")
+        entries = read_manifest(folder / name)
+        assert [str(entry.source) for entry in entries] == models
+        assert [entry.output for entry in entries] == [f"out-{n}" for n in range(len(lines))]
+        for entry, (_, _, _, settings) in zip(entries, lines, strict=True):
+            assert entry.backends["onnx"] == type(entry.backends["onnx"]).model_validate(settings)

@@ -1,0 +1,75 @@
+"""The published JSON Schema: what an editor accepts, the reader accepts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from converter.manifest.schema import PUBLISHED, json_schema
+from converter.records import Entry
+
+VALID_VALUES = {
+    "to": ["onnx", ["onnx"]],
+    "output": ["some/where", None],
+    "feature": ["masked-lm"],
+    "atol": [0.001, 1, None],
+    "dtype": ["float32", "checkpoint"],
+    "opset": [18, None],
+}
+
+
+@pytest.fixture(scope="module")
+def validator() -> Draft202012Validator:
+    schema = json.loads(PUBLISHED.read_text(encoding="utf-8"))
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+def test_the_published_schema_is_the_one_that_the_definitions_give() -> None:
+    assert PUBLISHED.read_text(encoding="utf-8") == json.dumps(json_schema(), indent=2) + "\n", "run make schema"
+
+
+def test_every_setting_of_the_schema_has_a_value_here() -> None:
+    assert set(json_schema()["$defs"]["Settings"]["properties"]) == set(VALID_VALUES)
+    assert set(json_schema()["$defs"]["ModelEntry"]["properties"]) == {*VALID_VALUES, "model"}
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in VALID_VALUES.items() for value in values])
+def test_a_setting_that_the_schema_accepts_is_accepted_by_the_reader(
+    validator: Draft202012Validator, entries_of: Callable[..., tuple[Entry, ...]], key: str, value: Any
+) -> None:
+    for document in ({"models": [{"model": "org/a", key: value}]}, {"defaults": {key: value}, "models": ["org/a"]}):
+        validator.validate(document)
+        assert len(entries_of(yaml.safe_dump(document), "models.yaml")) == 1
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"models": []},
+        {"models": [{}]},
+        {"models": ["org/a"], "extra": 1},
+        {"models": [{"model": "org/a", "attol": 1}]},
+        {"models": [{"model": "org/a", "dtype": "int8"}]},
+        {"models": [{"model": "org/a", "atol": 0}]},
+        {"models": [{"model": "org/a", "opset": 0}]},
+        {"models": [{"model": "org/a", "to": ["tflite"]}]},
+        {"models": ["org/a"], "defaults": {"model": "org/b"}},
+    ],
+)
+def test_what_the_schema_refuses_is_refused_by_the_reader(
+    validator: Draft202012Validator, problems_of: Callable[..., list[Any]], document: dict[str, Any]
+) -> None:
+    assert not validator.is_valid(document)
+    assert problems_of(yaml.safe_dump(document), "models.yaml")
+
+
+def test_every_setting_is_described() -> None:
+    for definition in json_schema()["$defs"].values():
+        assert [name for name, setting in definition["properties"].items() if not setting.get("description")] == []

@@ -1,0 +1,66 @@
+"""All outcomes of a batch, as data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.samples import case, comparison, failed, outcome, verdict
+
+from converter import report
+from converter.errors import OutputError
+from converter.records import Outcome, Position
+from converter.report import Report
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "code"),
+    [((), 0), ((outcome(), outcome(status="skipped")), 0), ((outcome(), failed()), 1), ((failed(),), 1)],
+)
+def test_the_exit_code_is_zero_where_nothing_failed(outcomes: tuple[Outcome, ...], code: int) -> None:
+    assert Report(outcomes=outcomes).exit_code == code
+
+
+def test_the_summary_counts_each_status() -> None:
+    told = Report(outcomes=(outcome(), failed(), outcome(), outcome(status="skipped")))
+    assert told.summary == "2 converted, 1 done already, 1 failed"
+
+
+def test_outcomes_stand_in_the_manifests_order_whichever_came_first() -> None:
+    came = [outcome(position=Position(file="m", line=line), backend=backend) for line, backend in ((10, "onnx"), (2, "onnx"), (2, "neuron"))]
+    told = [(each.position.line, each.backend) for each in report.in_order(came).outcomes if each.position]
+    assert told == [(2, "neuron"), (2, "onnx"), (10, "onnx")]
+
+
+def _with_errors(*errors: float) -> Outcome:
+    comparisons = [comparison(close=False, max_abs_error=error, max_rel_error=error) for error in errors]
+    return failed(verdict=verdict(cases=(case(*comparisons),)))
+
+
+def test_the_report_is_the_same_when_it_is_read_back_infinite_errors_too(tmp_path: Path) -> None:
+    told = Report(outcomes=(outcome(position=Position(file="models.txt", line=1)), _with_errors(float("inf"), 1.0)))
+    path = report.write(told, tmp_path / "out")
+    assert path == tmp_path / "out" / "report.json"
+    assert Report.model_validate_json(path.read_bytes()) == told
+
+
+def test_the_report_is_json_that_every_reader_knows(tmp_path: Path) -> None:
+    def refuse(name: str) -> Any:
+        raise AssertionError(f"{name} is no JSON")
+
+    told = Report(outcomes=(_with_errors(float("inf"), float("nan"), float("-inf")),))
+    json.loads(report.write(told, tmp_path).read_bytes(), parse_constant=refuse)
+
+
+def test_nothing_but_the_two_reports_is_left_in_the_folder(tmp_path: Path) -> None:
+    for _ in range(2):
+        report.write(Report(outcomes=()), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.json", "report.md"]
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="a file stands where a folder is needed"):
+        report.write(Report(outcomes=()), tmp_path / "file")

@@ -1,0 +1,91 @@
+"""A verdict passes where everything was compared and nothing is wrong; a record is what it was when it is read back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from tests.unit.samples import artifact_record, case, comparison, verdict
+
+from converter.records import ArtifactRecord, Comparison, FileRecord, Influence, Position, Verdict, WeightCheck
+
+
+def test_a_verdict_with_nothing_wrong_passes() -> None:
+    assert verdict().passed
+    assert verdict().first_problem == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"cases": ()}, "nothing was compared"),
+        ({"cases": (case(comparison()), case())}, "nothing was compared"),
+        ({"problems": ("inputs are none instead of input_ids",)}, "inputs are none"),
+        ({"cases": (case(comparison()), case(error="it does not run"))}, "it does not run at batch 2, sequence 3 (padded left)"),
+        ({"cases": (case(comparison(close=False, max_abs_error=0.5)),)}, "logits differs by 5.0e-01 (atol: 1e-05) at batch 2, sequence 3"),
+        ({"cases": (case(comparison(close=False, max_abs_error=float("nan"))),)}, "logits differs by nan"),
+        ({"cases": (case(comparison(dtype="float16")),)}, "logits is float16 instead of float32"),
+        ({"cases": (case(comparison(shape=(2, 4), close=False, max_abs_error=None)),)}, "logits has shape (2, 4) instead of (2, 3)"),
+        ({"cases": (case(comparison(), comparison(top1_agreement=0.75)),)}, "logits decides otherwise in 25.0% of the cases"),
+        ({"cases": (case(comparison(top1_agreement=float("nan"))),)}, "logits decides otherwise"),
+        ({"influences": (Influence(input="mask", reference_change=1.0, artifact_change=0.0, passed=False),)}, "the input 'mask' matters"),
+        ({"weights": WeightCheck(compared=4, different=("a.weight", "b.weight"))}, "2 of its weights are not the checkpoint's, a.weight first"),
+    ],
+)
+def test_a_verdict_with_one_thing_wrong_does_not_pass_and_says_what(changes: dict[str, Any], told: str) -> None:
+    wrong = verdict(**changes)
+    assert not wrong.passed
+    assert told in wrong.first_problem
+
+
+def test_ties_are_not_held_against_an_output() -> None:
+    assert comparison(top1_agreement=1.0, top1_ties=3).passed
+
+
+def test_the_largest_error_and_the_smallest_agreement_are_over_all_cases() -> None:
+    told = verdict(
+        cases=(
+            case(comparison(max_abs_error=1.0), comparison(max_abs_error=None)),
+            case(comparison(max_abs_error=2.0, top1_agreement=0.5), comparison(top1_agreement=1.0)),
+        )
+    )
+    assert (told.max_abs_error, told.top1_agreement) == (2.0, 0.5)
+    assert (verdict(cases=()).max_abs_error, verdict(cases=()).top1_agreement) == (None, None)
+
+
+def test_an_error_that_is_no_number_is_larger_than_any() -> None:
+    errors = [case(comparison(max_abs_error=error)) for error in (1.0, float("nan"), float("inf"))]
+    assert str(verdict(cases=tuple(errors)).max_abs_error) == "nan"
+    assert str(verdict(cases=(errors[0], errors[2])).max_abs_error) == "inf"
+
+
+def test_infinite_errors_survive_the_record() -> None:
+    told = verdict(cases=(case(comparison(close=False, max_abs_error=float("inf"), max_rel_error=float("nan"))),))
+    read = Verdict.model_validate_json(told.model_dump_json())
+    assert read.max_abs_error == float("inf")
+    assert str(read.cases[0].comparisons[0].max_rel_error) == "nan"
+    assert "Infinity" not in str(Verdict.model_validate(told.model_dump(mode="json")).max_abs_error)
+
+
+def test_an_artifacts_record_is_the_same_when_it_is_read_back() -> None:
+    record = artifact_record(FileRecord(path="deep/model.onnx", size=3, sha256="0" * 64))
+    assert ArtifactRecord.model_validate_json(record.model_dump_json()) == record
+    assert record.size == 3
+
+
+def test_a_record_is_frozen_and_has_no_other_fields() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        verdict().atol = 1.0
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        Comparison.model_validate({**comparison().model_dump(), "extra": 1})
+
+
+@pytest.mark.parametrize("path", ["", ".", "/a", "../a", "a/../b", "a\0"])
+def test_a_file_of_an_artifact_lies_inside_it(path: str) -> None:
+    with pytest.raises(ValidationError):
+        FileRecord(path=path, size=0, sha256="0" * 64)
+
+
+def test_a_position_reads_as_editors_write_it() -> None:
+    assert str(Position(file="models.txt", line=3)) == "models.txt:3:1"

@@ -1,0 +1,50 @@
+"""What each stage of a job costs."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from converter.records import Stage
+from converter.stages import Stages
+
+
+def test_stages_are_told_as_they_begin_and_kept_in_order_after_those_done_before() -> None:
+    told: list[str] = []
+    before = Stage(name="resolve", seconds=1, cpu_seconds=1, peak_anonymous_bytes=1)
+    stages = Stages(told.append, [before])
+    for name in ("fetch", "convert"):
+        with stages.stage(name):
+            assert told[-1] == stages.current == name
+    assert told == ["fetch", "convert"]
+    assert [stage.name for stage in stages.done] == ["resolve", "fetch", "convert"]
+    assert stages.done[0] == before
+
+
+def test_a_stage_that_fails_has_its_cost_and_is_the_current_one() -> None:
+    stages = Stages(lambda _: None)
+    with pytest.raises(ValueError, match="no"), stages.stage("fetch"):
+        raise ValueError("no")
+    assert ([stage.name for stage in stages.done], stages.current) == (["fetch"], "fetch")
+
+
+def test_waiting_costs_seconds_and_no_cpu() -> None:
+    stages = Stages(lambda _: None)
+    with stages.stage("wait"):
+        time.sleep(0.2)
+    assert stages.done[0].seconds >= 0.2
+    assert stages.done[0].cpu_seconds < 0.15
+
+
+def test_memory_that_is_given_back_before_the_end_is_in_the_peak() -> None:
+    stages = Stages(lambda _: None)
+    with stages.stage("small"):
+        pass
+    with stages.stage("large"):
+        held = np.ones(60_000_000, np.uint8)
+        time.sleep(0.1)
+        del held
+    small, large = stages.done
+    assert large.peak_anonymous_bytes - small.peak_anonymous_bytes > 50_000_000

@@ -1,0 +1,145 @@
+"""An artifact appears whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.unit.samples import artifact_record
+
+from converter.errors import OutputError
+from converter.ledger import RECORD, describe_files, read_record
+from converter.staging import copy_sidecars, keep_rejected, publish, staging_folder
+
+
+def put(destination: Path, key: str, **files: str) -> None:
+    """Stage `files` (their names with __ for a dot) and publish them."""
+    with staging_folder(destination) as staged:
+        for name, text in files.items():
+            (staged / name.replace("__", ".")).write_text(text, encoding="utf-8")
+        publish(staged, artifact_record(*describe_files(staged), key=key), destination)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Every file below a folder but the record, by path."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8")
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != RECORD
+    }
+
+
+def key_of(folder: Path) -> str | None:
+    record = read_record(folder)
+    return record.key if record else None
+
+
+def test_an_artifact_comes_with_its_record_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    put(tmp_path / "deep" / "onnx", "one", model__onnx="new")
+    assert contents(tmp_path) == {"deep/onnx/model.onnx": "new"}
+    assert key_of(tmp_path / "deep" / "onnx") == "one"
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["onnx"]
+
+
+def test_a_published_artifact_can_be_read_by_others(tmp_path: Path) -> None:
+    put(tmp_path / "onnx", "one", model__onnx="new")
+    assert (tmp_path / "onnx").stat().st_mode & 0o055 == 0o055
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_nothing_is_left_where_the_work_fails(tmp_path: Path, error: type[BaseException]) -> None:
+    with pytest.raises(error), staging_folder(tmp_path / "onnx") as staged:
+        (staged / "model.onnx").write_bytes(b"half")
+        raise error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_newer_artifact_takes_the_place_of_every_file_of_the_older(tmp_path: Path) -> None:
+    put(tmp_path / "onnx", "one", model__onnx="old", model__onnx_data="old")
+    put(tmp_path / "onnx", "two", model__onnx="new")
+    assert contents(tmp_path) == {"onnx/model.onnx": "new"}
+    assert key_of(tmp_path / "onnx") == "two"
+
+
+def test_a_users_files_stay_where_they_are(tmp_path: Path) -> None:
+    (tmp_path / "onnx" / "notes").mkdir(parents=True)
+    (tmp_path / "onnx" / "notes" / "mine.txt").write_text("mine", encoding="utf-8")
+    (tmp_path / "onnx" / "model.onnx").write_text("from elsewhere", encoding="utf-8")
+    put(tmp_path / "onnx", "one", model__onnx="new")
+    put(tmp_path / "onnx", "two", model__onnx="newer")
+    assert contents(tmp_path) == {"onnx/model.onnx": "newer", "onnx/notes/mine.txt": "mine"}
+
+
+def test_an_artifact_goes_into_a_linked_folder(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "onnx").symlink_to("disk")
+    put(tmp_path / "onnx", "one", model__onnx="new")
+    assert contents(tmp_path / "disk") == {"model.onnx": "new"}
+    assert (tmp_path / "onnx").is_symlink()
+
+
+@pytest.mark.parametrize("failing", ["model.onnx", "model.onnx_data", RECORD])
+def test_no_record_stands_beside_files_that_are_not_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
+    put(tmp_path / "onnx", "one", model__onnx="old", model__onnx_data="old")
+    replace = Path.replace
+
+    def fail(self: Path, target: Path) -> Path:
+        if self.name == failing:
+            raise OSError(28, "No space left on device")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OutputError, match="the disk is full"):
+        put(tmp_path / "onnx", "two", model__onnx="new", model__onnx_data="new")
+    assert not (tmp_path / "onnx" / RECORD).exists()
+    monkeypatch.undo()
+    put(tmp_path / "onnx", "two", model__onnx="new", model__onnx_data="new")
+    assert contents(tmp_path) == {"onnx/model.onnx": "new", "onnx/model.onnx_data": "new"}
+    assert key_of(tmp_path / "onnx") == "two"
+
+
+def test_a_record_made_by_somebody_else_deletes_nothing_elsewhere(tmp_path: Path) -> None:
+    put(tmp_path / "onnx", "one", model__onnx="old")
+    (tmp_path / "victim").write_text("mine", encoding="utf-8")
+    record = tmp_path / "onnx" / RECORD
+    record.write_text(record.read_text(encoding="utf-8").replace('"model.onnx"', '"../victim"'), encoding="utf-8")
+    put(tmp_path / "onnx", "two", model__onnx="new")
+    assert contents(tmp_path) == {"onnx/model.onnx": "new", "victim": "mine"}
+
+
+def test_a_file_where_a_folder_is_needed_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for destination in (tmp_path / "file", tmp_path / "file" / "onnx"):
+        with pytest.raises(OutputError, match="a file stands where a folder is needed"):
+            put(destination, "one", model__onnx="new")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_rejected_artifact_is_kept_aside_and_takes_the_place_of_the_last(tmp_path: Path) -> None:
+    for text in ("first", "second"):
+        with staging_folder(tmp_path / "onnx") as staged:
+            (staged / f"{text}.onnx").write_text(text, encoding="utf-8")
+            kept = keep_rejected(staged, tmp_path / "onnx")
+    assert kept == tmp_path / ".rejected" / "onnx"
+    assert contents(tmp_path) == {".rejected/onnx/second.onnx": "second"}
+
+
+def test_sidecars_come_as_they_are_with_their_folders(tmp_path: Path) -> None:
+    (tmp_path / "from" / "1_Pooling").mkdir(parents=True)
+    for name in ("config.json", "1_Pooling/config.json", "other.txt"):
+        (tmp_path / "from" / name).write_text(name, encoding="utf-8")
+    copy_sidecars(tmp_path / "from", iter(["config.json", "1_Pooling/config.json"]), tmp_path / "to")
+    assert contents(tmp_path / "to") == {"config.json": "config.json", "1_Pooling/config.json": "1_Pooling/config.json"}
+
+
+def test_a_sidecar_that_cannot_be_copied_whole_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(source: Path, target: Path) -> None:
+        Path(target).write_text("ha", encoding="utf-8")
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "to").mkdir()
+    (tmp_path / "to" / "config.json").write_text("old", encoding="utf-8")
+    monkeypatch.setattr("shutil.copyfile", half)
+    with pytest.raises(OutputError, match=r"cannot write to .*config\.json: the disk is full"):
+        copy_sidecars(tmp_path, iter(["config.json"]), tmp_path / "to")
+    assert contents(tmp_path / "to") == {"config.json": "old"}

@@ -1,0 +1,137 @@
+"""How far apart two arrays are, and whether they decide the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from converter.records import Comparison
+from converter.validation.compare import Tolerance, compare, kept_positions
+
+INF, NAN = float("inf"), float("nan")
+TOKENS = {0: "batch", 1: "sequence"}
+
+
+def compared(
+    ours: Any, theirs: Any, kept: Any = True, atol: float = 1e-3, rtol: float = 1e-3, decides_over: int | None = None, dtype: str = "float32"
+) -> Comparison:
+    arrays = (np.array(ours, dtype), np.array(theirs, dtype))
+    return compare("logits", *arrays, np.array(kept, bool), Tolerance(atol, rtol), decides_over)
+
+
+def test_equal_arrays_are_close_and_without_error() -> None:
+    result = compared([[1.0, -2.0]], [[1.0, -2.0]])
+    assert result.passed
+    assert (result.max_abs_error, result.max_rel_error) == (0.0, 0.0)
+
+
+def test_the_errors_are_the_largest_and_that_over_the_largest_value() -> None:
+    result = compared([1.0, 4.5], [1.25, 4.0], atol=1.0)
+    assert (result.close, result.max_abs_error, result.max_rel_error) == (True, 0.5, 0.125)
+
+
+def test_one_element_off_by_more_than_the_tolerance_is_not_close() -> None:
+    assert not compared([0.0] * 999 + [0.0011], [0.0] * 1000).close
+    assert compared([0.0] * 999 + [0.0009], [0.0] * 1000).close
+
+
+def test_the_relative_part_grows_with_the_checkpoints_value_and_not_with_the_artifacts() -> None:
+    assert compared([99.9], [100.0], atol=0).close
+    assert not compared([1000.0], [0.5], atol=0, rtol=1).close
+
+
+_VALUES = st.one_of(st.floats(width=32, allow_nan=False), st.sampled_from([INF, -INF, 0.0, -0.0, 1.0, 1.001]))
+
+
+@given(st.lists(st.tuples(_VALUES, _VALUES), min_size=1), st.sampled_from([0.0, 1e-5, 1.0]), st.sampled_from([0.0, 1e-5, 1.0]))
+def test_close_is_what_numpy_calls_close(pairs: list[tuple[float, float]], atol: float, rtol: float) -> None:
+    ours, theirs = (np.array(each, np.float64) for each in zip(*pairs, strict=True))
+    with np.errstate(invalid="ignore", over="ignore"):
+        expected = np.allclose(ours, theirs, rtol=rtol, atol=atol)
+    assert compared(ours, theirs, atol=atol, rtol=rtol, dtype="float64").close == expected
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [([NAN], [1.0]), ([1.0], [NAN]), ([NAN], [NAN]), ([0.0, NAN], [0.0, 0.0])])
+def test_a_value_that_is_no_number_is_not_close_even_to_another(ours: list[float], theirs: list[float]) -> None:
+    result = compared(ours, theirs)
+    assert not result.passed
+    assert np.isnan(result.max_abs_error or 0.0)
+
+
+def test_equal_infinities_are_close_and_different_ones_are_not() -> None:
+    assert compared([INF, -INF, 1.0], [INF, -INF, 1.0]).close
+    assert compared([INF], [INF], rtol=0).close
+    for ours, theirs in ((INF, -INF), (INF, 1.0), (1.0, INF), (1.0, -INF)):
+        assert not compared([ours], [theirs]).close
+
+
+def test_another_shape_is_not_close_and_has_no_error() -> None:
+    result = compared([[1.0, 2.0]], [[1.0], [2.0]])
+    assert (result.passed, result.max_abs_error, result.shape, result.expected_shape) == (False, None, (1, 2), (2, 1))
+
+
+def test_another_dtype_does_not_pass() -> None:
+    result = compare("x", np.ones(2, np.float16), np.ones(2, np.float32), np.array(True), Tolerance(1, 0), None)
+    assert (result.close, result.passed) == (True, False)
+
+
+@pytest.mark.parametrize("value", [9.0, NAN, INF])
+def test_padded_positions_do_not_count(value: float) -> None:
+    kept = [[True, False]]
+    assert compared([[1.0, value]], [[1.0, 2.0]], kept).passed
+    assert compared([[1.0, 2.0]], [[1.0, value]], kept).passed
+    assert not compared([[value, 1.0]], [[1.0, 1.0]], kept).passed
+
+
+def test_two_decisions_beyond_tolerance_disagree() -> None:
+    result = compared([[1.0, 1.1], [0.0, 5.0]], [[1.1, 1.0], [0.0, 5.0]], decides_over=-1)
+    assert (result.top1_agreement, result.top1_ties) == (0.5, 0)
+
+
+def test_a_tie_within_tolerance_is_counted_as_such() -> None:
+    result = compared([[1.0, 1.0005], [0.0, 5.0]], [[1.0005, 1.0], [0.0, 5.0]], decides_over=-1)
+    assert result.passed
+    assert (result.top1_agreement, result.top1_ties) == (1.0, 1)
+
+
+def test_an_output_that_decides_nothing_has_no_agreement() -> None:
+    assert compared([[1.0, 2.0]], [[1.0, 2.0]]).top1_agreement is None
+    assert compared([[1.0], [2.0]], [[1.0], [2.0]], decides_over=-1).top1_agreement is None
+
+
+def test_a_decision_along_the_sequence_does_not_fall_on_padding() -> None:
+    kept = [[True, True, False]]
+    result = compared([[1.0, 2.0, 9.0]], [[1.0, 2.0, -9.0]], kept, decides_over=1)
+    assert (result.passed, result.top1_agreement) == (True, 1.0)
+    result = compared([[2.0, 1.0, 9.0]], [[1.0, 2.0, 9.0]], kept, decides_over=1)
+    assert result.top1_agreement == 0.0
+
+
+def test_a_decision_at_a_padded_position_is_none() -> None:
+    kept = [[[True], [False]]]
+    result = compared([[[1.0, 0.0], [1.0, 0.0]]], [[[1.0, 0.0], [0.0, 1.0]]], kept, decides_over=-1)
+    assert result.top1_agreement == 1.0
+
+
+def test_infinite_logits_do_not_make_a_tie() -> None:
+    result = compared([[0.0, 1.0]], [[INF, 1.0]], decides_over=-1)
+    assert (result.passed, result.top1_ties) == (False, 0)
+
+
+def test_the_kept_positions_of_tokens_are_those_of_the_mask() -> None:
+    mask = np.array([[1, 1, 0]])
+    kept = kept_positions(np.zeros((1, 3, 4)), TOKENS, {"attention_mask": mask}, {"attention_mask": TOKENS})
+    assert kept.tolist() == [[[True], [True], [False]]]
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "inputs"),
+    [((2, 3), {0: "batch"}, {"attention_mask": np.array([[1, 1, 0]] * 2)}), ((2, 3), TOKENS, {}), ((2, 4), TOKENS, {"attention_mask": np.array([[1, 1, 0]] * 2)})],
+)
+def test_every_position_of_another_output_is_kept(shape: tuple[int, ...], axes: dict[int, str], inputs: dict[str, Any]) -> None:
+    kept = kept_positions(np.zeros(shape), axes, inputs, {"attention_mask": TOKENS})
+    assert np.broadcast_to(kept, shape).all()
