@@ -17,6 +17,16 @@ _PREFIX = ".converter-"
 REJECTED = ".rejected"
 
 
+def check_writable(folder: Path) -> None:
+    """Find out before any work is done that `folder` cannot be written. Raises OutputError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise output_error(folder, error) from error
+
+
 @contextmanager
 def staging_folder(destination: Path) -> Iterator[Path]:
     """An empty folder on the disk of `destination`, removed at the end with whatever is left in it.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
-from pydantic_core import to_jsonable_python
+from pydantic_core import to_json
 
 from converter.errors import ConverterError, ManifestError
 from converter.records import Failure, Outcome
@@ -39,7 +38,7 @@ class Console:
     def give(self, document: Any) -> None:
         """A result, for machines; printed with `--json` only."""
         if self.json:
-            click.echo(json.dumps(to_jsonable_python(document, inf_nan_mode="strings"), indent=2, ensure_ascii=False))
+            click.echo(to_json(document, indent=2, inf_nan_mode="strings"))
 
     def error(self, error: ConverterError) -> None:
         """An error that ends the command: every problem of a manifest, the sentence, what to do."""
@@ -100,3 +99,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def on_terminal() -> bool:
     """Whether a live display can be shown."""
     return sys.stderr.isatty()
+
+
+def results_on_terminal() -> bool:
+    """Whether results go to a terminal, and not to a file or a pipe."""
+    return sys.stdout.isatty()

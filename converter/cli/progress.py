@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from converter.cli.console import console, on_terminal, outcome_line
+from converter.cli.console import console, on_terminal, outcome_line, results_on_terminal
 from converter.records import Job, Outcome
 
 
@@ -47,6 +47,7 @@ class LiveProgress(PlainProgress):
             TimeElapsedColumn(),
             console=Console(stderr=True),
             transient=True,
+            redirect_stdout=results_on_terminal(),  # a file or a pipe gets the results itself
         )
         self._batch = self._progress.add_task("batch", total=len(jobs))
         self._rows: dict[int, TaskID] = {}

@@ -13,6 +13,7 @@ from converter.cli.console import console, output_options
 from converter.cli.progress import progress
 from converter.executors import local
 from converter.records import Outcome
+from converter.staging import check_writable
 
 
 @click.command("run")
@@ -25,6 +26,7 @@ from converter.records import Outcome
 def command(manifest: Path, output: Path, jobs: int, keep_rejected: bool) -> int:
     """Convert every checkpoint of a manifest, and write report.json and report.md into the output folder."""
     todo = jobs_of(manifest, output, keep_rejected)
+    check_writable(output)
     outcomes: list[Outcome] = []
     try:
         with progress(todo) as display:

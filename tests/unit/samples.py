@@ -48,7 +48,13 @@ def verdict(**changes: Any) -> Verdict:
 def artifact_record(*files: FileRecord, key: str = "key", **changes: Any) -> ArtifactRecord:
     source = SourceRecord(model="org/name", revision=None, identity="commit:" + "0123456789" * 4, model_type="bert", weight_bytes=10)
     tensor = TensorSpec(name="logits", dtype="float32", shape=("batch", 3))
-    facts = {"options": {"feature": "default"}, "versions": {"converter": "1"}, "dtype": "float32", "inputs": (tensor,), "outputs": (tensor,)}
+    facts = {
+        "options": {"feature": "default"},
+        "versions": {"converter": "1"},
+        "dtype": "float32",
+        "inputs": (tensor,),
+        "outputs": (tensor,),
+    }
     told = {"source": source, "backend": "onnx", **facts, "verdict": verdict(), "stages": ()}
     return ArtifactRecord(key=key, files=files, **{**told, **changes})
 

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.unit.samples import artifact_record
 
 from converter.backends.onnx import OnnxOptions
 from converter.ledger import RECORD, damaged_files, describe_files, find_done, job_key, read_record, versions_of
 from converter.records import Checkpoint, Source
+from tests.unit.samples import artifact_record
 
 CHECKPOINT = Checkpoint(source=Source(name="org/a"), identity="commit:1", config={}, files={})
 VERSIONS = {"converter": "1", "torch": "2"}
@@ -33,8 +33,14 @@ def artifact(tmp_path: Path) -> Path:
     [
         job_key(Checkpoint(source=Source(name="org/a"), identity="commit:2", config={}, files={}), "onnx", OnnxOptions(), VERSIONS),
         job_key(CHECKPOINT, "torchscript", OnnxOptions(), VERSIONS),
-        *(job_key(CHECKPOINT, "onnx", OnnxOptions.model_validate(options), VERSIONS) for options in ({"opset": 18}, {"opset": 17}, {"atol": 1e-3})),
-        *(job_key(CHECKPOINT, "onnx", OnnxOptions.model_validate(options), VERSIONS) for options in ({"dtype": "checkpoint"}, {"feature": "masked-lm"})),
+        *(
+            job_key(CHECKPOINT, "onnx", OnnxOptions.model_validate(options), VERSIONS)
+            for options in ({"opset": 18}, {"opset": 17}, {"atol": 1e-3})
+        ),
+        *(
+            job_key(CHECKPOINT, "onnx", OnnxOptions.model_validate(options), VERSIONS)
+            for options in ({"dtype": "checkpoint"}, {"feature": "masked-lm"})
+        ),
         *(job_key(CHECKPOINT, "onnx", OnnxOptions(), {**VERSIONS, name: "3"}) for name in ("converter", "torch", "onnx")),
     ],
 )

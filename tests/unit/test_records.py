@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.unit.samples import artifact_record, case, comparison, verdict
 
 from converter.records import ArtifactRecord, Comparison, FileRecord, Influence, Position, Verdict, WeightCheck
+from tests.unit.samples import artifact_record, case, comparison, verdict
 
 
 def test_a_verdict_with_nothing_wrong_passes() -> None:
@@ -30,7 +30,10 @@ def test_a_verdict_with_nothing_wrong_passes() -> None:
         ({"cases": (case(comparison(), comparison(top1_agreement=0.75)),)}, "logits decides otherwise in 25.0% of the cases"),
         ({"cases": (case(comparison(top1_agreement=float("nan"))),)}, "logits decides otherwise"),
         ({"influences": (Influence(input="mask", reference_change=1.0, artifact_change=0.0, passed=False),)}, "the input 'mask' matters"),
-        ({"weights": WeightCheck(compared=4, different=("a.weight", "b.weight"))}, "2 of its weights are not the checkpoint's, a.weight first"),
+        (
+            {"weights": WeightCheck(compared=4, different=("a.weight", "b.weight"))},
+            "2 of its weights are not the checkpoint's, a.weight first",
+        ),
     ],
 )
 def test_a_verdict_with_one_thing_wrong_does_not_pass_and_says_what(changes: dict[str, Any], told: str) -> None:
@@ -76,7 +79,7 @@ def test_an_artifacts_record_is_the_same_when_it_is_read_back() -> None:
 
 def test_a_record_is_frozen_and_has_no_other_fields() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        verdict().atol = 1.0
+        setattr(verdict(), "atol", 1.0)  # noqa: B010 - mypy knows that it is frozen too
     with pytest.raises(ValidationError, match="Extra inputs"):
         Comparison.model_validate({**comparison().model_dump(), "extra": 1})
 

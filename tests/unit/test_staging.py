@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.samples import artifact_record
 
 from converter.errors import OutputError
 from converter.ledger import RECORD, describe_files, read_record
-from converter.staging import copy_sidecars, keep_rejected, publish, staging_folder
+from converter.staging import check_writable, copy_sidecars, keep_rejected, publish, staging_folder
+from tests.unit.samples import artifact_record
 
 
 def put(destination: Path, key: str, **files: str) -> None:
@@ -52,6 +52,21 @@ def test_nothing_is_left_where_the_work_fails(tmp_path: Path, error: type[BaseEx
         (staged / "model.onnx").write_bytes(b"half")
         raise error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folders_made_for_the_work_go_with_it_and_no_others(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(ValueError, match="no"), staging_folder(tmp_path / "mine" / "org" / "name" / "onnx"):
+        raise ValueError("no")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "mine"]
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_work_and_one_that_can_is_left_empty(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="a file stands where a folder is needed"):
+        check_writable(tmp_path / "file" / "out")
+    check_writable(tmp_path / "deep" / "out")
+    assert list((tmp_path / "deep" / "out").iterdir()) == []
 
 
 def test_a_newer_artifact_takes_the_place_of_every_file_of_the_older(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_an_unknown_architecture_is_told_with_those_there_are() -> None:
 
 
 def test_a_feature_that_an_architecture_lacks_is_told_with_those_it_has() -> None:
-    with pytest.raises(NotSupportedError, match="DistilBERT .*has no feature 'causal-lm'") as caught:
+    with pytest.raises(NotSupportedError, match=r"DistilBERT .*has no feature 'causal-lm'") as caught:
         find_architecture("distilbert").check_feature("causal-lm")
     assert caught.value.hint == f"choose one of: {', '.join(find_architecture('distilbert').features)}"
 

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.unit.samples import save_checkpoint
 
 from converter.checkpoints.fetch import fetch, read_config, resolve
 from converter.errors import CheckpointError
 from converter.records import Checkpoint, Source
+from tests.unit.samples import save_checkpoint
 
 
 @pytest.fixture
@@ -52,7 +52,8 @@ def test_a_file_more_or_under_another_name_is_another_checkpoint(folder: Path) -
     identities = [checkpoint_in(folder).identity]
     (folder / "merges.txt").write_bytes((folder / "vocab.txt").read_bytes())
     identities.append(checkpoint_in(folder).identity)
-    (folder / "vocab.txt").unlink()
+    (folder / "merges.txt").unlink()
+    (folder / "vocab.txt").rename(folder / "words.txt")  # the same contents in the same order
     identities.append(checkpoint_in(folder).identity)
     assert len(set(identities)) == 3
 
@@ -72,7 +73,13 @@ def test_shards_and_their_index_are_taken_and_other_weights_are_not(folder: Path
     index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
     checkpoint = checkpoint_in(folder)
-    assert set(checkpoint.files) == {"config.json", "vocab.txt", "model-1.safetensors", "model-2.safetensors", "model.safetensors.index.json"}
+    assert set(checkpoint.files) == {
+        "config.json",
+        "vocab.txt",
+        "model-1.safetensors",
+        "model-2.safetensors",
+        "model.safetensors.index.json",
+    }
     assert checkpoint.weight_bytes == 2 * (folder / "model-1.safetensors").stat().st_size
 
 

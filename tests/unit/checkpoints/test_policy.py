@@ -18,8 +18,20 @@ def unread() -> str:
 
 @pytest.mark.parametrize(
     "name",
-    ["config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "vocab.txt", "merges.txt"]
-    + ["spiece.model", "chat_template.jinja", "sentencepiece.bpe.model", "modules.json", "1_Pooling/config.json"],
+    [
+        "config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "generation_config.json",
+        "vocab.txt",
+        "merges.txt",
+        "spiece.model",
+        "chat_template.jinja",
+        "sentencepiece.bpe.model",
+        "modules.json",
+        "1_Pooling/config.json",
+    ],
 )
 def test_config_and_tokenizer_files_go_beside_the_artifact(name: str) -> None:
     assert is_sidecar(name)
@@ -27,9 +39,24 @@ def test_config_and_tokenizer_files_go_beside_the_artifact(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "README.md", ".gitattributes", "modeling_x.py", "onnx/config.json"]
-    + ["onnx/model.onnx", "converter.json", "report.json", "requirements.txt", "LICENSE.txt", "trainer_state.json", "eval_results.json"]
-    + ["1_Pooling/deeper/config.json", "runs/events.txt"],
+    [
+        "model.safetensors",
+        "model.safetensors.index.json",
+        "pytorch_model.bin",
+        "README.md",
+        ".gitattributes",
+        "modeling_x.py",
+        "onnx/config.json",
+        "onnx/model.onnx",
+        "converter.json",
+        "report.json",
+        "requirements.txt",
+        "LICENSE.txt",
+        "trainer_state.json",
+        "eval_results.json",
+        "1_Pooling/deeper/config.json",
+        "runs/events.txt",
+    ],
 )
 def test_weights_code_and_what_is_ours_do_not(name: str) -> None:
     assert not is_sidecar(name)
@@ -73,7 +100,9 @@ def test_missing_shards_are_named() -> None:
         weight_files("org/a", [WEIGHTS_INDEX, "b.safetensors"], lambda: index)
 
 
-@pytest.mark.parametrize("shard", ["../a.safetensors", "/a.safetensors", "x/a.safetensors", "..", "", "pytorch_model.bin", "./a.safetensors"])
+@pytest.mark.parametrize(
+    "shard", ["../a.safetensors", "/a.safetensors", "x/a.safetensors", "..", "", "pytorch_model.bin", "./a.safetensors"]
+)
 def test_an_index_that_names_what_is_no_safetensors_file_beside_it_is_refused(shard: str) -> None:
     with pytest.raises(CheckpointError, match="which is no file beside it"):
         weight_files("org/a", [WEIGHTS_INDEX, shard], lambda: json.dumps({"weight_map": {"a": shard}}))
@@ -95,7 +124,9 @@ def test_a_checkpoint_without_weights_is_refused() -> None:
         weight_files("org/a", ["config.json", "tf_model.h5"], unread)
 
 
-_JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+)
 
 
 @given(st.one_of(st.text(), _JSON.map(json.dumps), st.fixed_dictionaries({"weight_map": _JSON}).map(json.dumps)))

@@ -43,10 +43,28 @@ def test_a_bare_name_is_a_folder_where_there_is_one_and_a_hub_id_otherwise(tmp_p
 
 @pytest.mark.parametrize(
     "text",
-    ["", "a/b/c", "a--b", "a..b/c", "-a", "a-", "a/", "org/.hidden", "org\\name", "C:\\x", "a b", "a\n", "é", "x" * 300, "https://x/y", "a\0b", "./\ud800"],
+    [
+        "",
+        "a/b/c",
+        "a--b",
+        "a..b/c",
+        "-a",
+        "a-",
+        "a/",
+        "org/.hidden",
+        "org\\name",
+        "C:\\x",
+        "a b",
+        "a\n",
+        "é",
+        "x" * 300,
+        "https://x/y",
+        "a\0b",
+        "./\ud800",
+    ],
 )
 def test_what_is_neither_a_path_nor_a_hub_id_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ValueError, match="neither a folder here nor a Hub id|is no name"):
+    with pytest.raises(ValueError, match=r"neither a folder here nor a Hub id|is no name"):
         parse_source(text, tmp_path)
 
 

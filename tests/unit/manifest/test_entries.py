@@ -58,7 +58,9 @@ def test_an_output_that_is_no_folder_inside_the_output_folder_is_told(problems_o
     assert problem.endswith("cannot be a folder inside the output folder; set output=")
 
 
-@pytest.mark.parametrize(("first", "second"), [("org/a", "org/a@v1"), ("org/a", "ORG/A"), ("org/a output=x/y", "org/b output=x//y/"), ("./a/m", "./b/m")])
+@pytest.mark.parametrize(
+    ("first", "second"), [("org/a", "org/a@v1"), ("org/a", "ORG/A"), ("org/a output=x/y", "org/b output=x//y/"), ("./a/m", "./b/m")]
+)
 def test_two_entries_that_would_meet_are_told_with_both_lines(problems_of: Problems, first: str, second: str) -> None:
     ((line, column, problem),) = problems_of(f"# both\n{first}\n\n{second}\n")
     assert (line, column) == (4, 1)

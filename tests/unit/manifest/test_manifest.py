@@ -55,9 +55,59 @@ def test_a_manifest_of_many_wrong_lines_is_told_whole(tmp_path: Path) -> None:
 
 _ANY_TEXT = st.text(st.characters(codec="utf-8"))
 _WORDS = st.sampled_from(
-    ["org/a", "./x", "..", "/", "~", "~nobody/x", "a@b", "a@", "@", "", "x" * 300, "to=onnx", "to=", "output=..", "output=a/b", "atol=1e-4"]
-    + ["atol=", "opset=18", "feature=masked-lm", "=", "#", '"', "\0", "model", "models:", "defaults:", "-", ":", "{", "}", "[", "]", ",", "~"]
-    + ["&a", "*a", "<<", "!!null", "---", "'", "|", ">", "\\", "\\ud800", "\\UFFFFFFFF", "%YAML 1.1", "\x85", "\ufeff", "?", "null", "atol: 1"]
+    [
+        "org/a",
+        "./x",
+        "..",
+        "/",
+        "~",
+        "~nobody/x",
+        "a@b",
+        "a@",
+        "@",
+        "",
+        "x" * 300,
+        "to=onnx",
+        "to=",
+        "output=..",
+        "output=a/b",
+        "atol=1e-4",
+        "atol=",
+        "opset=18",
+        "feature=masked-lm",
+        "=",
+        "#",
+        '"',
+        "\x00",
+        "model",
+        "models:",
+        "defaults:",
+        "-",
+        ":",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        "~",
+        "&a",
+        "*a",
+        "<<",
+        "!!null",
+        "---",
+        "'",
+        "|",
+        ">",
+        "\\",
+        "\\ud800",
+        "\\UFFFFFFFF",
+        "%YAML 1.1",
+        "\x85",
+        "\ufeff",
+        "?",
+        "null",
+        "atol: 1",
+    ]
 )
 _MIXED = st.lists(st.one_of(_WORDS, _ANY_TEXT, st.sampled_from([" ", "\n", "\r\n", "\t", "\n- ", "\n  "]))).map("".join)
 _YAML = st.recursive(
@@ -76,7 +126,14 @@ def read_either(path: Path, data: bytes) -> tuple[Entry, ...]:
         entries = read_manifest(path)
     except ManifestError as error:
         assert error.problems
-        lines = data.count(b"\n") + data.count(b"\r") + data.count("\x85".encode()) + data.count("\u2028".encode()) + data.count("\u2029".encode()) + 1
+        lines = (
+            data.count(b"\n")
+            + data.count(b"\r")
+            + data.count("\x85".encode())
+            + data.count("\u2028".encode())
+            + data.count("\u2029".encode())
+            + 1
+        )
         assert all(1 <= position.line <= lines + 1 and position.column >= 1 and problem for position, problem in error.problems)
         return ()
     assert entries
@@ -136,14 +193,25 @@ _SETTINGS = st.fixed_dictionaries(
 )
 
 
-@given(st.lists(st.tuples(_PARTS, _PARTS, st.none() | _PARTS, _SETTINGS), min_size=1, max_size=5, unique_by=lambda each: (each[0].lower(), each[1].lower())))
+@given(
+    st.lists(
+        st.tuples(_PARTS, _PARTS, st.none() | _PARTS, _SETTINGS),
+        min_size=1,
+        max_size=5,
+        unique_by=lambda each: (each[0].lower(), each[1].lower()),
+    )
+)
 def test_valid_lines_come_back_as_they_were_from_either_kind_of_manifest(
     folder: Path, lines: list[tuple[str, str, str | None, dict[str, str]]]
 ) -> None:
     models = [f"{org}/{name}@{revision}" if revision else f"{org}/{name}" for org, name, revision, _ in lines]
-    in_text = "".join(f"{model} {' '.join(f'{k}={v}' for k, v in line[3].items())} output=out-{n}\n" for n, (model, line) in enumerate(zip(models, lines, strict=True)))
+    in_text = "".join(
+        f"{model} {' '.join(f'{k}={v}' for k, v in line[3].items())} output=out-{n}\n"
+        for n, (model, line) in enumerate(zip(models, lines, strict=True))
+    )
     in_yaml = "models:\n" + "".join(
-        f"- {{model: '{model}', output: out-{n}{''.join(f', {k}: {v}' for k, v in line[3].items())}}}\n" for n, (model, line) in enumerate(zip(models, lines, strict=True))
+        f"- {{model: '{model}', output: out-{n}{''.join(f', {k}: {v}' for k, v in line[3].items())}}}\n"
+        for n, (model, line) in enumerate(zip(models, lines, strict=True))
     )
     for name, text in (("models.txt", in_text), ("models.yaml", in_yaml)):
         (folder / name).write_text(text, encoding="utf-8")

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from converter.manifest.schema import PUBLISHED, json_schema
 from converter.records import Entry
 
-VALID_VALUES = {
+VALID_VALUES: dict[str, list[Any]] = {
     "to": ["onnx", ["onnx"]],
     "output": ["some/where", None],
     "feature": ["masked-lm"],

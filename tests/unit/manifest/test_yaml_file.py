@@ -45,7 +45,9 @@ def test_backends_are_a_word_or_a_list(yaml_entries: Entries, to: str) -> None:
 
 
 def test_null_leaves_a_setting_unset(yaml_entries: Entries) -> None:
-    (entry,) = yaml_entries("defaults:\nmodels:\n- {model: org/a, atol: null, output: ~, opset: }\n".replace("defaults:\n", "defaults: {}\n"))
+    (entry,) = yaml_entries(
+        "defaults:\nmodels:\n- {model: org/a, atol: null, output: ~, opset: }\n".replace("defaults:\n", "defaults: {}\n")
+    )
     assert (entry.backends["onnx"].atol, entry.output) == (None, "org/a")
 
 
@@ -91,7 +93,9 @@ def test_what_is_not_yaml_is_told(yaml_problems: Problems, text: str, place: tup
     assert (line, column) == place
 
 
-@pytest.mark.parametrize("text", ["- org/a\n", "org/a\n", "models: org/a\n", "models: {a: b}\n", "defaults: {}\n", "defaults: [a]\nmodels: [b]\n"])
+@pytest.mark.parametrize(
+    "text", ["- org/a\n", "org/a\n", "models: org/a\n", "models: {a: b}\n", "defaults: {}\n", "defaults: [a]\nmodels: [b]\n"]
+)
 def test_another_structure_is_told(yaml_problems: Problems, text: str) -> None:
     assert yaml_problems(text)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from tests.unit.samples import case, comparison, failed, outcome, verdict
 
 from converter.records import Failure, FileRecord, Outcome, Position
 from converter.report.markdown import bytes_for_people, render
+from tests.unit.samples import case, comparison, failed, outcome, verdict
 
 
 def rows(text: str) -> list[list[str]]:
@@ -21,7 +21,8 @@ def render_one(told: Outcome) -> str:
 
 
 @pytest.mark.parametrize(
-    ("size", "told"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_000_000, "1.0 MB"), (438_000_000, "438.0 MB"), (10**13, "10000.0 GB")]
+    ("size", "told"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_000_000, "1.0 MB"), (438_000_000, "438.0 MB"), (10**13, "10000.0 GB")],
 )
 def test_sizes_are_told_in_decimal_units(size: int, told: str) -> None:
     assert bytes_for_people(size) == told

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.samples import case, comparison, failed, outcome, verdict
 
 from converter import report
 from converter.errors import OutputError
 from converter.records import Outcome, Position
 from converter.report import Report
+from tests.unit.samples import case, comparison, failed, outcome, verdict
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,9 @@ def test_the_summary_counts_each_status() -> None:
 
 
 def test_outcomes_stand_in_the_manifests_order_whichever_came_first() -> None:
-    came = [outcome(position=Position(file="m", line=line), backend=backend) for line, backend in ((10, "onnx"), (2, "onnx"), (2, "neuron"))]
+    came = [
+        outcome(position=Position(file="m", line=line), backend=backend) for line, backend in ((10, "onnx"), (2, "onnx"), (2, "neuron"))
+    ]
     told = [(each.position.line, each.backend) for each in report.in_order(came).outcomes if each.position]
     assert told == [(2, "neuron"), (2, "onnx"), (10, "onnx")]
 

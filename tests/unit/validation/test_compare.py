@@ -17,7 +17,13 @@ TOKENS = {0: "batch", 1: "sequence"}
 
 
 def compared(
-    ours: Any, theirs: Any, kept: Any = True, atol: float = 1e-3, rtol: float = 1e-3, decides_over: int | None = None, dtype: str = "float32"
+    ours: Any,
+    theirs: Any,
+    kept: Any = True,
+    atol: float = 1e-3,
+    rtol: float = 1e-3,
+    decides_over: int | None = None,
+    dtype: str = "float32",
 ) -> Comparison:
     arrays = (np.array(ours, dtype), np.array(theirs, dtype))
     return compare("logits", *arrays, np.array(kept, bool), Tolerance(atol, rtol), decides_over)
@@ -111,10 +117,11 @@ def test_a_decision_along_the_sequence_does_not_fall_on_padding() -> None:
     assert result.top1_agreement == 0.0
 
 
-def test_a_decision_at_a_padded_position_is_none() -> None:
+def test_a_decision_at_a_padded_position_counts_neither_for_nor_against() -> None:
     kept = [[[True], [False]]]
-    result = compared([[[1.0, 0.0], [1.0, 0.0]]], [[[1.0, 0.0], [0.0, 1.0]]], kept, decides_over=-1)
-    assert result.top1_agreement == 1.0
+    theirs = [[[5.0, 0.0], [0.0, 5.0]]]
+    for ours, agreement in (([[[5.0, 0.0], [5.0, 0.0]]], 1.0), ([[[0.0, 5.0], [0.0, 5.0]]], 0.0)):
+        assert compared(ours, theirs, kept, decides_over=-1).top1_agreement == agreement
 
 
 def test_infinite_logits_do_not_make_a_tie() -> None:
@@ -130,7 +137,11 @@ def test_the_kept_positions_of_tokens_are_those_of_the_mask() -> None:
 
 @pytest.mark.parametrize(
     ("shape", "axes", "inputs"),
-    [((2, 3), {0: "batch"}, {"attention_mask": np.array([[1, 1, 0]] * 2)}), ((2, 3), TOKENS, {}), ((2, 4), TOKENS, {"attention_mask": np.array([[1, 1, 0]] * 2)})],
+    [
+        ((2, 3), {0: "batch"}, {"attention_mask": np.array([[1, 1, 0]] * 2)}),
+        ((2, 3), TOKENS, {}),
+        ((2, 4), TOKENS, {"attention_mask": np.array([[1, 1, 0]] * 2)}),
+    ],
 )
 def test_every_position_of_another_output_is_kept(shape: tuple[int, ...], axes: dict[int, str], inputs: dict[str, Any]) -> None:
     kept = kept_positions(np.zeros(shape), axes, inputs, {"attention_mask": TOKENS})

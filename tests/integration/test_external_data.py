@@ -1,0 +1,71 @@
+"""Weights that one file cannot hold lie beside it: written, validated and loaded like all others."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+from converter.architectures import find_architecture
+from converter.backends.onnx import capture, model_file
+from converter.checkpoints.loading import load_model
+from converter.records import Outcome
+
+
+def test_an_artifact_with_external_data_is_the_same_model_and_its_faults_are_found(
+    tiny: Callable[..., Path],
+    convert: Callable[..., Outcome],
+    command: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+) -> None:
+    checkpoint = tiny("distilbert", "AutoModelForMaskedLM")
+    single = Path(convert(checkpoint, feature="masked-lm").destination) / "model.onnx"
+    model = load_model(checkpoint, "AutoModelForMaskedLM", "float32", "eager")
+    graph = capture.capture(model, find_architecture("distilbert").onnx_config(model.config, "masked-lm"), None)
+    folder = tmp_path / "external"
+    folder.mkdir()
+    model_file.write(graph, capture.bind(graph, model), folder / "model.onnx", single_file_limit=0)
+
+    assert sorted(path.name for path in folder.iterdir()) == ["model.onnx", "model.onnx_data"]
+    onnx.checker.check_model(folder / "model.onnx", full_check=True)
+    inputs = {"input_ids": np.arange(6).reshape(2, 3), "attention_mask": np.ones((2, 3), np.int64)}
+    for one, other in zip(_run(single, inputs), _run(folder / "model.onnx", inputs), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+    validate = ("validate", folder, "--reference", checkpoint, "--feature", "masked-lm")
+    assert command(*validate).returncode == 0
+    with open(folder / "model.onnx_data", "r+b") as file:
+        file.seek(40)
+        file.write(b"\x01\x02")
+    assert command(*validate).returncode == 1
+    (folder / "model.onnx_data").unlink()
+    missing = command(*validate)
+    assert missing.returncode == 1 and "Traceback" not in missing.stderr
+
+
+def test_tied_weights_are_written_once(tiny: Callable[..., Path], convert: Callable[..., Outcome]) -> None:
+    checkpoint = tiny("distilbert", "AutoModelForMaskedLM")
+    outcome = convert(checkpoint, feature="masked-lm")
+    stored = onnx.load(Path(outcome.destination) / "model.onnx").graph.initializer
+    embeddings = [tensor.name for tensor in stored if tuple(tensor.dims) == (120, 32)]
+    assert len(embeddings) == 1
+
+
+@pytest.mark.parametrize("opset", [18, 21, 25])
+def test_an_opset_that_is_asked_for_is_the_one_in_the_file(
+    opset: int, tiny: Callable[..., Path], convert: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    outcome = convert(shutil.copytree(tiny("bert"), tmp_path / "checkpoint"), opset=opset)
+    assert outcome.status == "converted", outcome.failure
+    (imported,) = onnx.load(Path(outcome.destination) / "model.onnx").opset_import
+    assert (imported.domain, imported.version) == ("", opset)
+
+
+def _run(path: Path, inputs: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.int64]]]) -> list[object]:
+    return list(ort.InferenceSession(path).run(None, inputs))

@@ -1,0 +1,52 @@
+"""`converter features`: what can be exported."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from converter.architectures import architectures
+from tests.unit.samples import save_checkpoint
+
+Run = Callable[..., Any]
+
+
+def test_without_a_model_every_architecture_is_listed(converter: Run) -> None:
+    result = converter("features")
+    assert result.code == 0
+    header, *lines = result.out.splitlines()
+    assert header.split("  ")[0] == "model type"
+    assert [line.split()[0] for line in lines] == list(architectures())
+
+
+def test_a_model_types_features_come_with_their_class_and_synonyms(converter: Run) -> None:
+    lines = converter("features", "bert").out.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == list(architectures()["bert"].features)
+    assert lines[1].split() == ["masked-lm", "AutoModelForMaskedLM", "fill-mask"]
+
+
+def test_a_checkpoint_stands_for_its_model_type(converter: Run, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "ours", {"model_type": "distilbert"})
+    assert converter("features", tmp_path / "ours").out == converter("features", "distilbert").out
+
+
+@pytest.mark.parametrize("model", [None, "roberta"])
+def test_json_is_one_document_of_the_same(converter: Run, model: str | None) -> None:
+    found = json.loads(converter("features", *([model] if model else []), "--json").out)
+    names = [model] if model else list(architectures())
+    assert found == {name: list(architectures()[name].features) for name in names}
+
+
+def test_quiet_says_nothing(converter: Run) -> None:
+    assert converter("features", "--quiet").out == ""
+
+
+def test_an_architecture_that_is_not_supported_is_told_with_exit_code_1(converter: Run, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "ours", {"model_type": "unheard-of"})
+    result = converter("features", tmp_path / "ours")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("error: the architecture 'unheard-of' is not supported\n  to do: supported are: bert,")

@@ -1,0 +1,181 @@
+"""Imports go downward only, and what is slow to import is imported where it is needed."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import converter
+
+ROOT = Path(converter.__file__).parent
+
+LAYERS = (
+    ("errors", "records"),
+    ("architectures",),
+    ("checkpoints", "hub"),
+    ("backends",),
+    ("manifest", "validation", "report", "ledger", "staging", "stages"),
+    ("pipeline",),
+    ("executors",),
+    ("onnx",),
+    ("cli",),
+    ("__main__",),
+)
+HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
+
+HEAVY = ("torch", "transformers", "onnx", "onnx_ir", "onnxscript", "onnxruntime")
+MAY_IMPORT_HEAVY = {
+    "backends.onnx.capture",
+    "backends.onnx.model_file",
+    "backends.onnx.session",
+    "checkpoints.loading",
+    "executors.preload",
+    "validation.reference",
+}
+
+
+@dataclass(frozen=True)
+class Import:
+    """An import of `module`, a dotted name, by the module `by` of the package."""
+
+    by: str
+    module: str
+    at_module_level: bool
+
+    @property
+    def top(self) -> str:
+        return self.module.partition(".")[0]
+
+
+def modules() -> dict[str, ast.Module]:
+    """Every module of the package by its dotted name inside it, parsed."""
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("__init__").rstrip(".")
+        found[name] = ast.parse(path.read_text(encoding="utf-8"))
+    return found
+
+
+MODULES = modules()
+
+
+def imports_of(by: str, tree: ast.Module) -> Iterator[Import]:
+    """The imports of a module but those for type checkers; `from converter import x` is of converter.x."""
+    pending: list[tuple[ast.AST, bool]] = [(tree, True)]
+    while pending:
+        node, at_module_level = pending.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            pending += [(child, at_module_level) for child in node.orelse]
+            continue
+        if isinstance(node, ast.Import):
+            yield from (Import(by, alias.name, at_module_level) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{by} has a relative import"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}".removeprefix("converter.")
+                is_module = inner in MODULES or node.module == "converter"
+                yield Import(by, f"{node.module}.{alias.name}" if is_module else str(node.module), at_module_level)
+        inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        pending += [(child, at_module_level and not inside) for child in ast.iter_child_nodes(node)]
+
+
+IMPORTS = [found for name, tree in MODULES.items() for found in imports_of(name, tree)]
+OURS = [(found.by, found.module.removeprefix("converter.")) for found in IMPORTS if found.module.startswith("converter.") and found.by]
+
+
+def layer(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def test_the_test_sees_the_package() -> None:
+    assert {"pipeline", "cli.run", "backends.onnx.capture", "checkpoints.fetch"} <= set(MODULES)
+    assert ("pipeline", "checkpoints.loading") in OURS  # inside a function
+    assert ("executors.preload", "backends.onnx.capture") in OURS or ("executors.local", "pipeline") in OURS
+    assert len(OURS) > 100
+
+
+def test_every_module_belongs_to_a_layer() -> None:
+    assert {layer(name) for name in MODULES if name} == set(HEIGHT)
+
+
+def test_imports_go_downward_only() -> None:
+    assert [(by, module) for by, module in OURS if HEIGHT[layer(module)] > HEIGHT[layer(by)]] == []
+
+
+def test_the_package_itself_imports_nothing() -> None:
+    assert [found.module for found in IMPORTS if found.by == ""] == []
+
+
+def test_backends_know_nothing_of_one_another() -> None:
+    def backend(name: str) -> str | None:
+        parts = name.split(".")
+        return parts[1] if parts[0] == "backends" and len(parts) > 1 and parts[1] != "base" else None
+
+    assert [(by, module) for by, module in OURS if backend(by) and backend(module) and backend(by) != backend(module)] == []
+
+
+def test_modules_of_one_layer_do_not_import_one_another_in_a_circle() -> None:
+    needs = {name: {layer(module) for by, module in OURS if layer(by) == name} - {name} for name in HEIGHT}
+    while leaves := [name for name, needed in needs.items() if not needed & set(needs)]:
+        for name in leaves:
+            del needs[name]
+    assert needs == {}
+
+
+@pytest.mark.parametrize(
+    ("package", "allowed"),
+    [("huggingface_hub", ("hub",)), ("httpx2", ("hub",)), ("click", ("cli",)), ("rich", ("cli",)), ("yaml", ("manifest",))],
+)
+def test_a_library_with_one_owner_is_imported_by_nobody_else(package: str, allowed: tuple[str, ...]) -> None:
+    users = {layer(found.by) for found in IMPORTS if found.top == package}
+    assert users == set(allowed)
+
+
+def test_what_is_slow_to_import_is_imported_late() -> None:
+    assert {found.by for found in IMPORTS if found.at_module_level and found.top in HEAVY} == MAY_IMPORT_HEAVY
+
+
+def test_what_imports_the_slow_is_itself_imported_late() -> None:
+    """Whatever the command line imports as it starts, all the way down."""
+    started, pending = set(), ["cli", "__main__"]
+    while pending:
+        name = pending.pop()
+        if name in started or name not in MODULES:
+            continue
+        started.add(name)
+        parents = [name.rsplit(".", depth)[0] for depth in range(1, name.count(".") + 1)]
+        wanted = (found.module.removeprefix("converter.") for found in IMPORTS if found.by == name and found.at_module_level)
+        pending += [*parents, *wanted]
+    assert "pipeline" in started
+    assert started & MAY_IMPORT_HEAVY == set()
+
+
+def _calls(tree: ast.Module) -> Iterator[str]:
+    yield from (ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
+def test_only_the_command_line_prints_or_exits() -> None:
+    speaking = {"print", "exit", "quit", "sys.exit", "os._exit", "sys.stdout.write", "sys.stderr.write"}
+    assert {
+        (name, call)
+        for name, tree in MODULES.items()
+        if layer(name) not in ("cli", "__main__")
+        for call in _calls(tree)
+        if call in speaking
+    } == set()
+
+
+def test_only_the_command_line_reads_the_environment_of_the_converter() -> None:
+    found = {
+        name
+        for name, tree in MODULES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("CONVERTER_")
+    }
+    assert {layer(name) for name in found} == {"cli"}
+    readers = {name for name, tree in MODULES.items() for node in ast.walk(tree) if ast.unparse(node) in ("os.environ", "os.getenv")}
+    assert {layer(name) for name in readers} <= {"cli"}
