@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from pathlib import Path
 
 import click
@@ -17,13 +18,17 @@ def tell(report: Report, output: Path) -> None:
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return
     values = (output / JSON_NAME, output, report.count("converted"), report.count("failed"), report.count("skipped"))
-    _append("GITHUB_OUTPUT", "".join(f"{name}={value}\n" for name, value in zip(OUTPUTS, values, strict=True)))
+    end = f"end-{uuid.uuid4()}"  # no value can hold it, so no value can add an output of its own
+    _append("GITHUB_OUTPUT", "".join(f"{name}<<{end}\n{value}\n{end}\n" for name, value in zip(OUTPUTS, values, strict=True)))
     _append("GITHUB_STEP_SUMMARY", (output / MARKDOWN_NAME).read_text(encoding="utf-8"))
     for outcome in report.outcomes:
         if outcome.failure and outcome.position:
             place = f"file={_property(outcome.position.file)},line={outcome.position.line},col={outcome.position.column}"
-            message = f"{outcome.failure.message}. To do: {outcome.failure.hint}"
-            click.echo(f"::error {place},title={_property(f'{outcome.model} to {outcome.backend}')}::{_data(message)}", err=True)
+            todo = f". To do: {outcome.failure.hint}" if outcome.failure.hint else ""
+            click.echo(
+                f"::error {place},title={_property(f'{outcome.model} to {outcome.backend}')}::{_data(outcome.failure.message + todo)}",
+                err=True,
+            )
 
 
 def _append(variable: str, text: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from converter.cli.paths import TextPath
 from converter.manifest import read_manifest
 from converter.records import Job
 
@@ -18,7 +19,7 @@ def manifest_options(function: _Command) -> _Command:
     """`--manifest` and `--output`."""
     function = click.option(
         "--output",
-        type=click.Path(file_okay=False, path_type=Path),
+        type=TextPath(file_okay=False),
         default=Path("out"),
         show_default=True,
         envvar="CONVERTER_OUTPUT",
@@ -26,7 +27,7 @@ def manifest_options(function: _Command) -> _Command:
     )(function)
     return click.option(
         "--manifest",
-        type=click.Path(path_type=Path),
+        type=TextPath(),
         required=True,
         envvar="CONVERTER_MANIFEST",
         help="models.txt, or models.yaml: the checkpoints to convert.",

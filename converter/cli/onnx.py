@@ -11,6 +11,7 @@ from converter.backends import BACKENDS
 from converter.cli.console import console, output_options
 from converter.cli.documented_log import documented_log
 from converter.cli.options import backend_options, make_options
+from converter.cli.paths import TextPath
 from converter.cli.sources import read_source
 from converter.pipeline import run_job
 from converter.records import Job
@@ -23,7 +24,7 @@ _BACKEND = BACKENDS["onnx"]
 @backend_options(_BACKEND.options)
 @click.option("--keep-rejected", is_flag=True, help="Keep an artifact that fails its validation, under .rejected beside OUTPUT.")
 @output_options
-@click.argument("output", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("output", type=TextPath(file_okay=False))
 def command(model: str, keep_rejected: bool, output: Path, **flags: Any) -> int:
     """Convert one checkpoint to OUTPUT/model.onnx, validated.
 

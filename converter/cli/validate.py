@@ -9,6 +9,7 @@ import click
 from converter.backends import BACKENDS, Backend
 from converter.cli.console import console, output_options
 from converter.cli.documented_log import documented_log
+from converter.cli.paths import TextPath
 from converter.cli.sources import read_source
 from converter.errors import UsageError
 from converter.ledger import read_record
@@ -17,7 +18,7 @@ from converter.records import Options
 
 
 @click.command("validate")
-@click.argument("artifacts", type=click.Path(exists=True, path_type=Path))
+@click.argument("artifacts", type=TextPath(exists=True))
 @click.option("--reference", required=True, help="The checkpoint: a Hub id, with @revision where wanted, or a local folder.")
 @click.option("--feature", help="What the artifact was exported for. By default as its record says.")
 @click.option("--atol", type=float, help="Absolute tolerance. By default as its record says, or else the architecture's own.")

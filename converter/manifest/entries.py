@@ -89,9 +89,13 @@ def _output(raw: RawEntry, source: Source, problems: list[Problem]) -> str | Non
 
 
 def meetings(entries: Sequence[Entry]) -> Iterator[Problem]:
-    """Entries whose artifacts would meet in one place: the same folder and backend, or one entry inside another's artifact."""
+    """Entries that would meet in one place: one backend's artifact, the files of two models, or one inside another's artifact."""
     taken: dict[str, Entry] = {}
+    owners: dict[str, Entry] = {}
     for entry in entries:
+        owner = owners.setdefault(entry.output.casefold(), entry)
+        if owner.source != entry.source and owner.backends.keys().isdisjoint(entry.backends):
+            yield (entry.position, f"{entry.output!r} is where the files of line {owner.position.line} go, of another model; set output=")
         for backend in entry.backends:
             place = f"{entry.output}/{backend}"
             other = taken.setdefault(place.casefold(), entry)

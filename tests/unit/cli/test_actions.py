@@ -35,9 +35,11 @@ def github(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_outputs_and_the_summary_are_added_to_what_is_there(github: Path) -> None:
     report.write(REPORT, github / "out")
     tell(REPORT, github / "out")
-    lines = (github / "output").read_text(encoding="utf-8").splitlines()
+    before, *lines = (github / "output").read_text(encoding="utf-8").splitlines()
     values = (github / "out" / "report.json", github / "out", 1, 1, 1)
-    assert lines == ["before", *(f"{name}={value}" for name, value in zip(OUTPUTS, values, strict=True))]
+    end = lines[2]
+    assert before == "before"
+    assert lines == [line for name, value in zip(OUTPUTS, values, strict=True) for line in (f"{name}<<{end}", str(value), end)]
     assert (github / "summary").read_text(encoding="utf-8") == "before\n" + (github / "out" / "report.md").read_text(encoding="utf-8")
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from converter.backends import BACKENDS, Backend
 from converter.manifest import read_manifest
 from converter.records import Entry
 
@@ -65,6 +67,16 @@ def test_two_entries_that_would_meet_are_told_with_both_lines(problems_of: Probl
     ((line, column, problem),) = problems_of(f"# both\n{first}\n\n{second}\n")
     assert (line, column) == (4, 1)
     assert "where line 2 has its own; set output=" in problem
+
+
+def test_two_models_do_not_share_a_folder_even_for_different_backends(
+    problems_of: Problems, entries_of: Entries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their configs and tokenizers would meet there; the second backend is a double, as there is but one so far."""
+    monkeypatch.setitem(cast("dict[str, Backend]", BACKENDS), "double", BACKENDS["onnx"])
+    ((line, _, problem),) = problems_of("org/a output=x\norg/b output=x to=double\n")
+    assert line == 2 and "where the files of line 1 go" in problem
+    assert len(entries_of("org/a\norg/a to=double\n")) == 2
 
 
 @pytest.mark.parametrize("inner", ["x/onnx", "x/ONNX/deeper"])
