@@ -19,7 +19,7 @@ _INTERVAL = 0.004  # seconds between two samples
 _MAKE = """
 import sys, torch, transformers
 torch.manual_seed(0)
-transformers.BertModel(transformers.BertConfig()).save_pretrained(sys.argv[1])
+transformers.BertForMaskedLM(transformers.BertConfig()).save_pretrained(sys.argv[1])
 """
 
 _CONVERT = """
@@ -33,19 +33,20 @@ from converter.backends import BACKENDS
 import torch
 torch.set_num_threads(1)
 print("imported", flush=True); sys.stdin.readline()
-job = Job(source=parse_source(sys.argv[1], Path("/")), backend="onnx", options=BACKENDS["onnx"].options(), destination=Path(sys.argv[2]))
+source = parse_source(sys.argv[1], Path("/"))
+job = Job(source=source, backend="onnx", options=BACKENDS["onnx"].options(feature=sys.argv[3]), destination=Path(sys.argv[2]))
 outcome = run_job(job, lambda stage: print("stage", stage, flush=True))
 print("outcome", outcome.model_dump_json(), flush=True); sys.stdin.readline()
 """
 
 
-def measure() -> dict[str, float | str]:
-    """Convert a BERT-base of random weights in a process of its own; megabytes are 10^6 bytes."""
+def measure(feature: str) -> dict[str, float]:
+    """Convert a BERT-base of random weights for `feature` in a process of its own; megabytes are 10^6 bytes."""
     with tempfile.TemporaryDirectory(prefix="converter-bench-") as folder:
         checkpoint = Path(folder, "checkpoint")
         subprocess.run([sys.executable, "-c", _MAKE, str(checkpoint)], check=True, capture_output=True)
         weights = (checkpoint / "model.safetensors").stat().st_size
-        command = [sys.executable, "-c", _CONVERT, str(checkpoint), str(Path(folder, "artifact"))]
+        command = [sys.executable, "-c", _CONVERT, str(checkpoint), str(Path(folder, "artifact")), feature]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout and process.stdin
             assert process.stdout.readline() == "imported\n"

@@ -13,13 +13,13 @@ class Feature:
     """A head of a model.
 
     `auto_class` is the class of transformers that loads it, `outputs` its outputs in order with their named axes.
-    `decides_over` says along which axis an output is a decision: -1 the last (classes, tokens), 1 the sequence (spans).
+    Where it `decides`, each output's largest value along its last axis is a decision: a class, a token, a span's end.
     """
 
     name: str
     auto_class: str
     outputs: Mapping[str, Axes]
-    decides_over: Mapping[str, int]
+    decides: bool
     synonyms: tuple[str, ...] = ()
 
 
@@ -33,47 +33,47 @@ FEATURES: Mapping[str, Feature] = {
             name="default",
             auto_class="AutoModel",
             outputs={"last_hidden_state": _TOKENS},
-            decides_over={},
+            decides=False,
             synonyms=("feature-extraction", "sentence-similarity"),
         ),
         Feature(
             name="masked-lm",
             auto_class="AutoModelForMaskedLM",
             outputs={"logits": _TOKENS},
-            decides_over={"logits": -1},
+            decides=True,
             synonyms=("fill-mask",),
         ),
         Feature(
             name="causal-lm",
             auto_class="AutoModelForCausalLM",
             outputs={"logits": _TOKENS},
-            decides_over={"logits": -1},
+            decides=True,
             synonyms=("text-generation",),
         ),
         Feature(
             name="sequence-classification",
             auto_class="AutoModelForSequenceClassification",
             outputs={"logits": _BATCH},
-            decides_over={"logits": -1},
+            decides=True,
             synonyms=("text-classification", "zero-shot-classification"),
         ),
         Feature(
             name="multiple-choice",
             auto_class="AutoModelForMultipleChoice",
             outputs={"logits": {0: "batch", 1: "choice"}},
-            decides_over={"logits": -1},
+            decides=True,
         ),
         Feature(
             name="token-classification",
             auto_class="AutoModelForTokenClassification",
             outputs={"logits": _TOKENS},
-            decides_over={"logits": -1},
+            decides=True,
         ),
         Feature(
             name="question-answering",
             auto_class="AutoModelForQuestionAnswering",
             outputs={"start_logits": _TOKENS, "end_logits": _TOKENS},
-            decides_over={"start_logits": 1, "end_logits": 1},
+            decides=True,
         ),
     )
 }

@@ -36,8 +36,11 @@ def kept_positions(output: Array, axes: Axes, inputs: Mapping[str, Array], input
     return mask.astype(bool).reshape(mask.shape + (1,) * (output.ndim - mask.ndim))
 
 
-def compare(name: str, artifact: Array, reference: Array, kept: Array, tolerance: Tolerance, decides_over: int | None) -> Comparison:
-    """Compare one output at the positions in `kept`; `decides_over` is the axis whose argmax is the model's decision."""
+def compare(name: str, artifact: Array, reference: Array, kept: Array, tolerance: Tolerance, decides: bool) -> Comparison:
+    """Compare one output at the positions in `kept`; where it `decides`, the argmax of its last axis has to be the same.
+
+    It goes row by row in blocks: a vocabulary's logits at the model's maximum length are 60 MB, and their doubles many times that.
+    """
     specs = {
         "output": name,
         "dtype": str(artifact.dtype),
@@ -47,36 +50,67 @@ def compare(name: str, artifact: Array, reference: Array, kept: Array, tolerance
     }
     if artifact.shape != reference.shape:
         return Comparison(**specs, close=False)
-    ours, theirs = artifact.astype(np.float64), reference.astype(np.float64)
-    kept = np.broadcast_to(kept, theirs.shape)
-    with np.errstate(invalid="ignore"):
-        error = np.where(ours == theirs, 0.0, np.abs(ours - theirs))  # equal infinities are equal
-    bound = tolerance.at(theirs)
-    # NaN compares as not close, and a checkpoint that gives NaN proves nothing of its artifact.
-    close = bool(np.all((error <= bound)[kept]) and not np.any(np.isnan(theirs[kept])))
-    max_error = float(error[kept].max(initial=0.0))
-    finite = np.abs(theirs[kept & np.isfinite(theirs)])
-    scale = float(finite.max(initial=0.0))
-    agreement, ties = _decisions(ours, theirs, kept, tolerance, decides_over)
+    ours, theirs, kept = (_rows(each) for each in (artifact, reference, np.broadcast_to(kept, reference.shape)))
+    step = max(1, _BLOCK // max(1, ours.shape[1]))
+    blocks = [
+        _compare_rows(ours[start : start + step], theirs[start : start + step], kept[start : start + step], tolerance)
+        for start in range(0, len(ours), step)
+    ]
+    made, same, ties = (sum(counts) for counts in zip(*(block.decisions for block in blocks), strict=True)) if blocks else (0, 0, 0)
+    max_error = float(np.max([block.max_error for block in blocks], initial=0.0))  # NaN, where there is one
+    scale = max((block.scale for block in blocks), default=0.0)
+    decided = decides and ours.shape[1] > 1 and made > 0
     return Comparison(
         **specs,
-        close=close,
+        close=all(block.close for block in blocks),
         max_abs_error=max_error,
         max_rel_error=max_error / scale if scale else None,
-        top1_agreement=agreement,
-        top1_ties=ties,
+        top1_agreement=(same + ties) / made if decided else None,
+        top1_ties=ties if decided else 0,
     )
 
 
-def _decisions(ours: Array, theirs: Array, kept: Array, tolerance: Tolerance, axis: int | None) -> tuple[float | None, int]:
-    """The share of decisions that are the same, ties included, and the number of these ties."""
-    if axis is None or theirs.shape[axis] < 2:
-        return None, 0
-    ours, theirs = (np.where(kept, each, -np.inf) for each in (ours, theirs))
-    our_choice, their_choice = (np.expand_dims(np.argmax(each, axis), axis) for each in (ours, theirs))
-    made = np.any(kept, axis)
-    same = np.squeeze(our_choice == their_choice, axis)
-    best, chosen = (np.squeeze(np.take_along_axis(theirs, choice, axis), axis) for choice in (their_choice, our_choice))
+_BLOCK = 1 << 20  # elements
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Some rows compared; `decisions` are those made, those that are the same, and the ties."""
+
+    close: bool
+    max_error: float
+    scale: float
+    decisions: tuple[int, int, int]
+
+
+def _rows(array: Array) -> Array:
+    return array.reshape(-1, array.shape[-1]) if array.size else array.reshape(0, 1)
+
+
+def _compare_rows(ours: Array, theirs: Array, kept: Array, tolerance: Tolerance) -> _Block:
+    ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        error = np.where(ours == theirs, 0.0, np.abs(ours - theirs))  # equal infinities are equal
+    # NaN compares as not close, and a checkpoint that gives NaN proves nothing of its artifact.
+    close = bool(np.all((error <= tolerance.at(theirs))[kept]) and not np.any(np.isnan(theirs[kept])))
+    return _Block(
+        close=close,
+        max_error=float(error[kept].max(initial=0.0)),
+        scale=float(np.abs(theirs[kept & np.isfinite(theirs)]).max(initial=0.0)),
+        decisions=_decisions(ours, theirs, kept, tolerance),
+    )
+
+
+def _decisions(ours: Array, theirs: Array, kept: Array, tolerance: Tolerance) -> tuple[int, int, int]:
+    """How many rows decide, how many of these the same, and how many otherwise by a tie within tolerance."""
+    made = np.any(kept, axis=1)
+    ours, theirs = (np.where(kept, each, -np.inf)[made] for each in (ours, theirs))
+    if not ours.size:
+        return 0, 0, 0
+    rows = np.arange(len(ours))
+    our_choice, their_choice = ours.argmax(axis=1), theirs.argmax(axis=1)
+    best, chosen = theirs[rows, their_choice], theirs[rows, our_choice]
+    same = our_choice == their_choice
     with np.errstate(invalid="ignore"):
         tie = ~same & (best - chosen <= tolerance.at(best) + tolerance.at(chosen))
-    return float(np.mean((same | tie)[made])), int(np.sum(tie[made]))
+    return len(rows), int(same.sum()), int(tie.sum())

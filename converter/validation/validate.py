@@ -79,11 +79,11 @@ def _interface_problems(session: Session, config: OnnxConfig, arrays: Mapping[st
 
 
 def _run_case(case: cases.Inputs, session: Session, reference: Reference, config: OnnxConfig, tolerance: Tolerance) -> Case:
-    expected = reference.run(case.arrays)
     try:
-        found = session.run(case.arrays)
+        found = session.run(case.arrays)  # first: the runtime needs more memory on the way than the reference does
     except ConversionError as error:
         return Case(name=case.name, axes=case.axes, error=error.message)
+    expected = reference.run(case.arrays)
     missing = [name for name in expected if name not in found]
     if missing:
         return Case(name=case.name, axes=case.axes, error=f"it gives no {', '.join(missing)}")
@@ -94,7 +94,7 @@ def _run_case(case: cases.Inputs, session: Session, reference: Reference, config
             array,
             kept_positions(array, config.outputs[name], case.arrays, config.inputs),
             tolerance,
-            config.feature.decides_over.get(name),
+            config.feature.decides,
         )
         for name, array in expected.items()
     )

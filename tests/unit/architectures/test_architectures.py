@@ -51,11 +51,6 @@ def test_the_longest_sequence_is_what_the_position_table_holds(model_type: str, 
     assert find_architecture(model_type).onnx_config(CONFIG).max_sequence_length == longest
 
 
-@pytest.mark.parametrize("feature", FEATURES.values(), ids=lambda feature: str(feature.name))
-def test_what_an_output_decides_is_along_an_output_of_the_feature(feature: Any) -> None:
-    assert set(feature.decides_over) <= set(feature.outputs)
-
-
 def test_an_unknown_architecture_is_told_with_those_there_are() -> None:
     with pytest.raises(NotSupportedError, match="'gpt5' is not supported") as caught:
         find_architecture("gpt5")

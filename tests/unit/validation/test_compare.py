@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from converter.records import Comparison
+from converter.validation import compare as compare_module
 from converter.validation.compare import Tolerance, compare, kept_positions
 
 INF, NAN = float("inf"), float("nan")
@@ -22,11 +23,11 @@ def compared(
     kept: Any = True,
     atol: float = 1e-3,
     rtol: float = 1e-3,
-    decides_over: int | None = None,
+    decides: bool = False,
     dtype: str = "float32",
 ) -> Comparison:
     arrays = (np.array(ours, dtype), np.array(theirs, dtype))
-    return compare("logits", *arrays, np.array(kept, bool), Tolerance(atol, rtol), decides_over)
+    return compare("logits", *arrays, np.array(kept, bool), Tolerance(atol, rtol), decides)
 
 
 def test_equal_arrays_are_close_and_without_error() -> None:
@@ -94,26 +95,26 @@ def test_padded_positions_do_not_count(value: float) -> None:
 
 
 def test_two_decisions_beyond_tolerance_disagree() -> None:
-    result = compared([[1.0, 1.1], [0.0, 5.0]], [[1.1, 1.0], [0.0, 5.0]], decides_over=-1)
+    result = compared([[1.0, 1.1], [0.0, 5.0]], [[1.1, 1.0], [0.0, 5.0]], decides=True)
     assert (result.top1_agreement, result.top1_ties) == (0.5, 0)
 
 
 def test_a_tie_within_tolerance_is_counted_as_such() -> None:
-    result = compared([[1.0, 1.0005], [0.0, 5.0]], [[1.0005, 1.0], [0.0, 5.0]], decides_over=-1)
+    result = compared([[1.0, 1.0005], [0.0, 5.0]], [[1.0005, 1.0], [0.0, 5.0]], decides=True)
     assert result.passed
     assert (result.top1_agreement, result.top1_ties) == (1.0, 1)
 
 
 def test_an_output_that_decides_nothing_has_no_agreement() -> None:
     assert compared([[1.0, 2.0]], [[1.0, 2.0]]).top1_agreement is None
-    assert compared([[1.0], [2.0]], [[1.0], [2.0]], decides_over=-1).top1_agreement is None
+    assert compared([[1.0], [2.0]], [[1.0], [2.0]], decides=True).top1_agreement is None
 
 
 def test_a_decision_along_the_sequence_does_not_fall_on_padding() -> None:
     kept = [[True, True, False]]
-    result = compared([[1.0, 2.0, 9.0]], [[1.0, 2.0, -9.0]], kept, decides_over=1)
+    result = compared([[1.0, 2.0, 9.0]], [[1.0, 2.0, -9.0]], kept, decides=True)
     assert (result.passed, result.top1_agreement) == (True, 1.0)
-    result = compared([[2.0, 1.0, 9.0]], [[1.0, 2.0, 9.0]], kept, decides_over=1)
+    result = compared([[2.0, 1.0, 9.0]], [[1.0, 2.0, 9.0]], kept, decides=True)
     assert result.top1_agreement == 0.0
 
 
@@ -121,11 +122,11 @@ def test_a_decision_at_a_padded_position_counts_neither_for_nor_against() -> Non
     kept = [[[True], [False]]]
     theirs = [[[5.0, 0.0], [0.0, 5.0]]]
     for ours, agreement in (([[[5.0, 0.0], [5.0, 0.0]]], 1.0), ([[[0.0, 5.0], [0.0, 5.0]]], 0.0)):
-        assert compared(ours, theirs, kept, decides_over=-1).top1_agreement == agreement
+        assert compared(ours, theirs, kept, decides=True).top1_agreement == agreement
 
 
 def test_infinite_logits_do_not_make_a_tie() -> None:
-    result = compared([[0.0, 1.0]], [[INF, 1.0]], decides_over=-1)
+    result = compared([[0.0, 1.0]], [[INF, 1.0]], decides=True)
     assert (result.passed, result.top1_ties) == (False, 0)
 
 
@@ -146,3 +147,17 @@ def test_the_kept_positions_of_tokens_are_those_of_the_mask() -> None:
 def test_every_position_of_another_output_is_kept(shape: tuple[int, ...], axes: dict[int, str], inputs: dict[str, Any]) -> None:
     kept = kept_positions(np.zeros(shape), axes, inputs, {"attention_mask": TOKENS})
     assert np.broadcast_to(kept, shape).all()
+
+
+@pytest.mark.parametrize("block", [1, 5, 16])
+def test_a_large_output_is_compared_in_blocks_as_if_it_were_whole(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    theirs = rng.normal(size=(3, 4, 5))
+    ours = theirs + rng.normal(scale=1e-3, size=theirs.shape)
+    kept = rng.integers(0, 2, (3, 4, 1)).tolist()
+    whole = compared(ours.tolist(), theirs.tolist(), kept, decides=True)
+    monkeypatch.setattr(compare_module, "_BLOCK", block)
+    assert compared(ours.tolist(), theirs.tolist(), kept, decides=True) == whole
+    ours[2, 3, 4] = np.nan
+    broken = compared(ours.tolist(), theirs.tolist(), [[[True]]], decides=True)
+    assert not broken.close and broken.max_abs_error is not None and np.isnan(broken.max_abs_error)
