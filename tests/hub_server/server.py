@@ -120,8 +120,11 @@ class HubServer:
         """Answer the next `times` requests whose method and path hold `path_fragment` with `status` and nothing else."""
         self._faults.append(_Fault(path_fragment, Reply(status, dict(headers or {})), times))
 
-    def run_client(self, code: str, *arguments: str, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run Python code in a process whose huggingface_hub, which reads its variables at import, talks to this server."""
+    def run_client(self, code: str, *arguments: str, home: Path, expect: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run Python code in a process whose huggingface_hub, which reads its variables at import, talks to this server.
+
+        The process has to end with the exit code `expect`.
+        """
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING", "TRANSFORMERS_"))}
         ours = {
             "HF_ENDPOINT": self.url,
@@ -132,7 +135,7 @@ class HubServer:
         }
         command = [sys.executable, "-c", code, *arguments]
         done = subprocess.run(command, env={**inherited, **ours, **variables}, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == expect, done.stderr
         return done
 
     def answer(self, method: str, target: str, token: str | None) -> Reply:
