@@ -17,7 +17,7 @@ FROM ${BASE_IMAGE}
 ARG VERSION
 ARG SOURCE
 LABEL org.opencontainers.image.title="converter" \
-      org.opencontainers.image.description="Hugging Face checkpoints in, validated ONNX, TorchScript and AWS Neuron artifacts out" \
+      org.opencontainers.image.description="Hugging Face checkpoints in, validated ONNX models out" \
       org.opencontainers.image.source="${SOURCE}" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}"

@@ -1,3 +1,3 @@
-"""Hugging Face checkpoints in, validated ONNX, TorchScript and AWS Neuron artifacts out."""
+"""Hugging Face checkpoints in, validated ONNX models out."""
 
 __version__ = "0.1.0"

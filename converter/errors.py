@@ -97,6 +97,15 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
+def unforeseen(error: Exception) -> ConverterError:
+    """What the user is told of an error that nobody thought of, which is a bug of ours or of a library's."""
+    told = ConverterError("there is not enough memory", "run it with fewer --jobs, or on a machine with more memory")
+    if not isinstance(error, MemoryError):
+        told = ConverterError(f"something went wrong that should not: {reason(error)}", "report it, with what --debug shows")
+    told.__cause__ = error
+    return told
+
+
 def output_error(path: Path, error: OSError) -> OutputError:
     """Say in a sentence why `path` could not be written."""
     reason, hint = _OS_ERRORS.get(error.errno or 0, (error.strerror or str(error), "choose another output folder"))

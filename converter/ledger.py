@@ -35,33 +35,57 @@ def read_record(folder: Path) -> ArtifactRecord | None:
         return None
 
 
-def find_done(folder: Path, key: str) -> ArtifactRecord | None:
-    """The record of an artifact in `folder` that was made with `key` and whose files are still what they were."""
+def find_done(folder: Path, model_folder: Path | None, key: str) -> ArtifactRecord | None:
+    """The record of an artifact in `folder` that was made with `key` and whose files, and its model's, are still what they were."""
     record = read_record(folder)
-    if record is None or record.key != key or damaged_files(folder, record.files, newer_than=(folder / RECORD).stat().st_mtime_ns):
+    if record is None or record.key != key or damaged_files(folder, record.files, trust_mtime=True):
+        return None
+    if model_folder and damaged_files(model_folder, record.sidecars, trust_mtime=True):
         return None
     return record
 
 
-def damaged_files(folder: Path, files: Iterable[FileRecord], newer_than: int = -1) -> list[str]:
+def record_problems(folder: Path, backend: str, main_file: str) -> tuple[str, ...]:
+    """What is wrong with the record of an artifact in `folder`, a clause each; where there is no record, nothing is."""
+    if not (folder / RECORD).exists():
+        return ()
+    record = read_record(folder)
+    if record is None:
+        return (f"its {RECORD} is not a record that this version can read",)
+    if record.backend != backend or main_file not in {file.path for file in record.files}:
+        return (f"its {RECORD} is the record of something else",)
+    changed = damaged_files(folder, record.files, trust_mtime=False)
+    beside = [file for file in record.sidecars if (folder.parent / file.path).exists()]  # not where the artifact was moved alone
+    changed += [f"../{path}" for path in damaged_files(folder.parent, beside, trust_mtime=False)]
+    return tuple(f"{name} is not the file that was validated: its sha256 is not the record's" for name in changed)
+
+
+def damaged_files(folder: Path, files: Iterable[FileRecord], trust_mtime: bool) -> list[str]:
     """The paths of `files` that are missing or changed.
 
-    A file of the right size that was last written before `newer_than` (nanoseconds since the epoch) is taken as it is;
-    the record is written last, so whatever was changed later is newer than it, and is hashed.
+    With `trust_mtime` a file of the recorded size and time of modification is taken as it is, and any other is hashed.
     """
-    return [file.path for file in files if not _unchanged(folder / file.path, file, newer_than)]
+    return [file.path for file in files if not _unchanged(folder / file.path, file, trust_mtime)]
 
 
-def describe_files(folder: Path) -> tuple[FileRecord, ...]:
-    """Size and sha256 of every file in `folder`."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != RECORD)
-    return tuple(FileRecord(path=path.relative_to(folder).as_posix(), size=path.stat().st_size, sha256=_sha256(path)) for path in paths)
+def describe_files(folder: Path, names: Iterable[str] | None = None) -> tuple[FileRecord, ...]:
+    """Size, time of modification and sha256 of the files `names` in `folder`; None is every file but the record."""
+    if names is None:
+        paths = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        names = (path for path in paths if path != RECORD)
+    return tuple(
+        FileRecord(path=name, size=status.st_size, mtime_ns=status.st_mtime_ns, sha256=_sha256(folder / name))
+        for name in sorted(names)
+        for status in ((folder / name).stat(),)
+    )
 
 
-def _unchanged(path: Path, file: FileRecord, newer_than: int) -> bool:
+def _unchanged(path: Path, file: FileRecord, trust_mtime: bool) -> bool:
     try:
         status = path.stat()
-        return status.st_size == file.size and (status.st_mtime_ns <= newer_than or _sha256(path) == file.sha256)
+        if status.st_size != file.size:
+            return False
+        return (trust_mtime and status.st_mtime_ns == file.mtime_ns) or _sha256(path) == file.sha256
     except OSError:
         return False
 

@@ -13,13 +13,14 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from converter.architectures import FEATURES, Architecture, find_architecture
 from converter.backends import BACKENDS, Backend
 from converter.checkpoints.fetch import fetch, resolve
 from converter.checkpoints.policy import is_sidecar
-from converter.errors import ConverterError, ValidationError
-from converter.ledger import damaged_files, describe_files, find_done, job_key, read_record, versions_of
+from converter.errors import ConverterError, ValidationError, unforeseen
+from converter.ledger import describe_files, find_done, job_key, read_record, record_problems, versions_of
 from converter.records import (
     ArtifactRecord,
     Checkpoint,
@@ -84,7 +85,7 @@ def plan_job(job: Job, observe: Observer = _unobserved) -> Plan | Outcome:
             job = replace(job, options=job.options.model_copy(update={"feature": feature}))
             versions = versions_of(BACKENDS[job.backend].packages)
             key = job_key(checkpoint, job.backend, job.options, versions)
-            done = find_done(job.destination, key)
+            done = find_done(job.destination, job.model_folder, key)
     except Exception as error:
         return _failed(job, stages, error)
     if done:
@@ -108,6 +109,7 @@ def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
                 if not measured.verdict.passed:
                     raise _rejection(measured.verdict, job, staged)
             with stages.stage("record"):
+                sidecars = copy_sidecars(folder, filter(is_sidecar, checkpoint.files), job.model_folder) if job.model_folder else ()
                 record = ArtifactRecord(
                     key=plan.key,
                     source=_source_record(checkpoint),
@@ -118,11 +120,10 @@ def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
                     inputs=measured.inputs,
                     outputs=measured.outputs,
                     files=describe_files(staged),
+                    sidecars=sidecars,
                     verdict=measured.verdict,
                     stages=tuple(stages.done),
                 )
-                if job.model_folder:
-                    copy_sidecars(folder, filter(is_sidecar, checkpoint.files), job.model_folder)
                 publish(staged, record, job.destination)
     except Exception as error:
         return _failed(job, stages, error)
@@ -142,21 +143,22 @@ def measure(backend: Backend, artifact: Path, checkpoint: Path, architecture: Ar
     return Measurement(verdict, model.dtype, session.inputs, session.outputs)
 
 
-def revalidate(backend: Backend, artifact: Path, reference: Source, options: Options | None) -> tuple[Options, Verdict]:
+def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mapping[str, Any]) -> tuple[Options, Verdict]:
     """Validate an artifact that was made before, here or elsewhere, against a checkpoint.
 
-    `options` None takes those of the artifact's record. A file that is not the recorded one is a problem of the verdict.
+    The options are those of its record with those `asked` for over them; a note says which tolerance came from the record.
+    A record that is not this artifact's, or a file that is not the recorded one, is a problem of the verdict.
     """
     record = read_record(artifact)
-    if options is None:
-        options = backend.options.model_validate(dict(record.options)) if record else backend.options()
+    recorded = record.options if record and record.backend == backend.name else {}
+    options = backend.options.model_validate({**recorded, **asked})
     checkpoint = resolve(reference)
     architecture = find_architecture(checkpoint.model_type)
     options = options.model_copy(update={"feature": architecture.check_feature(options.feature)})
     verdict = measure(backend, artifact, fetch(checkpoint), architecture, options).verdict
-    changed = damaged_files(artifact, record.files) if record else []
-    problems = tuple(f"{name} is not the file that was validated: its sha256 is not the record's" for name in changed)
-    return options, verdict.model_copy(update={"problems": (*verdict.problems, *problems)})
+    notes = (f"atol {options.atol:g} is what its record says",) if recorded.get("atol") and "atol" not in asked else ()
+    problems = (*verdict.problems, *record_problems(artifact, backend.name, backend.main_file))
+    return options, verdict.model_copy(update={"problems": problems, "notes": (*verdict.notes, *notes)})
 
 
 def _convert(plan: Plan, backend: Backend, folder: Path, staged: Path) -> None:
@@ -171,7 +173,7 @@ def _rejection(verdict: Verdict, job: Job, staged: Path) -> ValidationError:
     kept = f"; it is kept in {keep_rejected(staged, job.destination)}" if job.keep_rejected else ""
     return ValidationError(
         f"the artifact does not do what the checkpoint does: {verdict.first_problem}{kept}",
-        "report it with the verdict; where the difference is small and you accept it, give a larger --atol",
+        "see every figure with --json; a difference that you accept can be allowed with --atol",
         verdict,
     )
 
@@ -210,7 +212,7 @@ def _outcome(
 
 
 def _failed(job: Job, stages: Stages, error: Exception) -> Outcome:
-    told = error if isinstance(error, ConverterError) else _unforeseen(error)
+    told = error if isinstance(error, ConverterError) else unforeseen(error)
     failure = Failure(
         stage=stages.current,
         kind=type(error).__name__,
@@ -220,9 +222,3 @@ def _failed(job: Job, stages: Stages, error: Exception) -> Outcome:
     )
     verdict = error.verdict if isinstance(error, ValidationError) else None
     return _outcome(job, "failed", stages, verdict=verdict, failure=failure)
-
-
-def _unforeseen(error: Exception) -> ConverterError:
-    if isinstance(error, MemoryError):
-        return ConverterError("there is not enough memory", "run it with fewer --jobs, or on a machine with more memory")
-    return ConverterError(f"something went wrong that should not: {type(error).__name__}: {error}", "report it, with what --debug shows")

@@ -117,10 +117,14 @@ class Checkpoint:
 
 
 class FileRecord(Record):
-    """A file of an artifact: its path inside the artifact's folder, its size in bytes, its sha256."""
+    """A file: its path inside the folder it belongs to, its size in bytes, its sha256, and when it was last written.
+
+    `mtime_ns` counts from the epoch. It only spares the hashing of a file that nobody has touched; the sha256 decides.
+    """
 
     path: str
     size: int
+    mtime_ns: int
     sha256: str
 
     @field_validator("path")
@@ -159,6 +163,7 @@ class Comparison(Record):
     max_rel_error: float | None = None
     top1_agreement: float | None = None
     top1_ties: int = 0
+    expected_nan: bool = False
 
     @property
     def passed(self) -> bool:
@@ -170,6 +175,8 @@ class Comparison(Record):
             yield f"is {self.dtype} instead of {self.expected_dtype}"
         if self.shape != self.expected_shape:
             yield f"has shape {self.shape} instead of {self.expected_shape}"
+        elif self.expected_nan:
+            yield "cannot be judged: the checkpoint itself gives NaN"
         elif not self.close:
             yield f"differs by {self.max_abs_error:.1e} (atol: {atol:g})"
         if self.top1_agreement not in (None, 1.0):
@@ -199,14 +206,14 @@ class Influence(Record):
 
 
 class WeightCheck(Record):
-    """The weights that the artifact stores under the checkpoint's own names, compared bit for bit."""
+    """The tensors that the artifact stores, compared bit for bit with the checkpoint's.
+
+    `different` bear the name of a weight and are not equal to it; `unknown` are large and no weight at all, by no name.
+    """
 
     compared: int
     different: tuple[str, ...] = ()
-
-    @property
-    def passed(self) -> bool:
-        return not self.different
+    unknown: tuple[str, ...] = ()
 
 
 class Verdict(Record):
@@ -245,6 +252,8 @@ class Verdict(Record):
                 yield f"the input {influence.input!r} matters to the checkpoint ({influence.reference_change:.1e}) and not to the artifact"
         if self.weights.different:
             yield f"{len(self.weights.different)} of its weights are not the checkpoint's, {self.weights.different[0]} first"
+        if self.weights.unknown:
+            yield f"{len(self.weights.unknown)} of its large tensors are none of the checkpoint's, {self.weights.unknown[0]} first"
         if not self.cases:
             yield "nothing was compared"
 
@@ -277,7 +286,7 @@ class Failure(Record):
     kind: str
     message: str
     hint: str = ""
-    traceback: str = ""
+    traceback: str = Field("", exclude=True)
 
 
 class SourceRecord(Record):
@@ -302,7 +311,8 @@ class ArtifactRecord(Record):
     dtype: str = Field(description="floating point type of the artifact's weights")
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    files: tuple[FileRecord, ...]
+    files: tuple[FileRecord, ...] = Field(description="the artifact's own files")
+    sidecars: tuple[FileRecord, ...] = Field((), description="config and tokenizer files, in the model's folder")
     verdict: Verdict
     stages: tuple[Stage, ...]
 

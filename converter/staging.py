@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from converter.errors import output_error
-from converter.ledger import RECORD, read_record
-from converter.records import ArtifactRecord
+from converter.ledger import RECORD, describe_files, read_record
+from converter.records import ArtifactRecord, FileRecord
 
 _PREFIX = ".converter-"
 REJECTED = ".rejected"
@@ -31,9 +31,11 @@ def check_writable(folder: Path) -> None:
 def staging_folder(destination: Path) -> Iterator[Path]:
     """An empty folder on the disk of `destination`, removed at the end with whatever is left in it.
 
-    The folders above it that were made for it go too, where nothing has come into them.
+    The folders above it that were made for it go too, where nothing has come into them. A destination that is the mount
+    point of a disk of its own is staged in it, as no rename leads from one disk to another.
     """
-    parent = destination.parent
+    destination = destination.resolve()
+    parent = destination if destination.is_mount() else destination.parent
     made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
     try:
         folder = _make_below(parent, f"{_PREFIX}{destination.name}-")
@@ -69,6 +71,7 @@ def publish(folder: Path, record: ArtifactRecord, destination: Path) -> None:
     Where the destination stands already (an older artifact, a folder of the user's), the old artifact's record goes first
     and the new one's comes last, so that at no moment a record stands beside files that are not its own.
     """
+    destination = destination.resolve()  # a link stays one, and what it leads to is replaced
     try:
         _write_synced(folder / RECORD, record.model_dump_json(indent=2))
         try:
@@ -101,8 +104,9 @@ def keep_rejected(folder: Path, destination: Path) -> Path:
     return kept
 
 
-def copy_sidecars(source: Path, names: Iterator[str], folder: Path) -> None:
-    """Copy config and tokenizer files as the checkpoint has them, each whole or not at all."""
+def copy_sidecars(source: Path, names: Iterable[str], folder: Path) -> tuple[FileRecord, ...]:
+    """Copy config and tokenizer files as the checkpoint has them, each whole or not at all; return what they are there."""
+    names = tuple(names)
     for name in names:
         target = folder / name
         try:
@@ -115,6 +119,7 @@ def copy_sidecars(source: Path, names: Iterator[str], folder: Path) -> None:
                 temporary.unlink(missing_ok=True)
         except OSError as error:
             raise output_error(target, error) from error
+    return describe_files(folder, names)
 
 
 def _write_synced(path: Path, text: str) -> None:

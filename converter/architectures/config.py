@@ -54,6 +54,12 @@ class OnnxConfig(ABC):
         return int(self._config.max_position_embeddings)
 
     @property
+    def pad_token_id(self) -> int | None:
+        """The token that stands at masked positions."""
+        token = getattr(self._config, "pad_token_id", None)
+        return None if token is None else int(token)
+
+    @property
     def vocab_sizes(self) -> Mapping[str, int]:
         """For each input that holds indices, how many values it can take."""
         return {"input_ids": self._config.vocab_size, "token_type_ids": getattr(self._config, "type_vocab_size", 1)}

@@ -71,10 +71,14 @@ def load_model(folder: Path, auto_class: str, dtype: Dtype, attn_implementation:
             dtype=_DTYPES[dtype],
             attn_implementation=attn_implementation,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # so that we can name them: transformers tells them in a log alone
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
         )
+    if info["mismatched_keys"]:
+        told = ", ".join(f"{name} is {tuple(found)}, not {tuple(wanted)}" for name, found, wanted in sorted(info["mismatched_keys"]))
+        raise CheckpointError(f"the weights of {folder} do not fit its config.json: {told}", "one of the two is of another model")
     return LoadedModel(module.eval(), module.config, frozenset(info["missing_keys"]))
 
 

@@ -48,11 +48,17 @@ def check_config(text: str, name: str) -> dict[str, Any]:
             f"{CONFIG} of {name} has no model_type, so nothing says which architecture it is",
             'add "model_type": "bert" (or whichever it is) to it, as transformers\' save_pretrained does',
         )
+    if "auto_map" in config:
+        raise CheckpointError(
+            f"{name} brings code of its own (auto_map), which is not run", "take a checkpoint of an architecture that transformers has"
+        )
     return config
 
 
 def weight_files(name: str, files: Collection[str], read_index: Callable[[], str]) -> tuple[str, ...]:
     """Name the safetensors files of a checkpoint, in order; `read_index` gives the text of the index of a sharded one."""
+    if "adapter_config.json" in files:
+        raise CheckpointError(f"{name} is an adapter, which changes what the model does", "merge it into its model with peft and save that")
     if WEIGHTS in files:
         return (WEIGHTS,)
     if WEIGHTS_INDEX not in files:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -11,7 +12,7 @@ import click
 import converter
 from converter.cli import features, onnx, plan, run, validate
 from converter.cli.console import console
-from converter.errors import ConverterError
+from converter.errors import ConverterError, unforeseen
 
 INTERRUPTED = 130
 
@@ -20,12 +21,12 @@ class RunByDefault(click.Group):
     """`converter --manifest models.txt` is `converter run --manifest models.txt`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0].startswith("-") and args[0] not in ("--help", "--version"):
+        if args and args[0].startswith("-") and args[0] not in ("-h", "--help", "--version"):
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
 
-@click.group(cls=RunByDefault, context_settings={"max_content_width": 100})
+@click.group(cls=RunByDefault, context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]})
 @click.version_option(converter.__version__)
 def cli() -> None:
     """Turn Hugging Face checkpoints into deployable artifacts, and prove that each does what its checkpoint does.
@@ -43,6 +44,7 @@ for _module in (run, plan, onnx, validate, features):
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit. The one place where an error becomes a message and an exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)  # as `docker stop` and a cancelled workflow end it
     try:
         code = cli.main(args, prog_name="converter", standalone_mode=False) or 0
     except click.ClickException as error:
@@ -54,4 +56,11 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         console.say_aside("interrupted")
         code = INTERRUPTED
+    except Exception as error:
+        console.error(unforeseen(error))
+        code = 1
     sys.exit(code)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt

@@ -14,8 +14,7 @@ def documented_log(verdict: Verdict) -> str:
 
 def _lines(verdict: Verdict) -> Iterator[str]:
     yield "Validating ONNX model..."
-    for problem in verdict.problems:
-        yield f"\t-[x] {problem}"
+    yield from (f"\t-[x] {problem}" for problem in verdict.problems)
     by_output: dict[str, list[Comparison]] = {}
     for case in verdict.cases:
         if case.error:
@@ -29,11 +28,19 @@ def _lines(verdict: Verdict) -> Iterator[str]:
     for name, comparisons in by_output.items():
         yield f'\t- Validating ONNX Model output "{name}":'
         yield from _output_lines(comparisons, verdict.atol)
+    yield from _other_lines(verdict)
+
+
+def _other_lines(verdict: Verdict) -> Iterator[str]:
+    """What the documented log has no words for."""
     for influence in verdict.influences:
         if not influence.passed:
             yield f"\t-[x] the input {influence.input!r} matters to the reference model and not to the ONNX model"
     if verdict.weights.different:
         yield f"\t-[x] weights are not the reference model's: {', '.join(verdict.weights.different)}"
+    if verdict.weights.unknown:
+        yield f"\t-[x] large tensors are none of the reference model's: {', '.join(verdict.weights.unknown)}"
+    yield from (f"\t- note: {note}" for note in verdict.notes)
 
 
 def _output_lines(comparisons: list[Comparison], atol: float) -> Iterator[str]:

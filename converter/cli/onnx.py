@@ -12,6 +12,7 @@ from converter.cli.console import console, output_options
 from converter.cli.documented_log import documented_log
 from converter.cli.options import backend_options, make_options
 from converter.cli.paths import TextPath
+from converter.cli.progress import progress
 from converter.cli.sources import read_source
 from converter.pipeline import run_job
 from converter.records import Job
@@ -32,7 +33,8 @@ def command(model: str, keep_rejected: bool, output: Path, **flags: Any) -> int:
     """
     options = make_options(_BACKEND.options, flags)
     job = Job(source=read_source(model), backend=_BACKEND.name, options=options, destination=output, keep_rejected=keep_rejected)
-    outcome = run_job(job, lambda stage: console.say_aside(f"{job.source} → {job.backend}: {stage}"))
+    with progress([job]) as display:
+        outcome = run_job(job, lambda stage: display.stage(0, stage))
     console.give(outcome.model_dump(mode="json"))
     if outcome.verdict:
         console.say(documented_log(outcome.verdict))

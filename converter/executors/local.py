@@ -110,10 +110,10 @@ def _died(worker: _Worker) -> Outcome:
 
 def _work(plan: Plan, connection: Connection, threads: int) -> None:
     """A worker's whole life: one job."""
-    import torch
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C too, and ends the workers
     signal.signal(signal.SIGTERM, _raise_exit)  # so that the staged files are removed on the way out
+    import torch
+
     torch.set_num_threads(threads)
     connection.send(carry_out(plan, connection.send))
     connection.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from converter.errors import output_error
@@ -54,5 +55,7 @@ def write(report: Report, folder: Path) -> Path:
             temporary.write_text(text, encoding="utf-8")
             temporary.replace(folder / name)
         except OSError as error:
+            with suppress(OSError):  # it may never have been made
+                temporary.unlink()
             raise output_error(folder / name, error) from error
     return folder / JSON_NAME

@@ -62,7 +62,12 @@ def _details(outcomes: Iterable[Outcome]) -> Iterator[str]:
             continue
         verdict = outcome.verdict
         yield from ("", "<details>", f"<summary>{_cell(outcome.model)} to {outcome.backend}: every case</summary>", "")
-        yield f"{verdict.runtime}, atol {verdict.atol:g}, rtol {verdict.rtol:g}; {verdict.weights.compared} weights equal bit for bit."
+        weights = verdict.weights
+        wrong = f"; not: {_cell(', '.join((*weights.different, *weights.unknown)))}" if weights.different or weights.unknown else ""
+        equal = weights.compared - len(weights.different)
+        yield f"{verdict.runtime}, atol {verdict.atol:g}, rtol {verdict.rtol:g}."
+        yield f"{equal} tensors equal to the checkpoint's bit for bit{wrong}."
+        yield from (f"\nWrong: {_cell(problem)}." for problem in verdict.problems)
         yield from ("", "| case | shape | output | largest error | relative | same top-1 | |", "|---|---|---|---:|---:|---:|---|")
         for case in verdict.cases:
             axes = ", ".join(f"{axis} {length}" for axis, length in case.axes.items())
@@ -75,6 +80,9 @@ def _details(outcomes: Iterable[Outcome]) -> Iterator[str]:
                     "" if each.top1_agreement is None else f"{each.top1_agreement:.1%}",
                 )
                 yield f"| {case.name} | {axes} | {each.output} | {' | '.join(figures)} | {'✓' if each.passed else '❌'} |"
+        for influence in verdict.influences:
+            change = f"{_figure(influence.artifact_change)} beside the checkpoint's {_figure(influence.reference_change)}"
+            yield from ("", f"{'✓' if influence.passed else '❌'} Another `{influence.input}` moves the outputs by {change}.")
         if verdict.notes:
             yield from ("", *(f"Note: {_cell(note)}." for note in verdict.notes))
         yield from ("", "</details>")

@@ -10,6 +10,7 @@ import numpy as np
 
 from converter.architectures import OnnxConfig
 from converter.checkpoints.samples import Array, Padding, sample_inputs
+from converter.errors import reason
 
 # Written for this test: short and long, with numbers, accents, another script and an emoji.
 SENTENCES = (
@@ -37,7 +38,7 @@ def grid(config: OnnxConfig, rng: np.random.Generator) -> Iterator[Inputs]:
     shapes: tuple[tuple[str, int, int, int, Padding], ...] = (
         ("documented sample", 2, 2, min(8, longest), "none"),
         ("one token", 1, 1, 1, "none"),
-        ("longest", 1, 4, longest, "none"),
+        ("longest, masked here and there", 1, 4, longest, "holes"),
         ("padded right", 5, 2, min(33, longest), "right"),
         ("padded left", 3, 3, min(17, longest), "left"),
     )
@@ -52,13 +53,12 @@ def text(config: OnnxConfig, tokenizer: Any, rng: np.random.Generator) -> Inputs
 
     Raises ValueError, in a sentence, where the tokenizer does not fit the model.
     """
-    encoded = tokenizer(
-        list(SENTENCES),
-        padding=tokenizer.pad_token is not None,
-        truncation=True,
-        max_length=config.max_sequence_length if tokenizer.pad_token is not None else 4,
-        return_tensors="np",
-    )
+    padded = tokenizer.pad_token is not None
+    length = config.max_sequence_length if padded else 4  # without padding all sentences need one length
+    try:
+        encoded = tokenizer(list(SENTENCES), padding=padded, truncation=True, max_length=length, return_tensors="np")
+    except Exception as error:  # a tokenizer that does not work raises whatever its parts raise
+        raise ValueError(f"the tokenizer fails: {reason(error)}") from error
     sequence = encoded["input_ids"].shape[1]
     shape: tuple[int, ...] = (len(SENTENCES), sequence)
     lengths = {"batch": len(SENTENCES), "sequence": sequence}

@@ -67,6 +67,7 @@ def compare(name: str, artifact: Array, reference: Array, kept: Array, tolerance
         max_rel_error=max_error / scale if scale else None,
         top1_agreement=(same + ties) / made if decided else None,
         top1_ties=ties if decided else 0,
+        expected_nan=any(block.expected_nan for block in blocks),
     )
 
 
@@ -78,6 +79,7 @@ class _Block:
     """Some rows compared; `decisions` are those made, those that are the same, and the ties."""
 
     close: bool
+    expected_nan: bool
     max_error: float
     scale: float
     decisions: tuple[int, int, int]
@@ -92,9 +94,10 @@ def _compare_rows(ours: Array, theirs: Array, kept: Array, tolerance: Tolerance)
     with np.errstate(invalid="ignore"):
         error = np.where(ours == theirs, 0.0, np.abs(ours - theirs))  # equal infinities are equal
     # NaN compares as not close, and a checkpoint that gives NaN proves nothing of its artifact.
-    close = bool(np.all((error <= tolerance.at(theirs))[kept]) and not np.any(np.isnan(theirs[kept])))
+    expected_nan = bool(np.any(np.isnan(theirs[kept])))
     return _Block(
-        close=close,
+        close=bool(np.all((error <= tolerance.at(theirs))[kept]) and not expected_nan),
+        expected_nan=expected_nan,
         max_error=float(error[kept].max(initial=0.0)),
         scale=float(np.abs(theirs[kept & np.isfinite(theirs)]).max(initial=0.0)),
         decisions=_decisions(ours, theirs, kept, tolerance),

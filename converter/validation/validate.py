@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -24,6 +25,9 @@ FLOAT16 = Tolerance(atol=1e-2, rtol=1e-3)
 """For float16: the relative part is torch.testing's; all-MiniLM-L6-v2 differs by 6.6e-3 on a scale of 5.8, one part in 2^10."""
 
 _SEED = 20250704  # another than the capture's, so that no case is the sample it was captured with
+LARGE = 1024
+"""Bytes from which on a tensor of numbers has to be a weight; the constants of a graph itself are smaller."""
+
 _CHUNK = 1 << 22  # bytes compared at once
 
 
@@ -51,7 +55,10 @@ def validate(session: Session, reference: Reference, config: OnnxConfig, tokeniz
         atol=tolerance.atol,
         rtol=tolerance.rtol,
         runtime=session.runtime,
-        problems=tuple(_interface_problems(session, config, inputs[0].arrays, reference)),
+        problems=(
+            *_interface_problems(session, config, inputs[0].arrays, reference),
+            *_behaviour_problems(session, inputs[0].arrays),
+        ),
         cases=tuple(_run_case(case, session, reference, config, tolerance) for case in inputs),
         influences=tuple(_influences(session, reference, config, rng)),
         weights=_check_weights(session, reference),
@@ -76,6 +83,21 @@ def _interface_problems(session: Session, config: OnnxConfig, arrays: Mapping[st
     for spec in session.outputs:
         if spec.name in config.outputs and spec.dtype != reference.model.dtype:
             yield f"output {spec.name!r} is {spec.dtype} instead of {reference.model.dtype}"
+
+
+def _behaviour_problems(session: Session, arrays: Mapping[str, Array]) -> Iterator[str]:
+    """The shape it returns is the one it declares, and the same inputs give the same numbers."""
+    try:
+        first, second = session.run(arrays), session.run(arrays)
+    except ConversionError:
+        return  # the cases tell it
+    for spec in session.outputs:
+        shape = first[spec.name].shape
+        declared = tuple(dim if isinstance(dim, int) else -1 for dim in spec.shape)
+        if len(shape) != len(declared) or any(dim not in (-1, found) for dim, found in zip(declared, shape, strict=True)):
+            yield f"output {spec.name!r} is declared as {spec.shape} and comes as {shape}"
+        if first[spec.name].tobytes() != second[spec.name].tobytes():
+            yield f"output {spec.name!r} is another each time for the same inputs"
 
 
 def _run_case(case: cases.Inputs, session: Session, reference: Reference, config: OnnxConfig, tolerance: Tolerance) -> Case:
@@ -105,12 +127,16 @@ def _influences(session: Session, reference: Reference, config: OnnxConfig, rng:
     """Change one input at a time: what moves the checkpoint has to move the artifact, however little it moves it."""
     base, changed = cases.variations(config, rng)
     expected_base = reference.run(base.arrays)
+    try:
+        found_base = session.run(base.arrays)
+    except ConversionError:
+        return  # the cases tell it
     scale = max(float(np.abs(array).max(initial=0.0)) for array in expected_base.values())
     noise = 32 * float(np.finfo(reference.model.dtype).eps) * scale  # what another order of the same sums may move
     for name, case in changed.items():
         expected_change = _largest_change(expected_base, reference.run(case.arrays), case, config)
         try:
-            change = _largest_change(session.run(base.arrays), session.run(case.arrays), case, config)
+            change = _largest_change(found_base, session.run(case.arrays), case, config)
         except ConversionError:
             change = float("nan")
         ignored = expected_change > noise and not change > 0
@@ -132,22 +158,30 @@ def _kept(array: Array, name: str, case: cases.Inputs, config: OnnxConfig) -> Ar
 
 
 def _check_weights(session: Session, reference: Reference) -> WeightCheck:
-    """Compare every stored weight that bears a parameter's name: no sample of inputs reaches each row of an embedding."""
-    tensors = reference.model.tensors()
-    compared, different = 0, []
+    """Compare every stored tensor with the checkpoint: no sample of inputs reaches each row of an embedding.
+
+    One that bears a weight's name has to be that weight; any other large one has to be some weight, as it is or transposed.
+    """
+    tensors = {name: tensor.numpy() for name, tensor in reference.model.tensors().items()}
+    compared, different, strangers = 0, [], []
     for name, stored in session.weights():
         if name in tensors:
             compared += 1
             if not _same_bytes(stored, tensors[name]):
                 different.append(name)
-    return WeightCheck(compared=compared, different=tuple(different))
+        elif stored.nbytes >= LARGE and stored.dtype.kind == "f":
+            strangers.append((name, stored))
+    known = {_digest(each) for tensor in tensors.values() for each in (tensor, tensor.T)} if strangers else set()
+    unknown = tuple(name for name, stored in strangers if _digest(stored) not in known)
+    return WeightCheck(compared=compared + len(strangers) - len(unknown), different=tuple(different), unknown=unknown)
 
 
-def _same_bytes(stored: Array, tensor: Any) -> bool:
-    import torch
-
-    ours = np.ascontiguousarray(stored).reshape(-1).view(np.uint8)
-    theirs = tensor.contiguous().reshape(-1).view(torch.uint8).numpy()
-    if ours.shape != theirs.shape or stored.shape != tuple(tensor.shape):
+def _same_bytes(stored: Array, tensor: Array) -> bool:
+    if stored.shape != tensor.shape or stored.dtype != tensor.dtype:
         return False
+    ours, theirs = (np.ascontiguousarray(each).reshape(-1).view(np.uint8) for each in (stored, tensor))
     return all(np.array_equal(ours[start : start + _CHUNK], theirs[start : start + _CHUNK]) for start in range(0, len(ours), _CHUNK))
+
+
+def _digest(array: Array) -> bytes:
+    return hashlib.sha256(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes()).digest()

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
@@ -49,6 +50,71 @@ def swap_the_names_of_axes(model: onnx.ModelProto) -> None:
     dims[0].dim_param, dims[1].dim_param = dims[1].dim_param, dims[0].dim_param
 
 
+def hide_a_changed_weight(model: onnx.ModelProto) -> None:
+    """Under a name that is no weight's."""
+    name = "bert.embeddings.word_embeddings.weight"
+    _change(model, name, 119)
+    _initializer(model, name).name = "hidden"
+    _rename(model, name, "hidden")
+
+
+def use_a_changed_copy(model: onnx.ModelProto) -> None:
+    """The true weight stays, unused, beside a constant."""
+    name = "bert.embeddings.word_embeddings.weight"
+    array = numpy_helper.to_array(_initializer(model, name)).copy()
+    array[119] += 1
+    _rename(model, name, "copy")
+    model.graph.node.insert(0, onnx.helper.make_node("Constant", [], ["copy"], value=numpy_helper.from_array(array)))
+
+
+def declare_another_width(model: onnx.ModelProto) -> None:
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 100
+
+
+def add_noise(model: onnx.ModelProto) -> None:
+    output = model.graph.output[0].name
+    _rename_result(model, output, "quiet")
+    noise = onnx.helper.make_node("RandomNormalLike", ["quiet"], ["noise"], scale=1e-7)
+    model.graph.node.extend([noise, onnx.helper.make_node("Add", ["quiet", "noise"], [output])])
+
+
+def forget_the_last_token_of_the_vocabulary(model: onnx.ModelProto) -> None:
+    model.graph.initializer.append(numpy_helper.from_array(np.array(118), "limit"))
+    _rename(model, "input_ids", "clipped")
+    model.graph.node.insert(0, onnx.helper.make_node("Min", ["input_ids", "limit"], ["clipped"]))
+
+
+def ignore_the_mask_from_position_33_on(model: onnx.ModelProto) -> None:
+    """The mask is kept up to there and 1 behind: what a table of fixed length does that somebody forgot."""
+    for name, value in (("start", [0]), ("end", [33]), ("axis", [1]), ("from", [33]), ("far", [9999])):
+        model.graph.initializer.append(numpy_helper.from_array(np.array(value), name))
+    _rename(model, "attention_mask", "half_mask")
+    nodes = [
+        onnx.helper.make_node("Slice", ["attention_mask", "start", "end", "axis"], ["head"]),
+        onnx.helper.make_node("Slice", ["attention_mask", "from", "far", "axis"], ["tail"]),
+        onnx.helper.make_node("Equal", ["tail", "tail"], ["ones"]),
+        onnx.helper.make_node("Cast", ["ones"], ["whole"], to=onnx.TensorProto.INT64),
+        onnx.helper.make_node("Concat", ["head", "whole"], ["half_mask"], axis=1),
+    ]
+    for index, node in enumerate(nodes):
+        model.graph.node.insert(index, node)
+
+
+def _rename(model: onnx.ModelProto, name: str, other: str) -> None:
+    """Let every node that takes `name` take `other`."""
+    for node in model.graph.node:
+        for index, each in enumerate(node.input):
+            if each == name:
+                node.input[index] = other
+
+
+def _rename_result(model: onnx.ModelProto, name: str, other: str) -> None:
+    for node in model.graph.node:
+        for index, each in enumerate(node.output):
+            if each == name:
+                node.output[index] = other
+
+
 def drop_an_output(model: onnx.ModelProto) -> None:
     del model.graph.output[1]
 
@@ -65,10 +131,7 @@ def ignore(name: str) -> Plant:
     def plant(model: onnx.ModelProto) -> None:
         """Read something of the same shape instead of the input: as if it were always one mask, or one kind of token."""
         constant = onnx.helper.make_node("Sub" if name == "token_type_ids" else "Div", ["input_ids", "input_ids"], [f"{name}_constant"])
-        for node in model.graph.node:
-            for index, each in enumerate(node.input):
-                if each == name:
-                    node.input[index] = f"{name}_constant"
+        _rename(model, name, f"{name}_constant")
         model.graph.node.insert(0, constant)
 
     return plant
@@ -76,10 +139,7 @@ def ignore(name: str) -> Plant:
 
 def wrong_dtype(model: onnx.ModelProto) -> None:
     output = model.graph.output[0]
-    for node in model.graph.node:
-        for index, name in enumerate(node.output):
-            if name == output.name:
-                node.output[index] = "uncast"
+    _rename_result(model, output.name, "uncast")
     model.graph.node.append(onnx.helper.make_node("Cast", ["uncast"], [output.name], to=onnx.TensorProto.DOUBLE))
     output.type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
 
@@ -87,6 +147,12 @@ def wrong_dtype(model: onnx.ModelProto) -> None:
 FAULTS: dict[str, tuple[Plant, str]] = {
     "a changed weight": (change_a_weight, "bert.encoder.layer.1.output.dense.weight"),
     "a row of the embeddings that no case may touch": (change_one_row_of_the_embeddings, "bert.embeddings.word_embeddings.weight"),
+    "a changed weight under another name": (hide_a_changed_weight, "hidden"),
+    "a changed copy of a weight": (use_a_changed_copy, "copy"),
+    "a width that is declared and not so": (declare_another_width, "is declared as ('batch', 100)"),
+    "noise below the tolerance": (add_noise, "another each time"),
+    "a vocabulary without its last token": (forget_the_last_token_of_the_vocabulary, "differs by"),
+    "a mask that is ignored far out": (ignore_the_mask_from_position_33_on, "differs by"),
     "a fixed batch": (fix_the_batch, "axis 0"),
     "axes that bear each other's names": (swap_the_names_of_axes, "axis 0 of output 'start_logits' is 'sequence' instead of 'batch'"),
     "a missing output": (drop_an_output, "end_logits"),
@@ -150,6 +216,64 @@ def test_a_byte_changed_in_the_file_is_told_by_its_checksum(good: Path, tiny: Ca
     assert "sha256" in result.stdout + result.stderr
 
 
+def test_a_model_that_counts_positions_by_another_padding_token_is_found(
+    tiny: Callable[..., Path], convert: Callable[..., Outcome], command: Run
+) -> None:
+    """RoBERTa's positions start behind the padding, so this is wrong for left-padded input alone."""
+    checkpoint = tiny("roberta")
+    folder = Path(convert(checkpoint).destination)
+    model = onnx.load(folder / "model.onnx")
+    model.graph.initializer.append(numpy_helper.from_array(np.array(-7), "another"))
+    (comparison,) = (node for node in model.graph.node if node.op_type == "Equal" and "input_ids" in node.input)
+    comparison.input[1] = "another"
+    onnx.save(model, folder / "model.onnx")
+    (folder / "converter.json").unlink()
+    result = command("validate", folder, "--reference", checkpoint)
+    assert result.returncode == 1
+    assert "padded left" in result.stderr or "masked here and there" in result.stderr
+
+
+@pytest.mark.parametrize("damage", ["{", '"backend":"torchscript"', '"path":"other.onnx"'])
+def test_a_record_that_is_not_this_artifacts_is_a_problem(
+    damage: str, good: Path, tiny: Callable[..., Path], command: Run, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(good, tmp_path / "copy")
+    record = json.loads((folder / "converter.json").read_text())
+    if ":" in damage:
+        key, value = json.loads(f"[{damage.replace(':', ',')}]")
+        (record["files"][0] if key == "path" else record)[key] = value
+    (folder / "converter.json").write_text("{" if damage == "{" else json.dumps(record))
+    result = _validate(command, folder, tiny("bert", "AutoModelForQuestionAnswering"))
+    assert result.returncode == 1
+    assert "converter.json is" in result.stderr
+
+
+def test_an_artifact_that_cannot_be_opened_has_not_passed_and_says_so_in_json(
+    tiny: Callable[..., Path], command: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"not a model")
+    result = _validate(command, tmp_path, tiny("bert", "AutoModelForQuestionAnswering"))
+    assert result.returncode == 1
+    assert json.loads(result.stdout)[0]["passed"] is False and "is not an ONNX file" in json.loads(result.stdout)[0]["error"]
+
+
+def test_a_wrong_option_of_validate_starts_nothing(good: Path, tiny: Callable[..., Path], command: Run) -> None:
+    for option in (("--atol", "0"), ("--feature", "Bad Name")):
+        result = command("validate", good, "--reference", tiny("bert"), *option)
+        assert result.returncode == 2 and f"error: {option[0]}: " in result.stderr
+
+
+def test_a_checkpoint_that_gives_nan_is_what_is_told(tiny: Callable[..., Path], convert: Callable[..., Outcome], tmp_path: Path) -> None:
+    import safetensors.torch
+
+    checkpoint = shutil.copytree(tiny("bert"), tmp_path / "checkpoint")
+    weights = safetensors.torch.load_file(checkpoint / "model.safetensors")
+    weights["embeddings.LayerNorm.weight"][3] = float("nan")
+    safetensors.torch.save_file(weights, checkpoint / "model.safetensors", {"format": "pt"})
+    outcome = convert(checkpoint)
+    assert outcome.failure and "the checkpoint itself gives NaN" in outcome.failure.message
+
+
 def test_an_artifact_that_fails_its_validation_is_never_put_in_its_place(
     tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,8 +322,7 @@ def test_an_input_is_missed_even_where_it_matters_less_than_the_tolerance(
     model = onnx.load(path)
     ignore("token_type_ids")(model)
     onnx.save(model, path)
-    options = BACKENDS["onnx"].options(atol=1e-2)
-    _, verdict = revalidate(BACKENDS["onnx"], path.parent, Source(name="tiny", folder=checkpoint), options)
+    _, verdict = revalidate(BACKENDS["onnx"], path.parent, Source(name="tiny", folder=checkpoint), {"atol": 1e-2})
     assert all(case.passed for case in verdict.cases)
     assert not verdict.passed
     assert [influence.input for influence in verdict.influences if not influence.passed] == ["token_type_ids"]

@@ -82,8 +82,9 @@ def test_the_record_and_the_reports_say_what_was_measured(batch: Path, converter
     )
     assert [stage["name"] for stage in record["stages"]] == ["resolve", "fetch", "convert", "validate"]
     assert all(stage["peak_anonymous_bytes"] > 0 for stage in record["stages"])
+    assert [file["path"] for file in record["sidecars"] if "/" in file["path"]] == ["1_Pooling/config.json"]
     cases = {case["name"]: case for case in record["verdict"]["cases"]}
-    assert cases["longest"]["axes"] == {"batch": 1, "sequence": 512}
+    assert cases["longest, masked here and there"]["axes"] == {"batch": 1, "sequence": 512}
     assert cases["sentences"]["comparisons"][0]["max_abs_error"] < 1e-5
     assert file["size"] <= record["source"]["weight_bytes"] + 1_000_000
 
@@ -103,9 +104,11 @@ def test_a_second_run_does_nothing_and_a_changed_artifact_is_made_again(batch: P
     with open(artifact, "r+b") as file:
         file.seek(-1, 2)
         file.write(b"\x00")
+    (batch / "out" / "all-MiniLM-L6-v2" / "vocab.txt").unlink()
     repaired = _run(converter, batch, "--quiet")
     assert (repaired.returncode, repaired.stdout) == (0, "")
     assert json.loads((batch / "out" / "report.json").read_text())["outcomes"][0]["status"] == "converted"
+    assert (batch / "out" / "all-MiniLM-L6-v2" / "vocab.txt").is_file()
 
 
 def test_the_documented_line_prints_the_documented_log(minilm: Path, converter: Converter, tmp_path: Path) -> None:

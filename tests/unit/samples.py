@@ -68,7 +68,7 @@ def outcome(**changes: Any) -> Outcome:
 
 def failed(**changes: Any) -> Outcome:
     """A model that failed, but for `changes`."""
-    failure = Failure(stage="fetch", kind="CheckpointError", message="it is not there", hint="look elsewhere", traceback="Traceback …")
+    failure = Failure(stage="fetch", kind="CheckpointError", message="it is not there", hint="look elsewhere")
     return outcome(**{"status": "failed", "artifact": None, "verdict": None, "failure": failure, **changes})
 
 

@@ -72,7 +72,7 @@ def test_infinite_errors_survive_the_record() -> None:
 
 
 def test_an_artifacts_record_is_the_same_when_it_is_read_back() -> None:
-    record = artifact_record(FileRecord(path="deep/model.onnx", size=3, sha256="0" * 64))
+    record = artifact_record(FileRecord(path="deep/model.onnx", size=3, mtime_ns=0, sha256="0" * 64))
     assert ArtifactRecord.model_validate_json(record.model_dump_json()) == record
     assert record.size == 3
 
@@ -87,7 +87,7 @@ def test_a_record_is_frozen_and_has_no_other_fields() -> None:
 @pytest.mark.parametrize("path", ["", ".", "/a", "../a", "a/../b", "a\0"])
 def test_a_file_of_an_artifact_lies_inside_it(path: str) -> None:
     with pytest.raises(ValidationError):
-        FileRecord(path=path, size=0, sha256="0" * 64)
+        FileRecord(path=path, size=0, mtime_ns=0, sha256="0" * 64)
 
 
 def test_a_position_reads_as_editors_write_it() -> None:

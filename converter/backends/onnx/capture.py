@@ -16,13 +16,10 @@ from onnxscript import optimizer
 from converter.architectures import OnnxConfig
 from converter.checkpoints.loading import FlatModel, LoadedModel
 from converter.checkpoints.samples import sample_inputs
-from converter.errors import ConversionError, NotSupportedError, reason
+from converter.errors import ConversionError, reason
 
 SAMPLE_AXES: Mapping[str, int] = {"batch": 2, "choice": 3, "sequence": 8}
 """The lengths a graph is captured at: all different and none of them 1, so that no two axes are taken for one."""
-
-OPSETS = range(18, 26)
-"""The operator sets that torch 2.13 with onnxscript 0.7 writes without the lossy converter of the C API (measured)."""
 
 _PREFIX = "model."  # FlatModel's attribute
 
@@ -31,10 +28,8 @@ def capture(model: LoadedModel, config: OnnxConfig, opset: int | None) -> ir.Mod
     """Capture `model` with the inputs, outputs and dynamic axes of `config`.
 
     The graph's weights are inputs of its nodes under the parameters' names, without a value: see `bind`.
-    Raises NotSupportedError for an opset that cannot be made, ConversionError where the capture itself fails.
+    Raises ConversionError where the capture fails.
     """
-    if opset is not None and opset not in OPSETS:
-        raise NotSupportedError(f"opset {opset} cannot be made", f"choose one from {OPSETS.start} to {OPSETS.stop - 1}, or none")
     inputs = sample_inputs(config, SAMPLE_AXES, np.random.default_rng(0))
     try:
         with quiet_exporter(), torch.no_grad():
@@ -49,12 +44,12 @@ def capture(model: LoadedModel, config: OnnxConfig, opset: int | None) -> ir.Mod
                 optimize=False,
                 verbose=False,
             )
+        if program is None:
+            raise ValueError("torch gave no graph")
+        graph = program.model
+        _simplify(graph)
     except Exception as error:
         raise ConversionError(f"the graph could not be captured: {reason(error)}", "see with --debug what torch says in full") from error
-    if program is None:
-        raise ConversionError("torch gave no graph", "report this")
-    graph = program.model
-    _simplify(graph)
     _name_output_axes(graph, config)
     _detach_weights(graph)
     return graph
@@ -70,7 +65,7 @@ def bind(graph: ir.Model, model: LoadedModel) -> dict[str, torch.Tensor]:
     if made_up:
         raise ConversionError(
             f"the checkpoint has no weights for {', '.join(made_up)}: they would be random numbers",
-            "choose the feature that the checkpoint was trained for; `converter features MODEL` lists them",
+            "choose a feature that the checkpoint was trained for; where it should have these, download it again",
         )
     tensors = model.tensors()
     return {name: tensors[name] for name in names}

@@ -135,7 +135,11 @@ class StoredModel:
         return bytes(model.SerializeToString())
 
     def weights(self) -> Iterator[tuple[str, Array]]:
-        """Each initializer by name; a large one is mapped from its file."""
+        """Each initializer and constant by name; a large initializer is mapped from its file."""
+        for node in self.skeleton.graph.node:
+            for attribute in node.attribute if node.op_type == "Constant" else ():
+                if attribute.name == "value":
+                    yield node.output[0], onnx.numpy_helper.to_array(attribute.t)
         for tensor in self.skeleton.graph.initializer:
             yield tensor.name, onnx.numpy_helper.to_array(tensor)
         for stored in self.tensors:

@@ -186,7 +186,7 @@ _SETTINGS = st.fixed_dictionaries(
     {},
     optional={
         "atol": st.floats(1e-9, 1e3).map(repr),
-        "opset": st.integers(1, 99).map(str),
+        "opset": st.integers(18, 25).map(str),
         "feature": st.sampled_from(["default", "masked-lm", "fill-mask"]),
         "dtype": st.sampled_from(["float32", "checkpoint"]),
     },

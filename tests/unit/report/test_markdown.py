@@ -65,6 +65,6 @@ def test_every_case_is_told_and_a_wrong_one_is_marked() -> None:
 def test_sizes_of_an_artifact_are_of_all_its_files() -> None:
     made = outcome()
     assert made.artifact
-    files = tuple(FileRecord(path=name, size=600, sha256="0" * 64) for name in "ab")
+    files = tuple(FileRecord(path=name, size=600, mtime_ns=0, sha256="0" * 64) for name in "ab")
     row = rows(render_one(made.model_copy(update={"artifact": made.artifact.model_copy(update={"files": files})})))[1]
     assert row[5].strip() == "1.2 kB"
