@@ -8,7 +8,8 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -151,19 +152,39 @@ def test_a_disk_that_refuses_in_the_middle_leaves_nothing_behind(workspace: Path
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
-def test_a_full_disk_is_told_and_leaves_nothing_behind(workspace: Path, command: Run, tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=True)
+@contextmanager
+def _disk(folder: Path, size: str) -> Iterator[Path]:
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True)
     try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+ONLY_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk")
+
+
+@ONLY_ROOT
+def test_a_full_disk_is_told_and_leaves_nothing_behind(workspace: Path, command: Run, tmp_path: Path) -> None:
+    with _disk(tmp_path / "disk", "64k") as disk:
         result = command("onnx", "--model", workspace / "good", disk / "onnx")
         left = list(disk.iterdir())
-    finally:
-        subprocess.run(["umount", disk], check=True)
     assert result.returncode == 1
     assert "the disk is full" in result.stderr
     assert left == []
+
+
+@ONLY_ROOT
+def test_a_disk_of_its_own_or_a_link_to_one_takes_an_artifact_and_then_another(workspace: Path, command: Run, tmp_path: Path) -> None:
+    """As `docker run -v disk:/out converter onnx … /out` has it: no rename leads from one disk to another."""
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    with _disk(tmp_path / "disk", "16m") as disk:
+        for place, opset in ((disk, 18), (tmp_path / "link", 19), (disk, 20)):
+            result = command("onnx", "--model", workspace / "good", "--opset", opset, place)
+            assert result.returncode == 0, result.stderr
+            assert sorted(path.name for path in disk.iterdir()) == ["converter.json", "model.onnx"]
+            assert json.loads((disk / "converter.json").read_text())["options"]["opset"] == opset
 
 
 def test_a_half_precision_checkpoint_is_widened_or_kept_and_the_record_says_which(

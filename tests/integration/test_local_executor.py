@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from converter.backends import BACKENDS
 from converter.executors import local
 from converter.records import Job, Source
@@ -48,8 +50,9 @@ def test_a_worker_that_is_killed_costs_its_own_job_and_no_other(tiny: Callable[.
     assert not (tmp_path / "victim" / "onnx").exists()
 
 
+@pytest.mark.parametrize("signal_sent", [signal.SIGINT, signal.SIGTERM], ids=lambda sent: str(sent.name))
 def test_an_interruption_exits_with_130_reports_what_was_done_and_leaves_nothing_half_done(
-    tiny: Callable[..., Path], tmp_path: Path
+    signal_sent: signal.Signals, tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
     (tmp_path / "tiny").symlink_to(tiny("bert"))
     (tmp_path / "models.txt").write_text("./tiny\n./tiny output=another\n")
@@ -59,7 +62,7 @@ def test_an_interruption_exits_with_130_reports_what_was_done_and_leaves_nothing
         for line in process.stderr:
             if line.startswith("[2/2]") and line.endswith(": convert\n"):
                 time.sleep(0.3)
-                process.send_signal(signal.SIGINT)
+                process.send_signal(signal_sent)
                 break
         errors = process.stderr.read()
         process.wait(60)

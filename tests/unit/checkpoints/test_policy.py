@@ -134,3 +134,13 @@ def test_any_config_and_any_index_are_taken_or_refused_with_a_sentence(text: str
     for read in (lambda: check_config(text, "org/a"), lambda: weight_files("org/a", [WEIGHTS_INDEX], lambda: text)):
         with pytest.raises(CheckpointError):
             raise CheckpointError(str(read()))
+
+
+def test_code_of_its_own_is_refused() -> None:
+    with pytest.raises(CheckpointError, match="code of its own"):
+        check_config('{"model_type": "bert", "auto_map": {"AutoModel": "modeling.Mine"}}', "ours")
+
+
+def test_an_adapter_is_refused_as_the_model_below_it_is_another() -> None:
+    with pytest.raises(CheckpointError, match="adapter"):
+        weight_files("ours", {"model.safetensors", "adapter_config.json", "adapter_model.safetensors"}, str)
