@@ -15,11 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pydantic
+
 from converter.architectures import FEATURES, Architecture, find_architecture
 from converter.backends import BACKENDS, Backend
 from converter.checkpoints.fetch import fetch, resolve
 from converter.checkpoints.policy import is_sidecar
-from converter.errors import ConverterError, ValidationError, unforeseen
+from converter.errors import ConversionError, ConverterError, ValidationError, unforeseen
 from converter.ledger import describe_files, find_done, job_key, read_record, record_problems, versions_of
 from converter.records import (
     ArtifactRecord,
@@ -151,7 +153,12 @@ def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mappi
     """
     record = read_record(artifact)
     recorded = record.options if record and record.backend == backend.name else {}
-    options = backend.options.model_validate({**recorded, **asked})
+    try:
+        options = backend.options.model_validate({**recorded, **asked})
+    except pydantic.ValidationError as error:
+        raise ConversionError(
+            f"the record in {artifact} has options that this version does not know", "convert the checkpoint again"
+        ) from error
     checkpoint = resolve(reference)
     architecture = find_architecture(checkpoint.model_type)
     options = options.model_copy(update={"feature": architecture.check_feature(options.feature)})

@@ -67,8 +67,8 @@ def use_a_changed_copy(model: onnx.ModelProto) -> None:
     model.graph.node.insert(0, onnx.helper.make_node("Constant", [], ["copy"], value=numpy_helper.from_array(array)))
 
 
-def declare_another_width(model: onnx.ModelProto) -> None:
-    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 100
+def declare_another_rank(model: onnx.ModelProto) -> None:
+    model.graph.output[0].type.tensor_type.shape.dim.add(dim_value=7)
 
 
 def add_noise(model: onnx.ModelProto) -> None:
@@ -149,7 +149,7 @@ FAULTS: dict[str, tuple[Plant, str]] = {
     "a row of the embeddings that no case may touch": (change_one_row_of_the_embeddings, "bert.embeddings.word_embeddings.weight"),
     "a changed weight under another name": (hide_a_changed_weight, "hidden"),
     "a changed copy of a weight": (use_a_changed_copy, "copy"),
-    "a width that is declared and not so": (declare_another_width, "is declared as ('batch', 100)"),
+    "a rank that is declared and not so": (declare_another_rank, "is declared as ('batch', 'sequence', 7)"),
     "noise below the tolerance": (add_noise, "another each time"),
     "a vocabulary without its last token": (forget_the_last_token_of_the_vocabulary, "differs by"),
     "a mask that is ignored far out": (ignore_the_mask_from_position_33_on, "differs by"),
@@ -233,6 +233,19 @@ def test_a_model_that_counts_positions_by_another_padding_token_is_found(
     assert "padded left" in result.stderr or "masked here and there" in result.stderr
 
 
+def test_a_width_that_is_declared_and_not_so_is_found(tiny: Callable[..., Path], convert: Callable[..., Outcome], command: Run) -> None:
+    """ONNX Runtime infers the true one, but a client that reads the file's metadata does not."""
+    checkpoint = tiny("bert")
+    folder = Path(convert(checkpoint).destination)
+    model = onnx.load(folder / "model.onnx")
+    model.graph.output[0].type.tensor_type.shape.dim[2].dim_value = 100
+    onnx.save(model, folder / "model.onnx")
+    (folder / "converter.json").unlink()
+    result = command("validate", folder, "--reference", checkpoint)
+    assert result.returncode == 1
+    assert "is declared as ('batch', 'sequence', 100)" in result.stderr
+
+
 @pytest.mark.parametrize("damage", ["{", '"backend":"torchscript"', '"path":"other.onnx"'])
 def test_a_record_that_is_not_this_artifacts_is_a_problem(
     damage: str, good: Path, tiny: Callable[..., Path], command: Run, tmp_path: Path
@@ -246,6 +259,16 @@ def test_a_record_that_is_not_this_artifacts_is_a_problem(
     result = _validate(command, folder, tiny("bert", "AutoModelForQuestionAnswering"))
     assert result.returncode == 1
     assert "converter.json is" in result.stderr
+
+
+def test_a_record_with_options_of_another_version_is_told(good: Path, tiny: Callable[..., Path], command: Run, tmp_path: Path) -> None:
+    folder = shutil.copytree(good, tmp_path / "copy")
+    record = json.loads((folder / "converter.json").read_text())
+    record["options"]["precision"] = "fp4"
+    (folder / "converter.json").write_text(json.dumps(record))
+    result = command("validate", folder, "--reference", tiny("bert", "AutoModelForQuestionAnswering"))
+    assert result.returncode == 1
+    assert "options that this version does not know" in result.stderr and "Traceback" not in result.stderr
 
 
 def test_an_artifact_that_cannot_be_opened_has_not_passed_and_says_so_in_json(

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx_ir as ir
 import onnxruntime as ort
 import torch
 
@@ -15,7 +17,6 @@ from converter.errors import ConversionError, reason
 from converter.records import TensorSpec
 
 _PROVIDER = "CPUExecutionProvider"
-_DTYPES = {"float": "float32", "double": "float64"}
 
 
 class OnnxSession:
@@ -40,8 +41,10 @@ class OnnxSession:
             self._session = ort.InferenceSession(self._stored.with_external_weights(), options, providers=[_PROVIDER])
         except Exception as error:  # the bindings raise classes of their own that share no base
             raise ConversionError(f"ONNX Runtime does not load {path}: {reason(error)}", "convert the checkpoint again") from error
-        self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
-        self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
+        # what the file declares: the runtime puts in its place whatever shape it infers itself
+        declared = {value.name: _spec(value) for value in (*self._stored.skeleton.graph.input, *self._stored.skeleton.graph.output)}
+        self.inputs = tuple(declared[node.name] for node in self._session.get_inputs())
+        self.outputs = tuple(declared[node.name] for node in self._session.get_outputs())
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         names = [spec.name for spec in self.outputs]
@@ -55,10 +58,10 @@ class OnnxSession:
         return self._stored.weights()
 
 
-def _spec(node: ort.NodeArg) -> TensorSpec:
-    kind = node.type.removeprefix("tensor(").removesuffix(")")
+def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
+    tensor = value.type.tensor_type
     return TensorSpec(
-        name=node.name,
-        dtype=_DTYPES.get(kind, kind),
-        shape=tuple(dim if isinstance(dim, int) else str(dim or "?") for dim in node.shape),
+        name=value.name,
+        dtype=ir.DataType(tensor.elem_type).numpy().name,
+        shape=tuple(dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in tensor.shape.dim),
     )
