@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import tempfile
@@ -34,11 +35,10 @@ def staging_folder(destination: Path) -> Iterator[Path]:
     The folders above it that were made for it go too, where nothing has come into them. A destination that is the mount
     point of a disk of its own is staged in it, as no rename leads from one disk to another.
     """
-    destination = destination.resolve()
-    parent = destination if destination.is_mount() else destination.parent
+    parent, prefix = _staging_place(destination, os.getpid())
     made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
     try:
-        folder = _make_below(parent, f"{_PREFIX}{destination.name}-")
+        folder = _make_below(parent, prefix)
     except OSError as error:
         raise output_error(destination, error) from error
     try:
@@ -48,6 +48,22 @@ def staging_folder(destination: Path) -> Iterator[Path]:
         for empty in made:
             with suppress(OSError):  # not empty: something else is there to stay
                 empty.rmdir()
+
+
+def sweep(destination: Path, process: int) -> None:
+    """Remove what a process of this machine, now dead, had staged for `destination`, and the folder above where it is empty."""
+    parent, prefix = _staging_place(destination, process)
+    for folder in parent.glob(f"{glob.escape(prefix)}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # not empty, or not there
+        parent.rmdir()
+
+
+def _staging_place(destination: Path, process: int) -> tuple[Path, str]:
+    """The folder that a process stages in, and how its own staging folders' names begin."""
+    destination = destination.resolve()
+    parent = destination if destination.is_mount() else destination.parent
+    return parent, f"{_PREFIX}{destination.name}-{process}-"
 
 
 def _make_below(parent: Path, prefix: str) -> Path:

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from converter.pipeline import Plan, carry_out, plan_job
 from converter.records import Failure, Job, Outcome
+from converter.staging import sweep
 
 _PRELOAD = "converter.executors.preload"
 
@@ -38,7 +39,7 @@ def run(jobs: Sequence[Job], workers: int, observer: Observer) -> Iterator[Outco
     """Do `jobs`, at most `workers` at a time, and give each Outcome as soon as there is one.
 
     A job that is done already, or that fails before its weights are touched, never costs a process. On an interruption
-    the workers are ended, and what they staged is swept away by their own clean-up.
+    the workers are ended, and take with them what they staged; what a killed one leaves is swept away for it.
     """
     waiting = list(enumerate(jobs))[::-1]
     running: dict[Connection, _Worker] = {}
@@ -83,6 +84,8 @@ def _receive(connection: Connection, worker: _Worker) -> Outcome | str:
         message: Outcome | str = connection.recv()
     except EOFError:
         worker.process.join()
+        assert worker.process.pid
+        sweep(worker.plan.job.destination, worker.process.pid)
         return _died(worker)
     return message
 
