@@ -19,7 +19,7 @@ def _bench_memory(feature: str, target: float | None) -> int:
     measured = memory.measure(feature)
     print(f"peak anonymous memory of converting BERT-base, {feature}, validation included (load {os.getloadavg()[0]:.1f})")
     for name, value in measured.items():
-        print(f"  {name:24} {value}")
+        print(f"  {name:28} {value}")
     if target is None:
         return 0
     met = measured["ratio"] <= target

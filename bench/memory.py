@@ -39,6 +39,18 @@ outcome = run_job(job, lambda stage: print("stage", stage, flush=True))
 print("outcome", outcome.model_dump_json(), flush=True); sys.stdin.readline()
 """
 
+# How a session is opened in a process of its own, and what it holds then: by the file's name, or as validation opens it.
+_OPEN = """
+import sys
+from pathlib import Path
+import onnxruntime, converter.backends.onnx.session as session
+from converter.stages import anonymous_bytes
+path, way = Path(sys.argv[1]), sys.argv[2]
+before = anonymous_bytes()
+opened = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]) if way == "by name" else session.OnnxSession(path)
+print((anonymous_bytes() - before) / 1e6)
+"""
+
 
 def measure(feature: str) -> dict[str, float]:
     """Convert a BERT-base of random weights for `feature` in a process of its own; megabytes are 10^6 bytes."""
@@ -55,15 +67,23 @@ def measure(feature: str) -> dict[str, float]:
             process.stdin.flush()
             peaks, outcome = _watch(process)
             process.stdin.close()
-    assert outcome["status"] == "converted", outcome["failure"]
+        assert outcome["status"] == "converted", outcome["failure"]
+        opened = {way: _open(Path(folder, "artifact", "model.onnx"), way) for way in ("by name", "as validation does")}
     beyond = {stage: round((peak - base) / 1e6, 1) for stage, peak in peaks.items()}
     return {
         "weights MB": round(weights / 1e6, 1),
         "imports MB": round(base / 1e6, 1),
         **{f"{stage} MB beyond": amount for stage, amount in beyond.items()},
+        **{f"open {way}, MB": amount for way, amount in opened.items()},
         "ratio": round(max(beyond.values()) * 1e6 / weights, 3),
         "CPU s": round(sum(stage["cpu_seconds"] for stage in outcome["stages"]), 1),
     }
+
+
+def _open(path: Path, way: str) -> float:
+    """The anonymous megabytes that an open session holds."""
+    opened = subprocess.run([sys.executable, "-c", _OPEN, str(path), way], check=True, capture_output=True, text=True)
+    return round(float(opened.stdout), 1)
 
 
 def _watch(process: subprocess.Popen[str]) -> tuple[dict[str, int], dict[str, object]]:

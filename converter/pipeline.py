@@ -88,7 +88,7 @@ def plan_job(job: Job, observe: Observer = _unobserved) -> Plan | Outcome:
             versions = versions_of(BACKENDS[job.backend].packages)
             key = job_key(checkpoint, job.backend, job.options, versions)
             done = find_done(job.destination, job.model_folder, key)
-    except Exception as error:
+    except Exception as error:  # whatever it is, it is this job's outcome and not the end of the others
         return _failed(job, stages, error)
     if done:
         return _outcome(job, "skipped", stages, artifact=done, verdict=done.verdict)
@@ -127,7 +127,7 @@ def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
                     stages=tuple(stages.done),
                 )
                 publish(staged, record, job.destination)
-    except Exception as error:
+    except Exception as error:  # whatever it is, it is this job's outcome and not the end of the others
         return _failed(job, stages, error)
     return _outcome(job, "converted", stages, artifact=record, verdict=record.verdict)
 

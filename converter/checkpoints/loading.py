@@ -97,7 +97,7 @@ class _told_plainly:  # noqa: N801 - reads as a with-statement's sentence
         self.what, self.folder = what, folder
 
     def __enter__(self) -> None:
-        transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers' own lacks types
         logging.getLogger("transformers").setLevel(logging.ERROR)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:

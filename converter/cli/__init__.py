@@ -56,7 +56,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         console.say_aside("interrupted")
         code = INTERRUPTED
-    except Exception as error:
+    except Exception as error:  # a bug: a sentence and exit code 1, the traceback with --debug
         console.error(unforeseen(error))
         code = 1
     sys.exit(code)

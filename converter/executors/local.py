@@ -50,7 +50,7 @@ def run(jobs: Sequence[Job], workers: int, observer: Observer) -> Iterator[Outco
         while waiting or running:
             while waiting and len(running) < workers:
                 index, job = waiting.pop()
-                planned = plan_job(job, lambda name, index=index: observer.stage(index, name))  # type: ignore[misc]
+                planned = plan_job(job, lambda name, index=index: observer.stage(index, name))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
                 if isinstance(planned, Outcome):
                     yield planned
                     continue

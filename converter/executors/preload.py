@@ -8,7 +8,7 @@ import torch
 
 import converter.backends.onnx.model_file
 import converter.backends.onnx.session
-import converter.validation  # noqa: F401
+import converter.validation  # noqa: F401 - imported to be loaded
 from converter.backends.onnx.capture import quiet_exporter
 
 torch.set_num_threads(1)

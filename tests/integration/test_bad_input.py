@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -206,7 +205,3 @@ def test_bfloat16_is_widened_and_refused_where_it_is_to_be_kept(
     kept = convert(checkpoint, tmp_path / "kept", dtype="checkpoint")
     assert wide.artifact and wide.artifact.dtype == "float32", wide.failure
     assert kept.failure and "bfloat16" in kept.failure.message
-
-
-def test_no_limit_of_this_process_was_left_lowered() -> None:
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY

@@ -48,7 +48,7 @@ def capture(model: LoadedModel, config: OnnxConfig, opset: int | None) -> ir.Mod
             raise ValueError("torch gave no graph")
         graph = program.model
         _simplify(graph)
-    except Exception as error:
+    except Exception as error:  # a model's own code runs here, and may raise anything; it is told, with its cause
         raise ConversionError(f"the graph could not be captured: {reason(error)}", "see with --debug what torch says in full") from error
     _name_output_axes(graph, config)
     _detach_weights(graph)
