@@ -34,6 +34,9 @@ class ConverterError(Exception):
         self.message = message
         self.hint = hint
 
+    def __str__(self) -> str:
+        return self.message
+
 
 class UsageError(ConverterError):
     """The command line is wrong; nothing was started."""
@@ -57,16 +60,19 @@ class CheckpointError(ConverterError):
     """The checkpoint is not there, incomplete, damaged, or not to be loaded safely."""
 
 
-class NotSupportedError(ConverterError):
-    """The architecture, the feature or an option's value is none that this version can convert."""
+class NotSupportedError(ConverterError, KeyError, ValueError):
+    """The architecture, the feature or an option's value is none that this version can convert.
+
+    It is a KeyError and a ValueError too, as `transformers.onnx` raised the one or the other.
+    """
 
 
 class ConversionError(ConverterError):
     """The graph could not be captured or the artifact not be made."""
 
 
-class ValidationError(ConverterError):
-    """The artifact does not do what its checkpoint does; `verdict` says how far it is off."""
+class ValidationError(ConverterError, ValueError):
+    """The artifact does not do what its checkpoint does; `verdict` says how far it is off. A ValueError, as documented."""
 
     def __init__(self, message: str, hint: str, verdict: Verdict) -> None:
         super().__init__(message, hint)

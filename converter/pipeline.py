@@ -17,7 +17,7 @@ from typing import Any
 
 import pydantic
 
-from converter.architectures import FEATURES, Architecture, find_architecture
+from converter.architectures import FEATURES, Architecture, find_architecture, own_architecture
 from converter.backends import BACKENDS, Backend
 from converter.checkpoints.fetch import fetch, resolve
 from converter.checkpoints.policy import is_sidecar
@@ -82,10 +82,9 @@ def plan_job(job: Job, observe: Observer = _unobserved) -> Plan | Outcome:
     try:
         with stages.stage("resolve"):
             checkpoint = resolve(job.source)
-            architecture = find_architecture(checkpoint.model_type)
-            feature = architecture.check_feature(job.options.feature)
-            job = replace(job, options=job.options.model_copy(update={"feature": feature}))
-            versions = versions_of(BACKENDS[job.backend].packages)
+            architecture = _architecture(checkpoint, job.options)
+            job = replace(job, options=_with_feature(job.options, architecture, checkpoint))
+            versions = {**versions_of(BACKENDS[job.backend].packages), **architecture.origin}
             key = job_key(checkpoint, job.backend, job.options, versions)
             done = find_done(job.destination, job.model_folder, key)
     except Exception as error:  # whatever it is, it is this job's outcome and not the end of the others
@@ -139,8 +138,9 @@ def measure(backend: Backend, artifact: Path, checkpoint: Path, architecture: Ar
     from converter.validation.reference import Reference
 
     session = backend.open(artifact)
+    assert options.feature
     model = load_model(checkpoint, FEATURES[options.feature].auto_class, options.dtype)
-    config = architecture.onnx_config(model.config, options.feature)
+    config = architecture.configure(model.config, options.feature)
     verdict = validate(session, Reference(model, tuple(config.outputs)), config, load_tokenizer(checkpoint), options)
     return Measurement(verdict, model.dtype, session.inputs, session.outputs)
 
@@ -152,7 +152,9 @@ def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mappi
     A record that is not this artifact's, or a file that is not the recorded one, is a problem of the verdict.
     """
     record = read_record(artifact)
-    recorded = record.options if record and record.backend == backend.name else {}
+    recorded = dict(record.options) if record and record.backend == backend.name else {}
+    if recorded.pop("config", None) and not asked.get("config"):  # a record may come from anywhere, and a configuration is run
+        raise ConversionError(f"the artifact in {artifact} was made with a configuration of its maker's own", "name it with --config")
     try:
         options = backend.options.model_validate({**recorded, **asked})
     except pydantic.ValidationError as error:
@@ -160,8 +162,8 @@ def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mappi
             f"the record in {artifact} has options that this version does not know", "convert the checkpoint again"
         ) from error
     checkpoint = resolve(reference)
-    architecture = find_architecture(checkpoint.model_type)
-    options = options.model_copy(update={"feature": architecture.check_feature(options.feature)})
+    architecture = _architecture(checkpoint, options)
+    options = _with_feature(options, architecture, checkpoint)
     verdict = measure(backend, artifact, fetch(checkpoint), architecture, options).verdict
     notes = (f"atol {options.atol:g} is what its record says",) if recorded.get("atol") and "atol" not in asked else ()
     problems = (*verdict.problems, *record_problems(artifact, backend.name, backend.main_file))
@@ -169,11 +171,24 @@ def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mappi
 
 
 def _convert(plan: Plan, backend: Backend, folder: Path, staged: Path) -> None:
-    from converter.checkpoints.loading import load_model
+    from converter.architectures.dummies import makes_its_own
+    from converter.checkpoints.loading import load_model, load_tokenizer
 
-    options, export = plan.job.options, plan.architecture.onnx_config
-    model = load_model(folder, FEATURES[options.feature].auto_class, options.dtype, export.attn_implementation)
-    backend.convert(model, export(model.config, options.feature), options, staged)
+    options, architecture = plan.job.options, plan.architecture
+    assert options.feature
+    model = load_model(folder, FEATURES[options.feature].auto_class, options.dtype, architecture.onnx_config.attn_implementation)
+    config = architecture.configure(model.config, options.feature)
+    backend.convert(model, config, options, staged, load_tokenizer(folder) if makes_its_own(config) else None)
+
+
+def _architecture(checkpoint: Checkpoint, options: Options) -> Architecture:
+    """The user's own description of the architecture where there is one, else ours."""
+    return own_architecture(options.config, checkpoint.model_type) if options.config else find_architecture(checkpoint.model_type)
+
+
+def _with_feature(options: Options, architecture: Architecture, checkpoint: Checkpoint) -> Options:
+    """The options with the feature that was asked for by its documented name, or with the one that the checkpoint was trained for."""
+    return options.model_copy(update={"feature": architecture.choose_feature(options.feature, checkpoint.classes)})
 
 
 def _rejection(verdict: Verdict, job: Job, staged: Path) -> ValidationError:

@@ -39,8 +39,15 @@ class Position(Record):
 class Options(Record):
     """The options that every backend takes; a backend's own class adds to them."""
 
-    feature: str = Field(
-        "default", pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", description="What the model is exported for; `converter features` lists them."
+    feature: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$",
+        description="What the model is exported for; `converter features` lists them. By default what config.json says of the checkpoint.",
+    )
+    config: str | None = Field(
+        None,
+        pattern=r"^.+\.py:[A-Za-z_]\w*$",
+        description="A configuration of your own, `my_config.py:MyOnnxConfig`, in place of the architecture's. The file is run.",
     )
     atol: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="Absolute tolerance of the validation. By default the architecture's own."
@@ -107,6 +114,12 @@ class Checkpoint:
     @property
     def model_type(self) -> str:
         return str(self.config["model_type"])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of transformers that it was saved from, as config.json names them."""
+        named = self.config.get("architectures")
+        return tuple(map(str, named)) if isinstance(named, list) else ()
 
     @property
     def weight_bytes(self) -> int:
@@ -216,6 +229,28 @@ class WeightCheck(Record):
     unknown: tuple[str, ...] = ()
 
 
+class Generation(Record):
+    """Greedy generation with the cache fed back: how many tokens the artifact chose, how many of them as transformers' `generate`
+    did, and how many otherwise where transformers held both for equal within tolerance."""
+
+    tokens: int
+    equal: int
+    ties: int = 0
+    error: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        return not self.problem
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, in a clause; empty where nothing is."""
+        if self.error or not self.tokens:
+            return self.error or "it generates nothing"
+        others = self.tokens - self.equal - self.ties
+        return f"{others} of the {self.tokens} tokens that it generates are not the checkpoint's" if others else ""
+
+
 class Verdict(Record):
     """What validation measured: every figure of every case."""
 
@@ -225,6 +260,7 @@ class Verdict(Record):
     problems: tuple[str, ...] = Field((), description="what is wrong and no figure: names, dtypes, axes, a changed file")
     cases: tuple[Case, ...] = ()
     influences: tuple[Influence, ...] = ()
+    generation: Generation | None = Field(None, description="None where the model has no cache or gives no tokens")
     weights: WeightCheck = WeightCheck(compared=0)
     notes: tuple[str, ...] = ()
 
@@ -239,6 +275,18 @@ class Verdict(Record):
 
     def _problems(self) -> Iterator[str]:
         yield from self.problems
+        yield from self._case_problems()
+        for influence in self.influences:
+            if not influence.passed:
+                yield f"the input {influence.input!r} matters to the checkpoint ({influence.reference_change:.1e}) and not to the artifact"
+        if self.generation and self.generation.problem:
+            yield self.generation.problem
+        if self.weights.different:
+            yield f"{len(self.weights.different)} of its weights are not the checkpoint's, {self.weights.different[0]} first"
+        if self.weights.unknown:
+            yield f"{len(self.weights.unknown)} of its large tensors are none of the checkpoint's, {self.weights.unknown[0]} first"
+
+    def _case_problems(self) -> Iterator[str]:
         for case in self.cases:
             where = f"at {', '.join(f'{axis} {length}' for axis, length in case.axes.items())} ({case.name})"
             if case.error:
@@ -247,13 +295,6 @@ class Verdict(Record):
                 yield f"nothing was compared {where}"
             for comparison in case.comparisons:
                 yield from (f"{comparison.output} {what} {where}" for what in comparison.problems(self.atol))
-        for influence in self.influences:
-            if not influence.passed:
-                yield f"the input {influence.input!r} matters to the checkpoint ({influence.reference_change:.1e}) and not to the artifact"
-        if self.weights.different:
-            yield f"{len(self.weights.different)} of its weights are not the checkpoint's, {self.weights.different[0]} first"
-        if self.weights.unknown:
-            yield f"{len(self.weights.unknown)} of its large tensors are none of the checkpoint's, {self.weights.unknown[0]} first"
         if not self.cases:
             yield "nothing was compared"
 
@@ -326,7 +367,7 @@ class Outcome(Record):
 
     model: str
     backend: str
-    feature: str
+    feature: str | None
     status: Status
     destination: str
     position: Position | None = None

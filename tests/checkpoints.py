@@ -20,8 +20,22 @@ _BERT: dict[str, Any] = {
     "num_labels": 3,
 }
 _ROBERTA = {**_BERT, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "type_vocab_size": 1}
+_BART: dict[str, Any] = {
+    "d_model": 32,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 64,
+    "decoder_ffn_dim": 64,
+    "vocab_size": 120,
+    "max_position_embeddings": 40,
+    "num_labels": 3,
+}
+_GPT: dict[str, Any] = {"vocab_size": 120, "bos_token_id": 119, "eos_token_id": 119, "num_labels": 3}
 
 TINY_CONFIGS: dict[str, dict[str, Any]] = {
+    "bart": _BART,
     "bert": _BERT,
     "camembert": _ROBERTA,
     "distilbert": {
@@ -33,7 +47,33 @@ TINY_CONFIGS: dict[str, dict[str, Any]] = {
         "max_position_embeddings": 40,
         "num_labels": 3,
     },
+    "gpt2": {**_GPT, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 40},
+    "gpt_neo": {
+        **_GPT,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_layers": 2,
+        "num_heads": 4,
+        "max_position_embeddings": 40,
+        "attention_types": [[["global", "local"], 1]],
+        "window_size": 8,
+    },
+    "ibert": _ROBERTA,
+    "layoutlm": {**_BERT, "max_2d_position_embeddings": 50},
+    "longformer": {**_ROBERTA, "attention_window": [4, 8]},
+    "marian": {**_BART, "pad_token_id": 119, "decoder_start_token_id": 119, "eos_token_id": 0, "forced_eos_token_id": 0},
+    "mbart": _BART,
     "roberta": _ROBERTA,
+    "t5": {
+        "d_model": 32,
+        "d_kv": 8,
+        "d_ff": 64,
+        "num_layers": 2,
+        "num_decoder_layers": 3,
+        "num_heads": 4,
+        "vocab_size": 120,
+        "decoder_start_token_id": 0,
+    },
 }
 
 

@@ -1,33 +1,84 @@
-"""What is known of each family of models, one file each: every module here that has an `ARCHITECTURE` is one."""
+"""What is known of each family of models, one file each, named by its model type and with an `ARCHITECTURE`.
+
+An installed package adds one by an entry point of the group `converter.architectures`: its name is the model type, its object an
+`Architecture`. A user's own `OnnxConfig`, for once, is one by `own_architecture`.
+"""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 
-from converter.architectures.config import Architecture, OnnxConfig
-from converter.architectures.features import FEATURES, Feature, canonical
-from converter.errors import NotSupportedError
+from converter.architectures.config import Architecture, OnnxConfig, OnnxConfigWithPast, OnnxSeq2SeqConfigWithPast
+from converter.architectures.features import FEATURES, Feature, canonical, feature_of_class
+from converter.architectures.own import own_architecture
+from converter.errors import NotSupportedError, reason
 
-__all__ = ["FEATURES", "Architecture", "Feature", "OnnxConfig", "architectures", "canonical", "find_architecture"]
+__all__ = [
+    "FEATURES",
+    "Architecture",
+    "Feature",
+    "OnnxConfig",
+    "OnnxConfigWithPast",
+    "OnnxSeq2SeqConfigWithPast",
+    "architectures",
+    "canonical",
+    "feature_of_class",
+    "find_architecture",
+    "own_architecture",
+]
+
+ENTRY_POINTS = "converter.architectures"
+
+_SHARED = ("config", "dummies", "features", "own")
 
 
 @cache
 def architectures() -> Mapping[str, Architecture]:
-    """All architectures by model type, in alphabetical order."""
-    modules = (importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
-    found = (module.ARCHITECTURE for module in modules if hasattr(module, "ARCHITECTURE"))
-    return dict(sorted((architecture.model_type, architecture) for architecture in found))
+    """All architectures by model type, in alphabetical order: ours, and those of installed packages.
+
+    Raises NotSupportedError for one of a package that cannot be loaded.
+    """
+    return {model_type: find_architecture(model_type) for model_type in sorted({*_ours(), *_of_packages()})}
 
 
+@cache
 def find_architecture(model_type: str) -> Architecture:
     """Give the architecture of a model type, or raise NotSupportedError that says which there are."""
+    if model_type in _ours():
+        architecture: Architecture = importlib.import_module(f"{__name__}.{model_type}").ARCHITECTURE
+        return architecture
+    if model_type in _of_packages():
+        return _load(_of_packages()[model_type])
+    raise NotSupportedError(
+        f"the architecture {model_type!r} is not supported",
+        f"supported are: {', '.join(sorted({*_ours(), *_of_packages()}))}; another is by a configuration of your own, see --config",
+    )
+
+
+@cache
+def _ours() -> frozenset[str]:
+    return frozenset(module.name for module in pkgutil.iter_modules(__path__)).difference(_SHARED)
+
+
+@cache
+def _of_packages() -> Mapping[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+
+
+def _load(point: EntryPoint) -> Architecture:
+    package, version = (point.dist.name, point.dist.version) if point.dist else (point.value, "")
     try:
-        return architectures()[model_type]
-    except KeyError:
+        found = point.load()
+    except Exception as error:  # a package's own code runs here, and may raise anything
+        raise NotSupportedError(f"the architecture {point.name!r} of the package {package} cannot be loaded: {reason(error)}") from error
+    if not isinstance(found, Architecture) or found.model_type != point.name:
         raise NotSupportedError(
-            f"the architecture {model_type!r} is not supported",
-            f"supported are: {', '.join(architectures())}",
-        ) from None
+            f"the package {package} names {point.value} as the architecture {point.name!r}, which it is not",
+            "it has to be a converter.onnx.Architecture of that model type",
+        )
+    return replace(found, origin={package: version})

@@ -5,5 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from converter.architectures.roberta import ARCHITECTURE as ROBERTA
+from converter.architectures.roberta import RobertaOnnxConfig
 
-ARCHITECTURE = replace(ROBERTA, name="CamemBERT", model_type="camembert")
+
+class CamembertOnnxConfig(RobertaOnnxConfig):
+    pass
+
+
+ARCHITECTURE = replace(ROBERTA, name="CamemBERT", model_type="camembert", onnx_config=CamembertOnnxConfig)

@@ -1,17 +1,45 @@
-"""`OnnxConfig`, which says how an architecture is exported, and `Architecture`, the one declaration in a family's file.
+"""`OnnxConfig` and its two kin, which say how an architecture is exported, and `Architecture`, the one declaration in a family's file.
 
-Nothing here imports torch or transformers: a configuration is data about a model, not the model.
+These are the documented classes of `transformers.onnx`. Nothing here imports torch or transformers: a configuration is data
+about a model, not the model.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
-from converter.architectures.features import FEATURES, Axes, Feature, canonical
+from converter.architectures.features import FEATURES, WITH_PAST, Axes, Feature, canonical, feature_of_class
 from converter.errors import NotSupportedError
+
+if TYPE_CHECKING:
+    import torch
+
+    from converter.architectures.dummies import Array
+
+DEFAULT_OPSET = 20
+"""The operator set that torch 2.13's exporter writes where none is asked for."""
+
+_Config = TypeVar("_Config", bound="OnnxConfig")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How large a set of inputs is.
+
+    `sequence` counts the tokens that are new in a call, the decoder's where there are two; `past` those in the decoder's cache;
+    `source` the encoder's tokens, and `cached_source` how many of them the cache holds keys and values of.
+    """
+
+    batch: int = 2
+    choice: int = 4
+    sequence: int = 8
+    past: int = 0
+    source: int = 8
+    cached_source: int = 0
 
 
 class OnnxConfig(ABC):
@@ -19,19 +47,31 @@ class OnnxConfig(ABC):
 
     Args:
         config: the checkpoint's configuration as transformers loads it (any object with its attributes will do).
-        task: a feature's name, such as `sequence-classification`.
+        task: a feature's name without its cache, such as `sequence-classification`.
     """
+
+    default_fixed_batch: ClassVar[int] = 2
+    default_fixed_sequence: ClassVar[int] = 8
+    default_fixed_num_choices: ClassVar[int] = 4
 
     attn_implementation: ClassVar[str] = "eager"
     """The attention that is captured: MiniLM has 417 nodes with it, and 517 with a decomposed sdpa."""
 
+    use_past: bool = False
+
     def __init__(self, config: Any, task: str = "default") -> None:
         self._config = config
-        self.feature: Feature = FEATURES[canonical(task)]
+        name = canonical(task)
+        if name not in FEATURES:
+            raise NotSupportedError(f"there is no task {task!r}", f"there are: {', '.join(FEATURES)}")
+        self.task = FEATURES[name].task
 
-    @property
-    def task(self) -> str:
-        return self.feature.name
+    @classmethod
+    def from_model_config(cls: type[_Config], config: Any, task: str = "default") -> _Config:
+        """The configuration of a model for a task, without its cache."""
+        return cls(config, task=task)
+
+    # --- the documented properties ------------------------------------------------------------------------------------
 
     @property
     @abstractmethod
@@ -44,14 +84,61 @@ class OnnxConfig(ABC):
         return self.feature.outputs
 
     @property
+    def values_override(self) -> Mapping[str, Any] | None:
+        """What the model's configuration is set to while it is exported and measured."""
+        return {"use_cache": False} if hasattr(self._config, "use_cache") else None
+
+    @property
+    def default_onnx_opset(self) -> int:
+        return DEFAULT_OPSET
+
+    @property
     def atol_for_validation(self) -> float:
         """Absolute tolerance for float32; 1e-5 is what the documented contract states for most rows."""
         return 1e-5
 
+    def generate_dummy_inputs(
+        self,
+        preprocessor: Any = None,  # noqa: ARG002 - for subclasses
+        batch_size: int = -1,
+        seq_length: int = -1,
+        num_choices: int = -1,
+        is_pair: bool = False,  # noqa: ARG002 - the documented signature has it
+        framework: Any = None,
+    ) -> Mapping[str, Any]:
+        """Inputs to capture the model with, and to measure it with; override it for inputs that only you know how to make.
+
+        Args:
+            preprocessor: the checkpoint's tokenizer, or None; for subclasses that use it.
+            batch_size, seq_length, num_choices: -1 is the documented 2, 8 and 4. With a cache, `seq_length` counts the new tokens.
+            is_pair: taken for the documented signature's sake.
+            framework: "pt" for torch tensors; numpy arrays otherwise.
+
+        Returns: int64 indices and masks by name; the cache, where there is one, float32 and under `past_key_values`,
+            a tuple (key, value) or (decoder key, decoder value, encoder key, encoder value) for each layer.
+        """
+        import numpy as np
+
+        from converter.architectures import dummies
+
+        size = self.size(
+            self.default_fixed_batch if batch_size == -1 else batch_size,
+            self.default_fixed_sequence if seq_length == -1 else seq_length,
+            self.default_fixed_num_choices if num_choices == -1 else num_choices,
+        )
+        return dummies.nested(dummies.draw(self, size, np.random.default_rng(0)), str(getattr(framework, "value", framework)))
+
+    # --- what the documented class had no name for ----------------------------------------------------------------------
+
+    @property
+    def feature(self) -> Feature:
+        """The task, with or without its cache."""
+        return FEATURES[f"{self.task}{WITH_PAST}" if self.use_past else self.task]
+
     @property
     def max_sequence_length(self) -> int:
-        """The longest sequence in tokens that the checkpoint has positions for."""
-        return int(self._config.max_position_embeddings)
+        """The longest sequence in tokens that the checkpoint has positions for; 512 where it names no limit."""
+        return int(getattr(self._config, "max_position_embeddings", None) or 512)
 
     @property
     def pad_token_id(self) -> int | None:
@@ -63,6 +150,48 @@ class OnnxConfig(ABC):
     def vocab_sizes(self) -> Mapping[str, int]:
         """For each input that holds indices, how many values it can take."""
         return {"input_ids": self._config.vocab_size, "token_type_ids": getattr(self._config, "type_vocab_size", 1)}
+
+    def size(self, batch: int, sequence: int, choice: int) -> Size:
+        """The size of the inputs for this many new tokens; no two lengths are equal, lest they be taken for one."""
+        return Size(batch=batch, sequence=sequence, choice=choice)
+
+    def axis_lengths(self, size: Size) -> Mapping[str, int]:
+        """How long each named axis is. A name that is not here is the sequence's: `{1: "tokens"}` will do in a configuration."""
+        return {
+            "batch": size.batch,
+            "choice": size.choice,
+            "sequence": size.sequence,
+            "decoder_sequence": size.sequence,
+            "encoder_sequence": size.source,
+            "past_sequence": size.past,
+            "past_sequence + sequence": size.past + size.sequence,
+            "past_decoder_sequence": size.past,
+            "past_decoder_sequence + sequence": size.past + size.sequence,
+            "past_encoder_sequence": size.cached_source,
+            "past_encoder_sequence + sequence": size.source,
+        }
+
+    def fixed_dims(self, name: str) -> Mapping[int, int]:  # noqa: ARG002 - for subclasses
+        """The lengths of an input's axes that are not dynamic."""
+        return {}
+
+    def draw(self, name: str, shape: tuple[int, ...], rng: Any) -> Array:
+        """Values for an input that is neither a mask, nor indices with a range in `vocab_sizes`, nor the cache.
+
+        Raises NotSupportedError: override this, or `generate_dummy_inputs`.
+        """
+        del shape, rng
+        raise NotSupportedError(
+            f"nothing says what the input {name!r} may hold",
+            f"give {type(self).__name__} its range in vocab_sizes, or generate_dummy_inputs",
+        )
+
+    def settle(self, inputs: MutableMapping[str, Array]) -> None:  # noqa: B027 - most have nothing to do
+        """Make drawn inputs fit one another; by default there is nothing more to do than the padding that is done already."""
+
+    def patch(self, model: torch.nn.Module) -> AbstractContextManager[None]:  # noqa: ARG002 - for subclasses
+        """Changes the model into a form that can be captured and does the same, and back again at the end."""
+        return nullcontext()
 
 
 class TextOnnxConfig(OnnxConfig):
@@ -76,14 +205,141 @@ class TextOnnxConfig(OnnxConfig):
         return {"input_ids": axes, "attention_mask": axes}
 
 
+class OnnxConfigWithPast(OnnxConfig, ABC):
+    """An architecture that can be exported with its cache of keys and values: past_key_values in, present out."""
+
+    def __init__(self, config: Any, task: str = "default", *, use_past: bool = False) -> None:
+        super().__init__(config, task)
+        self.use_past = use_past or FEATURES[canonical(task)].use_past
+        if f"{self.task}{WITH_PAST}" not in FEATURES and self.use_past:
+            raise NotSupportedError(f"the task {self.task!r} has no cache", "leave use_past out")
+
+    @classmethod
+    def with_past(cls: type[_Config], config: Any, task: str = "default") -> _Config:
+        """The configuration of a model for a task, with its cache."""
+        return cls(config, task=task, use_past=True)  # type: ignore[call-arg]  # a subclass may have a signature of its own
+
+    @property
+    def outputs(self) -> Mapping[str, Axes]:
+        outputs = dict(super().outputs)
+        if self.use_past:
+            self.fill_with_past_key_values_(outputs, direction="outputs")
+        return outputs
+
+    @property
+    def values_override(self) -> Mapping[str, Any] | None:
+        return {"use_cache": self.use_past} if hasattr(self._config, "use_cache") else None
+
+    @property
+    def num_layers(self) -> int | tuple[int, int]:
+        """How many layers there are; the encoder's and the decoder's where there are two stacks."""
+        return int(self._config.num_hidden_layers)
+
+    @property
+    def num_attention_heads(self) -> int | tuple[int, int]:
+        """How many heads the keys and values of a layer have; the encoder's and the decoder's where there are two stacks."""
+        return int(self._config.num_attention_heads)
+
+    @property
+    def head_dim(self) -> int:
+        """The last dimension of keys and values."""
+        return int(getattr(self._config, "head_dim", None) or self._config.hidden_size // _of_decoder(self.num_attention_heads))
+
+    def fill_with_past_key_values_(self, inputs_or_outputs: MutableMapping[str, Axes], direction: Literal["inputs", "outputs"]) -> None:
+        """Add the cache's tensors, in order: (batch, heads, past tokens, head size) each.
+
+        The documented classes called the inputs' axis "past_sequence + sequence" too, which is another length.
+        """
+        name, axis = ("past_key_values", "past_sequence") if direction == "inputs" else ("present", "past_sequence + sequence")
+        for layer in range(_of_decoder(self.num_layers)):
+            for part in ("key", "value"):
+                inputs_or_outputs[f"{name}.{layer}.{part}"] = {0: "batch", 2: axis}
+
+    def size(self, batch: int, sequence: int, choice: int) -> Size:
+        past = sequence + 2 if self.use_past else 0  # as documented
+        return Size(batch=batch, sequence=sequence, choice=choice, past=past)
+
+    def fixed_dims(self, name: str) -> Mapping[int, int]:
+        if name.startswith("past_key_values."):
+            return {1: _of_decoder(self.num_attention_heads), 3: self.head_dim}
+        return super().fixed_dims(name)
+
+
+class OnnxSeq2SeqConfigWithPast(OnnxConfigWithPast, ABC):
+    """An encoder and a decoder, whose cache holds the decoder's own keys and values and those of the encoder's output.
+
+    An exported model with a cache runs the encoder over what the cache does not hold yet: at the first call, where the cache is
+    empty, over all of `input_ids`, and later over nothing.
+    """
+
+    @property
+    def outputs(self) -> Mapping[str, Axes]:
+        return {
+            name: {
+                axis: "decoder_sequence" if "sequence" in label and not name.startswith("present.") else label
+                for axis, label in axes.items()
+            }
+            for name, axes in super().outputs.items()
+        }
+
+    @property
+    def num_layers(self) -> tuple[int, int]:
+        """How many layers the encoder and the decoder have."""
+        layers = self._config.num_hidden_layers
+        return getattr(self._config, "encoder_layers", layers), getattr(self._config, "decoder_layers", layers)
+
+    @property
+    def num_attention_heads(self) -> tuple[int, int]:
+        """How many heads the encoder and the decoder have."""
+        heads = self._config.num_attention_heads
+        return getattr(self._config, "encoder_attention_heads", heads), getattr(self._config, "decoder_attention_heads", heads)
+
+    @property
+    def vocab_sizes(self) -> Mapping[str, int]:
+        sizes = super().vocab_sizes
+        return {**sizes, "decoder_input_ids": getattr(self._config, "decoder_vocab_size", None) or sizes["input_ids"]}
+
+    def fill_with_past_key_values_(self, inputs_or_outputs: MutableMapping[str, Axes], direction: Literal["inputs", "outputs"]) -> None:
+        """Add the cache's tensors, in order: (batch, heads, tokens, head size) each, for each layer of the decoder.
+
+        The documented classes called the outputs' encoder axis "past_encoder_sequence" too, which is empty at the first call.
+        """
+        name, decoder, encoder = "past_key_values", "past_decoder_sequence", "past_encoder_sequence"
+        if direction == "outputs":
+            name, decoder, encoder = "present", "past_decoder_sequence + sequence", "encoder_sequence"
+        for layer in range(_of_decoder(self.num_layers)):
+            for stack, axis in (("decoder", decoder), ("encoder", encoder)):
+                for part in ("key", "value"):
+                    inputs_or_outputs[f"{name}.{layer}.{stack}.{part}"] = {0: "batch", 2: axis}
+
+    def size(self, batch: int, sequence: int, choice: int) -> Size:
+        size = Size(batch=batch, sequence=sequence, choice=choice, source=sequence + 2)
+        # the cache holds a part of the source, which it never does in use: so nothing is captured that is true of all or of nothing
+        return replace(size, past=sequence + 3, cached_source=max(1, sequence // 2)) if self.use_past else size
+
+    def fixed_dims(self, name: str) -> Mapping[int, int]:
+        if name == "decoder_input_ids" and 1 not in self.inputs[name]:
+            return {1: 1}  # as the documented classes had it
+        return super().fixed_dims(name)
+
+
+def _of_decoder(count: int | tuple[int, int]) -> int:
+    """The stack of layers that has the cache."""
+    return count[1] if isinstance(count, tuple) else count
+
+
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """A family of models: its name, transformers' name of its type, its features, and the configuration that exports it."""
+    """A family of models: its name, transformers' name of its type, its features, and the configuration that exports it.
+
+    `origin` says, for one that is not of this package, what it is made of: a distribution and its version, or a file and its sha256.
+    """
 
     name: str
     model_type: str
     features: tuple[str, ...]
     onnx_config: type[OnnxConfig]
+    origin: Mapping[str, str] = field(default_factory=dict)
 
     def check_feature(self, feature: str) -> str:
         """Give the documented name of `feature`, or raise NotSupportedError that says which there are."""
@@ -94,3 +350,45 @@ class Architecture:
                 f"choose one of: {', '.join(self.features)}",
             )
         return name
+
+    def choose_feature(self, asked: str | None, classes: Sequence[str]) -> str:
+        """The documented name of the feature that was `asked` for, or else of the head that the checkpoint's `classes` name.
+
+        Without any it is `default`. Raises NotSupportedError for what is none of this architecture's features.
+        """
+        if asked:
+            return self.check_feature(asked)
+        if not classes:
+            return "default"
+        found = feature_of_class(classes[0])
+        if found in self.features:
+            return found
+        raise NotSupportedError(
+            f"config.json says that the checkpoint is a {classes[0]}, and none of the features of {self.name} is that",
+            f"choose one with --feature: {', '.join(self.features)}",
+        )
+
+    def configure(self, config: Any, feature: str) -> OnnxConfig:
+        """The configuration that exports a checkpoint with transformers' `config` for a feature of this architecture."""
+        chosen = FEATURES[self.check_feature(feature)]
+        if not chosen.use_past:
+            return self.onnx_config(config, task=chosen.task)
+        if not issubclass(self.onnx_config, OnnxConfigWithPast):
+            raise NotSupportedError(f"{self.onnx_config.__name__} knows no cache", "derive it from OnnxConfigWithPast")
+        return self.onnx_config.with_past(config, task=chosen.task)
+
+
+@contextmanager
+def overridden(config: Any, values: Mapping[str, Any] | None) -> Iterator[None]:
+    """Set attributes of a model's configuration, and set them back at the end."""
+    before = {name: getattr(config, name) for name in values or {} if hasattr(config, name)}
+    for name, value in (values or {}).items():
+        setattr(config, name, value)
+    try:
+        yield
+    finally:
+        for name in values or {}:
+            if name in before:
+                setattr(config, name, before[name])
+            else:
+                delattr(config, name)

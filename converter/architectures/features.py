@@ -3,30 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Axes = Mapping[int, str]
+
+WITH_PAST = "-with-past"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Feature:
-    """A head of a model.
+    """A head of a model, with or without its cache.
 
     `auto_class` is the class of transformers that loads it, `outputs` its outputs in order with their named axes.
     Where it `decides`, each output's largest value along its last axis is a decision: a class, a token, a span's end.
+    `heads` are the endings of the class names that a checkpoint trained for it has in its config.json.
     """
 
     name: str
     auto_class: str
     outputs: Mapping[str, Axes]
     decides: bool
+    heads: tuple[str, ...]
     synonyms: tuple[str, ...] = ()
+
+    @property
+    def task(self) -> str:
+        """The name without the cache: `causal-lm` of `causal-lm-with-past`."""
+        return self.name.removesuffix(WITH_PAST)
+
+    @property
+    def use_past(self) -> bool:
+        """Whether the cache goes in as `past_key_values.…` and comes out as `present.…`."""
+        return self.name.endswith(WITH_PAST)
 
 
 _BATCH: Axes = {0: "batch"}
 _TOKENS: Axes = {0: "batch", 1: "sequence"}
 
-FEATURES: Mapping[str, Feature] = {
+TASKS: Mapping[str, Feature] = {
     feature.name: feature
     for feature in (
         Feature(
@@ -34,6 +48,7 @@ FEATURES: Mapping[str, Feature] = {
             auto_class="AutoModel",
             outputs={"last_hidden_state": _TOKENS},
             decides=False,
+            heads=("Model",),
             synonyms=("feature-extraction", "sentence-similarity"),
         ),
         Feature(
@@ -41,6 +56,7 @@ FEATURES: Mapping[str, Feature] = {
             auto_class="AutoModelForMaskedLM",
             outputs={"logits": _TOKENS},
             decides=True,
+            heads=("ForMaskedLM", "ForPreTraining"),
             synonyms=("fill-mask",),
         ),
         Feature(
@@ -48,13 +64,23 @@ FEATURES: Mapping[str, Feature] = {
             auto_class="AutoModelForCausalLM",
             outputs={"logits": _TOKENS},
             decides=True,
+            heads=("ForCausalLM", "LMHeadModel"),
             synonyms=("text-generation",),
+        ),
+        Feature(
+            name="seq2seq-lm",
+            auto_class="AutoModelForSeq2SeqLM",
+            outputs={"logits": {0: "batch", 1: "decoder_sequence"}},
+            decides=True,
+            heads=("ForConditionalGeneration", "MTModel"),
+            synonyms=("text2text-generation", "translation", "summarization"),
         ),
         Feature(
             name="sequence-classification",
             auto_class="AutoModelForSequenceClassification",
             outputs={"logits": _BATCH},
             decides=True,
+            heads=("ForSequenceClassification",),
             synonyms=("text-classification", "zero-shot-classification"),
         ),
         Feature(
@@ -62,21 +88,34 @@ FEATURES: Mapping[str, Feature] = {
             auto_class="AutoModelForMultipleChoice",
             outputs={"logits": {0: "batch", 1: "choice"}},
             decides=True,
+            heads=("ForMultipleChoice",),
         ),
         Feature(
             name="token-classification",
             auto_class="AutoModelForTokenClassification",
             outputs={"logits": _TOKENS},
             decides=True,
+            heads=("ForTokenClassification",),
         ),
         Feature(
             name="question-answering",
             auto_class="AutoModelForQuestionAnswering",
             outputs={"start_logits": _TOKENS, "end_logits": _TOKENS},
             decides=True,
+            heads=("ForQuestionAnswering",),
         ),
     )
 }
+"""The features without a cache, by name."""
+
+FEATURES: Mapping[str, Feature] = {
+    **TASKS,
+    **{
+        f"{name}{WITH_PAST}": replace(TASKS[name], name=f"{name}{WITH_PAST}", heads=(), synonyms=())
+        for name in ("default", "causal-lm", "seq2seq-lm")
+    },
+}
+"""All features by name, those with a cache (`…-with-past`) last."""
 
 _SYNONYMS = {synonym: feature.name for feature in FEATURES.values() for synonym in feature.synonyms}
 
@@ -84,3 +123,10 @@ _SYNONYMS = {synonym: feature.name for feature in FEATURES.values() for synonym 
 def canonical(name: str) -> str:
     """The documented name of a feature that may be given by the Hub's name for the task; unknown names stay as they are."""
     return _SYNONYMS.get(name, name)
+
+
+def feature_of_class(class_name: str) -> str | None:
+    """The feature that a model class is the head of: `BertForMaskedLM` is `masked-lm`; None for a class that is none of ours."""
+    endings = {head: feature.name for feature in FEATURES.values() for head in feature.heads}
+    longest = max((head for head in endings if class_name.endswith(head)), key=len, default=None)
+    return endings[longest] if longest else None

@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from converter.records import Options, TensorSpec
 
 if TYPE_CHECKING:
     from converter.architectures import OnnxConfig
+    from converter.architectures.dummies import Array
     from converter.checkpoints.loading import LoadedModel
-    from converter.checkpoints.samples import Array
 
 
 class Session(Protocol):
@@ -39,8 +39,11 @@ class Backend(ABC):
     """The distributions whose versions shape the artifact; a new version of one means converting again."""
 
     @abstractmethod
-    def convert(self, model: LoadedModel, config: OnnxConfig, options: Options, folder: Path) -> None:
-        """Write the artifact of `model` into the empty `folder`. Raises ConversionError or OutputError."""
+    def convert(self, model: LoadedModel, config: OnnxConfig, options: Options, folder: Path, preprocessor: Any = None) -> None:
+        """Write the artifact of `model` into the empty `folder`. Raises NotSupportedError, ConversionError or OutputError.
+
+        `preprocessor` is the checkpoint's tokenizer, for a configuration that makes its own inputs.
+        """
 
     @abstractmethod
     def open(self, folder: Path) -> Session:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,24 @@ from converter.records import Dtype
 _DTYPES: Mapping[Dtype, torch.dtype | str] = {"float32": torch.float32, "checkpoint": "auto"}
 
 
+_MADE_UP = "_converter_made_up"
+
+
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in evaluation mode; `fresh` names the weights that the checkpoint lacks and transformers made up."""
+    """A model of transformers in evaluation mode, however it was loaded."""
 
-    module: torch.nn.Module
-    config: Any
-    fresh: frozenset[str]
+    module: Any
+
+    @property
+    def config(self) -> Any:
+        """Its configuration, as transformers loaded it."""
+        return self.module.config
+
+    @property
+    def made_up(self) -> frozenset[str]:
+        """The weights that the checkpoint lacks and transformers filled with random numbers; known where `load_model` loaded it."""
+        return getattr(self.module, _MADE_UP, frozenset())
 
     @property
     def dtype(self) -> str:
@@ -34,24 +45,6 @@ class LoadedModel:
         """Every parameter and buffer under every name it goes by; tied ones share their storage."""
         named = (*self.module.named_parameters(remove_duplicate=False), *self.module.named_buffers(remove_duplicate=False))
         return {name: tensor.detach() for name, tensor in named}
-
-
-class FlatModel(torch.nn.Module):
-    """A model as a function of tensors in a fixed order that returns a tuple of tensors in a fixed order.
-
-    Capturing and tracing both want this form: keyword arguments and output classes do not survive either.
-    """
-
-    def __init__(self, model: torch.nn.Module, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-        super().__init__()
-        self.model = model
-        self._inputs = tuple(inputs)
-        self._outputs = tuple(outputs)
-        self.eval()
-
-    def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        result = self.model(**dict(zip(self._inputs, tensors, strict=True)), return_dict=True)
-        return tuple(result[name] for name in self._outputs)
 
 
 def load_config(folder: Path) -> Any:
@@ -79,7 +72,8 @@ def load_model(folder: Path, auto_class: str, dtype: Dtype, attn_implementation:
     if info["mismatched_keys"]:
         told = ", ".join(f"{name} is {tuple(found)}, not {tuple(wanted)}" for name, found, wanted in sorted(info["mismatched_keys"]))
         raise CheckpointError(f"the weights of {folder} do not fit its config.json: {told}", "one of the two is of another model")
-    return LoadedModel(module.eval(), module.config, frozenset(info["missing_keys"]))
+    setattr(module, _MADE_UP, frozenset(info["missing_keys"]))  # it goes wherever the module goes, by a user's hands too
+    return LoadedModel(module.eval())
 
 
 def load_tokenizer(folder: Path) -> Any | None:

@@ -20,6 +20,7 @@ _SIDECARS = (
     "*.model",
     "*.jinja",
     "*.bpe",
+    "*.spm",
     # sentence-transformers keeps a folder per module
     "[0-9]_*/config.json",
 )

@@ -36,6 +36,10 @@ def _other_lines(verdict: Verdict) -> Iterator[str]:
     for influence in verdict.influences:
         if not influence.passed:
             yield f"\t-[x] the input {influence.input!r} matters to the reference model and not to the ONNX model"
+    if verdict.generation:
+        told, sign = verdict.generation, "x" if verdict.generation.problem else "✓"
+        ties = f", {told.ties} of them by a tie" if told.ties else ""
+        yield f"\t-[{sign}] {told.problem or f'{told.tokens} tokens generated as the reference model does{ties}'}"
     if verdict.weights.different:
         yield f"\t-[x] weights are not the reference model's: {', '.join(verdict.weights.different)}"
     if verdict.weights.unknown:

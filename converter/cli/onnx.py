@@ -36,6 +36,8 @@ def command(model: str, keep_rejected: bool, output: Path, **flags: Any) -> int:
     with progress([job]) as display:
         outcome = run_job(job, lambda stage: display.stage(0, stage))
     console.give(outcome.model_dump(mode="json"))
+    if options.feature is None and outcome.feature:
+        console.say_aside(f"feature: {outcome.feature}, by the checkpoint's config.json; --feature chooses another")
     if outcome.verdict:
         console.say(documented_log(outcome.verdict))
     if outcome.failure:

@@ -40,7 +40,7 @@ def check_entry(raw: RawEntry, base: Path, problems: list[Problem]) -> Entry | N
     place = (to or raw.model).position
     problems += [(place, f"there is no backend {name!r}; there are: {', '.join(BACKENDS)}") for name in backends if name not in BACKENDS]
     known = [name for name in backends if name in BACKENDS]
-    options = {name: _options(name, raw, problems) for name in known}
+    options = {name: _options(name, raw, base, problems) for name in known}
     _check_keys(raw, known, problems)
     output = _output(raw, source, problems) if source else None
     if source is None or output is None or len(problems) > before:
@@ -49,17 +49,19 @@ def check_entry(raw: RawEntry, base: Path, problems: list[Problem]) -> Entry | N
     return Entry(source=source, backends=checked, output=output, position=raw.model.position)
 
 
-def _options(backend: str, raw: RawEntry, problems: list[Problem]) -> Options | None:
+def _options(backend: str, raw: RawEntry, base: Path, problems: list[Problem]) -> Options | None:
     """The options of one backend out of an entry's settings."""
     fields = BACKENDS[backend].options.model_fields
     given = {key.replace("-", "_"): token for key, token in raw.settings.items() if "_" not in key}
     try:
-        return BACKENDS[backend].options.model_validate({name: token.text for name, token in given.items() if name in fields})
+        options = BACKENDS[backend].options.model_validate({name: token.text for name, token in given.items() if name in fields})
     except pydantic.ValidationError as error:
         for detail in error.errors():
             name = str(detail["loc"][0])
             problems.append((given[name].position, f"{name.replace('_', '-')}={given[name].text}: {_lower(detail['msg'])}"))
         return None
+    # like every path in a manifest it is relative to the manifest
+    return options.model_copy(update={"config": str(base / options.config)}) if options.config else options
 
 
 def _check_keys(raw: RawEntry, backends: list[str], problems: list[Problem]) -> None:

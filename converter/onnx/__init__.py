@@ -1,5 +1,37 @@
-"""The documented names of `transformers.onnx`, and nothing else."""
+"""The documented names of `transformers.onnx`, and nothing else: what the pipeline itself exports and measures with.
 
-from converter.architectures.config import OnnxConfig
+The ready-made configurations are here under their documented names, such as `DistilBertOnnxConfig`. `export` and
+`validate_model_outputs` load torch, and so are imported when they are first asked for.
+"""
 
-__all__ = ["OnnxConfig"]
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from converter.architectures import Architecture, OnnxConfig, OnnxConfigWithPast, OnnxSeq2SeqConfigWithPast, architectures
+from converter.onnx.features import FeaturesManager
+
+if TYPE_CHECKING:
+    from converter.onnx.convert import export, validate_model_outputs
+
+__all__ = [
+    "Architecture",
+    "FeaturesManager",
+    "OnnxConfig",
+    "OnnxConfigWithPast",
+    "OnnxSeq2SeqConfigWithPast",
+    "export",
+    "validate_model_outputs",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("export", "validate_model_outputs"):
+        from converter.onnx import convert
+
+        return getattr(convert, name)
+    if name.endswith("OnnxConfig"):
+        for architecture in architectures().values():
+            if architecture.onnx_config.__name__ == name:
+                return architecture.onnx_config
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -32,7 +32,7 @@ def _table(outcomes: Iterable[Outcome]) -> Iterator[str]:
             _cell(outcome.model),
             f"`{_short(artifact.source.identity)}`" if artifact else "",
             outcome.backend,
-            outcome.feature,
+            outcome.feature or "",
             _SIGNS[outcome.status],
             bytes_for_people(artifact.size) if artifact else "",
             _error(verdict),

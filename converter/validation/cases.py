@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from converter.architectures import OnnxConfig
-from converter.checkpoints.samples import Array, Padding, sample_inputs
+from converter.architectures.config import Size
+from converter.architectures.dummies import MASKED_BY, Array, Padding, make_inputs
 from converter.errors import reason
 
 # Written for this test: short and long, with numbers, accents, another script and an emoji.
@@ -32,60 +33,98 @@ class Inputs:
     arrays: Mapping[str, Array]
 
 
-def grid(config: OnnxConfig, rng: np.random.Generator) -> Iterator[Inputs]:
-    """Random inputs at batch 1, 2, 3 and 5, at lengths from one token to the model's maximum."""
-    longest = config.max_sequence_length
-    shapes: tuple[tuple[str, int, int, int, Padding], ...] = (
-        ("documented sample", 2, 2, min(8, longest), "none"),
-        ("one token", 1, 1, 1, "none"),
-        ("longest, masked here and there", 1, 4, longest, "holes"),
-        ("padded right", 5, 2, min(33, longest), "right"),
-        ("padded left", 3, 3, min(17, longest), "left"),
-    )
-    for name, batch, choice, sequence, padding in shapes:
-        lengths = {"batch": batch, "choice": choice, "sequence": sequence}
-        arrays = sample_inputs(config, lengths, rng, padding)
-        yield Inputs(name, {label: lengths[label] for label in _labels(config)}, arrays)
+@dataclass(frozen=True)
+class Maker:
+    """Makes the inputs of one model: by its configuration, in the floating point type of its weights."""
 
+    config: OnnxConfig
+    dtype: str
+    tokenizer: Any | None
+    rng: np.random.Generator
 
-def text(config: OnnxConfig, tokenizer: Any, rng: np.random.Generator) -> Inputs:
-    """Real sentences, padded to the longest, as the checkpoint's own tokenizer gives them.
+    def grid(self) -> Iterator[Inputs]:
+        """Random inputs at batch 1, 2, 3 and 5, at lengths from one token to the model's maximum, with and without a past."""
+        longest = self.config.max_sequence_length
+        # the longest past and the longest text are never tried together: they share the model's positions
+        past = longest - 1 if self.config.use_past else 0
+        sizes: tuple[tuple[str, Size, Padding], ...] = (
+            ("documented sample", Size(batch=2, choice=2, sequence=8, past=10, source=8, cached_source=8), "none"),
+            ("one token", Size(batch=1, choice=1, sequence=1, source=1), "none"),
+            (
+                "longest, masked here and there",
+                Size(batch=1, choice=4, sequence=longest - past, past=past, source=longest, cached_source=longest),
+                "holes",
+            ),
+            ("padded right", Size(batch=5, choice=2, sequence=33, past=3, source=21, cached_source=21), "right"),
+            ("padded left", Size(batch=3, choice=3, sequence=17, past=12, source=26, cached_source=26), "left"),
+        )
+        for name, size, padding in sizes:
+            yield self._make(name, self._fit(size), padding)
+        if self.config.use_past:
+            yield self._make("no past", self._fit(Size(batch=3, sequence=5, source=11)), "right")
+            yield self._make("no past but the encoder's", self._fit(Size(batch=2, sequence=1, source=7, cached_source=7)), "none")
 
-    Raises ValueError, in a sentence, where the tokenizer does not fit the model.
-    """
-    padded = tokenizer.pad_token is not None
-    length = config.max_sequence_length if padded else 4  # without padding all sentences need one length
-    try:
-        encoded = tokenizer(list(SENTENCES), padding=padded, truncation=True, max_length=length, return_tensors="np")
-    except Exception as error:  # a tokenizer that does not work raises whatever its parts raise
-        raise ValueError(f"the tokenizer fails: {reason(error)}") from error
-    sequence = encoded["input_ids"].shape[1]
-    shape: tuple[int, ...] = (len(SENTENCES), sequence)
-    lengths = {"batch": len(SENTENCES), "sequence": sequence}
-    if "choice" in _labels(config):
-        shape = (len(SENTENCES) // 2, 2, sequence)
-        lengths = {"batch": shape[0], "choice": 2, "sequence": sequence}
-    arrays = sample_inputs(config, lengths, rng)
-    arrays |= {name: encoded[name].astype(np.int64).reshape(shape) for name in arrays if name in encoded}
-    for name, limit in config.vocab_sizes.items():
-        if name in arrays and arrays[name].max() >= limit:
-            raise ValueError(f"the tokenizer gives {name} up to {arrays[name].max()}, the model knows {limit}")
-    return Inputs("sentences", lengths, arrays)
+    def text(self) -> Inputs:
+        """Real sentences, padded to the longest, as the checkpoint's own tokenizer gives them; a decoder gets random tokens.
 
+        Raises ValueError, in a sentence, where there is no tokenizer or where it does not fit the model.
+        """
+        if self.tokenizer is None:
+            raise ValueError("there is no tokenizer")
+        padded = self.tokenizer.pad_token is not None
+        length = self.config.max_sequence_length if padded else 4  # without padding all sentences need one length
+        try:
+            encoded = self.tokenizer(list(SENTENCES), padding=padded, truncation=True, max_length=length, return_tensors="np")
+        except Exception as error:  # a tokenizer that does not work raises whatever its parts raise
+            raise ValueError(f"the tokenizer fails: {reason(error)}") from error
+        sequence = encoded["input_ids"].shape[1]
+        shape, choice = (len(SENTENCES), sequence), 1
+        if "choice" in _labels(self.config):
+            shape, choice = (len(SENTENCES) // 2, 2, sequence), 2  # type: ignore[assignment]  # one more axis
+        size = Size(batch=shape[0], choice=choice, sequence=sequence, source=sequence)
+        case = self._make("sentences", size, "none")
+        arrays = dict(case.arrays)
+        arrays |= {name: encoded[name].astype(np.int64).reshape(shape) for name in arrays if name in encoded}
+        self.config.settle(arrays)
+        for name, limit in self.config.vocab_sizes.items():
+            if name in arrays and arrays[name].max() >= limit:
+                raise ValueError(f"the tokenizer gives {name} up to {arrays[name].max()}, the model knows {limit}")
+        return replace(case, arrays=arrays)
 
-def variations(config: OnnxConfig, rng: np.random.Generator) -> tuple[Inputs, Mapping[str, Inputs]]:
-    """A base case and, for each input, the same with that input alone changed."""
-    lengths = {"batch": 2, "choice": 2, "sequence": min(9, config.max_sequence_length)}
-    base = sample_inputs(config, lengths, rng)
-    changed = {}
-    for name, array in base.items():
-        if name == "attention_mask":
-            other = array.copy()
-            other[..., -(lengths["sequence"] // 2) :] = 0
-        else:
-            other = (array + 1) % config.vocab_sizes[name]
-        changed[name] = Inputs(f"{name} changed", lengths, {**base, name: other})
-    return Inputs("base", lengths, base), changed
+    def variations(self) -> Iterator[tuple[Inputs, Mapping[str, Inputs]]]:
+        """A base case and, for each input, the same with that input alone changed; with a cache that is full, then empty."""
+        yield self._vary(self._fit(Size(batch=2, choice=2, sequence=9, past=6, source=7, cached_source=7)))
+        if self.config.use_past:
+            yield self._vary(self._fit(Size(batch=2, choice=2, sequence=9, source=7)))
+
+    def _vary(self, size: Size) -> tuple[Inputs, Mapping[str, Inputs]]:
+        base = self._make("base", size, "none")
+        others = self._make("others", size, "none").arrays
+        changed = {}
+        for name, array in base.arrays.items():
+            other = others[name]
+            if name in MASKED_BY.values():
+                other = array.copy()
+                other[..., -(size.sequence // 2) :] = 0
+            elif np.array_equal(array, other):  # a configuration may make the same inputs each time
+                other = np.flip(array, axis=-1)
+            changed[name] = replace(base, name=f"{name} changed", arrays={**base.arrays, name: other})
+        return base, changed
+
+    def _fit(self, size: Size) -> Size:
+        """The size, cut to what the model has positions for; without a cache nothing is past."""
+        longest = self.config.max_sequence_length
+        sequence, source = min(size.sequence, longest), min(size.source, longest)
+        if not self.config.use_past:
+            return replace(size, sequence=sequence, source=source, past=0, cached_source=0)
+        return replace(
+            size, sequence=sequence, source=source, past=min(size.past, longest - sequence), cached_source=min(size.cached_source, source)
+        )
+
+    def _make(self, name: str, size: Size, padding: Padding) -> Inputs:
+        arrays = make_inputs(self.config, size, self.rng, padding, self.dtype, self.tokenizer)
+        lengths = {label: arrays[each].shape[axis] for each, axes in self.config.inputs.items() for axis, label in axes.items()}
+        return Inputs(name, lengths, arrays)
 
 
 def _labels(config: OnnxConfig) -> tuple[str, ...]:

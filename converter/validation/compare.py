@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from converter.architectures.features import Axes
-from converter.checkpoints.samples import Array
+from converter.architectures import OnnxConfig
+from converter.architectures.dummies import Array
 from converter.records import Comparison
 
 
@@ -25,15 +25,21 @@ class Tolerance:
         return bound
 
 
-def kept_positions(output: Array, axes: Axes, inputs: Mapping[str, Array], input_axes: Mapping[str, Axes]) -> Array:
+def kept_positions(name: str, output: Array, config: OnnxConfig, inputs: Mapping[str, Array]) -> Array:
     """Which elements of an output belong to no padding: a boolean array that broadcasts to the output's shape.
 
-    What a model gives at a padded position means nothing, and differs 20 times more than elsewhere.
+    What a model gives at a padded position means nothing, and differs 20 times more than elsewhere. Where a mask covers a cache too,
+    the output of the new tokens goes with its last columns.
     """
-    mask = inputs.get("attention_mask")
-    if mask is None or dict(axes) != dict(input_axes["attention_mask"]) or mask.shape != output.shape[: mask.ndim]:
-        return np.ones((1,) * output.ndim, bool)
-    return mask.astype(bool).reshape(mask.shape + (1,) * (output.ndim - mask.ndim))
+    everything = np.ones((1,) * output.ndim, bool)
+    of_encoder = ".encoder." in name or "decoder_attention_mask" not in inputs
+    mask = inputs.get("attention_mask" if of_encoder else "decoder_attention_mask")
+    labels = [label for label in config.inputs.get("attention_mask", {}).values() if label not in ("batch", "choice")]
+    tokens = [axis for axis, label in config.outputs[name].items() if "sequence" in label or label in labels]
+    if mask is None or not tokens or mask.ndim != 2 or output.shape[0] != mask.shape[0] or output.shape[tokens[0]] > mask.shape[1]:
+        return everything
+    kept = mask[:, mask.shape[1] - output.shape[tokens[0]] :].astype(bool)
+    return kept.reshape([size if axis in (0, tokens[0]) else 1 for axis, size in enumerate(output.shape)])
 
 
 def compare(name: str, artifact: Array, reference: Array, kept: Array, tolerance: Tolerance, decides: bool) -> Comparison:

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
+from transformers import DynamicCache, EncoderDecoderCache, GenerationConfig
 
+from converter.architectures.dummies import Array
+from converter.checkpoints.calling import call
 from converter.checkpoints.loading import LoadedModel
-from converter.checkpoints.samples import Array
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What `generate` gave: the tokens (batch, steps), the logits (batch, steps, vocabulary) that each was chosen by, and the tokens
+    (batch, 1) that a decoder of its own began with, None where there is no such decoder."""
+
+    tokens: Array
+    logits: Array
+    first: Array | None
 
 
 class Reference:
@@ -21,5 +35,32 @@ class Reference:
         """The outputs by name."""
         tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
         with torch.inference_mode():
-            result = self.model.module(**tensors, return_dict=True)
-        return {name: result[name].numpy() for name in self._outputs}
+            results = call(self.model.module, tensors, self._outputs)
+        return {name: result.numpy() for name, result in zip(self._outputs, results, strict=True)}
+
+    def generate(self, inputs: Mapping[str, Array], steps: int) -> Generated:
+        """Greedily continue the texts in `inputs` by `steps` tokens, by the logits alone: nothing of the checkpoint's own
+        generation_config (beams, forced or suppressed tokens, penalties) takes part, but the token that a decoder begins with."""
+        module = self.model.module
+        kept, encoder = module.generation_config, module.config.is_encoder_decoder
+        begin = next((each for each in (kept.decoder_start_token_id, kept.bos_token_id, kept.pad_token_id) if each is not None), 0)
+        module.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]  # transformers' own lacks types
+            decoder_start_token_id=begin if encoder else None, pad_token_id=0
+        )
+        tensors: dict[str, Any] = {name: torch.from_numpy(inputs[name]) for name in ("input_ids", "attention_mask") if name in inputs}
+        if encoder:  # a cache that generate itself makes has as many layers as the encoder, even where the decoder has more
+            tensors["past_key_values"] = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        try:
+            found = module.generate(
+                **tensors,
+                max_new_tokens=steps,
+                do_sample=False,
+                num_beams=1,
+                use_cache=True,
+                return_dict_in_generate=True,
+                output_logits=True,
+            )
+        finally:
+            module.generation_config = kept
+        tokens = found.sequences[:, -steps:].numpy()
+        return Generated(tokens, torch.stack(found.logits, dim=1).numpy(), found.sequences[:, :1].numpy() if encoder else None)

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from converter.architectures import OnnxConfig
+from converter.architectures.config import overridden
+from converter.architectures.dummies import Array
 from converter.backends import Session
-from converter.checkpoints.samples import Array
 from converter.errors import ConversionError
 from converter.records import Case, Influence, Options, Verdict, WeightCheck
-from converter.validation import cases
+from converter.validation.cases import Inputs, Maker
 from converter.validation.compare import Tolerance, compare, kept_positions
+from converter.validation.generation import compare_generation
 from converter.validation.reference import Reference
 
 RTOL = 1e-5
@@ -42,28 +44,35 @@ def validate(session: Session, reference: Reference, config: OnnxConfig, tokeniz
     tolerance = default_tolerance(config, reference.model.dtype)
     if options.atol is not None:
         tolerance = replace(tolerance, atol=options.atol)
-    notes: list[str] = []
-    inputs = list(cases.grid(config, rng))
-    if tokenizer is None:
-        notes.append("no tokenizer: no real text was tried")
-    else:
+    notes = [*_overrides(reference.model.config, config)]
+    with overridden(reference.model.config, config.values_override):
+        maker = Maker(config, reference.model.dtype, tokenizer, rng)
+        inputs = list(maker.grid())
         try:
-            inputs.append(cases.text(config, tokenizer, rng))
+            inputs.append(maker.text())
         except ValueError as error:
             notes.append(f"no real text was tried: {error}")
-    return Verdict(
-        atol=tolerance.atol,
-        rtol=tolerance.rtol,
-        runtime=session.runtime,
-        problems=(
-            *_interface_problems(session, config, inputs[0].arrays, reference),
-            *_behaviour_problems(session, inputs[0].arrays),
-        ),
-        cases=tuple(_run_case(case, session, reference, config, tolerance) for case in inputs),
-        influences=tuple(_influences(session, reference, config, rng)),
-        weights=_check_weights(session, reference),
-        notes=tuple(notes),
-    )
+        return Verdict(
+            atol=tolerance.atol,
+            rtol=tolerance.rtol,
+            runtime=session.runtime,
+            problems=(
+                *_interface_problems(session, config, inputs[0].arrays, reference),
+                *_behaviour_problems(session, inputs[0].arrays),
+            ),
+            cases=tuple(_run_case(case, session, reference, config, tolerance) for case in inputs),
+            influences=tuple(_influences(session, reference, config, maker)),
+            generation=compare_generation(session, reference, config, rng, tolerance),
+            weights=_check_weights(session, reference),
+            notes=tuple(notes),
+        )
+
+
+def _overrides(model_config: Any, config: OnnxConfig) -> Iterator[str]:
+    """What the configuration changes of the model beside whether it gives its cache."""
+    for name, value in (config.values_override or {}).items():
+        if name != "use_cache" and getattr(model_config, name, None) != value:
+            yield f"with {name} = {value!r} in place of {getattr(model_config, name, None)!r}, in the checkpoint too"
 
 
 def _interface_problems(session: Session, config: OnnxConfig, arrays: Mapping[str, Array], reference: Reference) -> Iterator[str]:
@@ -100,7 +109,7 @@ def _behaviour_problems(session: Session, arrays: Mapping[str, Array]) -> Iterat
             yield f"output {spec.name!r} is another each time for the same inputs"
 
 
-def _run_case(case: cases.Inputs, session: Session, reference: Reference, config: OnnxConfig, tolerance: Tolerance) -> Case:
+def _run_case(case: Inputs, session: Session, reference: Reference, config: OnnxConfig, tolerance: Tolerance) -> Case:
     try:
         found = session.run(case.arrays)  # first: the runtime needs more memory on the way than the reference does
     except ConversionError as error:
@@ -114,47 +123,52 @@ def _run_case(case: cases.Inputs, session: Session, reference: Reference, config
             name,
             found[name],
             array,
-            kept_positions(array, config.outputs[name], case.arrays, config.inputs),
+            kept_positions(name, array, config, case.arrays),
             tolerance,
-            config.feature.decides,
+            config.feature.decides and not name.startswith("present."),
         )
         for name, array in expected.items()
     )
     return Case(name=case.name, axes=case.axes, comparisons=comparisons)
 
 
-def _influences(session: Session, reference: Reference, config: OnnxConfig, rng: np.random.Generator) -> Iterator[Influence]:
+def _influences(session: Session, reference: Reference, config: OnnxConfig, maker: Maker) -> Iterator[Influence]:
     """Change one input at a time: what moves the checkpoint has to move the artifact, however little it moves it."""
-    base, changed = cases.variations(config, rng)
-    expected_base = reference.run(base.arrays)
-    try:
-        found_base = session.run(base.arrays)
-    except ConversionError:
-        return  # the cases tell it
-    scale = max(float(np.abs(array).max(initial=0.0)) for array in expected_base.values())
-    noise = 32 * float(np.finfo(reference.model.dtype).eps) * scale  # what another order of the same sums may move
-    for name, case in changed.items():
-        expected_change = _largest_change(expected_base, reference.run(case.arrays), case, config)
+    seen: dict[str, Influence] = {}
+    for base, changed in maker.variations():
+        expected_base = reference.run(base.arrays)
         try:
-            change = _largest_change(found_base, session.run(case.arrays), case, config)
+            found_base = session.run(base.arrays)
         except ConversionError:
-            change = float("nan")
-        ignored = expected_change > noise and not change > 0
-        yield Influence(input=name, reference_change=expected_change, artifact_change=change, passed=not ignored)
+            return  # the cases tell it
+        scale = max(float(np.abs(array).max(initial=0.0)) for array in expected_base.values())
+        noise = 32 * float(np.finfo(reference.model.dtype).eps) * scale  # what another order of the same sums may move
+        for name, case in changed.items():
+            if name in seen and seen[name].reference_change > noise:
+                continue  # it is told already
+            expected_change = _largest_change(expected_base, reference.run(case.arrays), case, config)
+            try:
+                change = _largest_change(found_base, session.run(case.arrays), case, config)
+            except ConversionError:
+                change = float("nan")
+            ignored = expected_change > noise and not change > 0
+            seen[name] = Influence(input=name, reference_change=expected_change, artifact_change=change, passed=not ignored)
+    yield from seen.values()
 
 
-def _largest_change(before: Mapping[str, Array], after: Mapping[str, Array], case: cases.Inputs, config: OnnxConfig) -> float:
+def _largest_change(before: Mapping[str, Array], after: Mapping[str, Array], case: Inputs, config: OnnxConfig) -> float:
     """The largest change of any output at the positions that are padding in neither."""
     return max(
-        float(np.max(np.abs(after[name].astype(np.float64) - array), where=_kept(array, name, case, config), initial=0.0))
+        float(
+            np.max(
+                np.abs(after[name].astype(np.float64) - array),
+                where=np.broadcast_to(kept_positions(name, array, config, case.arrays), array.shape),
+                initial=0.0,
+            )
+        )
         for name, array in before.items()
         if name in after and name in config.outputs
     )
-
-
-def _kept(array: Array, name: str, case: cases.Inputs, config: OnnxConfig) -> Array:
-    kept: Array = np.broadcast_to(kept_positions(array, config.outputs[name], case.arrays, config.inputs), array.shape)
-    return kept
 
 
 def _check_weights(session: Session, reference: Reference) -> WeightCheck:

@@ -56,9 +56,15 @@ def test_the_same_commit_under_another_name_or_revision_is_the_same_key() -> Non
 
 def test_every_option_of_a_backend_is_part_of_the_key() -> None:
     values = {"feature": "x", "atol": 1.0, "dtype": "checkpoint", "opset": 18}
-    assert set(values) == set(OnnxOptions.model_fields)
+    assert set(values) == set(OnnxOptions.model_fields) - {"config"}
     keys = {job_key(CHECKPOINT, "onnx", OnnxOptions.model_validate({name: value}), VERSIONS) for name, value in values.items()}
     assert len(keys | {KEY}) == len(values) + 1
+
+
+def test_a_configuration_counts_by_what_is_in_it_and_not_by_where_it_lies() -> None:
+    options = [OnnxOptions(config=f"{place}/mine.py:Mine") for place in ("here", "there")]
+    keys = [job_key(CHECKPOINT, "onnx", each, {**VERSIONS, "Mine": digest}) for digest in ("sha256:1", "sha256:2") for each in options]
+    assert keys[0] == keys[1] != keys[2] == keys[3]
 
 
 def test_an_artifact_with_the_key_and_its_files_is_done(artifact: Path) -> None:

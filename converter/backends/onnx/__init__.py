@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from converter.backends.base import Backend, Session
-from converter.errors import NotSupportedError
 from converter.records import Options
 
 if TYPE_CHECKING:
@@ -16,13 +15,17 @@ if TYPE_CHECKING:
     from converter.checkpoints.loading import LoadedModel
 
 
+OPSETS = range(18, 26)
+"""What torch 2.13 with onnxscript 0.7 writes without the lossy converter of the C API (measured)."""
+
+
 class OnnxOptions(Options):
     """The options of `converter onnx`."""
 
     opset: int | None = Field(
         None,
-        ge=18,  # torch 2.13 with onnxscript 0.7 writes these without the lossy converter of the C API (measured)
-        le=25,
+        ge=OPSETS.start,
+        le=OPSETS.stop - 1,
         description="ONNX operator set. By default the exporter's recommended one.",
     )
 
@@ -33,16 +36,11 @@ class OnnxBackend(Backend):
     options = OnnxOptions
     packages = ("torch", "transformers", "onnx", "onnx-ir", "onnxscript", "onnxruntime")
 
-    def convert(self, model: LoadedModel, config: OnnxConfig, options: Options, folder: Path) -> None:
-        from converter.backends.onnx import capture, model_file
+    def convert(self, model: LoadedModel, config: OnnxConfig, options: Options, folder: Path, preprocessor: Any = None) -> None:
+        from converter.backends.onnx.export import export
 
         assert isinstance(options, OnnxOptions)
-        if model.dtype == "bfloat16":
-            raise NotSupportedError(
-                "ONNX Runtime does not compute bfloat16 on a CPU, so nothing could be validated", "leave dtype at float32"
-            )
-        graph = capture.capture(model, config, options.opset)
-        model_file.write(graph, capture.bind(graph, model), folder / self.main_file)
+        export(preprocessor, model.module, config, options.opset, folder / self.main_file)
 
     def open(self, folder: Path) -> Session:
         from converter.backends.onnx.session import OnnxSession

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -14,43 +15,53 @@ from onnx_ir.passes import common as passes
 from onnxscript import optimizer
 
 from converter.architectures import OnnxConfig
-from converter.checkpoints.loading import FlatModel, LoadedModel
-from converter.checkpoints.samples import sample_inputs
-from converter.errors import ConversionError, reason
+from converter.architectures.dummies import make_inputs
+from converter.architectures.features import Axes
+from converter.checkpoints.calling import FlatModel, check_inputs
+from converter.checkpoints.loading import LoadedModel
+from converter.errors import ConversionError, ConverterError, reason
 
-SAMPLE_AXES: Mapping[str, int] = {"batch": 2, "choice": 3, "sequence": 8}
-"""The lengths a graph is captured at: all different and none of them 1, so that no two axes are taken for one."""
+SAMPLE = {"batch": 2, "sequence": 8, "choice": 3}
+"""What a graph is captured at: different lengths, none of them 1, so that no two axes are taken for one."""
 
 _PREFIX = "model."  # FlatModel's attribute
 
 
-def capture(model: LoadedModel, config: OnnxConfig, opset: int | None) -> ir.Model:
+def capture(model: LoadedModel, config: OnnxConfig, opset: int | None, preprocessor: Any = None) -> ir.Model:
     """Capture `model` with the inputs, outputs and dynamic axes of `config`.
 
     The graph's weights are inputs of its nodes under the parameters' names, without a value: see `bind`.
-    Raises ConversionError where the capture fails.
+    Raises ConversionError where the capture fails, or where the model does not take those inputs or give those outputs.
     """
-    inputs = sample_inputs(config, SAMPLE_AXES, np.random.default_rng(0))
+    check_inputs(model.module, tuple(config.inputs))
+    inputs = make_inputs(config, config.size(**SAMPLE), np.random.default_rng(0), dtype=model.dtype, preprocessor=preprocessor)
+    tensors = tuple(torch.from_numpy(array) for array in inputs.values())
+    flat_model = FlatModel(model.module, tuple(config.inputs), tuple(config.outputs))
     try:
         with quiet_exporter(), torch.no_grad():
-            program = torch.onnx.export(
-                FlatModel(model.module, tuple(config.inputs), tuple(config.outputs)),
-                tuple(torch.from_numpy(array) for array in inputs.values()),
-                dynamo=True,
-                input_names=list(config.inputs),
-                output_names=list(config.outputs),
-                dynamic_shapes=(tuple(dict(axes) for axes in config.inputs.values()),),
-                opset_version=opset,
-                optimize=False,
-                verbose=False,
-            )
+            flat_model(*tensors)  # what the model itself objects to is told in its own words, not in the exporter's
+            with config.patch(model.module):
+                program = torch.onnx.export(
+                    flat_model,
+                    tensors,
+                    dynamo=True,
+                    input_names=list(config.inputs),
+                    output_names=list(config.outputs),
+                    dynamic_shapes=(tuple(dict(axes) for axes in config.inputs.values()),),
+                    opset_version=opset,
+                    optimize=False,
+                    verbose=False,
+                )
         if program is None:
             raise ValueError("torch gave no graph")
         graph = program.model
         _simplify(graph)
+    except ConverterError:
+        raise
     except Exception as error:  # a model's own code runs here, and may raise anything; it is told, with its cause
         raise ConversionError(f"the graph could not be captured: {reason(error)}", "see with --debug what torch says in full") from error
-    _name_output_axes(graph, config)
+    _name_axes(graph.graph.inputs, config.inputs)
+    _name_axes(graph.graph.outputs, config.outputs)
     _detach_weights(graph)
     return graph
 
@@ -61,7 +72,7 @@ def bind(graph: ir.Model, model: LoadedModel) -> dict[str, torch.Tensor]:
     Raises ConversionError where the checkpoint lacks one of them: a head of random numbers is never exported.
     """
     names = [value.name for value in _unbound(graph) if value.name]
-    made_up = sorted(model.fresh.intersection(names))
+    made_up = sorted(model.made_up.intersection(names))
     if made_up:
         raise ConversionError(
             f"the checkpoint has no weights for {', '.join(made_up)}: they would be random numbers",
@@ -81,15 +92,15 @@ def _simplify(graph: ir.Model) -> None:
     graph.graph.metadata_props.clear()
 
 
-def _name_output_axes(graph: ir.Model, config: OnnxConfig) -> None:
-    for value, axes in zip(graph.graph.outputs, config.outputs.values(), strict=True):
+def _name_axes(values: Sequence[ir.Value], expected: Mapping[str, Axes]) -> None:
+    for value, axes in zip(values, expected.values(), strict=True):
         shape = value.shape
         if shape is None:
-            raise ConversionError(f"the output {value.name!r} has no shape", "report this")
+            raise ConversionError(f"{value.name!r} has no shape", "report this")
         for axis, label in axes.items():
             if isinstance(shape[axis], int):
                 raise ConversionError(
-                    f"axis {axis} ({label}) of the output {value.name!r} came out fixed at {shape[axis]}",
+                    f"axis {axis} ({label}) of {value.name!r} came out fixed at {shape[axis]}",
                     "this architecture needs a patch: report it",
                 )
             shape[axis] = ir.SymbolicDim(label)

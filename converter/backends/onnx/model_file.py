@@ -18,7 +18,7 @@ import onnx
 import onnx_ir as ir
 import torch
 
-from converter.checkpoints.samples import Array
+from converter.architectures.dummies import Array
 from converter.errors import ConversionError, output_error
 
 SINGLE_FILE_LIMIT = 2**31 - 2**20

@@ -11,8 +11,8 @@ import onnx_ir as ir
 import onnxruntime as ort
 import torch
 
+from converter.architectures.dummies import Array
 from converter.backends.onnx import model_file
-from converter.checkpoints.samples import Array
 from converter.errors import ConversionError, reason
 from converter.records import TensorSpec
 

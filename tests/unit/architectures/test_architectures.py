@@ -3,58 +3,125 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import transformers
 
-from converter.architectures import FEATURES, architectures, canonical, find_architecture
+import converter.architectures as registry
+from converter.architectures import FEATURES, Architecture, OnnxConfig, architectures, canonical, feature_of_class, find_architecture
+from converter.architectures.config import overridden
 from converter.errors import NotSupportedError
+from tests.checkpoints import TINY_CONFIGS
 
-CONTRACT: dict[str, Any] = json.loads((Path(__file__).parents[2] / "data/transformers_onnx_contract.json").read_text(encoding="utf-8"))
-CONFIG = SimpleNamespace(vocab_size=120, type_vocab_size=2, max_position_embeddings=40, pad_token_id=1)
-SUPPORTED = ("bert", "camembert", "distilbert", "roberta")
-ROWS = [(model_type, feature) for model_type in SUPPORTED for feature in CONTRACT[model_type]["features"]]
+CONTRACT: dict[str, Any] = {
+    family["model_type"]: family["features"]
+    for family in json.loads((Path(__file__).parents[2] / "data/transformers_onnx_contract.json").read_text(encoding="utf-8")).values()
+}
+ROWS = [(model_type, feature) for model_type, features in CONTRACT.items() for feature in features]
+
+# An input's past and the output's past with the new tokens are not of one length, nor is the mask that covers both.
+PAST = ("past_sequence + sequence", "past_sequence")
+TRUE_LABELS = {
+    "causal-lm-with-past": {"attention_mask": ("encoder_sequence", "past_sequence + sequence"), "past_key_values": PAST},
+    "default-with-past": {"past_key_values": PAST, "present.encoder": ("past_encoder_sequence", "encoder_sequence")},
+    "seq2seq-lm-with-past": {"present.encoder": ("past_encoder_sequence", "encoder_sequence")},
+}
 
 
-def test_the_architectures_are_these_in_alphabetical_order() -> None:
-    assert tuple(architectures()) == SUPPORTED
+def tiny_config(model_type: str) -> Any:
+    return transformers.AutoConfig.for_model(model_type, **TINY_CONFIGS[model_type])
 
 
-@pytest.mark.parametrize("model_type", SUPPORTED)
+def configured(model_type: str, feature: str = "default") -> OnnxConfig:
+    return find_architecture(model_type).configure(tiny_config(model_type), feature)
+
+
+def spread(row: dict[str, dict[str, str]], layers: int) -> dict[str, dict[int, str]]:
+    """A row's names with their layers counted out, layer by layer."""
+    per_layer = [name for name in row if "{i}" in name]
+    names: list[str] = []
+    for name in row:
+        if name not in per_layer:
+            names.append(name)
+        elif name == per_layer[0]:
+            names += [each.replace("{i}", str(layer)) for layer in range(layers) for each in per_layer]
+    template = {each.replace("{i}", str(layer)): each for each in per_layer for layer in range(layers)}
+    return {name: {int(axis): label for axis, label in row[template.get(name, name)].items()} for name in names}
+
+
+def true_label(feature: str, name: str, label: str) -> str:
+    """The row's label, or where it would call two lengths equal, the true one."""
+    kind = "present.encoder" if name.startswith("present.") and ".encoder." in name else name.partition(".")[0]
+    if kind == "past_key_values" and (".encoder." in name or ".decoder." in name):
+        return label
+    theirs, ours = TRUE_LABELS.get(feature, {}).get(kind, (None, None))
+    return ours if label == theirs and ours else label
+
+
+def test_the_architectures_are_the_documented_ones_in_alphabetical_order() -> None:
+    assert tuple(architectures()) == tuple(sorted(CONTRACT))
+    assert len(ROWS) == 80
+
+
+@pytest.mark.parametrize("model_type", CONTRACT)
 def test_every_feature_of_the_contract_is_there_and_in_its_order(model_type: str) -> None:
-    assert list(find_architecture(model_type).features) == list(CONTRACT[model_type]["features"])
+    assert list(find_architecture(model_type).features) == list(CONTRACT[model_type])
 
 
 @pytest.mark.parametrize(("model_type", "feature"), ROWS)
 def test_a_feature_keeps_the_contract(model_type: str, feature: str) -> None:
-    contract = CONTRACT[model_type]["features"][feature]
-    config = find_architecture(model_type).onnx_config(CONFIG, feature)
+    contract = CONTRACT[model_type][feature]
+    config = configured(model_type, feature)
+    assert config.feature.name == feature
     assert config.feature.auto_class == contract["auto_class"]
     assert config.atol_for_validation == contract["atol"]
-    for ours, theirs in ((config.inputs, contract["inputs"]), (config.outputs, contract["outputs"])):
+    layers = 3 if model_type == "t5" else 2
+    for ours, theirs in ((config.inputs, spread(contract["inputs"], layers)), (config.outputs, spread(contract["outputs"], layers))):
         assert list(ours) == list(theirs)
         for name, axes in theirs.items():
-            assert {str(axis): label for axis, label in ours[name].items()}.items() >= axes.items()
+            assert {axis: ours[name][axis] for axis in axes} == {axis: true_label(feature, name, label) for axis, label in axes.items()}
 
 
 @pytest.mark.parametrize(("model_type", "feature"), ROWS)
-def test_every_input_is_a_mask_or_has_a_range_of_values(model_type: str, feature: str) -> None:
-    config = find_architecture(model_type).onnx_config(CONFIG, feature)
-    assert set(config.inputs) - {"attention_mask"} <= set(config.vocab_sizes)
-    assert config.vocab_sizes["input_ids"] == 120
+def test_the_dummy_inputs_are_those_that_are_declared_in_the_documented_form(model_type: str, feature: str) -> None:
+    config = configured(model_type, feature)
+    inputs = config.generate_dummy_inputs(batch_size=3, seq_length=7, framework="pt")
+    assert list(dict.fromkeys(name.partition(".")[0] for name in config.inputs)) == list(inputs)
+    assert inputs["input_ids"].shape[0] == 3
+    for layer in inputs.get("past_key_values", ()):
+        assert len(layer) == (4 if "past_key_values.0.encoder.key" in config.inputs else 2)
+        assert all(tensor.shape[:2] == (3, 4) and tensor.shape[3] == 8 for tensor in layer)
 
 
-@pytest.mark.parametrize(("model_type", "longest"), [("bert", 40), ("distilbert", 40), ("roberta", 38), ("camembert", 38)])
+@pytest.mark.parametrize(
+    ("model_type", "longest"),
+    [("bert", 40), ("distilbert", 40), ("roberta", 38), ("camembert", 38), ("gpt2", 40), ("bart", 40), ("longformer", 38), ("t5", 512)],
+)
 def test_the_longest_sequence_is_what_the_position_table_holds(model_type: str, longest: int) -> None:
-    assert find_architecture(model_type).onnx_config(CONFIG).max_sequence_length == longest
+    assert configured(model_type).max_sequence_length == longest
+
+
+def test_a_classifier_without_a_padding_token_gets_the_documented_one() -> None:
+    assert configured("gpt2", "sequence-classification").values_override == {"use_cache": False, "pad_token_id": 0}
+    assert configured("gpt2", "causal-lm-with-past").values_override == {"use_cache": True}
+
+
+def test_a_configuration_that_was_overridden_is_as_before_even_after_an_error() -> None:
+    config = tiny_config("gpt2")
+    with pytest.raises(RuntimeError), overridden(config, {"use_cache": False, "pad_token_id": 7, "never_seen": 1}):
+        assert (config.use_cache, config.pad_token_id, config.never_seen) == (False, 7, 1)
+        raise RuntimeError
+    assert (config.use_cache, config.pad_token_id, hasattr(config, "never_seen")) == (True, None, False)
 
 
 def test_an_unknown_architecture_is_told_with_those_there_are() -> None:
     with pytest.raises(NotSupportedError, match="'gpt5' is not supported") as caught:
         find_architecture("gpt5")
-    assert caught.value.hint == f"supported are: {', '.join(SUPPORTED)}"
+    assert caught.value.hint.startswith(f"supported are: {', '.join(sorted(CONTRACT))};")
 
 
 def test_a_feature_that_an_architecture_lacks_is_told_with_those_it_has() -> None:
@@ -78,9 +145,82 @@ def test_a_feature_that_an_architecture_lacks_is_told_with_those_it_has() -> Non
 def test_the_hubs_name_of_a_task_is_a_synonym_of_the_feature(task: str, feature: str) -> None:
     assert canonical(task) == feature
     assert find_architecture("bert").check_feature(task) == feature
-    assert find_architecture("bert").onnx_config(CONFIG, task).task == feature
+    assert find_architecture("bert").onnx_config(tiny_config("bert"), task).task == feature
 
 
 def test_no_name_stands_for_two_features() -> None:
     names = [name for feature in FEATURES.values() for name in (feature.name, *feature.synonyms)]
     assert len(names) == len(set(names))
+
+
+def test_no_class_ending_stands_for_two_features() -> None:
+    heads = [head for feature in FEATURES.values() for head in feature.heads]
+    assert len(heads) == len(set(heads))
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_the_class_that_a_checkpoint_was_saved_from_tells_its_feature(row: tuple[str, str]) -> None:
+    model_type, feature = row
+    mapping = getattr(transformers, FEATURES[feature].auto_class)._model_mapping
+    name = mapping[type(tiny_config(model_type))].__name__
+    assert find_architecture(model_type).choose_feature(None, [name]) == FEATURES[feature].task
+
+
+def test_what_is_asked_for_goes_before_what_the_checkpoint_was_trained_for() -> None:
+    assert find_architecture("bert").choose_feature("fill-mask", ["BertModel"]) == "masked-lm"
+    assert find_architecture("bert").choose_feature(None, []) == "default"
+
+
+@pytest.mark.parametrize("name", ["BertForNextSentencePrediction", "Something", "BertForConditionalGeneration"])
+def test_a_checkpoint_of_a_head_that_is_no_feature_is_told_with_those_there_are(name: str) -> None:
+    with pytest.raises(NotSupportedError, match=f"is a {name}, and none of the features of BERT is that") as caught:
+        find_architecture("bert").choose_feature(None, [name])
+    assert "masked-lm" in caught.value.hint
+
+
+def test_a_class_of_no_known_ending_has_no_feature() -> None:
+    assert feature_of_class("BertForNextSentencePrediction") is None
+
+
+# --- installed packages -------------------------------------------------------------------------------------------------
+
+OTHER = Architecture(name="Other", model_type="other", features=("default",), onnx_config=find_architecture("bert").onnx_config)
+NOT_AN_ARCHITECTURE = "other"
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
+    """Lets a package have an entry point: `install("other", "some.module:OTHER")`."""
+
+    def add(name: str, value: str) -> None:
+        point = EntryPoint(name=name, value=value, group=registry.ENTRY_POINTS)
+        monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.ENTRY_POINTS else [])
+        _forget()
+
+    yield add
+    monkeypatch.undo()
+    _forget()
+
+
+def _forget() -> None:
+    for cached in (registry._of_packages, registry.find_architecture, registry.architectures):
+        cached.cache_clear()
+
+
+def test_an_installed_package_adds_an_architecture(install: Callable[[str, str], None]) -> None:
+    install("other", f"{__name__}:OTHER")
+    assert find_architecture("other").name == "Other"
+    assert "other" in architectures()
+
+
+@pytest.mark.parametrize("value", ["no.such.module:OTHER", f"{__name__}:MISSING", f"{__name__}:NOT_AN_ARCHITECTURE"])
+def test_a_package_whose_architecture_is_none_is_told_by_name(install: Callable[[str, str], None], value: str) -> None:
+    install("other", value)
+    with pytest.raises(NotSupportedError, match="'other'"):
+        find_architecture("other")
+    assert find_architecture("bert").name == "BERT"
+
+
+def test_a_package_does_not_take_the_place_of_an_architecture_of_ours(install: Callable[[str, str], None]) -> None:
+    install("bert", f"{__name__}:OTHER")
+    assert find_architecture("bert").name == "BERT"

@@ -33,7 +33,20 @@ def test_an_unknown_backend_is_told_with_those_there_are(problems_of: Problems, 
 
 @pytest.mark.parametrize(
     "setting",
-    ["atol=0", "atol=-1", "atol=nan", "atol=inf", "atol=", "opset=0", "opset=1.5", "feature=../x", "feature=", "dtype=int8"],
+    [
+        "atol=0",
+        "atol=-1",
+        "atol=nan",
+        "atol=inf",
+        "atol=",
+        "opset=0",
+        "opset=1.5",
+        "feature=../x",
+        "feature=",
+        "dtype=int8",
+        "config=mine.py",
+        "config=mine.py:",
+    ],
 )
 def test_a_wrong_value_is_told_with_the_setting_as_written(problems_of: Problems, setting: str) -> None:
     ((line, column, problem),) = problems_of(f"org/a {setting}\n")
@@ -43,7 +56,9 @@ def test_a_wrong_value_is_told_with_the_setting_as_written(problems_of: Problems
 
 @pytest.mark.parametrize("key", ["attol", "model", "_atol", "ATOL", ""])
 def test_an_unknown_key_is_told_with_those_there_are(problems_of: Problems, key: str) -> None:
-    assert problems_of(f"org/a {key}=1\n") == [(1, 7, f"{key!r} is no option of onnx; there are: to, output, atol, dtype, feature, opset")]
+    assert problems_of(f"org/a {key}=1\n") == [
+        (1, 7, f"{key!r} is no option of onnx; there are: to, output, atol, config, dtype, feature, opset")
+    ]
 
 
 def test_every_problem_is_told_at_once_in_the_order_of_the_file(problems_of: Problems) -> None:

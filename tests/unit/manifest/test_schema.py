@@ -16,8 +16,9 @@ from converter.records import Entry
 VALID_VALUES: dict[str, list[Any]] = {
     "to": ["onnx", ["onnx"]],
     "output": ["some/where", None],
-    "feature": ["masked-lm"],
+    "feature": ["masked-lm", None],
     "atol": [0.001, 1, None],
+    "config": ["mine.py:Mine", None],
     "dtype": ["float32", "checkpoint"],
     "opset": [18, None],
 }

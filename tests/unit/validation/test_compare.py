@@ -9,12 +9,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from converter.architectures import OnnxConfig
 from converter.records import Comparison
 from converter.validation import compare as compare_module
 from converter.validation.compare import Tolerance, compare, kept_positions
 
 INF, NAN = float("inf"), float("nan")
 TOKENS = {0: "batch", 1: "sequence"}
+
+
+class Declared(OnnxConfig):
+    """A configuration that declares one output."""
+
+    def __init__(self, axes: dict[int, str], name: str = "logits") -> None:
+        super().__init__(config=None)
+        self._outputs = {name: axes}
+
+    @property
+    def inputs(self) -> dict[str, dict[int, str]]:
+        return {"attention_mask": TOKENS}
+
+    @property
+    def outputs(self) -> dict[str, dict[int, str]]:
+        return self._outputs
 
 
 def compared(
@@ -132,8 +149,23 @@ def test_infinite_logits_do_not_make_a_tie() -> None:
 
 def test_the_kept_positions_of_tokens_are_those_of_the_mask() -> None:
     mask = np.array([[1, 1, 0]])
-    kept = kept_positions(np.zeros((1, 3, 4)), TOKENS, {"attention_mask": mask}, {"attention_mask": TOKENS})
+    kept = kept_positions("logits", np.zeros((1, 3, 4)), Declared(TOKENS), {"attention_mask": mask})
     assert kept.tolist() == [[[True], [True], [False]]]
+
+
+def test_the_new_tokens_are_the_last_that_the_mask_of_a_cache_covers() -> None:
+    mask = np.array([[0, 1, 1, 0]])
+    cache = {0: "batch", 2: "past_sequence + sequence"}
+    assert kept_positions("logits", np.zeros((1, 2, 3)), Declared(TOKENS), {"attention_mask": mask}).tolist() == [[[True], [False]]]
+    kept = kept_positions("logits", np.zeros((1, 5, 4, 6)), Declared(cache), {"attention_mask": mask})
+    assert kept.tolist() == [[[[False], [True], [True], [False]]]]
+
+
+@pytest.mark.parametrize(("name", "last"), [("logits", False), ("present.0.decoder.key", False), ("present.0.encoder.key", True)])
+def test_the_encoders_and_the_decoders_tokens_go_with_their_own_masks(name: str, last: bool) -> None:
+    masks = {"attention_mask": np.array([[0, 1]]), "decoder_attention_mask": np.array([[1, 0]])}
+    kept = kept_positions(name, np.zeros((1, 2, 3)), Declared(TOKENS, name), masks)
+    assert kept.tolist() == [[[not last], [last]]]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +177,7 @@ def test_the_kept_positions_of_tokens_are_those_of_the_mask() -> None:
     ],
 )
 def test_every_position_of_another_output_is_kept(shape: tuple[int, ...], axes: dict[int, str], inputs: dict[str, Any]) -> None:
-    kept = kept_positions(np.zeros(shape), axes, inputs, {"attention_mask": TOKENS})
+    kept = kept_positions("logits", np.zeros(shape), Declared(axes), inputs)
     assert np.broadcast_to(kept, shape).all()
 
 

@@ -1,0 +1,149 @@
+"""Inputs for a model, made from what its configuration says of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from converter.architectures.config import OnnxConfig, Size
+from converter.errors import NotSupportedError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Padding = Literal["none", "left", "right", "holes"]
+
+MASKED_BY: Mapping[str, str] = {"input_ids": "attention_mask", "decoder_input_ids": "decoder_attention_mask"}
+"""Which mask says which of the tokens are padding; with a cache its first columns are the cache's."""
+
+PYTORCH = "pt"
+"""What transformers calls torch's tensors."""
+
+_CACHE = "past_key_values"
+
+
+def make_inputs(
+    config: OnnxConfig,
+    size: Size,
+    rng: np.random.Generator,
+    padding: Padding = "none",
+    dtype: str = "float32",
+    preprocessor: Any = None,
+) -> dict[str, Array]:
+    """Inputs of a size: those of `config.generate_dummy_inputs` where a subclass overrides it, random ones otherwise; see `draw`.
+
+    Raises NotSupportedError where an input that the configuration declares is not to be had.
+    """
+    if not makes_its_own(config):
+        return draw(config, size, rng, padding, dtype)
+    made = flat(
+        config.generate_dummy_inputs(
+            preprocessor, batch_size=size.batch, seq_length=size.sequence, num_choices=size.choice, framework=PYTORCH
+        )
+    )
+    missing = [name for name in config.inputs if name not in made]
+    if missing:
+        raise NotSupportedError(
+            f"{type(config).__name__}.generate_dummy_inputs gives no {', '.join(missing)}", f"it gives: {', '.join(made) or 'nothing'}"
+        )
+    inputs = {name: made[name].astype(dtype) if made[name].dtype.kind == "f" else made[name] for name in config.inputs}
+    if padding != "none":
+        inputs |= {name: _mask(inputs[name].shape, rng, padding) for name in MASKED_BY.values() if name in inputs}
+        _pad(config, inputs)
+    return inputs
+
+
+def makes_its_own(config: OnnxConfig) -> bool:
+    """Whether a configuration overrides `generate_dummy_inputs`."""
+    return type(config).generate_dummy_inputs is not OnnxConfig.generate_dummy_inputs
+
+
+def draw(config: OnnxConfig, size: Size, rng: np.random.Generator, padding: Padding = "none", dtype: str = "float32") -> dict[str, Array]:
+    """Random inputs: int64 indices over all that the model has an embedding for, masks of 0 and 1, a normal cache of type `dtype`.
+
+    Padded left or right, each row but the first has a random number of its positions masked, at least one of them left; the first
+    row is whole, so that the length is really used. With holes a quarter of all positions is masked, wherever they are, but never
+    a row's last. The first index of all is the largest there is, so that an embedding's end is tried too.
+
+    Masked positions hold the padding token, as some models count positions by it, and no other position does: a model gives
+    nothing there to go by (float32 itself puts all-MiniLM-L6-v2 off by 8e-5 at an unmasked padding token, 5e-6 elsewhere).
+    """
+    lengths = config.axis_lengths(size)
+    inputs: dict[str, Array] = {}
+    for name in config.inputs:
+        shape = _shape(config, name, lengths, size)
+        if name.startswith(f"{_CACHE}."):
+            inputs[name] = rng.standard_normal(shape).astype(dtype)
+        elif name in MASKED_BY.values():
+            inputs[name] = _mask(shape, rng, padding)
+        elif name in config.vocab_sizes:
+            inputs[name] = rng.integers(0, config.vocab_sizes[name], shape, dtype=np.int64)
+            inputs[name].flat[:1] = config.vocab_sizes[name] - 1
+        else:
+            inputs[name] = config.draw(name, shape, rng)
+    _pad(config, inputs)
+    config.settle(inputs)
+    return inputs
+
+
+def nested(inputs: Mapping[str, Array], framework: str) -> dict[str, Any]:
+    """Inputs in the documented form: the cache under `past_key_values`, a tuple for each layer; torch tensors for PYTORCH."""
+    values: Mapping[str, Any] = inputs
+    if framework == PYTORCH:
+        import torch
+
+        values = {name: torch.from_numpy(array) for name, array in inputs.items()}
+    layers: dict[str, list[Any]] = {}
+    result: dict[str, Any] = {}
+    for name, value in values.items():
+        if name.startswith(f"{_CACHE}."):
+            result.setdefault(_CACHE, [])
+            layers.setdefault(name.split(".")[1], []).append(value)
+        else:
+            result[name] = value
+    if layers:
+        result[_CACHE] = [tuple(layer) for layer in layers.values()]
+    return result
+
+
+def flat(inputs: Mapping[str, Any]) -> dict[str, Array]:
+    """Inputs in the documented form as arrays under the names that an exported model has for them."""
+    result: dict[str, Array] = {}
+    for name, value in inputs.items():
+        if name != _CACHE:
+            result[name] = np.asarray(value)
+            continue
+        for index, layer in enumerate(value):
+            parts = ("key", "value") if len(layer) == 2 else ("decoder.key", "decoder.value", "encoder.key", "encoder.value")
+            result |= {f"{_CACHE}.{index}.{part}": np.asarray(tensor) for part, tensor in zip(parts, layer, strict=True)}
+    return result
+
+
+def _shape(config: OnnxConfig, name: str, lengths: Mapping[str, int], size: Size) -> tuple[int, ...]:
+    axes, fixed = config.inputs[name], config.fixed_dims(name)
+    return tuple(fixed[axis] if axis in fixed else lengths.get(axes[axis], size.sequence) for axis in sorted({*axes, *fixed}))
+
+
+def _pad(config: OnnxConfig, inputs: dict[str, Array]) -> None:
+    if config.pad_token_id is None:
+        return
+    for name, mask in MASKED_BY.items():
+        if name in inputs and mask in inputs:
+            tokens = inputs[name]
+            tokens[tokens == config.pad_token_id] = 1 if config.pad_token_id == 0 else 0
+            tokens[inputs[mask][..., inputs[mask].shape[-1] - tokens.shape[-1] :] == 0] = config.pad_token_id
+
+
+def _mask(shape: tuple[int, ...], rng: np.random.Generator, padding: Padding) -> Array:
+    length = shape[-1]
+    if padding == "holes":
+        holes = rng.random(shape) < 0.25
+        holes[..., -1:] = False
+        return (~holes).astype(np.int64)
+    rows = math.prod(shape[:-1])
+    kept = rng.integers(min(1, length), length + 1, rows) if padding != "none" else np.full(rows, length)
+    kept[0] = length
+    positions = np.arange(length)
+    mask = positions >= length - kept[:, None] if padding == "left" else positions < kept[:, None]
+    return mask.astype(np.int64).reshape(shape)

@@ -1,0 +1,37 @@
+"""T5: an encoder and a decoder with relative positions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from converter.architectures.config import Architecture, OnnxSeq2SeqConfigWithPast
+from converter.architectures.features import Axes
+
+
+class T5OnnxConfig(OnnxSeq2SeqConfigWithPast):
+    @property
+    def inputs(self) -> Mapping[str, Axes]:
+        source, target = "encoder_sequence", "decoder_sequence"
+        if self.use_past:
+            source, target = "past_encoder_sequence + sequence", "past_decoder_sequence + sequence"
+        inputs: dict[str, Axes] = {
+            "input_ids": {0: "batch", 1: "encoder_sequence"},
+            "attention_mask": {0: "batch", 1: source},
+            "decoder_input_ids": {0: "batch", 1: "decoder_sequence"},
+            "decoder_attention_mask": {0: "batch", 1: target},
+        }
+        if self.use_past:
+            self.fill_with_past_key_values_(inputs, direction="inputs")
+        return inputs
+
+    @property
+    def num_layers(self) -> tuple[int, int]:
+        return self._config.num_layers, self._config.num_decoder_layers
+
+
+ARCHITECTURE = Architecture(
+    name="T5",
+    model_type="t5",
+    features=("default", "default-with-past", "seq2seq-lm", "seq2seq-lm-with-past"),
+    onnx_config=T5OnnxConfig,
+)

@@ -1,0 +1,109 @@
+"""A model called by the names that its artifact has: the cache is made of tensors, and taken apart into tensors again."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from transformers import DynamicCache, EncoderDecoderCache
+
+from converter.errors import ConversionError
+
+_CACHE = "past_key_values"
+
+
+def call(model: torch.nn.Module, inputs: Mapping[str, torch.Tensor], outputs: Sequence[str]) -> tuple[torch.Tensor, ...]:
+    """What `model` gives for `outputs`, in their order, as a user of transformers would call it.
+
+    Raises ConversionError for an output that the model does not give, naming those it does.
+    """
+    return _pick(model, _result(model, _arguments(inputs)), outputs)
+
+
+def check_inputs(model: torch.nn.Module, names: Sequence[str]) -> None:
+    """Raise ConversionError for an input that the model's forward does not take, naming those it does.
+
+    The forward's own parameters count alone: what falls into its **kwargs is ignored without a word.
+    """
+    parameters = inspect.signature(model.forward).parameters.values()
+    taken = [each.name for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]
+    unknown = [name for name in names if name.partition(".")[0] not in taken]
+    if unknown:
+        raise ConversionError(f"{type(model).__name__} takes no input {', '.join(unknown)}", f"it takes: {', '.join(taken)}")
+
+
+class FlatModel(torch.nn.Module):
+    """A model as a function of tensors in a fixed order that returns a tuple of tensors in a fixed order.
+
+    Capturing and tracing both want this form: keyword arguments and output classes do not survive either. With the cache of an
+    encoder's output it differs from `call` in one thing: it encodes what that cache does not hold yet, whatever its length, where
+    transformers looks whether it is empty. So one graph serves the first call and all the others, for which the encoder costs nothing.
+    """
+
+    def __init__(self, model: torch.nn.Module, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+        super().__init__()
+        self.model = model
+        self._inputs = tuple(inputs)
+        self._outputs = tuple(outputs)
+        self.eval()
+
+    def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        arguments = _arguments(dict(zip(self._inputs, tensors, strict=True)))
+        if isinstance(arguments.get(_CACHE), EncoderDecoderCache):
+            self._encode_the_rest(arguments)
+        return _pick(self.model, _result(self.model, arguments), self._outputs)
+
+    def _encode_the_rest(self, arguments: dict[str, Any]) -> None:
+        cache, tokens, mask = arguments[_CACHE], arguments.pop("input_ids"), arguments["attention_mask"]
+        held, length = cache.cross_attention_cache.layers[0].keys.shape[2], tokens.shape[1]
+        torch._check(held <= length)  # type: ignore[no-untyped-call]  # torch's own lacks types
+        rest = {"input_ids": tokens.narrow(1, held, length - held), "attention_mask": mask.narrow(1, held, length - held)}
+        arguments["encoder_outputs"] = self.model.get_encoder()(**rest, return_dict=True)  # type: ignore[operator]  # Module's getattr
+        cache.is_updated = dict.fromkeys(cache.is_updated, False)  # so that it appends, be it nothing
+
+
+def _arguments(inputs: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """The keyword arguments of a call, with the cache that the tensors `past_key_values.…` make."""
+    arguments: dict[str, Any] = {name: tensor for name, tensor in inputs.items() if not name.startswith(f"{_CACHE}.")}
+    if f"{_CACHE}.0.key" in inputs:
+        arguments[_CACHE] = _cache(inputs, "")
+    elif f"{_CACHE}.0.decoder.key" in inputs:
+        arguments[_CACHE] = EncoderDecoderCache(_cache(inputs, "decoder."), _cache(inputs, "encoder."))
+    return arguments
+
+
+def _cache(inputs: Mapping[str, torch.Tensor], stack: str) -> DynamicCache:
+    layers = sum(name.endswith(f".{stack}key") for name in inputs)
+    return DynamicCache([(inputs[f"{_CACHE}.{layer}.{stack}key"], inputs[f"{_CACHE}.{layer}.{stack}value"]) for layer in range(layers)])
+
+
+def _result(model: torch.nn.Module, arguments: Mapping[str, Any]) -> Any:
+    return model(**arguments, return_dict=True)
+
+
+def _pick(model: torch.nn.Module, result: Any, outputs: Sequence[str]) -> tuple[torch.Tensor, ...]:
+    return tuple(_output(model, result, name) for name in outputs)
+
+
+def _output(model: torch.nn.Module, result: Any, name: str) -> torch.Tensor:
+    kind, *place = name.split(".")
+    found = None
+    if kind != "present":
+        found = result.get(name)
+    elif result.get(_CACHE) is not None:
+        found = _of_cache(result[_CACHE], place)
+    if not isinstance(found, torch.Tensor):
+        raise ConversionError(f"{type(model).__name__} gives no output {name}", f"it gives: {', '.join(result)}")
+    return found
+
+
+def _of_cache(cache: Any, place: Sequence[str]) -> torch.Tensor | None:
+    """The tensor of a cache at `3.key` or `3.decoder.key`."""
+    layer, *stack, part = place
+    if stack:
+        cache = cache.self_attention_cache if stack == ["decoder"] else cache.cross_attention_cache
+    held = cache.layers[int(layer)]
+    found: torch.Tensor | None = {"key": held.keys, "value": held.values}.get(part)
+    return found

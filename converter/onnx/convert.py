@@ -1,0 +1,57 @@
+"""`transformers.onnx.convert`: to an ONNX file, and the proof that it does what the model does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from converter.architectures import OnnxConfig
+from converter.backends.onnx import OnnxOptions
+from converter.backends.onnx.export import export
+from converter.backends.onnx.session import OnnxSession
+from converter.checkpoints.loading import LoadedModel
+from converter.errors import ValidationError
+from converter.records import Verdict
+from converter.validation import validate
+from converter.validation.reference import Reference
+
+__all__ = ["export", "validate_model_outputs"]
+
+
+def validate_model_outputs(
+    config: OnnxConfig,
+    preprocessor: Any,
+    reference_model: Any,
+    onnx_model: Path,
+    onnx_named_outputs: Iterable[str],
+    atol: float | None,
+) -> Verdict:
+    """Measure the ONNX file against the model that it was made from, at many shapes.
+
+    Args:
+        config: what was exported.
+        preprocessor: the checkpoint's tokenizer, to try real text with; None where there is none.
+        reference_model: the model of transformers. It is unchanged afterwards.
+        onnx_model: the file.
+        onnx_named_outputs: the names of its outputs in order, as `export` returned them.
+        atol: the absolute tolerance; None is the configuration's. Relative to each value there is 1e-5 more.
+
+    Returns: every figure that was measured.
+
+    Raises: ValidationError, which is a ValueError, with the same figures, where the file does not do what the model does;
+    ConversionError where ONNX Runtime does not load it.
+    """
+    training = reference_model.training
+    reference_model.eval()
+    try:
+        reference = Reference(LoadedModel(reference_model), tuple(config.outputs))
+        verdict = validate(OnnxSession(Path(onnx_model)), reference, config, preprocessor, OnnxOptions(atol=atol))
+    finally:
+        reference_model.train(training)
+    if list(onnx_named_outputs) != list(config.outputs):
+        named = f"the outputs {', '.join(onnx_named_outputs)} are not the configuration's {', '.join(config.outputs)}"
+        verdict = verdict.model_copy(update={"problems": (*verdict.problems, named)})
+    if not verdict.passed:
+        raise ValidationError(f"{onnx_model} does not do what the model does: {verdict.first_problem}", "", verdict)
+    return verdict

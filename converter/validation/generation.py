@@ -1,0 +1,65 @@
+"""Greedy generation: an artifact with a cache, fed its own cache back, against `generate` of transformers, token by token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from converter.architectures import OnnxConfig
+from converter.architectures.config import Size
+from converter.architectures.dummies import MASKED_BY, Array, draw
+from converter.backends import Session
+from converter.errors import ConversionError
+from converter.records import Generation
+from converter.validation.compare import Tolerance
+from converter.validation.reference import Reference
+
+TOKENS = 20
+_PROMPT = Size(batch=2, sequence=5, source=9)  # an encoder's text, or a decoder's first tokens; none of them is padding
+
+
+def compare_generation(
+    session: Session, reference: Reference, config: OnnxConfig, rng: np.random.Generator, tolerance: Tolerance
+) -> Generation | None:
+    """Let both continue random texts by `TOKENS` tokens; None for a model that has no cache or gives no tokens.
+
+    Each step begins from the tokens that transformers chose and from the artifact's own cache. A token that differs from
+    transformers' is a tie where transformers itself held the two for equal within tolerance.
+    """
+    if not config.use_past or "logits" not in config.outputs:
+        return None
+    steps = min(TOKENS, config.max_sequence_length - _PROMPT.sequence)
+    inputs = draw(config, _PROMPT, rng, dtype=reference.model.dtype)
+    expected = reference.generate(inputs, steps)
+    try:
+        logits = _follow(session, inputs, expected.first, expected.tokens)
+    except ConversionError as error:
+        return Generation(tokens=0, equal=0, ties=0, error=error.message)
+    chosen = logits.argmax(axis=-1)
+    equal = chosen == expected.tokens
+    best = np.take_along_axis(expected.logits, expected.tokens[..., None], axis=-1)[..., 0]
+    ours = np.take_along_axis(expected.logits, chosen[..., None], axis=-1)[..., 0]
+    ties = ~equal & (best - ours <= tolerance.at(best) + tolerance.at(ours))
+    return Generation(tokens=equal.size, equal=int(equal.sum()), ties=int(ties.sum()))
+
+
+def _follow(session: Session, inputs: Mapping[str, Array], first: Array | None, tokens: Array) -> Array:
+    """The artifact's logits (batch, steps, vocabulary) for the next token at each step, its cache growing from nothing.
+
+    `first` are the tokens that a decoder of its own begins with; None where the prompt itself is continued.
+    """
+    feed = dict(inputs)
+    name = "input_ids" if first is None else "decoder_input_ids"
+    if first is not None:
+        feed[name] = first
+    seen = []
+    length = 0
+    for step in range(tokens.shape[1]):
+        length += feed[name].shape[1]
+        feed[MASKED_BY[name]] = np.ones((len(tokens), length), np.int64)
+        found = session.run(feed)
+        seen.append(found["logits"][:, -1])
+        feed |= {f"past_key_values{each.removeprefix('present')}": array for each, array in found.items() if each.startswith("present.")}
+        feed[name] = tokens[:, step : step + 1]
+    return np.stack(seen, axis=1)
