@@ -7,6 +7,7 @@ about a model, not the model.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -80,8 +81,8 @@ class OnnxConfig(ABC):
 
     @property
     def outputs(self) -> Mapping[str, Axes]:
-        """The outputs in order, each with its dynamic axes."""
-        return self.feature.outputs
+        """The outputs in order, each with its dynamic axes; the caller's own, to add to."""
+        return OrderedDict((name, dict(axes)) for name, axes in self.feature.outputs.items())
 
     @property
     def values_override(self) -> Mapping[str, Any] | None:
@@ -149,7 +150,8 @@ class OnnxConfig(ABC):
     @property
     def vocab_sizes(self) -> Mapping[str, int]:
         """For each input that holds indices, how many values it can take."""
-        return {"input_ids": self._config.vocab_size, "token_type_ids": getattr(self._config, "type_vocab_size", 1)}
+        sizes = {"input_ids": "vocab_size", "token_type_ids": "type_vocab_size"}
+        return {name: getattr(self._config, size) for name, size in sizes.items() if getattr(self._config, size, None)}
 
     def size(self, batch: int, sequence: int, choice: int) -> Size:
         """The size of the inputs for this many new tokens; no two lengths are equal, lest they be taken for one."""
@@ -221,7 +223,7 @@ class OnnxConfigWithPast(OnnxConfig, ABC):
 
     @property
     def outputs(self) -> Mapping[str, Axes]:
-        outputs = dict(super().outputs)
+        outputs = OrderedDict(super().outputs)
         if self.use_past:
             self.fill_with_past_key_values_(outputs, direction="outputs")
         return outputs
@@ -297,7 +299,7 @@ class OnnxSeq2SeqConfigWithPast(OnnxConfigWithPast, ABC):
     @property
     def vocab_sizes(self) -> Mapping[str, int]:
         sizes = super().vocab_sizes
-        return {**sizes, "decoder_input_ids": getattr(self._config, "decoder_vocab_size", None) or sizes["input_ids"]}
+        return {**sizes, "decoder_input_ids": getattr(self._config, "decoder_vocab_size", None) or self._config.vocab_size}
 
     def fill_with_past_key_values_(self, inputs_or_outputs: MutableMapping[str, Axes], direction: Literal["inputs", "outputs"]) -> None:
         """Add the cache's tensors, in order: (batch, heads, tokens, head size) each, for each layer of the decoder.

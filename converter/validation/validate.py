@@ -114,6 +114,9 @@ def _run_case(case: Inputs, session: Session, reference: Reference, config: Onnx
         found = session.run(case.arrays)  # first: the runtime needs more memory on the way than the reference does
     except ConversionError as error:
         return Case(name=case.name, axes=case.axes, error=error.message)
+    untrue = _untrue_label(session, {**case.arrays, **found})
+    if untrue:
+        return Case(name=case.name, axes=case.axes, error=untrue)
     expected = reference.run(case.arrays)
     missing = [name for name in expected if name not in found]
     if missing:
@@ -130,6 +133,16 @@ def _run_case(case: Inputs, session: Session, reference: Reference, config: Onnx
         for name, array in expected.items()
     )
     return Case(name=case.name, axes=case.axes, comparisons=comparisons)
+
+
+def _untrue_label(session: Session, arrays: Mapping[str, Array]) -> str:
+    """Which axis name stands for two lengths at once, in a clause; empty where all tell the truth."""
+    lengths: dict[str, int] = {}
+    for spec in (*session.inputs, *session.outputs):
+        for dim, length in zip(spec.shape, arrays[spec.name].shape, strict=False):
+            if isinstance(dim, str) and dim != "?" and lengths.setdefault(dim, length) != length:
+                return f"the axis {dim!r} is {lengths[dim]} long in one place and {length} in {spec.name!r}"
+    return ""
 
 
 def _influences(session: Session, reference: Reference, config: OnnxConfig, maker: Maker) -> Iterator[Influence]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,12 +14,7 @@ from converter.architectures import FEATURES, Architecture, OnnxConfig, architec
 from converter.architectures.config import overridden
 from converter.errors import NotSupportedError
 from tests.checkpoints import TINY_CONFIGS
-
-CONTRACT: dict[str, Any] = {
-    family["model_type"]: family["features"]
-    for family in json.loads((Path(__file__).parents[2] / "data/transformers_onnx_contract.json").read_text(encoding="utf-8")).values()
-}
-ROWS = [(model_type, feature) for model_type, features in CONTRACT.items() for feature in features]
+from tests.contract import CONTRACT, ROWS, spread
 
 # An input's past and the output's past with the new tokens are not of one length, nor is the mask that covers both.
 PAST = ("past_sequence + sequence", "past_sequence")
@@ -38,19 +31,6 @@ def tiny_config(model_type: str) -> Any:
 
 def configured(model_type: str, feature: str = "default") -> OnnxConfig:
     return find_architecture(model_type).configure(tiny_config(model_type), feature)
-
-
-def spread(row: dict[str, dict[str, str]], layers: int) -> dict[str, dict[int, str]]:
-    """A row's names with their layers counted out, layer by layer."""
-    per_layer = [name for name in row if "{i}" in name]
-    names: list[str] = []
-    for name in row:
-        if name not in per_layer:
-            names.append(name)
-        elif name == per_layer[0]:
-            names += [each.replace("{i}", str(layer)) for layer in range(layers) for each in per_layer]
-    template = {each.replace("{i}", str(layer)): each for each in per_layer for layer in range(layers)}
-    return {name: {int(axis): label for axis, label in row[template.get(name, name)].items()} for name in names}
 
 
 def true_label(feature: str, name: str, label: str) -> str:

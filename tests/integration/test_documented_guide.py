@@ -1,0 +1,145 @@
+"""The guide "Exporting Transformers models", typed in with `converter.onnx` in place of `transformers.onnx`, line by line.
+
+The model ids of the guide are folders of that name here, as nothing is downloaded in a test; the classes that the guide
+imports from `transformers.models.…` (`DistilBertOnnxConfig`) come from `converter.onnx`, as transformers has them no more.
+"""
+
+from __future__ import annotations
+
+import doctest
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+from tests.checkpoints import save_tiny
+
+GUIDE = """
+>>> from transformers import AutoTokenizer
+>>> from onnxruntime import InferenceSession
+
+>>> tokenizer = AutoTokenizer.from_pretrained("distilbert-base-uncased")
+>>> session = InferenceSession("onnx/model.onnx")
+>>> # ONNX Runtime expects NumPy arrays as input
+>>> inputs = tokenizer("Using DistilBERT with ONNX Runtime!", return_tensors="np")
+>>> outputs = session.run(output_names=["last_hidden_state"], input_feed=dict(inputs))
+
+>>> from transformers.models.distilbert import DistilBertConfig
+>>> from converter.onnx import DistilBertOnnxConfig
+
+>>> config = DistilBertConfig()
+>>> onnx_config = DistilBertOnnxConfig(config)
+>>> print(list(onnx_config.outputs.keys()))
+['last_hidden_state']
+
+>>> from converter.onnx.features import FeaturesManager
+
+>>> distilbert_features = list(FeaturesManager.get_supported_features_for_model_type("distilbert").keys())
+>>> print(distilbert_features)
+['default', 'masked-lm', 'sequence-classification', 'multiple-choice', 'token-classification', 'question-answering']
+
+>>> from typing import Mapping, OrderedDict
+>>> from converter.onnx import OnnxConfig
+
+>>> class DistilBertOnnxConfig(OnnxConfig):
+...     @property
+...     def inputs(self) -> Mapping[str, Mapping[int, str]]:
+...         return OrderedDict(
+...             [
+...                 ("input_ids", {0: "batch", 1: "sequence"}),
+...                 ("attention_mask", {0: "batch", 1: "sequence"}),
+...             ]
+...         )
+
+>>> from transformers import AutoConfig
+
+>>> config = AutoConfig.from_pretrained("distilbert-base-uncased")
+>>> onnx_config = DistilBertOnnxConfig(config)
+
+>>> print(onnx_config.default_onnx_opset)
+20
+
+>>> print(onnx_config.outputs)
+OrderedDict(...'last_hidden_state'...{0: 'batch', 1: 'sequence'}...)
+
+>>> config = AutoConfig.from_pretrained("distilbert-base-uncased")
+>>> onnx_config_for_seq_clf = DistilBertOnnxConfig(config, task="sequence-classification")
+>>> print(onnx_config_for_seq_clf.outputs)
+OrderedDict(...'logits'...{0: 'batch'}...)
+
+>>> from pathlib import Path
+>>> from converter.onnx import export
+>>> from transformers import AutoTokenizer, AutoModel
+
+>>> onnx_path = Path("model.onnx")
+>>> model_ckpt = "distilbert-base-uncased"
+>>> base_model = AutoModel.from_pretrained(model_ckpt)
+>>> tokenizer = AutoTokenizer.from_pretrained(model_ckpt)
+
+>>> onnx_inputs, onnx_outputs = export(tokenizer, base_model, onnx_config, onnx_config.default_onnx_opset, onnx_path)
+
+>>> import onnx
+
+>>> onnx_model = onnx.load("model.onnx")
+>>> onnx.checker.check_model(onnx_model)
+
+>>> from converter.onnx import validate_model_outputs
+
+>>> verdict = validate_model_outputs(
+...     onnx_config, tokenizer, base_model, onnx_path, onnx_outputs, onnx_config.atol_for_validation
+... )
+"""
+
+LOG = """Validating ONNX model...
+        -[✓] ONNX model output names match reference model ({'last_hidden_state'})
+        - Validating ONNX Model output "last_hidden_state":
+                -[✓] (2, 8, 32) matches (2, 8, 32)
+"""
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the guide's checkpoint: a masked language model, as distilbert-base-uncased is one, and its tokenizer."""
+    _save_tokenizer(save_tiny(tmp_path / "distilbert-base-uncased", "distilbert", "AutoModelForMaskedLM"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_guide_works_line_by_line(workspace: Path) -> None:
+    log = _command("--model=distilbert-base-uncased", "onnx/")
+    assert log.startswith(LOG.replace("        ", "\t"))
+    assert log.endswith("All good, model saved at: onnx/model.onnx\n")
+    guide = doctest.DocTestParser().get_doctest(GUIDE, {}, "guide", None, None)
+    said: list[str] = []
+    result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(guide, out=said.append, clear_globs=False)
+    assert result.attempted > 30 and result.failed == 0, "".join(said)
+    assert guide.globs["verdict"].max_abs_error < 1e-5
+    assert list(guide.globs["outputs"][0].shape)[::2] == [1, 32]
+
+
+def test_the_guides_second_command_exports_a_fine_tuned_head(workspace: Path, tiny: Callable[..., Path]) -> None:
+    checkpoint = tiny("distilbert", "AutoModelForSequenceClassification")
+    log = _command(f"--model={checkpoint}", "--feature=sequence-classification", "onnx/")
+    assert "({'logits'})" in log and "matches (2, 3)" in log
+
+
+def _command(*arguments: str) -> str:
+    """`python -m transformers.onnx …`, of ours."""
+    line = [sys.executable, "-m", "converter.onnx", *arguments]
+    run = subprocess.run(line, capture_output=True, text=True, timeout=300, check=False)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def _save_tokenizer(folder: Path) -> None:
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "using", "with", "runtime", "!"]
+    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, "[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", model_input_names=["input_ids", "attention_mask"]
+    ).save_pretrained(folder)
