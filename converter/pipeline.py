@@ -50,11 +50,13 @@ def _unobserved(_: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A job that is to be done: its checkpoint at a commit, what will export it, and the key its artifact will bear."""
+    """A job that is to be done: its checkpoint at a commit, what its artifact will be made with, and the key it will bear.
+
+    It goes to another process, where the class of a user's own configuration is not known: so that is found again there.
+    """
 
     job: Job
     checkpoint: Checkpoint
-    architecture: Architecture
     versions: Mapping[str, str]
     key: str
     stages: tuple[Stage, ...]
@@ -91,7 +93,7 @@ def plan_job(job: Job, observe: Observer = _unobserved) -> Plan | Outcome:
         return _failed(job, stages, error)
     if done:
         return _outcome(job, "skipped", stages, artifact=done, verdict=done.verdict)
-    return Plan(job=job, checkpoint=checkpoint, architecture=architecture, versions=versions, key=key, stages=tuple(stages.done))
+    return Plan(job=job, checkpoint=checkpoint, versions=versions, key=key, stages=tuple(stages.done))
 
 
 def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
@@ -100,13 +102,16 @@ def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
     stages = Stages(observe, plan.stages)
     try:
         with stages.stage("fetch"):
+            architecture = _architecture(checkpoint, job.options)
+            if not architecture.origin.items() <= plan.versions.items():
+                raise ConversionError(f"{job.options.config} was changed in the meantime", "run it again")
             folder = fetch(checkpoint)
         with staging_folder(job.destination) as staged:
             with stages.stage("convert"):
-                _convert(plan, backend, folder, staged)
+                _convert(plan, architecture, backend, folder, staged)
                 gc.collect()  # the captured graph is full of cycles, and the validation wants the memory
             with stages.stage("validate"):
-                measured = measure(backend, staged, folder, plan.architecture, job.options)
+                measured = measure(backend, staged, folder, architecture, job.options)
                 if not measured.verdict.passed:
                     raise _rejection(measured.verdict, job, staged)
             with stages.stage("record"):
@@ -170,11 +175,11 @@ def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mappi
     return options, verdict.model_copy(update={"problems": problems, "notes": (*verdict.notes, *notes)})
 
 
-def _convert(plan: Plan, backend: Backend, folder: Path, staged: Path) -> None:
+def _convert(plan: Plan, architecture: Architecture, backend: Backend, folder: Path, staged: Path) -> None:
     from converter.architectures.dummies import makes_its_own
     from converter.checkpoints.loading import load_model, load_tokenizer
 
-    options, architecture = plan.job.options, plan.architecture
+    options = plan.job.options
     assert options.feature
     model = load_model(folder, FEATURES[options.feature].auto_class, options.dtype, architecture.onnx_config.attn_implementation)
     config = architecture.configure(model.config, options.feature)

@@ -1,0 +1,245 @@
+"""Configurations of a user's own, in the documented style, for architectures that are not ready-made."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+import transformers
+
+from converter.errors import ConversionError, ValidationError
+from converter.onnx import FeaturesManager, OnnxConfig, OnnxConfigWithPast, export, validate_model_outputs
+from converter.records import Outcome
+
+MY_CONFIG = """
+from collections import OrderedDict
+from converter.onnx import OnnxConfig, OnnxConfigWithPast
+
+
+class ElectraOnnxConfig(OnnxConfig):
+    @property
+    def inputs(self):
+        axes = {0: "batch", 1: "sequence"}
+        return OrderedDict([("input_ids", axes), ("attention_mask", axes), ("token_type_ids", axes)])
+
+
+class OPTOnnxConfig(OnnxConfigWithPast):
+    @property
+    def inputs(self):
+        common_inputs = OrderedDict({"input_ids": {0: "batch", 1: "sequence"}})
+        if self.use_past:
+            self.fill_with_past_key_values_(common_inputs, direction="inputs")
+            common_inputs["attention_mask"] = {0: "batch", 1: "past_sequence + sequence"}
+        else:
+            common_inputs["attention_mask"] = {0: "batch", 1: "sequence"}
+        return common_inputs
+
+
+class ViTOnnxConfig(OnnxConfig):
+    @property
+    def inputs(self):
+        return {"pixel_values": {0: "batch"}}
+
+    @property
+    def outputs(self):
+        return {"last_hidden_state": {0: "batch"}}
+
+    def generate_dummy_inputs(self, preprocessor, batch_size=-1, seq_length=-1, is_pair=False, framework=None, **kwargs):
+        import torch
+
+        size = self._config.image_size
+        return {"pixel_values": torch.rand(max(batch_size, 1), self._config.num_channels, size, size)}
+
+
+class WrongInputs(ElectraOnnxConfig):
+    @property
+    def inputs(self):
+        return {**super().inputs, "bbox": {0: "batch", 1: "sequence"}}
+
+
+class WrongOutputs(ElectraOnnxConfig):
+    @property
+    def outputs(self):
+        return {"pooled": {0: "batch"}}
+
+
+class WrongAxes(ElectraOnnxConfig):
+    @property
+    def outputs(self):
+        return {"last_hidden_state": {0: "batch", 1: "sequence", 2: "features"}}
+"""
+
+TINY: dict[str, tuple[str, dict[str, Any]]] = {
+    "electra": (
+        "AutoModelForSequenceClassification",
+        {
+            "embedding_size": 16,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "vocab_size": 90,
+        },
+    ),
+    "opt": (
+        "AutoModelForCausalLM",
+        {
+            "hidden_size": 32,
+            "word_embed_proj_dim": 32,
+            "ffn_dim": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "vocab_size": 90,
+            "max_position_embeddings": 48,
+        },
+    ),
+    "vit": (
+        "AutoModel",
+        {
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "image_size": 12,
+            "patch_size": 4,
+            "num_channels": 2,
+        },
+    ),
+}
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """The user's file, and a checkpoint of each architecture."""
+    (tmp_path / "my_config.py").write_text(MY_CONFIG, encoding="utf-8")
+    for model_type, (auto_class, settings) in TINY.items():
+        torch.manual_seed(0)
+        model = getattr(transformers, auto_class).from_config(transformers.AutoConfig.for_model(model_type, **settings))
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.normal_(0.0, 0.1)
+        model.save_pretrained(tmp_path / model_type)
+    return tmp_path
+
+
+def test_a_configuration_converts_from_the_command_line_and_again_only_when_it_changes(
+    workspace: Path, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    line = ("onnx", f"--config={workspace}/my_config.py:ElectraOnnxConfig", f"--model={workspace}/electra", workspace / "onnx")
+    first = command(*line)
+    assert first.returncode == 0, first.stderr
+    assert "feature: sequence-classification, by the checkpoint's config.json" in first.stderr
+    assert "nothing has changed" in command(*line).stderr
+    record = json.loads((workspace / "onnx/converter.json").read_text())
+    assert record["versions"]["ElectraOnnxConfig"].startswith("sha256:")
+
+    (workspace / "my_config.py").write_text(MY_CONFIG + "\n# more\n", encoding="utf-8")
+    changed = command(*line)
+    assert changed.returncode == 0 and "nothing has changed" not in changed.stderr
+
+    again = ("validate", workspace / "onnx", "--reference", workspace / "electra")
+    refused = command(*again)
+    assert refused.returncode == 1 and "name it with --config" in refused.stderr  # a record's word runs no code
+    assert command(*again, line[1]).returncode == 0
+
+
+def test_a_configuration_converts_from_a_manifest_relative_to_it(
+    workspace: Path, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    manifest = workspace / "models.txt"
+    manifest.write_text("./opt config=my_config.py:OPTOnnxConfig feature=causal-lm-with-past\n./vit config=my_config.py:ViTOnnxConfig\n")
+    run = command("run", "--manifest", manifest, "--output", workspace / "out", "--json")
+    assert run.returncode == 0, run.stderr
+    opt, vit = json.loads(run.stdout)["outcomes"]
+    assert opt["verdict"]["generation"] == {"tokens": 40, "equal": 40, "ties": 0, "error": None}
+    assert (vit["feature"], vit["artifact"]["inputs"][0]["shape"]) == ("default", ["batch", 2, 12, 12])
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ("my_config.py:WrongInputs", "ElectraForSequenceClassification takes no input bbox"),
+        ("my_config.py:WrongOutputs", "ElectraForSequenceClassification gives no output pooled"),
+        ("my_config.py:Nothing", "Nothing of"),
+        ("my_config.py:OrderedDict", "is not a subclass of converter.onnx.OnnxConfig"),
+        ("no_config.py:Mine", "there is no configuration"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_is_refused_by_name(
+    workspace: Path, command: Callable[..., subprocess.CompletedProcess[str]], config: str, told: str
+) -> None:
+    run = command("onnx", f"--config={workspace}/{config}", f"--model={workspace}/electra", workspace / "onnx")
+    assert run.returncode == 1 and told in run.stderr
+    if config.endswith("WrongInputs"):
+        assert "it takes: input_ids, attention_mask, token_type_ids" in run.stderr
+    assert not (workspace / "onnx").exists()
+
+
+def test_an_axis_that_is_declared_dynamic_and_is_not_is_told(
+    workspace: Path, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    line = ("onnx", f"--config={workspace}/my_config.py:WrongAxes", f"--model={workspace}/electra", "--feature=default", workspace / "onnx")
+    run = command(*line)
+    assert run.returncode == 1 and "axis 2 (features) of 'last_hidden_state' came out fixed at 32" in run.stderr
+
+
+def test_a_configuration_converts_from_python(workspace: Path) -> None:
+    namespace: dict[str, Any] = {}
+    exec(MY_CONFIG, namespace)  # what a user would have typed
+    model = FeaturesManager.get_model_from_feature("causal-lm-with-past", str(workspace / "opt"))
+    model.train()
+    config: OnnxConfigWithPast = namespace["OPTOnnxConfig"].with_past(model.config, task="causal-lm")
+    path = workspace / "opt.onnx"
+    names, outputs = export(None, model, config, 18, path)
+    assert (names, outputs) == (list(config.inputs), list(config.outputs))
+    assert model.training and model.config.use_cache
+    verdict = validate_model_outputs(config, None, model, path, outputs, config.atol_for_validation)
+    assert verdict.passed and verdict.generation
+
+    with torch.no_grad():
+        next(model.parameters())[5] += 0.01
+    with pytest.raises(ValueError, match="does not do what the model does") as caught:
+        validate_model_outputs(config, None, model, path, outputs, config.atol_for_validation)
+    assert isinstance(caught.value, ValidationError) and not caught.value.verdict.passed
+    with pytest.raises(ValidationError, match="outputs logits are not the configuration's"):
+        validate_model_outputs(config, None, model, path, ["logits"], 1.0)
+
+
+def test_a_ready_made_configuration_converts_from_python_by_the_features_manager(tiny: Callable[..., Path], tmp_path: Path) -> None:
+    model = FeaturesManager.get_model_from_feature("seq2seq-lm", str(tiny("t5", "AutoModelForSeq2SeqLM")))
+    kind, configure = FeaturesManager.check_supported_model_or_raise(model, feature="seq2seq-lm")
+    config = configure(model.config)
+    assert (kind, type(config).__name__) == ("t5", "T5OnnxConfig") and isinstance(config, OnnxConfig)
+    names, outputs = export(None, model, config, config.default_onnx_opset, tmp_path / "model.onnx")
+    session = ort.InferenceSession(tmp_path / "model.onnx")
+    ones = {name: np.ones((2, 3), np.int64) for name in names}
+    assert session.run(outputs, ones)[0].shape == (2, 3, 120)
+
+
+@pytest.mark.parametrize(("model_type", "feature"), [("gpt5", "default"), ("bert", "causal-lm-with-past")])
+def test_the_features_manager_refuses_what_is_not_there(model_type: str, feature: str) -> None:
+    for kind in (KeyError, ValueError):
+        with pytest.raises(kind, match=r"not supported|has no feature"):
+            FeaturesManager.get_config(model_type, feature)
+
+
+def test_a_random_head_is_not_exported_from_python_either(tiny: Callable[..., Path], tmp_path: Path) -> None:
+    model = FeaturesManager.get_model_from_feature("sequence-classification", str(tiny("bert")))
+    config = FeaturesManager.get_config("bert", "sequence-classification")(model.config)
+    with pytest.raises(ConversionError, match=r"has no weights for classifier\.bias, classifier\.weight"):
+        export(None, model, config, None, tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def test_a_seq2seq_checkpoint_without_a_feature_is_exported_as_what_it_is(
+    tiny: Callable[..., Path], convert: Callable[..., Outcome]
+) -> None:
+    outcome = convert(tiny("marian", "AutoModelForSeq2SeqLM"))
+    assert (outcome.status, outcome.feature) == ("converted", "seq2seq-lm"), outcome.failure
