@@ -62,6 +62,7 @@ class Maker:
             yield self._make(name, self._fit(size), padding)
         if self.config.use_past:
             yield self._make("no past", self._fit(Size(batch=3, sequence=5, source=11)), "right")
+        if "past_encoder_sequence" in _labels(self.config):
             yield self._make("no past but the encoder's", self._fit(Size(batch=2, sequence=1, source=7, cached_source=7)), "none")
 
     def text(self) -> Inputs:
