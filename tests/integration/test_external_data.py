@@ -11,6 +11,8 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+import torch
+import transformers
 
 from converter.architectures import find_architecture
 from converter.backends.onnx import capture, model_file
@@ -27,7 +29,7 @@ def test_an_artifact_with_external_data_is_the_same_model_and_its_faults_are_fou
     checkpoint = tiny("distilbert", "AutoModelForMaskedLM")
     single = Path(convert(checkpoint, feature="masked-lm").destination) / "model.onnx"
     model = load_model(checkpoint, "AutoModelForMaskedLM", "float32", "eager")
-    graph = capture.capture(model, find_architecture("distilbert").onnx_config(model.config, "masked-lm"), None)
+    graph = capture.capture(model, find_architecture("distilbert").configure(model.config, "masked-lm"), None)
     folder = tmp_path / "external"
     folder.mkdir()
     model_file.write(graph, capture.bind(graph, model), folder / "model.onnx", single_file_limit=0)
@@ -69,3 +71,27 @@ def test_an_opset_that_is_asked_for_is_the_one_in_the_file(
 
 def _run(path: Path, inputs: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.int64]]]) -> list[object]:
     return list(ort.InferenceSession(path).run(None, inputs))
+
+
+def test_a_model_of_more_than_2_gb_has_its_weights_beside_it(convert: Callable[..., Outcome], tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint"
+    config = transformers.BertConfig(
+        vocab_size=1_100_000, hidden_size=512, intermediate_size=64, num_hidden_layers=1, num_attention_heads=8, max_position_embeddings=40
+    )
+    transformers.BertModel(config).save_pretrained(checkpoint)
+    try:
+        outcome = convert(checkpoint)
+        assert outcome.status == "converted", outcome.failure
+        folder = Path(outcome.destination)
+        assert (folder / "model.onnx_data").stat().st_size > 2**31 > (folder / "model.onnx").stat().st_size * 1000
+        onnx.checker.check_model(folder / "model.onnx")
+        inputs = {"input_ids": np.array([[1_099_999, 5, 900_000]]), "attention_mask": np.ones((1, 3), np.int64)}
+        inputs["token_type_ids"] = inputs["attention_mask"] - 1
+        (found,) = ort.InferenceSession(folder / "model.onnx").run(None, inputs)
+        model = transformers.AutoModel.from_pretrained(checkpoint)
+        with torch.no_grad():
+            expected = model(**{name: torch.from_numpy(array) for name, array in inputs.items()}).last_hidden_state
+        np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5, atol=1e-5)
+    finally:
+        shutil.rmtree(checkpoint)
+        shutil.rmtree(tmp_path / "artifact", ignore_errors=True)
