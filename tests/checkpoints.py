@@ -22,7 +22,7 @@ _BERT: dict[str, Any] = {
 _ROBERTA = {**_BERT, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "type_vocab_size": 1}
 _BART: dict[str, Any] = {
     "d_model": 32,
-    "encoder_layers": 2,
+    "encoder_layers": 1,
     "decoder_layers": 2,
     "encoder_attention_heads": 4,
     "decoder_attention_heads": 4,
@@ -68,8 +68,8 @@ TINY_CONFIGS: dict[str, dict[str, Any]] = {
         "d_model": 32,
         "d_kv": 8,
         "d_ff": 64,
-        "num_layers": 2,
-        "num_decoder_layers": 3,
+        "num_layers": 1,
+        "num_decoder_layers": 2,
         "num_heads": 4,
         "vocab_size": 120,
         "decoder_start_token_id": 0,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from converter.backends.base import Backend, Session
 from converter.records import Options
@@ -24,10 +25,17 @@ class OnnxOptions(Options):
 
     opset: int | None = Field(
         None,
-        ge=OPSETS.start,
-        le=OPSETS.stop - 1,
+        json_schema_extra={"minimum": OPSETS.start, "maximum": OPSETS.stop - 1},
         description="ONNX operator set. By default the exporter's recommended one.",
     )
+
+    @field_validator("opset")
+    @classmethod
+    def _can_be_made(cls, opset: int | None) -> int | None:
+        """One sentence with the whole range, where pydantic's own would name the one bound that is missed."""
+        if opset is not None and opset not in OPSETS:
+            raise PydanticCustomError("opset", f"it cannot be made; choose one from {OPSETS.start} to {OPSETS.stop - 1}")
+        return opset
 
 
 class OnnxBackend(Backend):

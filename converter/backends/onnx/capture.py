@@ -85,7 +85,7 @@ def bind(graph: ir.Model, model: LoadedModel) -> dict[str, torch.Tensor]:
 def _simplify(graph: ir.Model) -> None:
     """Inline and fold what is constant, but leave the weights as the checkpoint has them, so that they can be bound."""
     passes.InlinePass()(graph)
-    optimizer.fold_constants(graph, should_fold=lambda node: False if node.op_type == "Transpose" else None)
+    optimizer.fold_constants(graph, should_fold=lambda node: False if any(map(_is_weight, node.inputs)) else None)
     passes.RemoveUnusedNodesPass()(graph)
     passes.ClearMetadataAndDocStringPass()(graph)
     graph.metadata_props.clear()
@@ -110,10 +110,15 @@ def _detach_weights(graph: ir.Model) -> None:
     """Drop the values of parameters and buffers; constants that the capture made itself stay in the graph."""
     initializers = graph.graph.initializers
     for name, value in list(initializers.items()):
-        if name.startswith(_PREFIX):
+        if _is_weight(value):
             del initializers[name]
             value.name = name.removeprefix(_PREFIX)
             value.const_value = None
+
+
+def _is_weight(value: ir.Value | None) -> bool:
+    """Whether a value is a parameter or a buffer of the model; the capture's own constants bear other names."""
+    return value is not None and value.is_initializer() and (value.name or "").startswith(_PREFIX)
 
 
 def _unbound(graph: ir.Model) -> list[ir.Value]:
