@@ -306,8 +306,8 @@ def test_an_artifact_that_fails_its_validation_is_never_put_in_its_place(
 
     convert = OnnxBackend.convert
 
-    def faulty(self: OnnxBackend, model: object, config: object, options: object, folder: Path) -> None:
-        convert(self, model, config, options, folder)  # type: ignore[arg-type]
+    def faulty(self: OnnxBackend, model: object, config: object, options: object, folder: Path, preprocessor: object) -> None:
+        convert(self, model, config, options, folder, preprocessor)  # type: ignore[arg-type]
         written = onnx.load(folder / "model.onnx")
         _change(written, "embeddings.LayerNorm.weight", 0)
         onnx.save(written, folder / "model.onnx")
