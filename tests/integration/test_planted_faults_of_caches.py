@@ -132,9 +132,9 @@ class Nudged:
         return found
 
 
-@pytest.mark.parametrize(("by", "told"), [(1e-6, "a tie"), (1.0, "another token")])
+@pytest.mark.parametrize(("token", "by", "told"), [(8, 1e-6, "a tie"), (9, 100.0, "another token")])
 def test_a_token_that_differs_by_a_tie_is_told_as_one_and_another_is_a_failure(
-    by: float, told: str, convert: Callable[..., Outcome], tiny: Callable[..., Path], tmp_path: Path
+    token: int, by: float, told: str, convert: Callable[..., Outcome], tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
     """Two tokens with one embedding have one logit: which of them is chosen is a matter of the last bit."""
     checkpoint = shutil.copytree(tiny("gpt2", "AutoModelForCausalLM"), tmp_path / "checkpoint")
@@ -146,7 +146,7 @@ def test_a_token_that_differs_by_a_tie_is_told_as_one_and_another_is_a_failure(
     model.save_pretrained(checkpoint)
     outcome = convert(checkpoint, feature="causal-lm-with-past")
     assert outcome.status == "converted", outcome.failure
-    verdict = _validate(checkpoint, Nudged(OnnxSession(Path(outcome.destination) / "model.onnx"), 8, by))
+    verdict = _validate(checkpoint, Nudged(OnnxSession(Path(outcome.destination) / "model.onnx"), token, by))
     found = verdict.generation
     assert found and found.equal < found.tokens
     if told == "a tie":
