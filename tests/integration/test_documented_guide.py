@@ -11,11 +11,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedTokenizerFast
 
+from converter.records import Outcome
 from tests.checkpoints import save_tiny
 
 GUIDE = """
@@ -143,3 +147,21 @@ def _save_tokenizer(folder: Path) -> None:
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", model_input_names=["input_ids", "attention_mask"]
     ).save_pretrained(folder)
+
+
+def test_the_loop_in_our_own_guide_generates_what_transformers_does(
+    tiny: Callable[..., Path], convert: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = tiny("gpt2", "AutoModelForCausalLM")
+    assert convert(checkpoint, tmp_path / "onnx", feature="causal-lm-with-past").status == "converted"
+    guide = (Path(__file__).parents[2] / "docs/onnx.md").read_text(encoding="utf-8")
+    code = guide.partition("```python\n")[2].partition("```")[0]
+    prompt = np.array([[3, 4, 5], [9, 8, 7]])
+    said: list[np.ndarray[Any, Any]] = []
+    monkeypatch.chdir(tmp_path)
+    exec(code.replace("argmax(-1)", "argmax(-1); said.append(tokens)"), {"prompt": prompt, "said": said})
+
+    model = AutoModelForCausalLM.from_pretrained(checkpoint)
+    model.generation_config = GenerationConfig(pad_token_id=0)
+    expected = model.generate(input_ids=torch.from_numpy(prompt), max_new_tokens=20, do_sample=False)
+    assert expected[:, 3:].tolist() == np.concatenate(said, axis=1).tolist()
