@@ -111,22 +111,27 @@ class OnnxConfig(ABC):
 
         Args:
             preprocessor: the checkpoint's tokenizer, or None; for subclasses that use it.
-            batch_size, seq_length, num_choices: -1 is the documented 2, 8 and 4. With a cache, `seq_length` counts the new tokens.
+            batch_size, seq_length, num_choices: -1 is the documented 2, 8 and 4.
             is_pair: taken for the documented signature's sake.
             framework: "pt" for torch tensors; numpy arrays otherwise.
 
-        Returns: int64 indices and masks by name; the cache, where there is one, float32 and under `past_key_values`,
-            a tuple (key, value) or (decoder key, decoder value, encoder key, encoder value) for each layer.
+        Returns: int64 indices and masks by name, without a cache.
         """
-        import numpy as np
+        size = replace(self._documented_size(batch_size, seq_length, num_choices), past=0, cached_source=0)
+        return {name: value for name, value in self._dummies(size, framework).items() if name != "past_key_values"}
 
-        from converter.architectures import dummies
-
-        size = self.size(
+    def _documented_size(self, batch_size: int, seq_length: int, num_choices: int) -> Size:
+        return self.size(
             self.default_fixed_batch if batch_size == -1 else batch_size,
             self.default_fixed_sequence if seq_length == -1 else seq_length,
             self.default_fixed_num_choices if num_choices == -1 else num_choices,
         )
+
+    def _dummies(self, size: Size, framework: Any) -> dict[str, Any]:
+        import numpy as np
+
+        from converter.architectures import dummies
+
         return dummies.nested(dummies.draw(self, size, np.random.default_rng(0)), str(getattr(framework, "value", framework)))
 
     # --- what the documented class had no name for ----------------------------------------------------------------------
@@ -256,6 +261,21 @@ class OnnxConfigWithPast(OnnxConfig, ABC):
         for layer in range(_of_decoder(self.num_layers)):
             for part in ("key", "value"):
                 inputs_or_outputs[f"{name}.{layer}.{part}"] = {0: "batch", 2: axis}
+
+    def generate_dummy_inputs(
+        self,
+        preprocessor: Any = None,
+        batch_size: int = -1,
+        seq_length: int = -1,
+        num_choices: int = -1,
+        is_pair: bool = False,
+        framework: Any = None,
+    ) -> Mapping[str, Any]:
+        """The same with the cache, of which `seq_length` new tokens are no part: float32 and under `past_key_values`, a tuple
+        (key, value) or (decoder key, decoder value, encoder key, encoder value) for each layer."""
+        if not self.use_past:
+            return super().generate_dummy_inputs(preprocessor, batch_size, seq_length, num_choices, is_pair, framework)
+        return self._dummies(self._documented_size(batch_size, seq_length, num_choices), framework)
 
     def size(self, batch: int, sequence: int, choice: int) -> Size:
         past = sequence + 2 if self.use_past else 0  # as documented

@@ -10,7 +10,7 @@ import numpy as np
 
 from converter.architectures import OnnxConfig
 from converter.architectures.config import Size
-from converter.architectures.dummies import MASKED_BY, Array, Padding, make_inputs
+from converter.architectures.dummies import MASKED_BY, Array, Padding, make_inputs, makes_its_own
 from converter.errors import reason
 
 # Written for this test: short and long, with numbers, accents, another script and an emoji.
@@ -108,13 +108,15 @@ class Maker:
                 other = array.copy()
                 other[..., -(size.sequence // 2) :] = 0
             elif np.array_equal(array, other):  # a configuration may make the same inputs each time
-                other = np.flip(array, axis=-1)
+                other = np.flip(array, axis=-1).copy()
             changed[name] = replace(base, name=f"{name} changed", arrays={**base.arrays, name: other})
         return base, changed
 
     def _fit(self, size: Size) -> Size:
         """The size, cut to what the model has positions for; without a cache nothing is past."""
         longest = self.config.max_sequence_length
+        if self.config.use_past and makes_its_own(self.config):
+            longest = max(1, longest // 2 - 2)  # as documented, its past is some tokens longer than what is new
         sequence, source = min(size.sequence, longest), min(size.source, longest)
         if not self.config.use_past:
             return replace(size, sequence=sequence, source=source, past=0, cached_source=0)

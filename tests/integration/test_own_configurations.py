@@ -42,6 +42,22 @@ class OPTOnnxConfig(OnnxConfigWithPast):
         return common_inputs
 
 
+class OwnCache(OPTOnnxConfig):
+    # as the documented classes were written
+    def generate_dummy_inputs(self, tokenizer, batch_size=-1, seq_length=-1, is_pair=False, framework=None, **kwargs):
+        import torch
+
+        common_inputs = super(OnnxConfigWithPast, self).generate_dummy_inputs(
+            tokenizer, batch_size=batch_size, seq_length=seq_length, is_pair=is_pair, framework=framework
+        )
+        batch, seqlen = common_inputs["input_ids"].shape
+        shape = (batch, self.num_attention_heads, seqlen + 2, self._config.hidden_size // self.num_attention_heads)
+        common_inputs["past_key_values"] = [(torch.zeros(shape), torch.zeros(shape)) for _ in range(self.num_layers)]
+        ones = torch.ones(batch, seqlen + 2, dtype=common_inputs["attention_mask"].dtype)
+        common_inputs["attention_mask"] = torch.cat([common_inputs["attention_mask"], ones], dim=1)
+        return common_inputs
+
+
 class ViTOnnxConfig(OnnxConfig):
     @property
     def inputs(self):
@@ -188,6 +204,17 @@ def test_an_axis_that_is_declared_dynamic_and_is_not_is_told(
     line = ("onnx", f"--config={workspace}/my_config.py:WrongAxes", f"--model={workspace}/electra", "--feature=default", workspace / "onnx")
     run = command(*line)
     assert run.returncode == 1 and "axis 2 (features) of 'last_hidden_state' came out fixed at 32" in run.stderr
+
+
+def test_inputs_that_a_configuration_makes_in_the_documented_way_are_what_it_is_captured_and_measured_with(
+    workspace: Path, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    line = ("--config", workspace / "my_config.py:OwnCache", "--feature", "causal-lm-with-past", "--model", workspace / "opt")
+    run = command("onnx", *line, workspace / "onnx", "--json")
+    assert run.returncode == 0, run.stderr
+    axes = [case["axes"] for case in json.loads(run.stdout)["verdict"]["cases"]]
+    assert all(case["past_sequence"] == case["sequence"] + 2 for case in axes)
+    assert {"batch": 2, "sequence": 8, "past_sequence": 10, "past_sequence + sequence": 18} in axes
 
 
 def test_a_configuration_converts_from_python(workspace: Path) -> None:
