@@ -103,7 +103,7 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
-def unforeseen(error: Exception) -> ConverterError:
+def unforeseen(error: Exception | SystemExit) -> ConverterError:
     """What the user is told of an error that nobody thought of, which is a bug of ours or of a library's."""
     told = ConverterError("there is not enough memory", "run it with fewer --jobs, or on a machine with more memory")
     if not isinstance(error, MemoryError):

@@ -17,7 +17,7 @@ from typing import Any
 
 import pydantic
 
-from converter.architectures import FEATURES, Architecture, find_architecture, own_architecture
+from converter.architectures import FEATURES, Architecture, find_architecture, own_architecture, own_fault
 from converter.backends import BACKENDS, Backend
 from converter.checkpoints.fetch import fetch, resolve
 from converter.checkpoints.policy import is_sidecar
@@ -89,7 +89,7 @@ def plan_job(job: Job, observe: Observer = _unobserved) -> Plan | Outcome:
             versions = {**versions_of(BACKENDS[job.backend].packages), **architecture.origin}
             key = job_key(checkpoint, job.backend, job.options, versions)
             done = find_done(job.destination, job.model_folder, key)
-    except Exception as error:  # whatever it is, it is this job's outcome and not the end of the others
+    except (Exception, SystemExit) as error:  # whatever it is, it is this job's outcome and not the end of the others
         return _failed(job, stages, error)
     if done:
         return _outcome(job, "skipped", stages, artifact=done, verdict=done.verdict)
@@ -131,7 +131,7 @@ def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
                     stages=tuple(stages.done),
                 )
                 publish(staged, record, job.destination)
-    except Exception as error:  # whatever it is, it is this job's outcome and not the end of the others
+    except (Exception, SystemExit) as error:  # whatever it is, it is this job's outcome and not the end of the others
         return _failed(job, stages, error)
     return _outcome(job, "converted", stages, artifact=record, verdict=record.verdict)
 
@@ -238,8 +238,10 @@ def _outcome(
     )
 
 
-def _failed(job: Job, stages: Stages, error: Exception) -> Outcome:
+def _failed(job: Job, stages: Stages, error: Exception | SystemExit) -> Outcome:
     told = error if isinstance(error, ConverterError) else unforeseen(error)
+    if told is not error and job.options.config:
+        told = own_fault(job.options.config, error)
     failure = Failure(
         stage=stages.current,
         kind=type(error).__name__,

@@ -49,6 +49,7 @@ class OnnxConfig(ABC):
     Args:
         config: the checkpoint's configuration as transformers loads it (any object with its attributes will do).
         task: a feature's name without its cache, such as `sequence-classification`.
+        patching_specs: None, for the documented signature's sake; see `patch`.
     """
 
     default_fixed_batch: ClassVar[int] = 2
@@ -60,7 +61,9 @@ class OnnxConfig(ABC):
 
     use_past: bool = False
 
-    def __init__(self, config: Any, task: str = "default") -> None:
+    def __init__(self, config: Any, task: str = "default", patching_specs: None = None) -> None:
+        if patching_specs:
+            raise NotSupportedError("patching_specs are not taken", f"override {type(self).__name__}.patch")
         self._config = config
         name = canonical(task)
         if name not in FEATURES:
@@ -148,9 +151,9 @@ class OnnxConfig(ABC):
 
     @property
     def pad_token_id(self) -> int | None:
-        """The token that stands at masked positions."""
+        """The token that stands at masked positions; None where there is none, or where the model has no embedding for it."""
         token = getattr(self._config, "pad_token_id", None)
-        return None if token is None else int(token)
+        return int(token) if token is not None and 0 <= token < self.vocab_sizes.get("input_ids", 0) else None
 
     @property
     def vocab_sizes(self) -> Mapping[str, int]:
@@ -163,7 +166,7 @@ class OnnxConfig(ABC):
         return Size(batch=batch, sequence=sequence, choice=choice)
 
     def axis_lengths(self, size: Size) -> Mapping[str, int]:
-        """How long each named axis is. A name that is not here is the sequence's: `{1: "tokens"}` will do in a configuration."""
+        """How long each named axis is. Another name is the batch's at axis 0 and the sequence's elsewhere: `{0: "texts", 1: "tokens"}`."""
         return {
             "batch": size.batch,
             "choice": size.choice,
@@ -215,8 +218,8 @@ class TextOnnxConfig(OnnxConfig):
 class OnnxConfigWithPast(OnnxConfig, ABC):
     """An architecture that can be exported with its cache of keys and values: past_key_values in, present out."""
 
-    def __init__(self, config: Any, task: str = "default", *, use_past: bool = False) -> None:
-        super().__init__(config, task)
+    def __init__(self, config: Any, task: str = "default", patching_specs: None = None, use_past: bool = False) -> None:
+        super().__init__(config, task, patching_specs)
         self.use_past = use_past or FEATURES[canonical(task)].use_past
         if f"{self.task}{WITH_PAST}" not in FEATURES and self.use_past:
             raise NotSupportedError(f"the task {self.task!r} has no cache", "leave use_past out")
@@ -296,19 +299,27 @@ class OnnxSeq2SeqConfigWithPast(OnnxConfigWithPast, ABC):
 
     @property
     def outputs(self) -> Mapping[str, Axes]:
-        return {
-            name: {
-                axis: "decoder_sequence" if "sequence" in label and not name.startswith("present.") else label
-                for axis, label in axes.items()
-            }
-            for name, axes in super().outputs.items()
-        }
+        return {name: axes if name.startswith("present.") else self._of_new_tokens(axes) for name, axes in super().outputs.items()}
+
+    def _of_new_tokens(self, axes: Axes) -> Axes:
+        """The axes of an output, which has something for each of the decoder's tokens."""
+        named = {axis: "decoder_sequence" if "sequence" in label else label for axis, label in axes.items()}
+        return {axis: label for axis, label in named.items() if not (self._one_token and label == "decoder_sequence")}
+
+    @property
+    def _one_token(self) -> bool:
+        """Whether the decoder takes one token at a time, as the documented classes had it with a cache."""
+        return self.use_past and 1 not in self.inputs.get("decoder_input_ids", {1: ""})
+
+    def axis_lengths(self, size: Size) -> Mapping[str, int]:
+        return super().axis_lengths(replace(size, sequence=1) if self._one_token else size)
 
     @property
     def num_layers(self) -> tuple[int, int]:
         """How many layers the encoder and the decoder have."""
-        layers = self._config.num_hidden_layers
-        return getattr(self._config, "encoder_layers", layers), getattr(self._config, "decoder_layers", layers)
+        encoder = getattr(self._config, "encoder_layers", None) or self._config.num_hidden_layers
+        decoder = getattr(self._config, "decoder_layers", None) or getattr(self._config, "num_decoder_layers", None) or encoder
+        return encoder, decoder
 
     @property
     def num_attention_heads(self) -> tuple[int, int]:
@@ -340,9 +351,7 @@ class OnnxSeq2SeqConfigWithPast(OnnxConfigWithPast, ABC):
         return replace(size, past=sequence + 3, cached_source=max(1, sequence // 2)) if self.use_past else size
 
     def fixed_dims(self, name: str) -> Mapping[int, int]:
-        if name == "decoder_input_ids" and 1 not in self.inputs[name]:
-            return {1: 1}  # as the documented classes had it
-        return super().fixed_dims(name)
+        return {1: 1} if name == "decoder_input_ids" and self._one_token else super().fixed_dims(name)
 
 
 def _of_decoder(count: int | tuple[int, int]) -> int:

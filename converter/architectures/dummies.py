@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -37,11 +38,11 @@ def make_inputs(
     """
     if not makes_its_own(config):
         return draw(config, size, rng, padding, dtype)
-    made = flat(
-        config.generate_dummy_inputs(
-            preprocessor, batch_size=size.batch, seq_length=size.sequence, num_choices=size.choice, framework=PYTORCH
-        )
-    )
+    asked: dict[str, Any] = {"batch_size": size.batch, "seq_length": size.sequence, "num_choices": size.choice, "framework": PYTORCH}
+    taken = inspect.signature(config.generate_dummy_inputs).parameters
+    if not any(each.kind is each.VAR_KEYWORD for each in taken.values()):
+        asked = {name: value for name, value in asked.items() if name in taken}  # not every documented class takes them all
+    made = flat(config.generate_dummy_inputs(preprocessor, **asked))
     missing = [name for name in config.inputs if name not in made]
     if missing:
         raise NotSupportedError(
@@ -122,7 +123,8 @@ def flat(inputs: Mapping[str, Any]) -> dict[str, Array]:
 
 def _shape(config: OnnxConfig, name: str, lengths: Mapping[str, int], size: Size) -> tuple[int, ...]:
     axes, fixed = config.inputs[name], config.fixed_dims(name)
-    return tuple(fixed[axis] if axis in fixed else lengths.get(axes[axis], size.sequence) for axis in sorted({*axes, *fixed}))
+    others = {axis: size.batch if axis == 0 else size.sequence for axis in axes}  # of a name that only its maker knows
+    return tuple(fixed[axis] if axis in fixed else lengths.get(axes[axis], others[axis]) for axis in sorted({*axes, *fixed}))
 
 
 def _pad(config: OnnxConfig, inputs: dict[str, Array]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import sys
+import traceback
 from pathlib import Path
 
 from converter.architectures.config import Architecture, OnnxConfig, OnnxConfigWithPast
@@ -38,6 +39,16 @@ def own_architecture(name: str, model_type: str) -> Architecture:
     )
 
 
+def own_fault(name: str, error: BaseException) -> NotSupportedError:
+    """What the user is told of an error that nobody foresaw while their configuration `name` was used: where it is from, if from there."""
+    file = str(Path(name.rpartition(":")[0]))
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    where = f" in {frames[-1].name}, line {frames[-1].lineno}" if frames else ""
+    return NotSupportedError(
+        f"the configuration {name} cannot be used: {reason(error)}{where}", "mend it; docs/configurations.md says what it needs"
+    )
+
+
 def _run(path: Path, digest: str) -> object:
     """The module in a file, run once for each of its contents."""
     name = f"converter_own_{digest}"
@@ -50,7 +61,7 @@ def _run(path: Path, digest: str) -> object:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # the user's own code runs here, and may raise anything
+    except (Exception, SystemExit) as error:  # the user's own code runs here, and may raise anything
         del sys.modules[name]
         raise NotSupportedError(f"the configuration {path} cannot be run: {reason(error)}", "see with --debug where") from error
     return module

@@ -24,10 +24,6 @@ class T5OnnxConfig(OnnxSeq2SeqConfigWithPast):
             self.fill_with_past_key_values_(inputs, direction="inputs")
         return inputs
 
-    @property
-    def num_layers(self) -> tuple[int, int]:
-        return self._config.num_layers, self._config.num_decoder_layers
-
 
 ARCHITECTURE = Architecture(
     name="T5",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
-from converter.architectures import FEATURES, architectures, find_architecture
+from converter.architectures import FEATURES, find_architecture, model_types
 from converter.checkpoints.fetch import read_config
 from converter.cli.console import console, output_options, table
 from converter.cli.sources import read_source
+from converter.errors import NotSupportedError
 
 
 @click.command("features")
@@ -16,13 +17,25 @@ from converter.cli.sources import read_source
 def command(model: str | None) -> int:
     """List the features of every architecture, of one model type, or of a checkpoint."""
     if model is None:
-        found = {name: list(each.features) for name, each in architectures().items()}
-        console.give(found)
-        console.say(table(("model type", "features"), [(name, ", ".join(features)) for name, features in found.items()]))
-        return 0
-    model_type = model if model in architectures() else str(read_config(read_source(model))["model_type"])
+        return _list_all()
+    model_type = model if model in model_types() else str(read_config(read_source(model))["model_type"])
     features = find_architecture(model_type).features
     rows = [(name, FEATURES[name].auto_class, ", ".join(FEATURES[name].synonyms)) for name in features]
     console.give({model_type: list(features)})
     console.say(table(("feature", "class of transformers", "also called"), rows))
     return 0
+
+
+def _list_all() -> int:
+    """Every architecture; one of an installed package that cannot be loaded hides no other."""
+    found: dict[str, list[str]] = {}
+    failed = False
+    for model_type in model_types():
+        try:
+            found[model_type] = list(find_architecture(model_type).features)
+        except NotSupportedError as error:
+            console.error(error)
+            failed = True
+    console.give(found)
+    console.say(table(("model type", "features"), [(name, ", ".join(features)) for name, features in found.items()]))
+    return 1 if failed else 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from converter.architectures import Architecture, OnnxConfig, OnnxConfigWithPast, OnnxSeq2SeqConfigWithPast, architectures
+from converter.architectures import Architecture, OnnxConfig, OnnxConfigWithPast, OnnxSeq2SeqConfigWithPast, find_architecture, ready_made
 from converter.onnx.features import FeaturesManager
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(convert, name)
     if name.endswith("OnnxConfig"):
-        for architecture in architectures().values():
-            if architecture.onnx_config.__name__ == name:
-                return architecture.onnx_config
+        for model_type in ready_made():
+            if find_architecture(model_type).onnx_config.__name__ == name:
+                return find_architecture(model_type).onnx_config
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

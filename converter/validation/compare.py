@@ -34,8 +34,8 @@ def kept_positions(name: str, output: Array, config: OnnxConfig, inputs: Mapping
     everything = np.ones((1,) * output.ndim, bool)
     of_encoder = ".encoder." in name or "decoder_attention_mask" not in inputs
     mask = inputs.get("attention_mask" if of_encoder else "decoder_attention_mask")
-    labels = [label for label in config.inputs.get("attention_mask", {}).values() if label not in ("batch", "choice")]
-    tokens = [axis for axis, label in config.outputs[name].items() if "sequence" in label or label in labels]
+    labels = [label for axis, label in config.inputs.get("attention_mask", {}).items() if axis > 0]
+    tokens = [axis for axis, label in config.outputs[name].items() if axis > 0 and ("sequence" in label or label in labels)]
     if mask is None or not tokens or mask.ndim != 2 or output.shape[0] != mask.shape[0] or output.shape[tokens[0]] > mask.shape[1]:
         return everything
     kept = mask[:, mask.shape[1] - output.shape[tokens[0]] :].astype(bool)

@@ -57,7 +57,8 @@ def _follow(session: Session, inputs: Mapping[str, Array], first: Array | None, 
     length = 0
     for step in range(tokens.shape[1]):
         length += feed[name].shape[1]
-        feed[MASKED_BY[name]] = np.ones((len(tokens), length), np.int64)
+        if MASKED_BY[name] in feed:
+            feed[MASKED_BY[name]] = np.ones((len(tokens), length), np.int64)
         found = session.run(feed)
         seen.append(found["logits"][:, -1])
         feed |= {f"past_key_values{each.removeprefix('present')}": array for each, array in found.items() if each.startswith("present.")}

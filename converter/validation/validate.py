@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +11,9 @@ import numpy as np
 
 from converter.architectures import OnnxConfig
 from converter.architectures.config import overridden
-from converter.architectures.dummies import Array
+from converter.architectures.dummies import Array, makes_its_own
 from converter.backends import Session
-from converter.errors import ConversionError
+from converter.errors import ConversionError, reason
 from converter.records import Case, Influence, Options, Verdict, WeightCheck
 from converter.validation.cases import Inputs, Maker
 from converter.validation.compare import Tolerance, compare, kept_positions
@@ -52,6 +52,7 @@ def validate(session: Session, reference: Reference, config: OnnxConfig, tokeniz
             inputs.append(maker.text())
         except ValueError as error:
             notes.append(f"no real text was tried: {error}")
+        notes += _single_lengths(config, inputs)
         return Verdict(
             atol=tolerance.atol,
             rtol=tolerance.rtol,
@@ -73,6 +74,14 @@ def _overrides(model_config: Any, config: OnnxConfig) -> Iterator[str]:
     for name, value in (config.values_override or {}).items():
         if name != "use_cache" and getattr(model_config, name, None) != value:
             yield f"with {name} = {value!r} in place of {getattr(model_config, name, None)!r}, in the checkpoint too"
+
+
+def _single_lengths(config: OnnxConfig, inputs: Sequence[Inputs]) -> Iterator[str]:
+    """The axes that a configuration of the user's own gives one length only, so that nothing is known of others."""
+    for label in inputs[0].axes:
+        lengths = {case.axes[label] for case in inputs}
+        if len(lengths) == 1 and makes_its_own(config):
+            yield f"{type(config).__name__}.generate_dummy_inputs makes {label} {lengths.pop()} long and no other length was tried"
 
 
 def _interface_problems(session: Session, config: OnnxConfig, arrays: Mapping[str, Array], reference: Reference) -> Iterator[str]:
@@ -113,6 +122,10 @@ def _run_case(case: Inputs, session: Session, reference: Reference, config: Onnx
     try:
         found = session.run(case.arrays)  # first: the runtime needs more memory on the way than the reference does
     except ConversionError as error:
+        try:
+            reference.run(case.arrays)
+        except Exception as also:  # whatever the model's own code raises over inputs that are not for it
+            return Case(name=case.name, axes=case.axes, error=f"neither it nor the checkpoint takes these inputs: {reason(also)}")
         return Case(name=case.name, axes=case.axes, error=error.message)
     untrue = _untrue_label(session, {**case.arrays, **found})
     if untrue:

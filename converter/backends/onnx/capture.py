@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,7 +21,7 @@ from converter.checkpoints.calling import FlatModel, check_inputs
 from converter.checkpoints.loading import LoadedModel
 from converter.errors import ConversionError, ConverterError, reason
 
-SAMPLE = {"batch": 2, "sequence": 8, "choice": 3}
+_BATCH, _SEQUENCE, _CHOICE = 2, 8, 3
 """What a graph is captured at: different lengths, none of them 1, so that no two axes are taken for one."""
 
 _PREFIX = "model."  # FlatModel's attribute
@@ -34,35 +34,47 @@ def capture(model: LoadedModel, config: OnnxConfig, opset: int | None, preproces
     Raises ConversionError where the capture fails, or where the model does not take those inputs or give those outputs.
     """
     check_inputs(model.module, tuple(config.inputs))
-    inputs = make_inputs(config, config.size(**SAMPLE), np.random.default_rng(0), dtype=model.dtype, preprocessor=preprocessor)
+    # with a cache there are 2 or 3 tokens more in it than new ones, and all need positions
+    room = (config.max_sequence_length - 3) // 2 if config.use_past else config.max_sequence_length - 2
+    size = config.size(_BATCH, max(2, min(_SEQUENCE, room)), _CHOICE)
+    inputs = make_inputs(config, size, np.random.default_rng(0), dtype=model.dtype, preprocessor=preprocessor)
     tensors = tuple(torch.from_numpy(array) for array in inputs.values())
     flat_model = FlatModel(model.module, tuple(config.inputs), tuple(config.outputs))
     try:
-        with quiet_exporter(), torch.no_grad():
-            flat_model(*tensors)  # what the model itself objects to is told in its own words, not in the exporter's
-            with config.patch(model.module):
-                program = torch.onnx.export(
-                    flat_model,
-                    tensors,
-                    dynamo=True,
-                    input_names=list(config.inputs),
-                    output_names=list(config.outputs),
-                    dynamic_shapes=(tuple(dict(axes) for axes in config.inputs.values()),),
-                    opset_version=opset,
-                    optimize=False,
-                    verbose=False,
-                )
+        with torch.no_grad():
+            flat_model(*tensors)
+    except ConverterError:
+        raise
+    except Exception as error:  # a model's own code runs here, and may raise anything; it is told, with its cause
+        raise ConversionError(
+            f"{type(model.module).__name__} does not run with the inputs of {type(config).__name__}: {reason(error)}",
+            "the checkpoint's config.json or the configuration is wrong; see with --debug where",
+        ) from error
+    try:
+        with quiet_exporter(), torch.no_grad(), config.patch(model.module):
+            program = torch.onnx.export(
+                flat_model,
+                tensors,
+                dynamo=True,
+                input_names=list(config.inputs),
+                output_names=list(config.outputs),
+                dynamic_shapes=(tuple(dict(axes) for axes in config.inputs.values()),),
+                opset_version=opset,
+                optimize=False,
+                verbose=False,
+            )
         if program is None:
             raise ValueError("torch gave no graph")
         graph = program.model
-        _simplify(graph)
+        weights = {f"{_PREFIX}{name}" for name in model.tensors()}
+        _simplify(graph, weights)
     except ConverterError:
         raise
     except Exception as error:  # a model's own code runs here, and may raise anything; it is told, with its cause
         raise ConversionError(f"the graph could not be captured: {reason(error)}", "see with --debug what torch says in full") from error
     _name_axes(graph.graph.inputs, config.inputs)
     _name_axes(graph.graph.outputs, config.outputs)
-    _detach_weights(graph)
+    _detach_weights(graph, weights)
     return graph
 
 
@@ -82,10 +94,14 @@ def bind(graph: ir.Model, model: LoadedModel) -> dict[str, torch.Tensor]:
     return {name: tensors[name] for name in names}
 
 
-def _simplify(graph: ir.Model) -> None:
+def _simplify(graph: ir.Model, weights: Collection[str]) -> None:
     """Inline and fold what is constant, but leave the weights as the checkpoint has them, so that they can be bound."""
+
+    def takes_a_weight(node: ir.Node) -> bool:
+        return any(value is not None and value.name in weights for value in node.inputs)
+
     passes.InlinePass()(graph)
-    optimizer.fold_constants(graph, should_fold=lambda node: False if any(map(_is_weight, node.inputs)) else None)
+    optimizer.fold_constants(graph, should_fold=lambda node: False if takes_a_weight(node) else None)
     passes.RemoveUnusedNodesPass()(graph)
     passes.ClearMetadataAndDocStringPass()(graph)
     graph.metadata_props.clear()
@@ -106,19 +122,14 @@ def _name_axes(values: Sequence[ir.Value], expected: Mapping[str, Axes]) -> None
             shape[axis] = ir.SymbolicDim(label)
 
 
-def _detach_weights(graph: ir.Model) -> None:
+def _detach_weights(graph: ir.Model, weights: Collection[str]) -> None:
     """Drop the values of parameters and buffers; constants that the capture made itself stay in the graph."""
     initializers = graph.graph.initializers
     for name, value in list(initializers.items()):
-        if _is_weight(value):
+        if name in weights:
             del initializers[name]
             value.name = name.removeprefix(_PREFIX)
             value.const_value = None
-
-
-def _is_weight(value: ir.Value | None) -> bool:
-    """Whether a value is a parameter or a buffer of the model; the capture's own constants bear other names."""
-    return value is not None and value.is_initializer() and (value.name or "").startswith(_PREFIX)
 
 
 def _unbound(graph: ir.Model) -> list[ir.Value]:

@@ -19,7 +19,7 @@ def export(preprocessor: Any, model: Any, config: OnnxConfig, opset: int | None,
         preprocessor: the checkpoint's tokenizer, for a configuration that makes its own inputs with it; None otherwise.
         model: a model of transformers (`torch.nn.Module`) in float32 or float16. It is unchanged afterwards.
         config: what is exported of it.
-        opset: the ONNX operator set; None is the exporter's recommended one.
+        opset: the ONNX operator set; None is the configuration's default, which is the exporter's recommended one.
         output: the file to be written.
 
     Returns: the names of the inputs and of the outputs, in order.
@@ -28,7 +28,8 @@ def export(preprocessor: Any, model: Any, config: OnnxConfig, opset: int | None,
     fit the model, where the graph cannot be captured, or where a weight would be made up; OutputError where it cannot be written.
     """
     loaded = LoadedModel(model)
-    if opset is not None and opset not in OPSETS:
+    opset = config.default_onnx_opset if opset is None else opset
+    if opset not in OPSETS:
         raise NotSupportedError(f"opset {opset} cannot be made", f"choose one from {OPSETS.start} to {OPSETS.stop - 1}")
     if loaded.dtype == "bfloat16":
         raise NotSupportedError("ONNX Runtime does not compute bfloat16 on a CPU, so nothing could be validated", "leave dtype at float32")

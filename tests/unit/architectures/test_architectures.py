@@ -183,7 +183,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], No
 
 
 def _forget() -> None:
-    for cached in (registry._of_packages, registry.find_architecture, registry.architectures):
+    for cached in (registry._of_packages, registry.ready_made, registry.find_architecture, registry.architectures):
         cached.cache_clear()
 
 
