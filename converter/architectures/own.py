@@ -51,7 +51,7 @@ def own_fault(name: str, error: BaseException) -> NotSupportedError:
 
 def _run(path: Path, digest: str) -> object:
     """The module in a file, run once for each of its contents."""
-    name = f"converter_own_{digest}"
+    name = f"converter_own_{hashlib.sha256(f'{path}:{digest}'.encode()).hexdigest()}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

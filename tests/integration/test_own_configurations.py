@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 import torch
@@ -20,7 +21,7 @@ from converter.records import Outcome
 
 MY_CONFIG = """
 from collections import OrderedDict
-from converter.onnx import OnnxConfig, OnnxConfigWithPast
+from converter.onnx import OnnxConfig, OnnxConfigWithPast, OnnxSeq2SeqConfigWithPast
 
 
 class ElectraOnnxConfig(OnnxConfig):
@@ -40,6 +41,72 @@ class OPTOnnxConfig(OnnxConfigWithPast):
         else:
             common_inputs["attention_mask"] = {0: "batch", 1: "sequence"}
         return common_inputs
+
+
+class OldBartOnnxConfig(OnnxSeq2SeqConfigWithPast):
+    # one token at a time, and a constructor that hands on what it is given
+    def __init__(self, config, task="default", patching_specs=None, use_past=False):
+        super().__init__(config, task=task, patching_specs=patching_specs, use_past=use_past)
+
+    @property
+    def inputs(self):
+        common_inputs = OrderedDict(
+            [
+                ("input_ids", {0: "batch", 1: "encoder_sequence"}),
+                ("attention_mask", {0: "batch", 1: "encoder_sequence"}),
+            ]
+        )
+        if self.use_past:
+            common_inputs["decoder_input_ids"] = {0: "batch"}
+            common_inputs["decoder_attention_mask"] = {0: "batch", 1: "past_decoder_sequence + sequence"}
+            self.fill_with_past_key_values_(common_inputs, direction="inputs")
+        else:
+            common_inputs["decoder_input_ids"] = {0: "batch", 1: "decoder_sequence"}
+            common_inputs["decoder_attention_mask"] = {0: "batch", 1: "decoder_sequence"}
+        return common_inputs
+
+
+class OtherNames(ElectraOnnxConfig):
+    default_onnx_opset = 18
+
+    @property
+    def inputs(self):
+        axes = {0: "batch_size", 1: "tokens"}
+        return {"input_ids": axes, "attention_mask": axes, "token_type_ids": axes}
+
+    @property
+    def outputs(self):
+        return {"logits": {0: "batch_size"}}
+
+    def generate_dummy_inputs(self, tokenizer, batch_size=-1, seq_length=-1, is_pair=False, framework=None):
+        return super().generate_dummy_inputs(tokenizer, batch_size, seq_length, is_pair=is_pair, framework=framework)
+
+
+class NoMask(OPTOnnxConfig):
+    @property
+    def inputs(self):
+        inputs = super().inputs
+        del inputs["attention_mask"]
+        return inputs
+
+
+class FixedLength(ElectraOnnxConfig):
+    def generate_dummy_inputs(self, tokenizer, batch_size=-1, seq_length=-1, **kwargs):
+        return super().generate_dummy_inputs(tokenizer, batch_size=batch_size, seq_length=7)
+
+
+class OldOpset(ElectraOnnxConfig):
+    default_onnx_opset = 13
+
+
+class Raises(ElectraOnnxConfig):
+    @property
+    def inputs(self):
+        return {}[0]
+
+
+class NoOutputs(ElectraOnnxConfig):
+    outputs = {}
 
 
 class OwnCache(OPTOnnxConfig):
@@ -186,11 +253,16 @@ def test_a_configuration_converts_from_a_manifest_relative_to_it(
         ("my_config.py:Nothing", "Nothing of"),
         ("my_config.py:OrderedDict", "is not a subclass of converter.onnx.OnnxConfig"),
         ("no_config.py:Mine", "there is no configuration"),
+        ("my_config.py:OldOpset", "opset 13 cannot be made"),
+        ("my_config.py:Raises", "cannot be used: KeyError: 0 in inputs, line"),
+        ("my_config.py:NoOutputs", "NoOutputs declares no outputs"),
+        ("exits.py:Mine", "cannot be run: SystemExit: 3"),
     ],
 )
 def test_a_configuration_that_does_not_fit_is_refused_by_name(
     workspace: Path, command: Callable[..., subprocess.CompletedProcess[str]], config: str, told: str
 ) -> None:
+    (workspace / "exits.py").write_text("import sys\nsys.exit(3)\n")
     run = command("onnx", f"--config={workspace}/{config}", f"--model={workspace}/electra", workspace / "onnx")
     assert run.returncode == 1 and told in run.stderr
     if config.endswith("WrongInputs"):
@@ -204,6 +276,41 @@ def test_an_axis_that_is_declared_dynamic_and_is_not_is_told(
     line = ("onnx", f"--config={workspace}/my_config.py:WrongAxes", f"--model={workspace}/electra", "--feature=default", workspace / "onnx")
     run = command(*line)
     assert run.returncode == 1 and "axis 2 (features) of 'last_hidden_state' came out fixed at 32" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("config", "model", "feature"),
+    [
+        ("OtherNames", "electra", "sequence-classification"),
+        ("NoMask", "opt", "causal-lm-with-past"),
+        ("FixedLength", "electra", "default"),
+    ],
+)
+def test_a_configuration_in_another_style_converts(
+    workspace: Path, command: Callable[..., subprocess.CompletedProcess[str]], config: str, model: str, feature: str
+) -> None:
+    line = ("--config", workspace / f"my_config.py:{config}", "--feature", feature, "--model", workspace / model)
+    run = command("onnx", *line, workspace / "onnx", "--json")
+    assert run.returncode == 0, run.stderr
+    outcome = json.loads(run.stdout)
+    if config == "OtherNames":
+        assert outcome["artifact"]["inputs"][0]["shape"] == ["batch_size", "tokens"]
+        (imported,) = onnx.load(workspace / "onnx/model.onnx").opset_import
+        assert imported.version == 18
+    untried = [note for note in outcome["verdict"]["notes"] if "no other length was tried" in note]
+    expected = "FixedLength.generate_dummy_inputs makes sequence 7 long and no other length was tried"
+    assert untried == ([expected] if config == "FixedLength" else [])
+
+
+def test_the_documented_configuration_of_a_decoder_that_takes_one_token_at_a_time_converts(
+    workspace: Path, tiny: Callable[..., Path], command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    line = ("--config", workspace / "my_config.py:OldBartOnnxConfig", "--model", tiny("bart", "AutoModelForSeq2SeqLM"))
+    run = command("onnx", *line, "--feature", "seq2seq-lm-with-past", workspace / "onnx", "--json")
+    assert run.returncode == 0, run.stderr
+    outcome = json.loads(run.stdout)
+    assert outcome["artifact"]["inputs"][2]["shape"] == ["batch", 1]
+    assert outcome["verdict"]["generation"]["equal"] == 40
 
 
 def test_inputs_that_a_configuration_makes_in_the_documented_way_are_what_it_is_captured_and_measured_with(

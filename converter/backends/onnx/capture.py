@@ -33,6 +33,8 @@ def capture(model: LoadedModel, config: OnnxConfig, opset: int | None, preproces
     The graph's weights are inputs of its nodes under the parameters' names, without a value: see `bind`.
     Raises ConversionError where the capture fails, or where the model does not take those inputs or give those outputs.
     """
+    if not config.inputs or not config.outputs:
+        raise ConversionError(f"{type(config).__name__} declares no {'outputs' if config.inputs else 'inputs'}", "declare them")
     check_inputs(model.module, tuple(config.inputs))
     # with a cache there are 2 or 3 tokens more in it than new ones, and all need positions
     room = (config.max_sequence_length - 3) // 2 if config.use_past else config.max_sequence_length - 2
@@ -117,7 +119,7 @@ def _name_axes(values: Sequence[ir.Value], expected: Mapping[str, Axes]) -> None
             if isinstance(shape[axis], int):
                 raise ConversionError(
                     f"axis {axis} ({label}) of {value.name!r} came out fixed at {shape[axis]}",
-                    "this architecture needs a patch: report it",
+                    "in a configuration of your own name only axes that vary; in a ready-made one this is a defect: report it",
                 )
             shape[axis] = ir.SymbolicDim(label)
 

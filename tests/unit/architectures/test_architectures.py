@@ -10,8 +10,10 @@ import pytest
 import transformers
 
 import converter.architectures as registry
+import converter.onnx
 from converter.architectures import FEATURES, Architecture, OnnxConfig, architectures, canonical, feature_of_class, find_architecture
 from converter.architectures.config import overridden
+from converter.cli import main
 from converter.errors import NotSupportedError
 from tests.checkpoints import TINY_CONFIGS
 from tests.contract import CONTRACT, ROWS, spread
@@ -199,6 +201,19 @@ def test_a_package_whose_architecture_is_none_is_told_by_name(install: Callable[
     with pytest.raises(NotSupportedError, match="'other'"):
         find_architecture("other")
     assert find_architecture("bert").name == "BERT"
+
+
+def test_a_package_whose_architecture_is_none_hides_no_other(
+    install: Callable[[str, str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    install("other", "no.such.module:OTHER")
+    for arguments, code in ((["features", "bert"], 0), (["features"], 1)):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == code
+        assert "masked-lm" in capsys.readouterr().out
+    assert converter.onnx.DistilBertOnnxConfig is find_architecture("distilbert").onnx_config
+    assert not hasattr(converter.onnx, "NoSuchOnnxConfig")
 
 
 def test_a_package_does_not_take_the_place_of_an_architecture_of_ours(install: Callable[[str, str], None]) -> None:
