@@ -18,7 +18,7 @@ run: $(VENV)/run.stamp $(EXAMPLE)
 	$(BIN)/converter --manifest examples/models.txt --output $(OUTPUT)
 
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check

@@ -59,7 +59,7 @@ class BartOnnxConfig(OnnxSeq2SeqConfigWithPast):
         if self.task != "sequence-classification":
             return
         end, tokens, mask = self._config.eos_token_id, inputs["input_ids"], inputs["attention_mask"]
-        tokens[tokens == end] = end + 1 if end == 0 else end - 1
+        tokens[tokens == end] = next(token for token in range(3) if token not in (end, self.pad_token_id))
         for row, kept in zip(tokens, mask, strict=True):
             row[kept.nonzero()[0][-1]] = end
 

@@ -48,8 +48,11 @@ class Reference:
             decoder_start_token_id=begin if encoder else None, pad_token_id=0
         )
         tensors: dict[str, Any] = {name: torch.from_numpy(inputs[name]) for name in ("input_ids", "attention_mask") if name in inputs}
-        if encoder:  # a cache that generate itself makes has as many layers as the encoder, even where the decoder has more
+        # a cache that generate makes itself has as many layers as the encoder, even where the decoder has more
+        if encoder:
             tensors["past_key_values"] = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        elif hasattr(module.config, "decoder_layers"):
+            tensors["past_key_values"] = DynamicCache()
         try:
             found = module.generate(
                 **tensors,

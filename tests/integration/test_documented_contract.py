@@ -113,6 +113,7 @@ def _reference(model: Any, inputs: Arrays, outputs: list[str]) -> Arrays:
     elif past:
         own, cross = (list(zip(past[start::4], past[start + 1 :: 4], strict=True)) for start in (0, 2))
         tensors["past_key_values"] = EncoderDecoderCache(DynamicCache(own), DynamicCache(cross))
+    model.config.use_cache = bool(past)  # a cache of BART's own is too short where its decoder has more layers than its encoder
     if model.config.model_type in ("gpt2", "gpt_neo"):
         model.config.pad_token_id = 0  # as documented for a classifier that has none
     with torch.no_grad():
