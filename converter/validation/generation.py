@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -29,8 +30,10 @@ def compare_generation(
     """
     if not config.use_past or "logits" not in config.outputs:
         return None
-    steps = min(TOKENS, config.max_sequence_length - _PROMPT.sequence)
-    inputs = draw(config, _PROMPT, rng, dtype=reference.model.dtype)
+    longest = config.max_sequence_length
+    prompt = replace(_PROMPT, sequence=min(_PROMPT.sequence, max(1, longest // 2)), source=min(_PROMPT.source, longest))
+    steps = min(TOKENS, longest - prompt.sequence)
+    inputs = draw(config, prompt, rng, dtype=reference.model.dtype)
     expected = reference.generate(inputs, steps)
     try:
         logits = _follow(session, inputs, expected.first, expected.tokens)

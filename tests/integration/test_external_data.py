@@ -15,6 +15,7 @@ import torch
 import transformers
 
 from converter.architectures import find_architecture
+from converter.architectures.config import DEFAULT_OPSET
 from converter.backends.onnx import capture, model_file
 from converter.checkpoints.loading import load_model
 from converter.records import Outcome
@@ -57,6 +58,11 @@ def test_tied_weights_are_written_once(tiny: Callable[..., Path], convert: Calla
     stored = onnx.load(Path(outcome.destination) / "model.onnx").graph.initializer
     embeddings = [tensor.name for tensor in stored if tuple(tensor.dims) == (120, 32)]
     assert len(embeddings) == 1
+
+
+def test_the_default_opset_is_the_one_that_the_exporter_recommends() -> None:
+    program = torch.onnx.export(torch.nn.Identity().eval(), (torch.zeros(2),), dynamo=True, verbose=False)
+    assert program is not None and program.model.opset_imports[""] == DEFAULT_OPSET
 
 
 @pytest.mark.parametrize("opset", [18, 21, 25])
