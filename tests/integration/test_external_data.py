@@ -61,7 +61,8 @@ def test_tied_weights_are_written_once(tiny: Callable[..., Path], convert: Calla
 
 
 def test_the_default_opset_is_the_one_that_the_exporter_recommends() -> None:
-    program = torch.onnx.export(torch.nn.Identity().eval(), (torch.zeros(2),), dynamo=True, verbose=False)
+    with capture.quiet_exporter():
+        program = torch.onnx.export(torch.nn.Identity().eval(), (torch.zeros(2),), dynamo=True, verbose=False)
     assert program is not None and program.model.opset_imports[""] == DEFAULT_OPSET
 
 
