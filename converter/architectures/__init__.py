@@ -13,7 +13,8 @@ from dataclasses import replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
-from converter.architectures.config import Architecture, OnnxConfig, OnnxConfigWithPast, OnnxSeq2SeqConfigWithPast
+from converter.architectures.architecture import Architecture
+from converter.architectures.config import OnnxConfig, OnnxConfigWithPast, OnnxSeq2SeqConfigWithPast
 from converter.architectures.features import FEATURES, Feature, canonical, feature_of_class
 from converter.architectures.own import own_architecture, own_fault
 from converter.errors import NotSupportedError, reason
@@ -37,7 +38,7 @@ __all__ = [
 
 ENTRY_POINTS = "converter.architectures"
 
-_SHARED = ("config", "dummies", "features", "own")
+_SHARED = ("architecture", "config", "dummies", "features", "own")
 
 
 def model_types() -> tuple[str, ...]:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from converter.architectures.config import Architecture, OnnxConfigWithPast, OnnxSeq2SeqConfigWithPast, Size
+from converter.architectures.architecture import Architecture
+from converter.architectures.config import OnnxConfigWithPast, OnnxSeq2SeqConfigWithPast, Size
 from converter.architectures.features import Axes
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""`OnnxConfig` and its two kin, which say how an architecture is exported, and `Architecture`, the one declaration in a family's file.
+"""`OnnxConfig` and its two kin, which say how an architecture is exported.
 
 These are the documented classes of `transformers.onnx`. Nothing here imports torch or transformers: a configuration is data
 about a model, not the model.
@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
-from converter.architectures.features import FEATURES, WITH_PAST, Axes, Feature, canonical, feature_of_class
+from converter.architectures.features import FEATURES, WITH_PAST, Axes, Feature, canonical
 from converter.errors import NotSupportedError
 
 if TYPE_CHECKING:
@@ -357,56 +357,6 @@ class OnnxSeq2SeqConfigWithPast(OnnxConfigWithPast, ABC):
 def _of_decoder(count: int | tuple[int, int]) -> int:
     """The stack of layers that has the cache."""
     return count[1] if isinstance(count, tuple) else count
-
-
-@dataclass(frozen=True, kw_only=True)
-class Architecture:
-    """A family of models: its name, transformers' name of its type, its features, and the configuration that exports it.
-
-    `origin` says, for one that is not of this package, what it is made of: a distribution and its version, or a file and its sha256.
-    """
-
-    name: str
-    model_type: str
-    features: tuple[str, ...]
-    onnx_config: type[OnnxConfig]
-    origin: Mapping[str, str] = field(default_factory=dict)
-
-    def check_feature(self, feature: str) -> str:
-        """Give the documented name of `feature`, or raise NotSupportedError that says which there are."""
-        name = canonical(feature)
-        if name not in self.features:
-            raise NotSupportedError(
-                f"{self.name} (model type {self.model_type}) has no feature {feature!r}",
-                f"choose one of: {', '.join(self.features)}",
-            )
-        return name
-
-    def choose_feature(self, asked: str | None, classes: Sequence[str]) -> str:
-        """The documented name of the feature that was `asked` for, or else of the head that the checkpoint's `classes` name.
-
-        Without any it is `default`. Raises NotSupportedError for what is none of this architecture's features.
-        """
-        if asked:
-            return self.check_feature(asked)
-        if not classes:
-            return "default"
-        found = feature_of_class(classes[0])
-        if found in self.features:
-            return found
-        raise NotSupportedError(
-            f"config.json says that the checkpoint is a {classes[0]}, and none of the features of {self.name} is that",
-            f"choose one with --feature: {', '.join(self.features)}",
-        )
-
-    def configure(self, config: Any, feature: str) -> OnnxConfig:
-        """The configuration that exports a checkpoint with transformers' `config` for a feature of this architecture."""
-        chosen = FEATURES[self.check_feature(feature)]
-        if not chosen.use_past:
-            return self.onnx_config(config, task=chosen.task)
-        if not issubclass(self.onnx_config, OnnxConfigWithPast):
-            raise NotSupportedError(f"{self.onnx_config.__name__} knows no cache", "derive it from OnnxConfigWithPast")
-        return self.onnx_config.with_past(config, task=chosen.task)
 
 
 @contextmanager

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from converter.architectures.config import Architecture, OnnxConfigWithPast
+from converter.architectures.architecture import Architecture
+from converter.architectures.config import OnnxConfigWithPast
 from converter.architectures.features import Axes
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from converter.architectures.config import Architecture
+from converter.architectures.architecture import Architecture
 from converter.architectures.gpt2 import GPT2OnnxConfig
 
 

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from converter.architectures.config import Architecture
+from converter.architectures.architecture import Architecture
 from converter.architectures.roberta import RobertaOnnxConfig
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from converter.architectures.architecture import Architecture
 from converter.architectures.bert import BertOnnxConfig
-from converter.architectures.config import Architecture
 from converter.architectures.features import Axes
 
 if TYPE_CHECKING:

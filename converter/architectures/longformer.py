@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from converter.architectures.config import Architecture
+from converter.architectures.architecture import Architecture
 from converter.architectures.features import Axes
 from converter.architectures.roberta import RobertaOnnxConfig
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from converter.architectures.architecture import Architecture
 from converter.architectures.bart import BartOnnxConfig
-from converter.architectures.config import Architecture
 
 
 class MarianOnnxConfig(BartOnnxConfig):

@@ -8,7 +8,8 @@ import sys
 import traceback
 from pathlib import Path
 
-from converter.architectures.config import Architecture, OnnxConfig, OnnxConfigWithPast
+from converter.architectures.architecture import Architecture
+from converter.architectures.config import OnnxConfig, OnnxConfigWithPast
 from converter.architectures.features import FEATURES
 from converter.errors import NotSupportedError, reason
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from converter.architectures.config import Architecture, TextOnnxConfig
+from converter.architectures.architecture import Architecture
+from converter.architectures.config import TextOnnxConfig
 
 
 class RobertaOnnxConfig(TextOnnxConfig):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from converter.architectures.config import Architecture, OnnxSeq2SeqConfigWithPast
+from converter.architectures.architecture import Architecture
+from converter.architectures.config import OnnxSeq2SeqConfigWithPast
 from converter.architectures.features import Axes
 
 

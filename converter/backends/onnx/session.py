@@ -50,7 +50,7 @@ class OnnxSession:
         names = [spec.name for spec in self.outputs]
         try:
             results = self._session.run(names, dict(inputs))
-        except Exception as error:
+        except Exception as error:  # as above
             raise ConversionError(f"ONNX Runtime does not run it: {reason(error)}") from error
         return {name: np.asarray(result) for name, result in zip(names, results, strict=True)}
 

@@ -1,0 +1,61 @@
+"""`Architecture`, the one declaration in a family's file: what the family is, what it can be exported for, and by which configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from converter.architectures.config import OnnxConfig, OnnxConfigWithPast
+from converter.architectures.features import FEATURES, canonical, feature_of_class
+from converter.errors import NotSupportedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """A family of models: its name, transformers' name of its type, its features, and the configuration that exports it.
+
+    `origin` says, for one that is not of this package, what it is made of: a distribution and its version, or a file and its sha256.
+    """
+
+    name: str
+    model_type: str
+    features: tuple[str, ...]
+    onnx_config: type[OnnxConfig]
+    origin: Mapping[str, str] = field(default_factory=dict)
+
+    def check_feature(self, feature: str) -> str:
+        """Give the documented name of `feature`, or raise NotSupportedError that says which there are."""
+        name = canonical(feature)
+        if name not in self.features:
+            raise NotSupportedError(
+                f"{self.name} (model type {self.model_type}) has no feature {feature!r}",
+                f"choose one of: {', '.join(self.features)}",
+            )
+        return name
+
+    def choose_feature(self, asked: str | None, classes: Sequence[str]) -> str:
+        """The documented name of the feature that was `asked` for, or else of the head that the checkpoint's `classes` name.
+
+        Without any it is `default`. Raises NotSupportedError for what is none of this architecture's features.
+        """
+        if asked:
+            return self.check_feature(asked)
+        if not classes:
+            return "default"
+        found = feature_of_class(classes[0])
+        if found in self.features:
+            return found
+        raise NotSupportedError(
+            f"config.json says that the checkpoint is a {classes[0]}, and none of the features of {self.name} is that",
+            f"choose one with --feature: {', '.join(self.features)}",
+        )
+
+    def configure(self, config: Any, feature: str) -> OnnxConfig:
+        """The configuration that exports a checkpoint with transformers' `config` for a feature of this architecture."""
+        chosen = FEATURES[self.check_feature(feature)]
+        if not chosen.use_past:
+            return self.onnx_config(config, task=chosen.task)
+        if not issubclass(self.onnx_config, OnnxConfigWithPast):
+            raise NotSupportedError(f"{self.onnx_config.__name__} knows no cache", "derive it from OnnxConfigWithPast")
+        return self.onnx_config.with_past(config, task=chosen.task)
