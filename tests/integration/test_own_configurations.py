@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -311,6 +312,27 @@ def test_the_documented_configuration_of_a_decoder_that_takes_one_token_at_a_tim
     outcome = json.loads(run.stdout)
     assert outcome["artifact"]["inputs"][2]["shape"] == ["batch", 1]
     assert outcome["verdict"]["generation"]["equal"] == 40
+
+
+def test_an_installed_package_adds_its_architecture_to_the_command(
+    workspace: Path, converter: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """As an installer would lay it out: a module, and metadata with an entry point beside it."""
+    site = workspace / "site"
+    metadata = site / "my_package-1.2.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.2\n")
+    (metadata / "entry_points.txt").write_text("[converter.architectures]\nelectra = my_package:ARCHITECTURE\n")
+    declared = 'Architecture(name="ELECTRA", model_type="electra", features=("sequence-classification",), onnx_config=ElectraOnnxConfig)'
+    (site / "my_package.py").write_text(f"{MY_CONFIG}\nfrom converter.onnx import Architecture\n\nARCHITECTURE = {declared}\n")
+    installed = {"env": {**os.environ, "PYTHONPATH": f"{site}:{Path(__file__).parents[2]}"}}
+    assert "electra" in converter("features", **installed).stdout
+    (workspace / "models.txt").write_text("./electra\n")
+    run = converter("run", "--manifest", workspace / "models.txt", "--output", workspace / "out", **installed)
+    assert run.returncode == 0, run.stderr
+    record = json.loads((workspace / "out/electra/onnx/converter.json").read_text())
+    assert (record["options"]["feature"], record["versions"]["my-package"]) == ("sequence-classification", "1.2")
+    assert "electra" not in converter("features").stdout
 
 
 def test_inputs_that_a_configuration_makes_in_the_documented_way_are_what_it_is_captured_and_measured_with(

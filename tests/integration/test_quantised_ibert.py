@@ -25,9 +25,9 @@ HEADS = {
 }
 
 
-def save_calibrated(folder: Path, auto_class: str, **settings: Any) -> Path:
+def save_calibrated(folder: Path, auto_class: str, seed: int = 0, **settings: Any) -> Path:
     """A quantised checkpoint whose activation ranges were learnt from some batches: a fresh one has ±1e-5 and gives nothing else."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     calm = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "num_labels": 2 if "Question" in auto_class else 3}
     config = transformers.IBertConfig(**{**TINY_CONFIGS["ibert"], **calm, **settings}, quant_mode=True)
     model = getattr(transformers, auto_class).from_config(config)
