@@ -13,6 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from converter.stages import anonymous_bytes
+
 TARGET = 1.3
 _INTERVAL = 0.004  # seconds between two samples
 
@@ -25,6 +27,8 @@ transformers.BertForMaskedLM(transformers.BertConfig()).save_pretrained(sys.argv
 _CONVERT = """
 import json, sys
 from pathlib import Path
+
+from converter.stages import anonymous_bytes
 import converter.executors.preload, transformers.models.bert.modeling_bert
 from converter.checkpoints.source import parse_source
 from converter.pipeline import run_job
@@ -43,6 +47,8 @@ print("outcome", outcome.model_dump_json(), flush=True); sys.stdin.readline()
 _OPEN = """
 import sys
 from pathlib import Path
+
+from converter.stages import anonymous_bytes
 import onnxruntime, converter.backends.onnx.session as session
 from converter.stages import anonymous_bytes
 path, way = Path(sys.argv[1]), sys.argv[2]
@@ -62,7 +68,7 @@ def measure(feature: str) -> dict[str, float]:
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout and process.stdin
             assert process.stdout.readline() == "imported\n"
-            base = _anonymous_bytes(process.pid)
+            base = anonymous_bytes(process.pid)
             process.stdin.write("go\n")
             process.stdin.flush()
             peaks, outcome = _watch(process)
@@ -97,7 +103,7 @@ def _watch(process: subprocess.Popen[str]) -> tuple[dict[str, int], dict[str, ob
     os.set_blocking(process.stdout.fileno(), False)
     text = ""
     while True:
-        peaks[stage] = max(peaks.get(stage, 0), _anonymous_bytes(process.pid))
+        peaks[stage] = max(peaks.get(stage, 0), anonymous_bytes(process.pid))
         if not select.select([process.stdout], [], [], 0)[0]:
             time.sleep(_INTERVAL)
             continue
@@ -108,10 +114,3 @@ def _watch(process: subprocess.Popen[str]) -> tuple[dict[str, int], dict[str, ob
             if word == "outcome":
                 return peaks, json.loads(rest)
             stage = rest
-
-
-def _anonymous_bytes(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) * 1024
-    raise OSError("no RssAnon in /proc")

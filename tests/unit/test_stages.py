@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -48,3 +50,25 @@ def test_memory_that_is_given_back_before_the_end_is_in_the_peak() -> None:
         del held
     small, large = stages.done
     assert large.peak_anonymous_bytes - small.peak_anonymous_bytes > 50_000_000
+
+
+def test_a_process_that_a_stage_starts_is_in_its_cost_and_one_from_before_is_not() -> None:
+    hungry = "import sys; held = bytearray(b'x') * 60_000_000; sum(range(8_000_000)); print('!', end='', flush=True); sys.stdin.read()"
+
+    def start() -> subprocess.Popen[bytes]:
+        process = subprocess.Popen([sys.executable, "-c", hungry], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert process.stdout and process.stdout.read(1) == b"!"
+        return process
+
+    before = start()
+    stages = Stages(lambda _: None)
+    with stages.stage("without"):
+        time.sleep(0.05)
+    with stages.stage("with"):
+        process = start()
+        time.sleep(0.1)
+        process.communicate()
+    before.communicate()
+    without, its_own = stages.done
+    assert its_own.peak_anonymous_bytes - without.peak_anonymous_bytes > 50_000_000
+    assert its_own.cpu_seconds > without.cpu_seconds + 0.05
