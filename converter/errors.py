@@ -6,6 +6,7 @@
     ├── CheckpointError             the source: not there, incomplete, damaged, refused
     ├── NotSupportedError           the architecture, the feature or an option's value
     ├── ConversionError             capturing or writing failed
+    ├── InputError                  inputs that an artifact cannot be given
     ├── ValidationError             the artifact does not do what the checkpoint does
     └── OutputError                 the destination cannot be written
 
@@ -69,6 +70,10 @@ class NotSupportedError(ConverterError, KeyError, ValueError):
 
 class ConversionError(ConverterError):
     """The graph could not be captured or the artifact not be made."""
+
+
+class InputError(ConverterError, ValueError):
+    """Inputs that an artifact cannot be given: one is missing, or longer than it takes."""
 
 
 class ValidationError(ConverterError, ValueError):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,11 @@ from converter.records import (
     Job,
     Options,
     Outcome,
+    Signature,
     Source,
     SourceRecord,
     Stage,
     Status,
-    TensorSpec,
     Verdict,
 )
 from converter.stages import Stages
@@ -68,8 +69,7 @@ class Measurement:
 
     verdict: Verdict
     dtype: str
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
+    signature: Signature
 
 
 def run_job(job: Job, observe: Observer = _unobserved) -> Outcome:
@@ -123,8 +123,8 @@ def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
                     options=job.options.model_dump(mode="json"),
                     versions=plan.versions,
                     dtype=measured.dtype,
-                    inputs=measured.inputs,
-                    outputs=measured.outputs,
+                    signature=measured.signature,
+                    tried=measured.verdict.tried,
                     files=describe_files(staged),
                     sidecars=sidecars,
                     verdict=measured.verdict,
@@ -142,12 +142,12 @@ def measure(backend: Backend, artifact: Path, checkpoint: Path, architecture: Ar
     from converter.validation import validate
     from converter.validation.reference import Reference
 
-    session = backend.open(artifact)
     assert options.feature
-    model = load_model(checkpoint, FEATURES[options.feature].auto_class, options.dtype)
-    config = architecture.configure(model.config, options.feature)
-    verdict = validate(session, Reference(model, tuple(config.outputs)), config, load_tokenizer(checkpoint), options)
-    return Measurement(verdict, model.dtype, session.inputs, session.outputs)
+    with closing(backend.open(artifact)) as session:
+        model = load_model(checkpoint, FEATURES[options.feature].auto_class, options.dtype)
+        config = architecture.configure(model.config, options.feature)
+        verdict = validate(session, Reference(model, tuple(config.outputs)), config, load_tokenizer(checkpoint), options)
+        return Measurement(verdict, model.dtype, session.signature)
 
 
 def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mapping[str, Any]) -> tuple[Options, Verdict]:
@@ -181,7 +181,7 @@ def _convert(plan: Plan, architecture: Architecture, backend: Backend, folder: P
 
     options = plan.job.options
     assert options.feature
-    model = load_model(folder, FEATURES[options.feature].auto_class, options.dtype, architecture.onnx_config.attn_implementation)
+    model = load_model(folder, FEATURES[options.feature].auto_class, options.dtype, backend.attn_implementation(architecture.onnx_config))
     config = architecture.configure(model.config, options.feature)
     backend.convert(model, config, options, staged, load_tokenizer(folder) if makes_its_own(config) else None)
 

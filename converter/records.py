@@ -57,6 +57,11 @@ class Options(Record):
         description="Floating point type of the artifact: float32 (narrower weights are widened, without loss) or the checkpoint's own.",
     )
 
+    @property
+    def keeps_ties(self) -> bool:
+        """Whether weights that are tied in the checkpoint are stored once, as they are there."""
+        return True
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
@@ -158,6 +163,26 @@ class TensorSpec(Record):
     shape: tuple[int | str, ...]
 
 
+class Signature(Record):
+    """How an artifact is called: its inputs and outputs in order, and the axes, by name, that have one length only.
+
+    Any other length of such an axis raises an error. `padding` is what fills an input up to them, 0 where it names none;
+    `converter.padding` does it.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    fixed: Mapping[str, int] = {}
+    padding: Mapping[str, int] = {}
+
+    @field_validator("fixed")
+    @classmethod
+    def _is_a_length(cls, fixed: Mapping[str, int]) -> Mapping[str, int]:
+        if any(length < 1 for length in fixed.values()):
+            raise ValueError("an axis is at least 1 long")
+        return fixed
+
+
 class Comparison(Record):
     """One output in one case: what the artifact gave beside what the checkpoint gave.
 
@@ -222,11 +247,27 @@ class WeightCheck(Record):
     """The tensors that the artifact stores, compared bit for bit with the checkpoint's.
 
     `different` bear the name of a weight and are not equal to it; `unknown` are large and no weight at all, by no name.
+    `tied` are the names that stand for the same bytes, a group each; `doubled` names one that is tied in the checkpoint and has
+    bytes of its own here, `joined` one that shares its bytes where each name was asked to have its own.
     """
 
     compared: int
     different: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    tied: tuple[tuple[str, ...], ...] = ()
+    doubled: tuple[str, ...] = ()
+    joined: tuple[str, ...] = ()
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong with the stored weights, a clause each."""
+        for names, what in (
+            (self.different, "of its weights are not the checkpoint's"),
+            (self.unknown, "of its large tensors are none of the checkpoint's"),
+            (self.doubled, "of its weights are tied in the checkpoint and stored twice"),
+            (self.joined, "of its weights share their bytes and were to be stored each for itself"),
+        ):
+            if names:
+                yield f"{len(names)} {what}, {names[0]} first"
 
 
 class Generation(Record):
@@ -281,10 +322,7 @@ class Verdict(Record):
                 yield f"the input {influence.input!r} matters to the checkpoint ({influence.reference_change:.1e}) and not to the artifact"
         if self.generation and self.generation.problem:
             yield self.generation.problem
-        if self.weights.different:
-            yield f"{len(self.weights.different)} of its weights are not the checkpoint's, {self.weights.different[0]} first"
-        if self.weights.unknown:
-            yield f"{len(self.weights.unknown)} of its large tensors are none of the checkpoint's, {self.weights.unknown[0]} first"
+        yield from self.weights.problems()
 
     def _case_problems(self) -> Iterator[str]:
         for case in self.cases:
@@ -303,6 +341,15 @@ class Verdict(Record):
         """The largest absolute error of all cases and outputs; None where nothing could be compared."""
         errors = [c.max_abs_error for case in self.cases for c in case.comparisons if c.max_abs_error is not None]
         return max(errors, key=lambda error: (error != error, error)) if errors else None
+
+    @property
+    def tried(self) -> Mapping[str, tuple[int, int]]:
+        """The shortest and the longest length of each named axis of the inputs, of the cases that passed."""
+        lengths: dict[str, list[int]] = {}
+        for case in self.cases:
+            for axis, length in case.axes.items() if case.passed else ():
+                lengths.setdefault(axis, []).append(length)
+        return {axis: (min(found), max(found)) for axis, found in lengths.items()}
 
     @property
     def top1_agreement(self) -> float | None:
@@ -350,8 +397,10 @@ class ArtifactRecord(Record):
     options: Mapping[str, Any]
     versions: Mapping[str, str]
     dtype: str = Field(description="floating point type of the artifact's weights")
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
+    signature: Signature
+    tried: Mapping[str, tuple[int, int]] = Field(
+        description="the shortest and the longest length of each axis that it was validated at, padded where the signature fixes it"
+    )
     files: tuple[FileRecord, ...] = Field(description="the artifact's own files")
     sidecars: tuple[FileRecord, ...] = Field((), description="config and tokenizer files, in the model's folder")
     verdict: Verdict

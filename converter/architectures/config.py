@@ -145,9 +145,15 @@ class OnnxConfig(ABC):
         return FEATURES[f"{self.task}{WITH_PAST}" if self.use_past else self.task]
 
     @property
+    def positions(self) -> int | None:
+        """How many tokens the checkpoint has positions for; None where it names no limit, as T5, whose positions are relative."""
+        rows: int | None = getattr(self._config, "max_position_embeddings", None)
+        return rows or None
+
+    @property
     def max_sequence_length(self) -> int:
-        """The longest sequence in tokens that the checkpoint has positions for; 512 where it names no limit."""
-        return int(getattr(self._config, "max_position_embeddings", None) or 512)
+        """The longest sequence in tokens that is tried: as many as there are positions, 512 where these have no limit."""
+        return self.positions or 512
 
     @property
     def pad_token_id(self) -> int | None:

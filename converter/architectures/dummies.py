@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -70,10 +71,10 @@ def draw(config: OnnxConfig, size: Size, rng: np.random.Generator, padding: Padd
     Masked positions hold the padding token, as some models count positions by it, and no other position does: a model gives
     nothing there to go by (float32 itself puts all-MiniLM-L6-v2 off by 8e-5 at an unmasked padding token, 5e-6 elsewhere).
     """
-    lengths = config.axis_lengths(size)
+    lengths = lengths_at(config, size)
     inputs: dict[str, Array] = {}
     for name in config.inputs:
-        shape = _shape(config, name, lengths, size)
+        shape = _shape(config, name, lengths)
         if name.startswith(f"{_CACHE}."):
             inputs[name] = rng.standard_normal(shape).astype(dtype)
         elif name in MASKED_BY.values():
@@ -121,10 +122,25 @@ def flat(inputs: Mapping[str, Any]) -> dict[str, Array]:
     return result
 
 
-def _shape(config: OnnxConfig, name: str, lengths: Mapping[str, int], size: Size) -> tuple[int, ...]:
+def lengths_at(config: OnnxConfig, size: Size) -> dict[str, int]:
+    """How long each axis of the inputs is at a size, by its name; one that only its maker knows is a batch or a sequence."""
+    known = config.axis_lengths(size)
+    axes = [item for each in config.inputs.values() for item in each.items()]
+    return {label: known.get(label, size.batch if axis == 0 else size.sequence) for axis, label in axes}
+
+
+def within(config: OnnxConfig, size: Size, longest: Mapping[str, int]) -> Size:
+    """The size, cut to what some axes, by name, are at most."""
+    for part in ("batch", "choice", "sequence", "source"):
+        value = getattr(size, part)
+        now, more = lengths_at(config, size), lengths_at(config, replace(size, **{part: value + 1}))
+        size = replace(size, **{part: min([value, *(limit for label, limit in longest.items() if now.get(label) != more.get(label))])})
+    return size
+
+
+def _shape(config: OnnxConfig, name: str, lengths: Mapping[str, int]) -> tuple[int, ...]:
     axes, fixed = config.inputs[name], config.fixed_dims(name)
-    others = {axis: size.batch if axis == 0 else size.sequence for axis in axes}  # of a name that only its maker knows
-    return tuple(fixed[axis] if axis in fixed else lengths.get(axes[axis], others[axis]) for axis in sorted({*axes, *fixed}))
+    return tuple(fixed[axis] if axis in fixed else lengths[axes[axis]] for axis in sorted({*axes, *fixed}))
 
 
 def _pad(config: OnnxConfig, inputs: dict[str, Array]) -> None:

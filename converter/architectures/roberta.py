@@ -8,9 +8,10 @@ from converter.architectures.config import TextOnnxConfig
 
 class RobertaOnnxConfig(TextOnnxConfig):
     @property
-    def max_sequence_length(self) -> int:
+    def positions(self) -> int | None:
         """The first token's position is `pad_token_id + 1`, so the table's first rows are never a token's."""
-        return super().max_sequence_length - int(self._config.pad_token_id) - 1
+        rows = super().positions
+        return rows and rows - int(self._config.pad_token_id) - 1
 
 
 ARCHITECTURE = Architecture(

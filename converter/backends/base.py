@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from converter.records import Options, TensorSpec
+from converter.records import Options, Signature
 
 if TYPE_CHECKING:
     from converter.architectures import OnnxConfig
@@ -15,28 +16,47 @@ if TYPE_CHECKING:
     from converter.checkpoints.loading import LoadedModel
 
 
+@dataclass(frozen=True)
+class StoredWeight:
+    """A tensor of an artifact under one of its names; `storage` is the same for those that share their bytes."""
+
+    name: str
+    array: Array
+    storage: Hashable
+
+
 class Session(Protocol):
     """An artifact, opened in its own runtime from the written files alone."""
 
     runtime: str
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
+    signature: Signature
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """The outputs by name for inputs by name. Raises ConversionError with the runtime's own words."""
 
-    def weights(self) -> Iterator[tuple[str, Array]]:
-        """Each weight that is stored under a name, mapped from the file rather than read into memory."""
+    def weights(self) -> Iterator[StoredWeight]:
+        """Each stored tensor, one at a time, so that they are never all in memory."""
+
+    def close(self) -> None:
+        """Give back what the runtime holds; nothing is run afterwards."""
 
 
 class Backend(ABC):
     """One way to deploy a model. A new one is a new module with a subclass, named in `converter.backends`."""
 
     name: ClassVar[str]
+    title: ClassVar[str]
+    """How it is written for people."""
     main_file: ClassVar[str]
     options: ClassVar[type[Options]]
     packages: ClassVar[tuple[str, ...]]
     """The distributions whose versions shape the artifact; a new version of one means converting again."""
+    notice: ClassVar[str] = ""
+    """What a user should know of it whenever they use it, told once by a command."""
+
+    def attn_implementation(self, onnx_config: type[OnnxConfig]) -> str | None:  # noqa: ARG002 - for subclasses
+        """The attention that a model is loaded with to be converted; None is what transformers chooses."""
+        return None
 
     @abstractmethod
     def convert(self, model: LoadedModel, config: OnnxConfig, options: Options, folder: Path, preprocessor: Any = None) -> None:

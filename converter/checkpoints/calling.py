@@ -6,10 +6,15 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import DynamicCache, EncoderDecoderCache
 
-from converter.errors import ConversionError
+from converter.architectures import OnnxConfig
+from converter.architectures.config import Size
+from converter.architectures.dummies import make_inputs
+from converter.checkpoints.loading import LoadedModel
+from converter.errors import ConversionError, ConverterError, reason
 
 _CACHE = "past_key_values"
 
@@ -62,6 +67,35 @@ class FlatModel(torch.nn.Module):
         rest = {"input_ids": tokens.narrow(1, held, length - held), "attention_mask": mask.narrow(1, held, length - held)}
         arguments["encoder_outputs"] = self.model.get_encoder()(**rest, return_dict=True)  # type: ignore[operator]  # Module's getattr
         cache.is_updated = dict.fromkeys(cache.is_updated, False)  # so that it appends, be it nothing
+
+
+def inputs_at(config: OnnxConfig, dtype: str, preprocessor: Any, rng: np.random.Generator, size: Size) -> tuple[torch.Tensor, ...]:
+    """Inputs of a size as tensors, in the configuration's order; `make_inputs` says which."""
+    arrays = make_inputs(config, size, rng, dtype=dtype, preprocessor=preprocessor)
+    return tuple(torch.from_numpy(array) for array in arrays.values())
+
+
+def sample(model: LoadedModel, config: OnnxConfig, size: Size, preprocessor: Any = None) -> tuple[FlatModel, tuple[torch.Tensor, ...]]:
+    """A model as a function of tensors, and tensors of a size that it was seen to run with, for who captures or traces it.
+
+    Raises ConversionError where the configuration declares nothing, or what the model does not take or give.
+    """
+    if not config.inputs or not config.outputs:
+        raise ConversionError(f"{type(config).__name__} declares no {'outputs' if config.inputs else 'inputs'}", "declare them")
+    check_inputs(model.module, tuple(config.inputs))
+    tensors = inputs_at(config, model.dtype, preprocessor, np.random.default_rng(0), size)
+    flat_model = FlatModel(model.module, tuple(config.inputs), tuple(config.outputs))
+    try:
+        with torch.no_grad():
+            flat_model(*tensors)
+    except ConverterError:
+        raise
+    except Exception as error:  # a model's own code runs here, and may raise anything; it is told, with its cause
+        raise ConversionError(
+            f"{type(model.module).__name__} does not run with the inputs of {type(config).__name__}: {reason(error)}",
+            "the checkpoint's config.json or the configuration is wrong; see with --debug where",
+        ) from error
+    return flat_model, tensors
 
 
 def _arguments(inputs: Mapping[str, torch.Tensor]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import transformers
 
-from converter.errors import CheckpointError, reason
+from converter.errors import CheckpointError, ConversionError, reason
 from converter.records import Dtype
 
 _DTYPES: Mapping[Dtype, torch.dtype | str] = {"float32": torch.float32, "checkpoint": "auto"}
@@ -45,6 +45,14 @@ class LoadedModel:
         """Every parameter and buffer under every name it goes by; tied ones share their storage."""
         named = (*self.module.named_parameters(remove_duplicate=False), *self.module.named_buffers(remove_duplicate=False))
         return {name: tensor.detach() for name, tensor in named}
+
+
+def made_up_error(names: Iterable[str]) -> ConversionError:
+    """What is told of weights that the checkpoint lacks and an artifact would need."""
+    return ConversionError(
+        f"the checkpoint has no weights for {', '.join(sorted(names))}: they would be random numbers",
+        "choose a feature that the checkpoint was trained for; where it should have these, download it again",
+    )
 
 
 def load_config(folder: Path) -> Any:

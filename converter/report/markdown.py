@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from converter.records import Outcome, Verdict
+from converter.records import ArtifactRecord, Outcome, Verdict
 
 _SIGNS = {"converted": "✅ converted", "skipped": "⏭️ done already", "failed": "❌ failed"}
 
@@ -21,6 +21,13 @@ def bytes_for_people(size: int) -> str:
         return f"{size} B"
     unit = 1 if size < 10**6 else 2 if size < 10**9 else 3
     return f"{size / 1000**unit:.1f} {('kB', 'MB', 'GB')[unit - 1]}"
+
+
+def shapes_for_people(artifact: ArtifactRecord) -> str:
+    """At which shapes an artifact can be called, in a clause."""
+    fixed = ", ".join(f"{axis} {length}" for axis, length in artifact.signature.fixed.items())
+    tried = ", ".join(f"{axis} {shortest} to {longest}" for axis, (shortest, longest) in artifact.tried.items())
+    return f"it takes {f'{fixed} alone, pad to that' if fixed else 'any shape'}; tried: {tried}"
 
 
 def _table(outcomes: Iterable[Outcome]) -> Iterator[str]:
@@ -63,10 +70,12 @@ def _details(outcomes: Iterable[Outcome]) -> Iterator[str]:
         verdict = outcome.verdict
         yield from ("", "<details>", f"<summary>{_cell(outcome.model)} to {outcome.backend}: every case</summary>", "")
         weights = verdict.weights
-        wrong = f"; not: {_cell(', '.join((*weights.different, *weights.unknown)))}" if weights.different or weights.unknown else ""
+        wrong = "".join(f"; {_cell(problem)}" for problem in weights.problems())
         equal = weights.compared - len(weights.different)
         yield f"{verdict.runtime}, atol {verdict.atol:g}, rtol {verdict.rtol:g}."
         yield f"{equal} tensors equal to the checkpoint's bit for bit{wrong}."
+        if outcome.artifact:
+            yield f"{shapes_for_people(outcome.artifact).capitalize()}."
         yield from (f"\nWrong: {_cell(problem)}." for problem in verdict.problems)
         yield from ("", "| case | shape | output | largest error | relative | same top-1 | |", "|---|---|---|---:|---:|---:|---|")
         for case in verdict.cases:

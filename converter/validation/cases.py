@@ -10,7 +10,7 @@ import numpy as np
 
 from converter.architectures import OnnxConfig
 from converter.architectures.config import Size
-from converter.architectures.dummies import MASKED_BY, Array, Padding, make_inputs, makes_its_own
+from converter.architectures.dummies import MASKED_BY, Array, Padding, lengths_at, make_inputs, makes_its_own, within
 from converter.errors import reason
 
 # Written for this test: short and long, with numbers, accents, another script and an emoji.
@@ -41,10 +41,18 @@ class Maker:
     dtype: str
     tokenizer: Any | None
     rng: np.random.Generator
+    fixed: Mapping[str, int]
+    """The axes, by name, that the artifact has one length for: nothing longer is made, and what is shorter will be padded."""
+
+    @property
+    def longest(self) -> int:
+        """The longest sequence that is tried."""
+        lengths: list[int] = [self.config.max_sequence_length, *(() if self.config.positions else self.fixed.values())]
+        return max(lengths)
 
     def grid(self) -> Iterator[Inputs]:
         """Random inputs at batch 1, 2, 3 and 5, at lengths from one token to the model's maximum, with and without a past."""
-        longest = self.config.max_sequence_length
+        longest = self.longest
         # the longest past and the longest text are never tried together: they share the model's positions
         past = longest - 1 if self.config.use_past else 0
         sizes: tuple[tuple[str, Size, Padding], ...] = (
@@ -60,6 +68,8 @@ class Maker:
         )
         for name, size, padding in sizes:
             yield self._make(name, self._fit(size), padding)
+        if self.fixed:
+            yield self._make("whole", self._whole(), "none")
         if self.config.use_past:
             yield self._make("no past", self._fit(Size(batch=3, sequence=5, source=11)), "right")
         if "past_encoder_sequence" in _labels(self.config):
@@ -73,16 +83,20 @@ class Maker:
         if self.tokenizer is None:
             raise ValueError("there is no tokenizer")
         padded = self.tokenizer.pad_token is not None
-        length = self.config.max_sequence_length if padded else 4  # without padding all sentences need one length
+        choice = 2 if "choice" in _labels(self.config) else 1
+        longest = self.longest
+        room = self._fit(Size(batch=len(SENTENCES) // choice, choice=choice, sequence=longest, source=longest))
+        axes = self.config.inputs.get("input_ids", {})
+        longest = lengths_at(self.config, room)[axes[max(axes)]] if axes else longest
+        length = longest if padded else 4  # without padding all sentences need one length
+        texts = list(SENTENCES[: room.batch * room.choice])
         try:
-            encoded = self.tokenizer(list(SENTENCES), padding=padded, truncation=True, max_length=length, return_tensors="np")
+            encoded = self.tokenizer(texts, padding=padded, truncation=True, max_length=length, return_tensors="np")
         except Exception as error:  # a tokenizer that does not work raises whatever its parts raise
             raise ValueError(f"the tokenizer fails: {reason(error)}") from error
         sequence = encoded["input_ids"].shape[1]
-        shape, choice = (len(SENTENCES), sequence), 1
-        if "choice" in _labels(self.config):
-            shape, choice = (len(SENTENCES) // 2, 2, sequence), 2  # type: ignore[assignment]  # one more axis
-        size = Size(batch=shape[0], choice=choice, sequence=sequence, source=sequence)
+        shape = (room.batch, room.choice, sequence) if choice > 1 else (room.batch, sequence)
+        size = self._fit(replace(room, sequence=sequence, source=sequence))
         case = self._make("sentences", size, "none")
         arrays = dict(case.arrays)
         arrays |= {name: encoded[name].astype(np.int64).reshape(shape) for name in arrays if name in encoded}
@@ -97,6 +111,23 @@ class Maker:
         yield self._vary(self._fit(Size(batch=2, choice=2, sequence=9, past=6, source=7, cached_source=7)))
         if self.config.use_past:
             yield self._vary(self._fit(Size(batch=2, choice=2, sequence=9, source=7)))
+
+    def beyond(self) -> Iterator[tuple[str, Mapping[str, Array]]]:
+        """For each axis that the artifact has one length for, inputs that are one longer or shorter there, and right elsewhere."""
+        if not self.fixed:
+            return
+        whole = self._whole()
+        for part in ("batch", "choice", "sequence", "source"):
+            length = getattr(whole, part)
+            for other in (length - 1, length + 1) if length > 1 else (length + 1,):
+                case = self._make("beyond", replace(whole, **{part: other}), "none")
+                yield from ((label, case.arrays) for label, fixed in self.fixed.items() if case.axes.get(label, fixed) != fixed)
+
+    def _whole(self) -> Size:
+        """The size that the artifact is for, where its axes are fixed."""
+        first = next(iter(self.config.inputs.values()))[0]
+        longest = max(self.fixed.values())
+        return self._fit(Size(batch=self.fixed.get(first, 2), choice=self.fixed.get("choice", 2), sequence=longest, source=longest))
 
     def _vary(self, size: Size) -> tuple[Inputs, Mapping[str, Inputs]]:
         base = self._make("base", size, "none")
@@ -113,13 +144,13 @@ class Maker:
         return base, changed
 
     def _fit(self, size: Size) -> Size:
-        """The size, cut to what the model has positions for; without a cache nothing is past."""
-        longest = self.config.max_sequence_length
+        """The size, cut to what the model has positions for and the artifact takes; without a cache nothing is past."""
+        longest = self.longest
         if self.config.use_past and makes_its_own(self.config):
             longest = max(1, longest // 2 - 2)  # as documented, its past is some tokens longer than what is new
         sequence, source = min(size.sequence, longest), min(size.source, longest)
         if not self.config.use_past:
-            return replace(size, sequence=sequence, source=source, past=0, cached_source=0)
+            return within(self.config, replace(size, sequence=sequence, source=source, past=0, cached_source=0), self.fixed)
         return replace(
             size, sequence=sequence, source=source, past=min(size.past, longest - sequence), cached_source=min(size.cached_source, source)
         )

@@ -1,8 +1,7 @@
-"""The measurement: interface, grid of cases, influence of every input, weights bit for bit. It judges nothing but figures."""
+"""The measurement: interface, grid of cases, influence of every input, weights. It judges nothing but figures."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,12 +12,14 @@ from converter.architectures import OnnxConfig
 from converter.architectures.config import overridden
 from converter.architectures.dummies import Array, makes_its_own
 from converter.backends import Session
-from converter.errors import ConversionError, reason
-from converter.records import Case, Influence, Options, Verdict, WeightCheck
+from converter.errors import ConversionError, InputError, reason
+from converter.records import Case, Influence, Options, Verdict
 from converter.validation.cases import Inputs, Maker
 from converter.validation.compare import Tolerance, compare, kept_positions
 from converter.validation.generation import compare_generation
+from converter.validation.interface import behaviour_problems, guard_problems, interface_problems, run
 from converter.validation.reference import Reference
+from converter.validation.weights import check_weights
 
 RTOL = 1e-5
 """numpy.allclose's default, which the documented validation used beside its absolute tolerance."""
@@ -27,10 +28,6 @@ FLOAT16 = Tolerance(atol=1e-2, rtol=1e-3)
 """For float16: the relative part is torch.testing's; all-MiniLM-L6-v2 differs by 6.6e-3 on a scale of 5.8, one part in 2^10."""
 
 _SEED = 20250704  # another than the capture's, so that no case is the sample it was captured with
-LARGE = 1024
-"""Bytes from which on a tensor of numbers has to be a weight; the constants of a graph itself are smaller."""
-
-_CHUNK = 1 << 22  # bytes compared at once
 
 
 def default_tolerance(config: OnnxConfig, dtype: str) -> Tolerance:
@@ -46,7 +43,7 @@ def validate(session: Session, reference: Reference, config: OnnxConfig, tokeniz
         tolerance = replace(tolerance, atol=options.atol)
     notes = [*_overrides(reference.model.config, config)]
     with overridden(reference.model.config, config.values_override):
-        maker = Maker(config, reference.model.dtype, tokenizer, rng)
+        maker = Maker(config, reference.model.dtype, tokenizer, rng, session.signature.fixed)
         inputs = list(maker.grid())
         try:
             inputs.append(maker.text())
@@ -58,13 +55,14 @@ def validate(session: Session, reference: Reference, config: OnnxConfig, tokeniz
             rtol=tolerance.rtol,
             runtime=session.runtime,
             problems=(
-                *_interface_problems(session, config, inputs[0].arrays, reference),
-                *_behaviour_problems(session, inputs[0].arrays),
+                *interface_problems(session.signature, config, inputs[0].arrays, reference.model.dtype),
+                *behaviour_problems(session, inputs[0].arrays),
+                *guard_problems(session, maker),
             ),
             cases=tuple(_run_case(case, session, reference, config, tolerance) for case in inputs),
             influences=tuple(_influences(session, reference, config, maker)),
             generation=compare_generation(session, reference, config, rng, tolerance),
-            weights=_check_weights(session, reference),
+            weights=check_weights(session, reference.model, options.keeps_ties),
             notes=tuple(notes),
         )
 
@@ -84,44 +82,10 @@ def _single_lengths(config: OnnxConfig, inputs: Sequence[Inputs]) -> Iterator[st
             yield f"{type(config).__name__}.generate_dummy_inputs makes {label} {lengths.pop()} long and no other length was tried"
 
 
-def _interface_problems(session: Session, config: OnnxConfig, arrays: Mapping[str, Array], reference: Reference) -> Iterator[str]:
-    """Names in order, dtypes, and every axis named as the configuration names it."""
-    for kind, specs, expected in (("input", session.inputs, config.inputs), ("output", session.outputs, config.outputs)):
-        names = [spec.name for spec in specs]
-        if names != list(expected):
-            yield f"{kind}s are {', '.join(names) or 'none'} instead of {', '.join(expected)}"
-        for spec in specs:
-            for axis, label in expected.get(spec.name, {}).items():
-                found = spec.shape[axis] if axis < len(spec.shape) else "missing"
-                if found != label:
-                    yield f"axis {axis} of {kind} {spec.name!r} is {found!r} instead of {label!r}"
-    for spec in session.inputs:
-        if spec.name in arrays and spec.dtype != str(arrays[spec.name].dtype):
-            yield f"input {spec.name!r} is {spec.dtype} instead of {arrays[spec.name].dtype}"
-    for spec in session.outputs:
-        if spec.name in config.outputs and spec.dtype != reference.model.dtype:
-            yield f"output {spec.name!r} is {spec.dtype} instead of {reference.model.dtype}"
-
-
-def _behaviour_problems(session: Session, arrays: Mapping[str, Array]) -> Iterator[str]:
-    """The shape it returns is the one it declares, and the same inputs give the same numbers."""
-    try:
-        first, second = session.run(arrays), session.run(arrays)
-    except ConversionError:
-        return  # the cases tell it
-    for spec in session.outputs:
-        shape = first[spec.name].shape
-        declared = tuple(dim if isinstance(dim, int) else -1 for dim in spec.shape)
-        if len(shape) != len(declared) or any(dim not in (-1, found) for dim, found in zip(declared, shape, strict=True)):
-            yield f"output {spec.name!r} is declared as {spec.shape} and comes as {shape}"
-        if first[spec.name].tobytes() != second[spec.name].tobytes():
-            yield f"output {spec.name!r} is another each time for the same inputs"
-
-
 def _run_case(case: Inputs, session: Session, reference: Reference, config: OnnxConfig, tolerance: Tolerance) -> Case:
     try:
-        found = session.run(case.arrays)  # first: the runtime needs more memory on the way than the reference does
-    except ConversionError as error:
+        found = run(session, case.arrays)  # first: the runtime needs more memory on the way than the reference does
+    except (ConversionError, InputError) as error:
         try:
             reference.run(case.arrays)
         except Exception as also:  # whatever the model's own code raises over inputs that are not for it
@@ -151,7 +115,7 @@ def _run_case(case: Inputs, session: Session, reference: Reference, config: Onnx
 def _untrue_label(session: Session, arrays: Mapping[str, Array]) -> str:
     """Which axis name stands for two lengths at once, in a clause; empty where all tell the truth."""
     lengths: dict[str, int] = {}
-    for spec in (*session.inputs, *session.outputs):
+    for spec in (*session.signature.inputs, *session.signature.outputs):
         for dim, length in zip(spec.shape, arrays[spec.name].shape, strict=False):
             if isinstance(dim, str) and dim != "?" and lengths.setdefault(dim, length) != length:
                 return f"the axis {dim!r} is {lengths[dim]} long in one place and {length} in {spec.name!r}"
@@ -164,8 +128,8 @@ def _influences(session: Session, reference: Reference, config: OnnxConfig, make
     for base, changed in maker.variations():
         expected_base = reference.run(base.arrays)
         try:
-            found_base = session.run(base.arrays)
-        except ConversionError:
+            found_base = run(session, base.arrays)
+        except (ConversionError, InputError):
             return  # the cases tell it
         scale = max(float(np.abs(array).max(initial=0.0)) for array in expected_base.values())
         noise = 32 * float(np.finfo(reference.model.dtype).eps) * scale  # what another order of the same sums may move
@@ -174,8 +138,8 @@ def _influences(session: Session, reference: Reference, config: OnnxConfig, make
                 continue  # it is told already
             expected_change = _largest_change(expected_base, reference.run(case.arrays), case, config)
             try:
-                change = _largest_change(found_base, session.run(case.arrays), case, config)
-            except ConversionError:
+                change = _largest_change(found_base, run(session, case.arrays), case, config)
+            except (ConversionError, InputError):
                 change = float("nan")
             ignored = expected_change > noise and not change > 0
             seen[name] = Influence(input=name, reference_change=expected_change, artifact_change=change, passed=not ignored)
@@ -195,33 +159,3 @@ def _largest_change(before: Mapping[str, Array], after: Mapping[str, Array], cas
         for name, array in before.items()
         if name in after and name in config.outputs
     )
-
-
-def _check_weights(session: Session, reference: Reference) -> WeightCheck:
-    """Compare every stored tensor with the checkpoint: no sample of inputs reaches each row of an embedding.
-
-    One that bears a weight's name has to be that weight; any other large one has to be some weight, as it is or transposed.
-    """
-    tensors = {name: tensor.numpy() for name, tensor in reference.model.tensors().items()}
-    compared, different, strangers = 0, [], []
-    for name, stored in session.weights():
-        if name in tensors:
-            compared += 1
-            if not _same_bytes(stored, tensors[name]):
-                different.append(name)
-        elif stored.nbytes >= LARGE and stored.dtype.kind == "f":
-            strangers.append((name, stored))
-    known = {_digest(each) for tensor in tensors.values() for each in (tensor, tensor.T)} if strangers else set()
-    unknown = tuple(name for name, stored in strangers if _digest(stored) not in known)
-    return WeightCheck(compared=compared + len(strangers) - len(unknown), different=tuple(different), unknown=unknown)
-
-
-def _same_bytes(stored: Array, tensor: Array) -> bool:
-    if stored.shape != tensor.shape or stored.dtype != tensor.dtype:
-        return False
-    ours, theirs = (np.ascontiguousarray(each).reshape(-1).view(np.uint8) for each in (stored, tensor))
-    return all(np.array_equal(ours[start : start + _CHUNK], theirs[start : start + _CHUNK]) for start in range(0, len(ours), _CHUNK))
-
-
-def _digest(array: Array) -> bytes:
-    return hashlib.sha256(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes()).digest()

@@ -123,7 +123,7 @@ class Nudged:
 
     def __init__(self, session: OnnxSession, token: int, by: float) -> None:
         self._session, self._token, self._by = session, token, by
-        self.runtime, self.inputs, self.outputs, self.weights = session.runtime, session.inputs, session.outputs, session.weights
+        self.runtime, self.signature, self.weights, self.close = session.runtime, session.signature, session.weights, session.close
 
     def run(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         found = dict(self._session.run(inputs))

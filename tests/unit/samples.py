@@ -17,6 +17,7 @@ from converter.records import (
     FileRecord,
     Influence,
     Outcome,
+    Signature,
     SourceRecord,
     Stage,
     TensorSpec,
@@ -52,8 +53,8 @@ def artifact_record(*files: FileRecord, key: str = "key", **changes: Any) -> Art
         "options": {"feature": "default"},
         "versions": {"converter": "1"},
         "dtype": "float32",
-        "inputs": (tensor,),
-        "outputs": (tensor,),
+        "signature": Signature(inputs=(tensor,), outputs=(tensor,)),
+        "tried": {"batch": (1, 5)},
     }
     told = {"source": source, "backend": "onnx", **facts, "verdict": verdict(), "stages": ()}
     return ArtifactRecord(key=key, files=files, **{**told, **changes})

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from converter.records import ArtifactRecord, Comparison, FileRecord, Influence, Position, Verdict, WeightCheck
+from converter.records import ArtifactRecord, Case, Comparison, FileRecord, Influence, Position, Verdict, WeightCheck
 from tests.unit.samples import artifact_record, case, comparison, verdict
 
 
@@ -34,6 +34,9 @@ def test_a_verdict_with_nothing_wrong_passes() -> None:
             {"weights": WeightCheck(compared=4, different=("a.weight", "b.weight"))},
             "2 of its weights are not the checkpoint's, a.weight first",
         ),
+        ({"weights": WeightCheck(compared=4, unknown=("c.x",))}, "1 of its large tensors are none of the checkpoint's, c.x first"),
+        ({"weights": WeightCheck(compared=4, doubled=("a",))}, "1 of its weights are tied in the checkpoint and stored twice, a first"),
+        ({"weights": WeightCheck(compared=4, joined=("a",))}, "1 of its weights share their bytes and were to be stored each for itself"),
     ],
 )
 def test_a_verdict_with_one_thing_wrong_does_not_pass_and_says_what(changes: dict[str, Any], told: str) -> None:
@@ -55,6 +58,15 @@ def test_the_largest_error_and_the_smallest_agreement_are_over_all_cases() -> No
     )
     assert (told.max_abs_error, told.top1_agreement) == (2.0, 0.5)
     assert (verdict(cases=()).max_abs_error, verdict(cases=()).top1_agreement) == (None, None)
+
+
+def test_the_lengths_that_were_tried_are_those_of_the_cases_that_passed() -> None:
+    def at(batch: int, sequence: int, **changes: Any) -> Case:
+        return Case(name="x", axes={"batch": batch, "sequence": sequence}, comparisons=(comparison(**changes),))
+
+    told = verdict(cases=(at(2, 9), at(1, 30), at(7, 50, close=False), at(3, 2)))
+    assert told.tried == {"batch": (1, 3), "sequence": (2, 30)}
+    assert verdict(cases=()).tried == {}
 
 
 def test_an_error_that_is_no_number_is_larger_than_any() -> None:

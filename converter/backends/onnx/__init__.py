@@ -40,9 +40,13 @@ class OnnxOptions(Options):
 
 class OnnxBackend(Backend):
     name = "onnx"
+    title = "ONNX"
     main_file = "model.onnx"
     options = OnnxOptions
     packages = ("torch", "transformers", "onnx", "onnx-ir", "onnxscript", "onnxruntime")
+
+    def attn_implementation(self, onnx_config: type[OnnxConfig]) -> str | None:
+        return onnx_config.attn_implementation
 
     def convert(self, model: LoadedModel, config: OnnxConfig, options: Options, folder: Path, preprocessor: Any = None) -> None:
         from converter.backends.onnx.export import export

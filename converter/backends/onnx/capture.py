@@ -8,17 +8,15 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 import torch
 from onnx_ir.passes import common as passes
 from onnxscript import optimizer
 
 from converter.architectures import OnnxConfig
-from converter.architectures.dummies import make_inputs
 from converter.architectures.features import Axes
-from converter.checkpoints.calling import FlatModel, check_inputs
-from converter.checkpoints.loading import LoadedModel
+from converter.checkpoints.calling import sample
+from converter.checkpoints.loading import LoadedModel, made_up_error
 from converter.errors import ConversionError, ConverterError, reason
 
 _BATCH, _SEQUENCE, _CHOICE = 2, 8, 3
@@ -33,25 +31,10 @@ def capture(model: LoadedModel, config: OnnxConfig, opset: int | None, preproces
     The graph's weights are inputs of its nodes under the parameters' names, without a value: see `bind`.
     Raises ConversionError where the capture fails, or where the model does not take those inputs or give those outputs.
     """
-    if not config.inputs or not config.outputs:
-        raise ConversionError(f"{type(config).__name__} declares no {'outputs' if config.inputs else 'inputs'}", "declare them")
-    check_inputs(model.module, tuple(config.inputs))
     # with a cache there are 2 or 3 tokens more in it than new ones, and all need positions
     room = (config.max_sequence_length - 3) // 2 if config.use_past else config.max_sequence_length - 2
     size = config.size(_BATCH, max(2, min(_SEQUENCE, room)), _CHOICE)
-    inputs = make_inputs(config, size, np.random.default_rng(0), dtype=model.dtype, preprocessor=preprocessor)
-    tensors = tuple(torch.from_numpy(array) for array in inputs.values())
-    flat_model = FlatModel(model.module, tuple(config.inputs), tuple(config.outputs))
-    try:
-        with torch.no_grad():
-            flat_model(*tensors)
-    except ConverterError:
-        raise
-    except Exception as error:  # a model's own code runs here, and may raise anything; it is told, with its cause
-        raise ConversionError(
-            f"{type(model.module).__name__} does not run with the inputs of {type(config).__name__}: {reason(error)}",
-            "the checkpoint's config.json or the configuration is wrong; see with --debug where",
-        ) from error
+    flat_model, tensors = sample(model, config, size, preprocessor)
     try:
         with quiet_exporter(), torch.no_grad(), config.patch(model.module):
             program = torch.onnx.export(
@@ -86,12 +69,9 @@ def bind(graph: ir.Model, model: LoadedModel) -> dict[str, torch.Tensor]:
     Raises ConversionError where the checkpoint lacks one of them: a head of random numbers is never exported.
     """
     names = [value.name for value in _unbound(graph) if value.name]
-    made_up = sorted(model.made_up.intersection(names))
+    made_up = model.made_up.intersection(names)
     if made_up:
-        raise ConversionError(
-            f"the checkpoint has no weights for {', '.join(made_up)}: they would be random numbers",
-            "choose a feature that the checkpoint was trained for; where it should have these, download it again",
-        )
+        raise made_up_error(made_up)
     tensors = model.tensors()
     return {name: tensors[name] for name in names}
 

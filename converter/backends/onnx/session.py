@@ -12,9 +12,10 @@ import onnxruntime as ort
 import torch
 
 from converter.architectures.dummies import Array
+from converter.backends.base import StoredWeight
 from converter.backends.onnx import model_file
 from converter.errors import ConversionError, reason
-from converter.records import TensorSpec
+from converter.records import Signature, TensorSpec
 
 _PROVIDER = "CPUExecutionProvider"
 
@@ -43,19 +44,24 @@ class OnnxSession:
             raise ConversionError(f"ONNX Runtime does not load {path}: {reason(error)}", "convert the checkpoint again") from error
         # what the file declares: the runtime puts in its place whatever shape it infers itself
         declared = {value.name: _spec(value) for value in (*self._stored.skeleton.graph.input, *self._stored.skeleton.graph.output)}
-        self.inputs = tuple(declared[node.name] for node in self._session.get_inputs())
-        self.outputs = tuple(declared[node.name] for node in self._session.get_outputs())
+        self.signature = Signature(
+            inputs=tuple(declared[node.name] for node in self._session.get_inputs()),
+            outputs=tuple(declared[node.name] for node in self._session.get_outputs()),
+        )
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        names = [spec.name for spec in self.outputs]
+        names = [spec.name for spec in self.signature.outputs]
         try:
             results = self._session.run(names, dict(inputs))
         except Exception as error:  # as above
             raise ConversionError(f"ONNX Runtime does not run it: {reason(error)}") from error
         return {name: np.asarray(result) for name, result in zip(names, results, strict=True)}
 
-    def weights(self) -> Iterator[tuple[str, Array]]:
-        return self._stored.weights()
+    def weights(self) -> Iterator[StoredWeight]:
+        return (StoredWeight(name, array, name) for name, array in self._stored.weights())
+
+    def close(self) -> None:
+        del self._session
 
 
 def _spec(value: onnx.ValueInfoProto) -> TensorSpec:

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from converter.records import Failure, FileRecord, Outcome, Position
-from converter.report.markdown import bytes_for_people, render
-from tests.unit.samples import case, comparison, failed, outcome, verdict
+from converter.report.markdown import bytes_for_people, render, shapes_for_people
+from tests.unit.samples import artifact_record, case, comparison, failed, outcome, verdict
 
 
 def rows(text: str) -> list[list[str]]:
@@ -68,3 +68,11 @@ def test_sizes_of_an_artifact_are_of_all_its_files() -> None:
     files = tuple(FileRecord(path=name, size=600, mtime_ns=0, sha256="0" * 64) for name in "ab")
     row = rows(render_one(made.model_copy(update={"artifact": made.artifact.model_copy(update={"files": files})})))[1]
     assert row[5].strip() == "1.2 kB"
+
+
+def test_the_shapes_that_an_artifact_takes_are_told() -> None:
+    made = artifact_record(tried={"batch": (1, 5), "sequence": (1, 40)})
+    assert shapes_for_people(made) == "it takes any shape; tried: batch 1 to 5, sequence 1 to 40"
+    fixed = made.model_copy(update={"signature": made.signature.model_copy(update={"fixed": {"batch": 2, "sequence": 16}})})
+    assert shapes_for_people(fixed).startswith("it takes batch 2, sequence 16 alone, pad to that; tried: ")
+    assert "It takes any shape; tried: batch 1 to 5, sequence 1 to 40." in render_one(outcome(artifact=made))

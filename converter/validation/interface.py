@@ -1,0 +1,73 @@
+"""What an artifact says of itself, and whether it keeps to it: names, axes, dtypes, the same numbers twice, no length but its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from converter.architectures import OnnxConfig
+from converter.architectures.dummies import Array
+from converter.backends import Session
+from converter.errors import ConversionError, InputError
+from converter.padding import cut, pad
+from converter.records import Signature
+from converter.validation.cases import Maker
+
+
+def run(session: Session, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
+    """What the artifact gives for inputs of any shape, by padding where it takes but one. Raises ConversionError or InputError."""
+    signature = session.signature
+    if not signature.fixed:
+        return session.run(arrays)
+    return cut(session.run(pad(arrays, signature)), arrays, signature)
+
+
+def interface_problems(signature: Signature, config: OnnxConfig, arrays: Mapping[str, Array], dtype: str) -> Iterator[str]:
+    """Names in order, every axis named as the configuration names it, dtypes; `dtype` is that of the checkpoint's weights."""
+    for kind, specs, expected in (("input", signature.inputs, config.inputs), ("output", signature.outputs, config.outputs)):
+        names = [spec.name for spec in specs]
+        if names != list(expected):
+            yield f"{kind}s are {', '.join(names) or 'none'} instead of {', '.join(expected)}"
+        for spec in specs:
+            for axis, label in expected.get(spec.name, {}).items():
+                found = spec.shape[axis] if axis < len(spec.shape) else "missing"
+                if found != label:
+                    yield f"axis {axis} of {kind} {spec.name!r} is {found!r} instead of {label!r}"
+    unknown = signature.fixed.keys() - {label for axes in config.inputs.values() for label in axes.values()}
+    if unknown:
+        yield f"it fixes {', '.join(sorted(unknown))}, which is no axis of its inputs"
+    yield from _dtype_problems(
+        signature, {**{name: str(array.dtype) for name, array in arrays.items()}, **dict.fromkeys(config.outputs, dtype)}
+    )
+
+
+def _dtype_problems(signature: Signature, wanted: Mapping[str, str]) -> Iterator[str]:
+    for kind, specs in (("input", signature.inputs), ("output", signature.outputs)):
+        for spec in specs:
+            if spec.dtype != wanted.get(spec.name, spec.dtype):
+                yield f"{kind} {spec.name!r} is {spec.dtype} instead of {wanted[spec.name]}"
+
+
+def behaviour_problems(session: Session, arrays: Mapping[str, Array]) -> Iterator[str]:
+    """The shape it returns is the one it declares, and the same inputs give the same numbers."""
+    try:
+        first, second = (run(session, arrays) for _ in range(2))
+    except (ConversionError, InputError):
+        return  # the cases tell it
+    for spec in session.signature.outputs:
+        shape = first[spec.name].shape
+        declared = tuple(dim if isinstance(dim, int) else -1 for dim in spec.shape)
+        if len(shape) != len(declared) or any(dim not in (-1, found) for dim, found in zip(declared, shape, strict=True)):
+            yield f"output {spec.name!r} is declared as {spec.shape} and comes as {shape}"
+        if first[spec.name].tobytes() != second[spec.name].tobytes():
+            yield f"output {spec.name!r} is another each time for the same inputs"
+
+
+def guard_problems(session: Session, maker: Maker) -> Iterator[str]:
+    """An axis that has one length only raises at any other: that is what keeps its user from wrong numbers."""
+    fixed = session.signature.fixed
+    for label, arrays in maker.beyond():
+        try:
+            session.run(arrays)
+        except ConversionError:
+            continue
+        yield f"it is for {label} {fixed[label]} alone, and does not refuse another length"

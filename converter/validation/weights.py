@@ -1,0 +1,68 @@
+"""The stored tensors against the checkpoint's, bit for bit."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from converter.architectures.dummies import Array
+from converter.backends import Session
+from converter.checkpoints.loading import LoadedModel
+from converter.records import WeightCheck
+
+LARGE = 1024
+"""Bytes from which on a tensor of numbers has to be a weight; the constants of a graph itself are smaller."""
+
+_CHUNK = 1 << 22  # bytes compared at once
+
+
+def check_weights(session: Session, model: LoadedModel, keeps_ties: bool) -> WeightCheck:
+    """Compare every stored tensor with the checkpoint: no sample of inputs reaches each row of an embedding.
+
+    One that bears a weight's name has to be that weight; any other large one has to be some weight, as it is or transposed. Names that
+    are tied in the checkpoint have to share their bytes, or, where it was asked for, have bytes of their own.
+    """
+    tensors = {name: tensor.numpy() for name, tensor in model.tensors().items()}
+    compared, different, strangers = 0, [], []
+    places: dict[Hashable, list[str]] = {}
+    for stored in session.weights():
+        if stored.name in tensors:
+            compared += 1
+            places.setdefault(stored.storage, []).append(stored.name)
+            if not _same_bytes(stored.array, tensors[stored.name]):
+                different.append(stored.name)
+        elif stored.array.nbytes >= LARGE and stored.array.dtype.kind == "f":
+            strangers.append((stored.name, stored.array))
+    known = {_digest(each) for tensor in tensors.values() for each in (tensor, tensor.T)} if strangers else set()
+    unknown = tuple(name for name, stored in strangers if _digest(stored) not in known)
+    tied = tuple(tuple(names) for names in places.values() if len(names) > 1)
+    return WeightCheck(
+        compared=compared + len(strangers) - len(unknown),
+        different=tuple(different),
+        unknown=unknown,
+        tied=tied,
+        doubled=tuple(_apart(tensors, places)) if keeps_ties else (),
+        joined=() if keeps_ties else tuple(name for names in tied for name in names[1:]),
+    )
+
+
+def _apart(tensors: Mapping[str, Array], places: Mapping[Hashable, Sequence[str]]) -> Iterator[str]:
+    """The names of weights that share their bytes with another in the checkpoint, and with none such in the artifact."""
+    first: dict[int, Hashable] = {}
+    for place, names in places.items():
+        for name in names:
+            if tensors[name].size and first.setdefault(tensors[name].ctypes.data, place) != place:
+                yield name
+
+
+def _same_bytes(stored: Array, tensor: Array) -> bool:
+    if stored.shape != tensor.shape or stored.dtype != tensor.dtype:
+        return False
+    ours, theirs = (np.ascontiguousarray(each).reshape(-1).view(np.uint8) for each in (stored, tensor))
+    return all(np.array_equal(ours[start : start + _CHUNK], theirs[start : start + _CHUNK]) for start in range(0, len(ours), _CHUNK))
+
+
+def _digest(array: Array) -> bytes:
+    return hashlib.sha256(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes()).digest()
