@@ -2,7 +2,8 @@
 
 In quantised mode `QuantEmbedding`, `QuantAct`, `QuantLinear`, `IntGELU` and `IntLayerNorm` read `.data`, write what they
 compute into buffers, take scales apart with numpy and `decimal`, and divide with `//`. `patched` has them compute the same
-numbers, bit for bit, by operations that ONNX has too. `IntSoftmax` is captured as it is.
+numbers, bit for bit, by operations that ONNX and TorchScript have too. `IntSoftmax` is captured as it is, but for `floor_ste`, which is
+`torch.floor` with a gradient of its own, and no archive holds that.
 
 Every scale follows from weights and calibrated ranges, and the graph computes it from these, which a runtime folds once when
 it loads it: no tensor is stored that is not the checkpoint's.
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from converter.architectures.architecture import Architecture
@@ -36,7 +38,7 @@ def patched(model: torch.nn.Module) -> Iterator[None]:
     It relies on these private names of `transformers.models.ibert.quant_modules`, and on what each one's `forward` computes:
     `QuantEmbedding` (`weight`, `weight_bit`), `QuantAct` (`x_min`, `x_max`, `activation_bit`), `QuantLinear` (`weight`, `bias`,
     `weight_bit`, `bias_bit`, `per_channel`), `IntGELU` (`int_erf`, `k`), `IntLayerNorm` (`weight`, `bias`, `shift`), all with
-    `quant_mode`, and on the names of `QuantAct.forward`'s arguments `identity` and `identity_scaling_factor`.
+    `quant_mode`, on the names of `QuantAct.forward`'s arguments `identity` and `identity_scaling_factor`, and on `floor_ste`.
     """
     import torch
     from transformers.models.ibert import quant_modules
@@ -56,11 +58,16 @@ def patched(model: torch.nn.Module) -> Iterator[None]:
     }
     modules: list[Any] = [module for module in model.modules() if type(module) in forwards and getattr(module, "quant_mode", False)]
     before = [vars(module).get("forward") for module in modules]
+    names: Any = quant_modules
+    floor_ste = names.floor_ste
     try:
+        if modules:
+            names.floor_ste = SimpleNamespace(apply=torch.floor)
         for module in modules:
             module.forward = forward(module)
         yield
     finally:
+        names.floor_ste = floor_ste
         for module, own in zip(modules, before, strict=True):
             vars(module).pop("forward", None)
             if own is not None:

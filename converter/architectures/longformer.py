@@ -109,7 +109,9 @@ def _model_forward(self: Any, input_ids: torch.Tensor, attention_mask: torch.Ten
 
 def _roles(role: torch.Tensor, reaches: Iterable[int]) -> _Roles:
     is_global = (role == 2).int()
-    slots: Any = is_global.sum(dim=1).max().item()
+    slots: Any = is_global.sum(dim=1).max()
+    if not _is_tracing():  # to which a tensor is a length too, and an item a constant
+        slots = slots.item()
     found, chosen = is_global.topk(slots, dim=1)
     is_filler = found == 0
     return _Roles(role, chosen, is_filler, {reach: _unseen(role, is_filler, reach) for reach in reaches})
@@ -183,10 +185,19 @@ def _blocks(states: torch.Tensor, size: int) -> torch.Tensor:
     import torch
 
     tokens = states.shape[2]
-    # Never 1: captured with a short sequence, 1 would be 1 for ever.
-    count = torch.sym_max(2, (tokens + size - 1) // size)  # type: ignore[no-untyped-call]  # torch's own lacks types
+    count = (tokens + size - 1) // size
+    if not _is_tracing():  # to which it is a tensor
+        # Never 1: captured with a short sequence, 1 would be 1 for ever.
+        count = torch.sym_max(2, count)  # type: ignore[no-untyped-call]  # torch's own lacks types
     padded = torch.nn.functional.pad(states, (0, 0, 0, count * size - tokens))
     return padded.reshape(*states.shape[:2], count, size, states.shape[3])
+
+
+def _is_tracing() -> bool:
+    """Whether `torch.jit.trace` looks on."""
+    import torch
+
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]  # not in torch.jit's __all__
 
 
 ARCHITECTURE = Architecture(
