@@ -93,3 +93,18 @@ def save_tiny(folder: Path, model_type: str, auto_class: str = "AutoModel", seed
                 parameter.normal_(0.0, 0.1)
     model.to(getattr(torch, dtype)).save_pretrained(folder)
     return folder
+
+
+def save_tokenizer(folder: Path, *input_names: str) -> Path:
+    """Save a tokenizer of a few words that gives `input_names`, for a checkpoint of any architecture with 120 tokens."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "using", "with", "runtime", "was", "a", "!", "?"]
+    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, "[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", model_input_names=list(input_names)
+    ).save_pretrained(folder)
+    return folder

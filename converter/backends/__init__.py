@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from converter.backends.base import Backend, Session
 from converter.backends.onnx import OnnxBackend
+from converter.backends.torchscript import TorchScriptBackend
 
-BACKENDS: Mapping[str, Backend] = {backend.name: backend for backend in (OnnxBackend(),)}
+BACKENDS: Mapping[str, Backend] = {backend.name: backend for backend in (OnnxBackend(), TorchScriptBackend())}
 
 __all__ = ["BACKENDS", "Backend", "Session"]

@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 import converter
-from converter.cli import features, onnx, plan, run, validate
+from converter.cli import convert, features, plan, run, validate
 from converter.cli.console import console
 from converter.errors import ConverterError, unforeseen
 
@@ -38,8 +38,8 @@ def cli() -> None:
     """
 
 
-for _module in (run, plan, onnx, validate, features):
-    cli.add_command(_module.command)
+for _command in (run.command, plan.command, *convert.commands, validate.command, features.command):
+    cli.add_command(_command)
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import click
 from pydantic_core import to_json
 
+from converter.backends import Backend
 from converter.errors import ConverterError, ManifestError
 from converter.records import Failure, Outcome
 from converter.report.markdown import bytes_for_people
@@ -34,6 +35,12 @@ class Console:
         """A word on how it goes."""
         if not self.quiet:
             click.echo(text, err=True)
+
+    def notices(self, backends: Iterable[Backend]) -> None:
+        """What a user should know of the backends in use, once each."""
+        for backend in dict.fromkeys(backends):
+            if backend.notice:
+                self.say_aside(f"note: {backend.notice}")
 
     def give(self, document: Any) -> None:
         """A result, for machines; printed with `--json` only."""

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from converter.records import Comparison, Verdict
 
 
-def documented_log(verdict: Verdict) -> str:
-    """The lines from `Validating ONNX model...` on; the shape line comes once for each shape that was tried."""
-    return "\n".join(_lines(verdict))
+def documented_log(verdict: Verdict, title: str) -> str:
+    """The lines from `Validating ONNX model...` on, with a backend's title; the shape line comes once for each shape that was tried."""
+    return "\n".join(_lines(verdict, title))
 
 
-def _lines(verdict: Verdict) -> Iterator[str]:
-    yield "Validating ONNX model..."
+def _lines(verdict: Verdict, title: str) -> Iterator[str]:
+    yield f"Validating {title} model..."
     yield from (f"\t-[x] {problem}" for problem in verdict.problems)
     by_output: dict[str, list[Comparison]] = {}
     for case in verdict.cases:
@@ -24,26 +24,23 @@ def _lines(verdict: Verdict) -> Iterator[str]:
             by_output.setdefault(comparison.output, []).append(comparison)
     if by_output and not verdict.problems:
         names = ", ".join(repr(name) for name in by_output)
-        yield f"\t-[✓] ONNX model output names match reference model ({{{names}}})"
+        yield f"\t-[✓] {title} model output names match reference model ({{{names}}})"
     for name, comparisons in by_output.items():
-        yield f'\t- Validating ONNX Model output "{name}":'
+        yield f'\t- Validating {title} Model output "{name}":'
         yield from _output_lines(comparisons, verdict.atol)
-    yield from _other_lines(verdict)
+    yield from _other_lines(verdict, title)
 
 
-def _other_lines(verdict: Verdict) -> Iterator[str]:
+def _other_lines(verdict: Verdict, title: str) -> Iterator[str]:
     """What the documented log has no words for."""
     for influence in verdict.influences:
         if not influence.passed:
-            yield f"\t-[x] the input {influence.input!r} matters to the reference model and not to the ONNX model"
+            yield f"\t-[x] the input {influence.input!r} matters to the reference model and not to the {title} model"
     if verdict.generation:
         told, sign = verdict.generation, "x" if verdict.generation.problem else "✓"
         ties = f", {told.ties} of them by a tie" if told.ties else ""
         yield f"\t-[{sign}] {told.problem or f'{told.tokens} tokens generated as the reference model does{ties}'}"
-    if verdict.weights.different:
-        yield f"\t-[x] weights are not the reference model's: {', '.join(verdict.weights.different)}"
-    if verdict.weights.unknown:
-        yield f"\t-[x] large tensors are none of the reference model's: {', '.join(verdict.weights.unknown)}"
+    yield from (f"\t-[x] {problem}" for problem in verdict.weights.problems())
     yield from (f"\t- note: {note}" for note in verdict.notes)
 
 

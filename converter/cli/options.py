@@ -26,7 +26,8 @@ def backend_options(options: type[Options]) -> Callable[[_Command], _Command]:
 
     def decorate(function: _Command) -> _Command:
         for name, field in reversed(options.model_fields.items()):
-            function = click.option(flag(name), name, type=_type(field), help=_help(field))(function)
+            both = f"{flag(name)}/--no-{flag(name)[2:]}" if field.annotation is bool else flag(name)
+            function = click.option(both, name, type=_type(field), default=None, help=_help(field))(function)
         return function
 
     return decorate
@@ -52,5 +53,5 @@ def _type(field: FieldInfo) -> click.ParamType[Any] | type:
 
 
 def _help(field: FieldInfo) -> str:
-    default = "" if field.default is None else f"  [default: {field.default}]"
+    default = "" if field.default in (None, False) else f"  [default: {field.default}]"
     return f"{field.description}{default}"

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from converter import report
+from converter.backends import BACKENDS
 from converter.cli import actions
 from converter.cli.batch import jobs_of, manifest_options
 from converter.cli.console import console, output_options
@@ -27,6 +28,7 @@ def command(manifest: Path, output: Path, jobs: int, keep_rejected: bool) -> int
     """Convert every checkpoint of a manifest, and write report.json and report.md into the output folder."""
     todo = jobs_of(manifest, output, keep_rejected)
     check_writable(output)
+    console.notices(BACKENDS[job.backend] for job in todo)
     outcomes: list[Outcome] = []
     try:
         with progress(todo) as display:

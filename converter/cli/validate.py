@@ -31,8 +31,11 @@ def command(artifacts: Path, reference: str, **flags: Any) -> int:
     """
     source = read_source(reference)
     asked = {name: value for name, value in flags.items() if value is not None}
-    make_options(Options, asked)
-    rows = [_measure(backend, folder, source, asked) for backend, folder in _find(artifacts)]
+    found = _find(artifacts)
+    for backend, _ in found:
+        make_options(backend.options, asked)
+    console.notices(backend for backend, _ in found)
+    rows = [_measure(backend, folder, source, asked) for backend, folder in found]
     console.give(rows)
     return 0 if all(row["passed"] for row in rows) else 1
 
@@ -46,7 +49,7 @@ def _measure(backend: Backend, folder: Path, source: Source, asked: Mapping[str,
     except ConverterError as error:
         console.error(error)
         return {"artifact": str(path), "passed": False, "error": error.message, "verdict": None}
-    console.say(documented_log(verdict))
+    console.say(documented_log(verdict, backend.title))
     if verdict.passed:
         console.say(f"All good: {path} does what the checkpoint does for {options.feature}")
     else:

@@ -18,14 +18,14 @@ from converter.records import Job, Outcome, Source
 
 @pytest.fixture
 def convert(tmp_path: Path) -> Callable[..., Outcome]:
-    """Converts a checkpoint's folder to ONNX in this process: `convert(folder, feature="masked-lm")`."""
+    """Converts a checkpoint's folder in this process, to ONNX by default: `convert(folder, feature="masked-lm")`."""
 
-    def run(folder: Path, destination: Path | None = None, **options: Any) -> Outcome:
+    def run(folder: Path, destination: Path | None = None, backend: str = "onnx", **options: Any) -> Outcome:
         return run_job(
             Job(
                 source=Source(name=str(folder), folder=folder),
-                backend="onnx",
-                options=BACKENDS["onnx"].options(**options),
+                backend=backend,
+                options=BACKENDS[backend].options(**options),
                 destination=destination or tmp_path / "artifact",
             )
         )

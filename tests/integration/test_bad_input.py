@@ -142,9 +142,10 @@ main(sys.argv[2:])
 """
 
 
-def test_a_disk_that_refuses_in_the_middle_leaves_nothing_behind(workspace: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", ["onnx", "torchscript"])
+def test_a_disk_that_refuses_in_the_middle_leaves_nothing_behind(workspace: Path, tmp_path: Path, backend: str) -> None:
     """A limit on the size of files refuses as a full disk does, in the middle of the weights."""
-    arguments = ["onnx", "--model", workspace / "good", tmp_path / "onnx"]
+    arguments = [backend, "--model", workspace / "good", tmp_path / backend]
     process = subprocess.run([sys.executable, "-c", _LIMITED, "20000", *map(str, arguments)], capture_output=True, text=True, check=False)
     assert process.returncode == 1
     assert "cannot write to" in process.stderr and "Traceback" not in process.stderr
@@ -165,9 +166,10 @@ ONLY_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a 
 
 
 @ONLY_ROOT
-def test_a_full_disk_is_told_and_leaves_nothing_behind(workspace: Path, command: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", ["onnx", "torchscript"])
+def test_a_full_disk_is_told_and_leaves_nothing_behind(workspace: Path, command: Run, tmp_path: Path, backend: str) -> None:
     with _disk(tmp_path / "disk", "64k") as disk:
-        result = command("onnx", "--model", workspace / "good", disk / "onnx")
+        result = command(backend, "--model", workspace / "good", disk / backend)
         left = list(disk.iterdir())
     assert result.returncode == 1
     assert "the disk is full" in result.stderr
@@ -192,8 +194,8 @@ def test_a_half_precision_checkpoint_is_widened_or_kept_and_the_record_says_whic
     checkpoint = tiny("bert", "AutoModel", 0, "float16")
     wide = convert(checkpoint, tmp_path / "wide")
     kept = convert(checkpoint, tmp_path / "kept", dtype="checkpoint")
-    assert wide.artifact and wide.artifact.dtype == "float32" and wide.artifact.outputs[0].dtype == "float32", wide.failure
-    assert kept.artifact and kept.artifact.dtype == "float16" and kept.artifact.outputs[0].dtype == "float16", kept.failure
+    assert wide.artifact and wide.artifact.dtype == "float32" and wide.artifact.signature.outputs[0].dtype == "float32", wide.failure
+    assert kept.artifact and kept.artifact.dtype == "float16" and kept.artifact.signature.outputs[0].dtype == "float16", kept.failure
     assert kept.artifact.size < 0.75 * wide.artifact.size
 
 

@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, GenerationConfig
 
 from converter.records import Outcome
-from tests.checkpoints import save_tiny
+from tests.checkpoints import save_tiny, save_tokenizer
 
 GUIDE = """
 >>> from transformers import AutoTokenizer
@@ -108,7 +107,8 @@ LOG = """Validating ONNX model...
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the guide's checkpoint: a masked language model, as distilbert-base-uncased is one, and its tokenizer."""
-    _save_tokenizer(save_tiny(tmp_path / "distilbert-base-uncased", "distilbert", "AutoModelForMaskedLM"))
+    save_tiny(tmp_path / "distilbert-base-uncased", "distilbert", "AutoModelForMaskedLM")
+    save_tokenizer(tmp_path / "distilbert-base-uncased", "input_ids", "attention_mask")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -137,16 +137,6 @@ def _command(*arguments: str) -> str:
     run = subprocess.run(line, capture_output=True, text=True, timeout=300, check=False)
     assert run.returncode == 0, run.stderr
     return run.stdout
-
-
-def _save_tokenizer(folder: Path) -> None:
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "using", "with", "runtime", "!"]
-    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, "[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", model_input_names=["input_ids", "attention_mask"]
-    ).save_pretrained(folder)
 
 
 def test_the_loop_in_our_own_guide_generates_what_transformers_does(

@@ -243,7 +243,7 @@ def test_a_configuration_converts_from_a_manifest_relative_to_it(
     assert run.returncode == 0, run.stderr
     opt, vit = json.loads(run.stdout)["outcomes"]
     assert opt["verdict"]["generation"] == {"tokens": 40, "equal": 40, "ties": 0, "error": None}
-    assert (vit["feature"], vit["artifact"]["inputs"][0]["shape"]) == ("default", ["batch", 2, 12, 12])
+    assert (vit["feature"], vit["artifact"]["signature"]["inputs"][0]["shape"]) == ("default", ["batch", 2, 12, 12])
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_a_configuration_in_another_style_converts(
     assert run.returncode == 0, run.stderr
     outcome = json.loads(run.stdout)
     if config == "OtherNames":
-        assert outcome["artifact"]["inputs"][0]["shape"] == ["batch_size", "tokens"]
+        assert outcome["artifact"]["signature"]["inputs"][0]["shape"] == ["batch_size", "tokens"]
         (imported,) = onnx.load(workspace / "onnx/model.onnx").opset_import
         assert imported.version == 18
     untried = [note for note in outcome["verdict"]["notes"] if "no other length was tried" in note]
@@ -310,7 +310,7 @@ def test_the_documented_configuration_of_a_decoder_that_takes_one_token_at_a_tim
     run = command("onnx", *line, "--feature", "seq2seq-lm-with-past", workspace / "onnx", "--json")
     assert run.returncode == 0, run.stderr
     outcome = json.loads(run.stdout)
-    assert outcome["artifact"]["inputs"][2]["shape"] == ["batch", 1]
+    assert outcome["artifact"]["signature"]["inputs"][2]["shape"] == ["batch", 1]
     assert outcome["verdict"]["generation"]["equal"] == 40
 
 
@@ -399,3 +399,38 @@ def test_a_seq2seq_checkpoint_without_a_feature_is_exported_as_what_it_is(
 ) -> None:
     outcome = convert(tiny("marian", "AutoModelForSeq2SeqLM"))
     assert (outcome.status, outcome.feature) == ("converted", "seq2seq-lm"), outcome.failure
+
+
+@pytest.mark.parametrize(
+    ("config", "model_type", "feature", "fixed"),
+    [
+        ("ElectraOnnxConfig", "electra", "sequence-classification", {}),
+        ("OtherNames", "electra", "sequence-classification", {}),
+        ("FixedLength", "electra", "sequence-classification", {"sequence": 7}),
+        ("OPTOnnxConfig", "opt", "causal-lm", {}),
+        ("NoMask", "opt", "causal-lm", {}),
+        ("ViTOnnxConfig", "vit", "default", {}),
+    ],
+)
+def test_a_configuration_is_traced_and_a_length_that_it_never_makes_is_guarded(
+    config: str, model_type: str, feature: str, fixed: dict[str, int], workspace: Path, convert: Callable[..., Outcome]
+) -> None:
+    outcome = convert(workspace / model_type, backend="torchscript", feature=feature, config=f"{workspace}/my_config.py:{config}")
+    assert outcome.status == "converted", outcome.failure
+    assert outcome.artifact and outcome.artifact.signature.fixed == fixed
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ("WrongInputs", "ElectraForSequenceClassification takes no input bbox"),
+        ("WrongOutputs", "ElectraForSequenceClassification gives no output pooled"),
+        ("NoOutputs", "NoOutputs declares no outputs"),
+        ("Raises", "the configuration"),
+    ],
+)
+def test_a_wrong_configuration_is_told_of_a_trace_too(config: str, told: str, workspace: Path, convert: Callable[..., Outcome]) -> None:
+    outcome = convert(
+        workspace / "electra", backend="torchscript", feature="sequence-classification", config=f"{workspace}/my_config.py:{config}"
+    )
+    assert outcome.failure and told in outcome.failure.message

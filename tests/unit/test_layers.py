@@ -15,13 +15,13 @@ ROOT = Path(converter.__file__).parent
 
 LAYERS = (
     ("errors", "records"),
-    ("architectures",),
+    ("architectures", "padding"),
     ("checkpoints", "hub"),
     ("backends",),
     ("manifest", "validation", "report", "ledger", "staging", "stages"),
     ("pipeline",),
     ("executors",),
-    ("onnx",),
+    ("onnx", "torchscript"),
     ("cli",),
     ("__main__",),
 )
@@ -32,6 +32,11 @@ MAY_IMPORT_HEAVY = {
     "backends.onnx.capture",
     "backends.onnx.model_file",
     "backends.onnx.session",
+    "backends.torchscript.archive",
+    "backends.torchscript.export",
+    "backends.torchscript.probe",
+    "backends.torchscript.runner",
+    "backends.torchscript.session",
     "checkpoints.calling",
     "checkpoints.loading",
     "executors.preload",

@@ -10,7 +10,7 @@ import click
 import pytest
 
 import converter as package
-from converter.backends.onnx import OnnxOptions
+from converter.backends import BACKENDS
 from converter.cli import INTERRUPTED, cli
 
 COMMANDS = sorted(cli.commands)
@@ -18,7 +18,7 @@ Run = Callable[..., Any]
 
 
 def test_the_commands_are_these() -> None:
-    assert COMMANDS == ["features", "onnx", "plan", "run", "validate"]
+    assert COMMANDS == ["features", "onnx", "plan", "run", "torchscript", "validate"]
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=str)
@@ -39,13 +39,15 @@ def test_every_command_takes_json_quiet_and_debug(command: click.Command) -> Non
     assert {"json", "quiet", "debug"} <= {parameter.name for parameter in command.params}
 
 
-@pytest.mark.parametrize("name", OnnxOptions.model_fields)
-def test_every_option_of_the_backend_is_a_flag_of_its_command_with_the_same_help(converter: Run, name: str) -> None:
-    (option,) = (each for each in cli.commands["onnx"].params if each.name == name)
-    assert option.opts == [f"--{name.replace('_', '-')}"]
+@pytest.mark.parametrize(("backend", "name"), [(backend, name) for backend in BACKENDS for name in BACKENDS[backend].options.model_fields])
+def test_every_option_of_a_backend_is_a_flag_of_its_command_with_the_same_help(converter: Run, backend: str, name: str) -> None:
+    (option,) = (each for each in cli.commands[backend].params if each.name == name)
+    field, flag = BACKENDS[backend].options.model_fields[name], name.replace("_", "-")
+    assert option.opts == [f"--{flag}"]
+    assert option.secondary_opts == ([f"--no-{flag}"] if field.annotation is bool else [])
     assert isinstance(option, click.Option)
-    assert (option.help or "").startswith(OnnxOptions.model_fields[name].description or "no description")
-    assert f"  --{name.replace('_', '-')} " in converter("onnx", "--help").out
+    assert (option.help or "").startswith(field.description or "no description")
+    assert f"  --{flag} " in converter(backend, "--help").out
 
 
 def test_the_version_is_the_packages(converter: Run) -> None:
@@ -85,6 +87,11 @@ def test_a_wrong_manifest_is_told_whole_on_standard_error_and_nothing_is_started
         ["onnx", "--model", "gpt2", "--atol", "nan", "out"],
         ["onnx", "--model", "gpt2", "--dtype", "int8", "out"],
         ["onnx", "--model", "gpt2", "--feature", "A B", "out"],
+        ["torchscript", "--model", "gpt2", "--batch-size", "0", "out"],
+        ["torchscript", "--model", "gpt2", "--sequence-length", "-1", "out"],
+        ["torchscript", "--model", "gpt2", "--freeze", "--untie", "out"],
+        ["torchscript", "--model", "gpt2", "--feature", "causal-lm-with-past", "out"],
+        ["torchscript", "--model", "gpt2", "--opset", "20", "out"],
         ["validate", "nothing", "--reference", "gpt2"],
         ["validate", ".", "--reference", "gpt2"],
         ["features", "no/such/id"],

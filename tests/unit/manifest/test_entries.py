@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 import pytest
 
-from converter.backends import BACKENDS, Backend
 from converter.manifest import read_manifest
 from converter.records import Entry
 
@@ -28,7 +26,7 @@ def test_a_backend_named_twice_is_one(entries_of: Entries) -> None:
 def test_an_unknown_backend_is_told_with_those_there_are(problems_of: Problems, to: str) -> None:
     ((line, column, problem),) = problems_of(f"org/a to={to}\n")
     assert (line, column) == (1, 7)
-    assert problem == f"there is no backend {to.rpartition(',')[2]!r}; there are: onnx"
+    assert problem == f"there is no backend {to.rpartition(',')[2]!r}; there are: onnx, torchscript"
 
 
 @pytest.mark.parametrize(
@@ -52,6 +50,30 @@ def test_a_wrong_value_is_told_with_the_setting_as_written(problems_of: Problems
     ((line, column, problem),) = problems_of(f"org/a {setting}\n")
     assert (line, column) == (1, 7)
     assert problem.startswith(f"{setting}: ")
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("batch-size=0", "input should be greater than or equal to 1"),
+        ("sequence-length=-3", "input should be greater than or equal to 1"),
+        ("decoder-length=many", "input should be a valid integer"),
+        ("freeze=perhaps", "input should be a valid boolean"),
+        ("feature=causal-lm-with-past", "a trace has no cache; choose causal-lm"),
+        ("freeze=true untie=true", "a frozen model stores equal weights once; leave out one of freeze and untie"),
+    ],
+)
+def test_what_cannot_be_traced_is_told_before_anything_starts(problems_of: Problems, setting: str, told: str) -> None:
+    ((line, _, problem),) = problems_of(f"org/a to=torchscript {setting}\n")
+    assert line == 1
+    assert problem.startswith(f"{setting.split()[-1]}: {told}")
+
+
+def test_an_option_is_for_the_backends_that_have_it(entries_of: Entries, problems_of: Problems) -> None:
+    (entry,) = entries_of("org/a to=onnx,torchscript opset=20 sequence-length=64 freeze=yes\n")
+    onnx, torchscript = (options.model_dump() for options in entry.backends.values())
+    assert (onnx["opset"], torchscript["sequence_length"], torchscript["freeze"]) == (20, 64, True)
+    assert "'opset' is no option of torchscript" in problems_of("org/a to=torchscript opset=20\n")[0][2]
 
 
 @pytest.mark.parametrize("key", ["attol", "model", "_atol", "ATOL", ""])
@@ -84,14 +106,11 @@ def test_two_entries_that_would_meet_are_told_with_both_lines(problems_of: Probl
     assert "where line 2 has its own; set output=" in problem
 
 
-def test_two_models_do_not_share_a_folder_even_for_different_backends(
-    problems_of: Problems, entries_of: Entries, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Their configs and tokenizers would meet there; the second backend is a double, as there is but one so far."""
-    monkeypatch.setitem(cast("dict[str, Backend]", BACKENDS), "double", BACKENDS["onnx"])
-    ((line, _, problem),) = problems_of("org/a output=x\norg/b output=x to=double\n")
+def test_two_models_do_not_share_a_folder_even_for_different_backends(problems_of: Problems, entries_of: Entries) -> None:
+    """Their configs and tokenizers would meet there."""
+    ((line, _, problem),) = problems_of("org/a output=x\norg/b output=x to=torchscript\n")
     assert line == 2 and "where the files of line 1 go" in problem
-    assert len(entries_of("org/a\norg/a to=double\n")) == 2
+    assert len(entries_of("org/a\norg/a to=torchscript\n")) == 2
 
 
 @pytest.mark.parametrize("inner", ["x/onnx", "x/ONNX/deeper"])

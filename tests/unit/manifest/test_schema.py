@@ -22,6 +22,14 @@ VALID_VALUES: dict[str, list[Any]] = {
     "dtype": ["float32", "checkpoint"],
     "opset": [18, None],
 }
+ONLY_TORCHSCRIPT: dict[str, list[Any]] = {
+    "batch-size": [1, None],
+    "sequence-length": [128, None],
+    "decoder-length": [1, None],
+    "freeze": [True, False],
+    "untie": [True, False],
+}
+EVERY_VALUE = {**VALID_VALUES, **ONLY_TORCHSCRIPT}
 
 
 @pytest.fixture(scope="module")
@@ -36,15 +44,16 @@ def test_the_published_schema_is_the_one_that_the_definitions_give() -> None:
 
 
 def test_every_setting_of_the_schema_has_a_value_here() -> None:
-    assert set(json_schema()["$defs"]["Settings"]["properties"]) == set(VALID_VALUES)
-    assert set(json_schema()["$defs"]["ModelEntry"]["properties"]) == {*VALID_VALUES, "model"}
+    assert set(json_schema()["$defs"]["Settings"]["properties"]) == set(EVERY_VALUE)
+    assert set(json_schema()["$defs"]["ModelEntry"]["properties"]) == {*EVERY_VALUE, "model"}
 
 
-@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in VALID_VALUES.items() for value in values])
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in EVERY_VALUE.items() for value in values])
 def test_a_setting_that_the_schema_accepts_is_accepted_by_the_reader(
     validator: Draft202012Validator, entries_of: Callable[..., tuple[Entry, ...]], key: str, value: Any
 ) -> None:
-    for document in ({"models": [{"model": "org/a", key: value}]}, {"defaults": {key: value}, "models": ["org/a"]}):
+    settings = {**({"to": "torchscript"} if key in ONLY_TORCHSCRIPT else {}), key: value}
+    for document in ({"models": [{"model": "org/a", **settings}]}, {"defaults": settings, "models": ["org/a"]}):
         validator.validate(document)
         assert len(entries_of(yaml.safe_dump(document), "models.yaml")) == 1
 
@@ -60,6 +69,7 @@ def test_a_setting_that_the_schema_accepts_is_accepted_by_the_reader(
         {"models": [{"model": "org/a", "dtype": "int8"}]},
         {"models": [{"model": "org/a", "atol": 0}]},
         {"models": [{"model": "org/a", "opset": 0}]},
+        {"models": [{"model": "org/a", "to": "torchscript", "batch-size": 0}]},
         {"models": [{"model": "org/a", "to": ["tflite"]}]},
         {"models": ["org/a"], "defaults": {"model": "org/b"}},
     ],

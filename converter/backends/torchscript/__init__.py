@@ -1,0 +1,79 @@
+"""TorchScript: the model is traced, probed at other shapes, and saved with all that a caller needs to know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from converter.architectures import FEATURES
+from converter.backends.base import Backend, Session
+from converter.records import Options
+
+if TYPE_CHECKING:
+    from converter.architectures import OnnxConfig
+    from converter.checkpoints.loading import LoadedModel
+
+
+class TorchScriptOptions(Options):
+    """The options of `converter torchscript`."""
+
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        description="How many texts to trace with, which is how many a trace takes that holds at one shape alone; 1 there by default.",
+    )
+    sequence_length: int | None = Field(
+        None,
+        ge=1,
+        description="How many tokens of each text to trace with, to the same effect; by default there as many as the model takes.",
+    )
+    decoder_length: int | None = Field(
+        None, ge=1, description="The same for the decoder of a model that has an encoder too; by default as many as the encoder's."
+    )
+    freeze: bool = Field(False, description="Make the weights constants of the code, which have no names and cannot be trained.")
+    untie: bool = Field(
+        False, description="Store a tied weight once for each of its names, as the `torchscript` flag of transformers 4 did."
+    )
+
+    @field_validator("feature")
+    @classmethod
+    def _has_no_cache(cls, feature: str | None) -> str | None:
+        """A cache is no tensor, and a trace knows nothing else."""
+        found = FEATURES.get(feature or "")
+        if found and found.use_past:
+            raise PydanticCustomError("feature", "a trace has no cache; choose {task}", {"task": found.task})
+        return feature
+
+    @field_validator("untie")
+    @classmethod
+    def _has_names(cls, untie: bool, info: ValidationInfo) -> bool:
+        if untie and info.data.get("freeze"):
+            raise PydanticCustomError("untie", "a frozen model stores equal weights once; leave out one of freeze and untie")
+        return untie
+
+    @property
+    def keeps_ties(self) -> bool:
+        return not self.untie
+
+
+class TorchScriptBackend(Backend):
+    name = "torchscript"
+    title = "TorchScript"
+    main_file = "model.pt"
+    options = TorchScriptOptions
+    packages = ("torch", "transformers")
+    notice = "PyTorch calls TorchScript deprecated; torch 2.13 to 2.15 still trace and load it"
+
+    def convert(self, model: LoadedModel, config: OnnxConfig, options: Options, folder: Path, preprocessor: Any = None) -> None:
+        from converter.backends.torchscript.export import export
+
+        assert isinstance(options, TorchScriptOptions)
+        export(preprocessor, model.module, config, options, folder / self.main_file)
+
+    def open(self, folder: Path) -> Session:
+        from converter.backends.torchscript.session import TorchScriptSession
+
+        return TorchScriptSession(folder / self.main_file)

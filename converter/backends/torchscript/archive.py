@@ -1,0 +1,64 @@
+"""The archive on disk: what torch saves, less what tells of the machine that it was made on.
+
+torch keeps, for each operation, where in whose Python files it was traced: an error shows its user another machine's paths, and the
+same model is another file each time. Without that, an error shows the archive's own code.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+
+from converter.backends.torchscript.runner import SIGNATURE, tensors_of
+from converter.errors import ConversionError, output_error, reason
+from converter.records import Signature
+
+_CODE = 1 << 21
+"""Bytes that an archive has beside its tensors, at most: 12 layers of BERT have 0.6 MB of code and what torch notes of it."""
+
+_OF_THE_MACHINE = (".debug_pkl", "traced_inputs.pkl")
+_OF_THE_WRITER = (".data/version", "version", ".data/serialization_id", "byteorder")
+
+
+def save(traced: torch.jit.ScriptModule, signature: Signature, path: Path) -> None:
+    """Write `traced` and how it is called. Raises OutputError where the disk refuses, ConversionError where torch does."""
+    size = sum({tensor.data_ptr(): tensor.nbytes for _, tensor in tensors_of(traced)}.values()) + _CODE
+    whole = path.with_name(f"{path.name}.whole")
+    try:
+        try:
+            for each in (path, whole):
+                _reserve(each, size)
+        except OSError as error:
+            raise output_error(path, error) from error
+        try:
+            torch.jit.save(traced, str(whole), _extra_files={SIGNATURE: signature.model_dump_json(indent=2)})
+        except RuntimeError as error:
+            raise ConversionError(f"the trace cannot be saved: {reason(error)}", "see with --debug what torch says in full") from error
+        _copy(whole, path)
+    finally:
+        whole.unlink(missing_ok=True)
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Find out that the disk takes a file of this size: torch's writer ends the whole process where it is refused a byte."""
+    with open(path, "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, size)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy an archive, its tensors straight from the mapped file, without the records that tell of a machine."""
+    reader, writer = torch._C.PyTorchFileReader(str(source)), torch._C.PyTorchFileWriter(str(target))
+    version = next(name for name in reader.get_all_records() if name in (".data/version", "version"))
+    writer.set_min_version(int(reader.get_record(version)))  # by it the loader knows what its operators mean
+    mapped = torch.UntypedStorage.from_file(str(source), False, source.stat().st_size)
+    for name in reader.get_all_records():
+        if name.endswith(_OF_THE_MACHINE) or name.startswith("traced_inputs/") or name in _OF_THE_WRITER:
+            continue
+        start, size = reader.get_record_offset(name), reader.get_record_size(name)  # type: ignore[attr-defined]  # torch's stub lacks it
+        if name.startswith(("data/", "constants/")):
+            writer.write_record(name, mapped[start : start + size], size)
+        else:  # text is compressed, and so has no place of its own
+            writer.write_record(name, reader.get_record(name), size)
+    writer.write_end_of_file()

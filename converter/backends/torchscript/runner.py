@@ -1,0 +1,135 @@
+"""A TorchScript archive, loaded and run in a process of its own that can import neither transformers nor this package.
+
+It is started as a file, takes requests on its standard input and answers on its standard output; `session.py` is the other end.
+A message is a JSON object and named tensors as safetensors, each with its length in 8 bytes before it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from operator import attrgetter
+from typing import IO, Any
+
+import torch
+from safetensors.torch import load, save
+
+SIGNATURE = "signature.json"
+"""The archive's extra file that says how it is called."""
+
+_ABSENT = ("transformers", "converter")
+
+Message = tuple[dict[str, Any], Mapping[str, torch.Tensor]]
+
+
+def send(stream: IO[bytes], said: Mapping[str, Any], tensors: Mapping[str, torch.Tensor] | None = None) -> None:
+    """Write one message. Raises BrokenPipeError where nobody reads."""
+    whole = {name: tensor.detach().contiguous().clone() for name, tensor in (tensors or {}).items()}  # safetensors takes no views
+    for part in (json.dumps(said).encode(), save(whole)):
+        stream.write(len(part).to_bytes(8, "little"))
+        stream.write(part)
+    stream.flush()
+
+
+def receive(stream: IO[bytes]) -> Message:
+    """Read one message. Raises EOFError at the end of the stream."""
+    said, tensors = _read(stream), _read(stream)
+    return json.loads(said), load(tensors)
+
+
+def _read(stream: IO[bytes]) -> bytes:
+    length = stream.read(8)
+    if len(length) < 8:
+        raise EOFError("the stream has ended")
+    part = stream.read(int.from_bytes(length, "little"))
+    if len(part) < int.from_bytes(length, "little"):
+        raise EOFError("the stream has ended in the middle of a message")
+    return part
+
+
+def attributes_in_use(module: torch.jit.ScriptModule) -> dict[str, torch.Tensor]:
+    """The tensors that the code of `module` takes from its attributes, by their dotted names."""
+    return {name: tensor for name, tensor in _tensors_of_code(module) if not name.startswith(_CONSTANT)}
+
+
+_CONSTANT = "constant."
+
+
+def _tensors_of_code(module: torch.jit.ScriptModule) -> Iterator[tuple[str, torch.Tensor]]:
+    graph = module.inlined_graph
+    names = {next(graph.inputs()).debugName(): ""}
+    for node in _nodes(graph):
+        if node.kind() == "prim::Constant" and node.outputsSize() == 1 and "value" in node.attributeNames() and node.kindOf("value") == "t":
+            yield f"{_CONSTANT}{node.output().debugName()}", node.t("value")
+        elif node.kind() == "prim::GetAttr":
+            owner = names[node.input().debugName()]
+            name = f"{owner}.{node.s('name')}" if owner else node.s("name")
+            names[node.output().debugName()] = name
+            if isinstance(node.output().type(), torch.TensorType):
+                yield name, attrgetter(name)(module)
+
+
+def _nodes(block: Any) -> Iterator[Any]:
+    for node in block.nodes():
+        yield node
+        for inner in node.blocks():
+            yield from _nodes(inner)
+
+
+def tensors_of(module: torch.jit.ScriptModule) -> Iterator[tuple[str, torch.Tensor]]:
+    """Every tensor of the archive, by the names of parameters and buffers and those that the code has."""
+    named = (*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False))
+    yield from {**dict(_tensors_of_code(module)), **dict(named)}.items()
+
+
+def _run(module: torch.jit.ScriptModule, order: list[str], inputs: Mapping[str, torch.Tensor]) -> Message:
+    try:
+        with torch.no_grad():
+            results = module(*(inputs[name] for name in order))
+    except Exception as error:  # whatever the code of the archive raises
+        return {"error": _told(error)}, {}
+    if not isinstance(results, tuple) or not all(isinstance(each, torch.Tensor) for each in results):
+        return {"error": f"it gives {type(results).__name__} and no tuple of tensors"}, {}
+    return {}, {str(place): result for place, result in enumerate(results)}
+
+
+def _told(error: Exception) -> str:
+    """What torch says, in a line: of an error inside an archive the last, as the others are the way there; of others the first."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return (lines[-1] if "Traceback of TorchScript" in str(error) else lines[0]).removeprefix("builtins.")
+
+
+def main() -> None:
+    """Serve the archive argv[1] with argv[2] threads until the requests end."""
+    for name in _ABSENT:
+        sys.modules[name] = None  # type: ignore[assignment]  # so that importing it fails
+    warnings.simplefilter("ignore")  # nobody would read them
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints belongs to no answer
+    torch.set_num_threads(int(sys.argv[2]))
+    extra: dict[str, Any] = {SIGNATURE: b""}
+    try:
+        module = torch.jit.load(sys.argv[1], map_location="cpu", _extra_files=extra)  # type: ignore[no-untyped-call]  # torch's own lacks types
+        order = [argument.name for argument in module.forward.schema.arguments[1:]]
+    except Exception as error:  # of a file that may be anything
+        send(answers, {"error": _told(error)})
+        return
+    send(answers, {"signature": extra[SIGNATURE].decode(errors="replace"), "inputs": order})
+    while True:
+        try:
+            said, inputs = receive(sys.stdin.buffer)
+        except EOFError:
+            return
+        if said["do"] == "run":
+            send(answers, *_run(module, order, inputs))
+        else:
+            for name, tensor in tensors_of(module):
+                send(answers, {"name": name, "storage": [tensor.untyped_storage().data_ptr(), tensor.storage_offset()]}, {"tensor": tensor})
+            send(answers, {"name": None})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""A written TorchScript archive, run in a process in which transformers cannot be imported: see `runner.py`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pydantic
+import torch
+
+from converter.architectures.dummies import Array
+from converter.backends.base import StoredWeight
+from converter.backends.torchscript import runner
+from converter.errors import ConversionError
+from converter.records import Signature
+
+_PREFIX = "model."  # FlatModel's attribute
+
+
+class TorchScriptSession:
+    """An archive opened afresh. Raises ConversionError where it is none, or not one that says how it is called."""
+
+    runtime = f"torch {torch.__version__} TorchScript CPU"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._said = os.fdopen(os.memfd_create("said by the runner"), "w+b")  # in memory: there may be no folder to write to
+        # -P: the folder of the runner is no place to import from
+        command = [sys.executable, "-P", runner.__file__, str(path.absolute()), str(torch.get_num_threads())]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said)  # noqa: S603 - our own file
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        said, _ = self._receive()
+        if "error" in said:
+            raise ConversionError(
+                f"{self._path} is not a TorchScript archive that torch loads: {said['error'].partition('. ')[0]}",
+                "convert the checkpoint again",
+            )
+        try:
+            self.signature = Signature.model_validate_json(said["signature"])
+        except pydantic.ValidationError as error:
+            raise ConversionError(
+                f"{self._path} holds no {runner.SIGNATURE} that this version can read, so nothing says how it is called",
+                "convert the checkpoint with this version",
+            ) from error
+        names = [spec.name for spec in self.signature.inputs]
+        if names != said["inputs"]:
+            raise ConversionError(
+                f"{self._path} takes {', '.join(said['inputs']) or 'nothing'}, and its {runner.SIGNATURE} says {', '.join(names)}",
+                "convert the checkpoint again",
+            )
+
+    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        missing = [spec.name for spec in self.signature.inputs if spec.name not in inputs]
+        if missing:
+            raise ConversionError(f"TorchScript does not run it: there is no {', '.join(missing)}")
+        self._send({"do": "run"}, {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in inputs.items()})
+        said, tensors = self._receive()
+        if "error" in said:
+            raise ConversionError(f"TorchScript does not run it: {said['error']}")
+        results = [tensors[str(place)].numpy() for place in range(len(tensors))]
+        names = [spec.name for spec in self.signature.outputs]
+        if len(names) != len(results):
+            raise ConversionError(f"it gives {len(results)} outputs, and its {runner.SIGNATURE} names {len(names)}")
+        return dict(zip(names, results, strict=True))
+
+    def weights(self) -> Iterator[StoredWeight]:
+        self._send({"do": "weights"})
+        while True:
+            said, tensors = self._receive()
+            if said["name"] is None:
+                return
+            if tensors["tensor"].numel():  # what the code does not use is stored empty
+                yield StoredWeight(said["name"].removeprefix(_PREFIX), tensors["tensor"].numpy(), tuple(said["storage"]))
+
+    def close(self) -> None:
+        self._process.kill()  # it holds nothing that has to be brought to an end
+        self._process.communicate()
+        self._said.close()
+
+    def _send(self, said: Mapping[str, str], tensors: Mapping[str, torch.Tensor] | None = None) -> None:
+        assert self._process.stdin
+        try:
+            runner.send(self._process.stdin, said, tensors)
+        except BrokenPipeError:
+            raise self._ended() from None
+
+    def _receive(self) -> runner.Message:
+        assert self._process.stdout
+        try:
+            return runner.receive(self._process.stdout)
+        except EOFError:
+            raise self._ended() from None
+
+    def _ended(self) -> ConversionError:
+        code = self._process.wait()
+        cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        self._said.seek(0)
+        words = self._said.read().decode(errors="replace").strip().splitlines()
+        told = f": {words[-1]}" if words else ""
+        hint = "run it on a machine with more memory" if code == -signal.SIGKILL else "report it, with what --debug shows"
+        return ConversionError(f"the process that runs {self._path} has ended ({cause}){told}", hint)

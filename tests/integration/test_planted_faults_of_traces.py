@@ -1,0 +1,207 @@
+"""The check can fail for traces too: each fault that is planted in a good archive is found by `converter validate`, by figures alone.
+
+The record is not there, so that no checksum helps.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from converter.backends import BACKENDS
+from converter.pipeline import run_job
+from converter.records import Job, Source
+from converter.torchscript import TorchScriptOptions, export
+
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit")
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Signature = dict[str, Any]
+Planted = tuple[Any, Signature]
+Make = Callable[..., Path]
+
+FEATURE, AUTO_CLASS = "question-answering", "AutoModelForQuestionAnswering"
+
+
+def _change(module: Any, name: str, row: int) -> None:
+    parameter = dict(module.named_parameters())[name]
+    with torch.no_grad():
+        parameter[row] += 1e-3
+
+
+def change_a_weight(module: Any, signature: Signature) -> Planted:
+    _change(module, "model.bert.encoder.layer.1.output.dense.weight", 3)
+    return module, signature
+
+
+def change_one_row_of_the_embeddings(module: Any, signature: Signature) -> Planted:
+    """Of a token that validation never gives: only the bytes can tell."""
+    _change(module, "model.bert.embeddings.word_embeddings.weight", 0)
+    return module, signature
+
+
+def change_a_weight_that_has_no_name(module: Any, signature: Signature) -> Planted:
+    _change(module, "model.bert.embeddings.word_embeddings.weight", 0)
+    return torch.jit.freeze(module.eval()), signature
+
+
+def swap_the_outputs(module: Any, signature: Signature) -> Planted:
+    return module, {**signature, "outputs": signature["outputs"][::-1]}
+
+
+def swap_the_inputs(module: Any, signature: Signature) -> Planted:
+    return module, {**signature, "inputs": signature["inputs"][::-1]}
+
+
+def forget_an_output(module: Any, signature: Signature) -> Planted:
+    return module, {**signature, "outputs": signature["outputs"][:1]}
+
+
+def claim_a_length_that_nothing_guards(module: Any, signature: Signature) -> Planted:
+    return module, {**signature, "fixed": {"sequence": 16}, "padding": {"input_ids": 0}}
+
+
+def claim_an_axis_that_is_none(module: Any, signature: Signature) -> Planted:
+    return module, {**signature, "fixed": {"time": 16}}
+
+
+class _Around(torch.nn.Module):
+    """Another model around the one in the archive."""
+
+    def __init__(self, module: Any) -> None:
+        super().__init__()
+        self.inner = module
+
+
+class Noisy(_Around):
+    def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
+        start, end = self.inner(input_ids, attention_mask, token_type_ids)
+        return start + torch.randn_like(start) * 1e-7, end
+
+
+class Maskless(_Around):
+    def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
+        return self.inner(input_ids, torch.ones_like(attention_mask), token_type_ids)
+
+
+class Fixed(_Around):
+    """Right at one length, and wrong at another without a word."""
+
+    def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
+        start, end = self.inner(input_ids, attention_mask, token_type_ids)
+        return start * (1 + (input_ids.shape[1] - 8) * 1e-3), end
+
+
+class Double(_Around):
+    """Doubles for logits."""
+
+    def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
+        start, end = self.inner(input_ids, attention_mask, token_type_ids)
+        return start.double(), end
+
+
+class Alone(_Around):
+    def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
+        return self.inner(input_ids, attention_mask, token_type_ids)[0]
+
+
+def put(around: type[_Around]) -> Callable[[Any, Signature], Planted]:
+    def plant(module: Any, signature: Signature) -> Planted:
+        inputs = tuple(torch.ones(2, 8, dtype=torch.int64) for _ in range(3))
+        return torch.jit.trace(around(module).eval(), inputs, check_trace=False), signature
+
+    return plant
+
+
+FAULTS: dict[str, tuple[Callable[[Any, Signature], Planted], str]] = {
+    "a changed weight": (change_a_weight, "bert.encoder.layer.1.output.dense.weight"),
+    "a row of the embeddings that no case touches": (change_one_row_of_the_embeddings, "bert.embeddings.word_embeddings.weight"),
+    "a changed weight without a name": (change_a_weight_that_has_no_name, "large tensors are none of the checkpoint's"),
+    "outputs that bear each other's names": (swap_the_outputs, "outputs are end_logits, start_logits instead of"),
+    "inputs that bear each other's names": (
+        swap_the_inputs,
+        "takes input_ids, attention_mask, token_type_ids, and its signature.json says",
+    ),
+    "an output that the signature forgets": (forget_an_output, "gives 2 outputs, and its signature.json names 1"),
+    "a length that nothing guards": (claim_a_length_that_nothing_guards, "it is for sequence 16 alone, and does not refuse another length"),
+    "a length of an axis that there is not": (claim_an_axis_that_is_none, "it fixes time, which is no axis of its inputs"),
+    "noise below the tolerance": (put(Noisy), "another each time"),
+    "a mask that is ignored": (put(Maskless), "differs by"),
+    "a constant where a length belongs": (put(Fixed), "differs by"),
+    "a dtype that is not the checkpoint's": (put(Double), "float64"),
+    "no tuple": (put(Alone), "and no tuple of tensors"),
+}
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory, tiny: Make) -> Path:
+    folder = tmp_path_factory.mktemp("good") / "artifact"
+    options = BACKENDS["torchscript"].options(feature=FEATURE)
+    source = Source(name="tiny", folder=tiny("bert", AUTO_CLASS))
+    outcome = run_job(Job(source=source, backend="torchscript", options=options, destination=folder))
+    assert outcome.status == "converted", outcome.failure
+    return folder
+
+
+def _plant(good: Path, plant: Callable[[Any, Signature], Planted], place: Path) -> None:
+    extra = {"signature.json": b""}
+    module = torch.jit.load(good / "model.pt", _extra_files=extra)
+    planted, signature = plant(module, json.loads(extra["signature.json"]))
+    torch.jit.save(planted, place / "model.pt", _extra_files={"signature.json": json.dumps(signature)})
+
+
+def _validate(command: Run, folder: Path, checkpoint: Path, feature: str = FEATURE) -> subprocess.CompletedProcess[str]:
+    return command("validate", folder, "--reference", checkpoint, "--feature", feature, "--json")
+
+
+def test_a_good_archive_is_called_good_without_its_record(good: Path, tiny: Make, command: Run, tmp_path: Path) -> None:
+    _plant(good, lambda module, signature: (module, signature), tmp_path)
+    result = _validate(command, tmp_path, tiny("bert", AUTO_CLASS))
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)[0]["passed"] is True
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found(fault: str, good: Path, tiny: Make, command: Run, tmp_path: Path) -> None:
+    plant, told = FAULTS[fault]
+    _plant(good, plant, tmp_path)
+    result = _validate(command, tmp_path, tiny("bert", AUTO_CLASS))
+    assert result.returncode == 1
+    assert json.loads(result.stdout)[0]["passed"] is False
+    assert told in result.stdout
+    assert "error: " in result.stderr and "Traceback" not in result.stderr
+
+
+def test_a_tied_weight_that_is_stored_twice_is_found(tiny: Make, command: Run, tmp_path: Path) -> None:
+    import transformers
+
+    from converter.architectures import find_architecture
+
+    checkpoint = tiny("bert", "AutoModelForMaskedLM")
+    model = transformers.AutoModelForMaskedLM.from_pretrained(checkpoint)
+    config = find_architecture("bert").configure(model.config, "masked-lm")
+    export(None, model, config, TorchScriptOptions(untie=True), tmp_path / "model.pt")
+    result = _validate(command, tmp_path, checkpoint, "masked-lm")
+    assert result.returncode == 1
+    assert "of its weights are tied in the checkpoint and stored twice" in result.stderr
+
+
+def test_weights_that_share_their_bytes_where_each_was_to_have_its_own_are_found(tiny: Make, command: Run, tmp_path: Path) -> None:
+    """By the record, which says what was asked for."""
+    checkpoint = tiny("bert", "AutoModelForMaskedLM")
+    assert command("torchscript", "--model", checkpoint, "--feature=masked-lm", tmp_path / "tied").returncode == 0
+    assert command("torchscript", "--model", checkpoint, "--feature=masked-lm", "--untie", tmp_path / "untied").returncode == 0
+    (tmp_path / "tied/model.pt").replace(tmp_path / "untied/model.pt")
+    result = command("validate", tmp_path / "untied", "--reference", checkpoint, "--json")
+    assert result.returncode == 1
+    assert json.loads(result.stdout)[0]["verdict"]["weights"]["joined"] == [
+        "cls.predictions.decoder.weight",
+        "cls.predictions.decoder.bias",
+    ]
+    assert "its sha256 is not the record's" in result.stdout

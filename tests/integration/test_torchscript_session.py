@@ -1,0 +1,104 @@
+"""The process that runs an archive: what it cannot import, what becomes of it, and what is told where it ends before its time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from converter.backends.torchscript import runner
+from converter.backends.torchscript.session import TorchScriptSession
+from converter.errors import ConversionError
+from converter.records import Outcome
+
+_ASK = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+for name in ("transformers", "converter"):
+    try:
+        __import__(name)
+    except ImportError:
+        print(f"no {name}", file=sys.stderr)
+print([name for name, module in sys.modules.items() if module and name.partition(".")[0] in ("transformers", "converter")], file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory, tiny: Callable[..., Path]) -> Path:
+    from converter.backends import BACKENDS
+    from converter.pipeline import run_job
+    from converter.records import Job, Source
+
+    folder = tmp_path_factory.mktemp("archive") / "torchscript"
+    source = Source(name="tiny", folder=tiny("bert"))
+    outcome: Outcome = run_job(Job(source=source, backend="torchscript", options=BACKENDS["torchscript"].options(), destination=folder))
+    assert outcome.status == "converted", outcome.failure
+    return folder / "model.pt"
+
+
+@pytest.fixture
+def session(archive: Path) -> Iterator[TorchScriptSession]:
+    opened = TorchScriptSession(archive)
+    yield opened
+    opened.close()
+
+
+TEXTS = {name: np.ones((2, 5), np.int64) for name in ("input_ids", "attention_mask", "token_type_ids")}
+
+
+def test_neither_transformers_nor_this_package_can_be_imported_where_an_archive_runs(archive: Path) -> None:
+    """The runner is given no request, so that its process can be asked afterwards."""
+    command = [sys.executable, "-P", "-c", _ASK, runner.__file__, str(archive), "1"]
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    assert b"last_hidden_state" in result.stdout
+    assert result.stderr.decode().splitlines() == ["no transformers", "no converter", "[]"]
+
+
+def test_the_process_ends_with_its_session(archive: Path) -> None:
+    opened = TorchScriptSession(archive)
+    process = opened._process
+    assert opened.run(TEXTS)["last_hidden_state"].shape == (2, 5, 32)
+    opened.close()
+    assert process.poll() is not None
+
+
+def test_the_process_ends_where_nobody_asks_any_more(archive: Path) -> None:
+    """As after the death of the process that started it."""
+    opened = TorchScriptSession(archive)
+    assert opened._process.stdin
+    opened._process.stdin.close()
+    assert opened._process.wait(30) == 0
+    assert opened._process.stdout
+    opened._process.stdout.close()
+    opened._said.close()
+
+
+def test_a_crash_is_told_and_ends_nothing_else(session: TorchScriptSession) -> None:
+    os.kill(session._process.pid, signal.SIGSEGV)
+    session._process.wait()
+    with pytest.raises(ConversionError, match=r"the process that runs .*model\.pt has ended \(SIGSEGV\)"):
+        session.run(TEXTS)
+    with pytest.raises(ConversionError, match="has ended"):
+        list(session.weights())
+
+
+def test_an_error_inside_the_archive_is_told_and_the_next_call_is_answered(session: TorchScriptSession) -> None:
+    with pytest.raises(ConversionError, match="TorchScript does not run it: RuntimeError: index out of range in self"):
+        session.run({**TEXTS, "input_ids": TEXTS["input_ids"] * 1000})
+    with pytest.raises(ConversionError, match="there is no token_type_ids"):
+        session.run({name: TEXTS[name] for name in ("input_ids", "attention_mask")})
+    assert session.run(TEXTS)["last_hidden_state"].dtype == np.float32
+
+
+def test_weights_come_by_the_names_that_the_checkpoint_has(session: TorchScriptSession) -> None:
+    found = {stored.name: stored for stored in session.weights()}
+    assert found["embeddings.word_embeddings.weight"].array.shape == (120, 32)
+    assert "pooler.dense.weight" not in found  # nothing uses it
+    assert not any(name.startswith("model.") for name in found)
