@@ -1,0 +1,109 @@
+"""What is asked for: options, a source, an entry of a manifest, a job, and the checkpoint that it leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from converter.records.base import Position, Record
+
+Dtype = Literal["float32", "checkpoint"]
+
+
+class Options(Record):
+    """The options that every backend takes; a backend's own class adds to them."""
+
+    feature: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$",
+        description="What the model is exported for; `converter features` lists them. By default what config.json says of the checkpoint.",
+    )
+    config: str | None = Field(
+        None,
+        pattern=r"^.+\.py:[A-Za-z_]\w*$",
+        description="A configuration of your own, `my_config.py:MyOnnxConfig`, in place of the architecture's. The file is run.",
+    )
+    atol: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Absolute tolerance of the validation. By default the architecture's own."
+    )
+    dtype: Dtype = Field(
+        "float32",
+        description="Floating point type of the artifact: float32 (narrower weights are widened, without loss) or the checkpoint's own.",
+    )
+
+    @property
+    def keeps_ties(self) -> bool:
+        """Whether weights that are tied in the checkpoint are stored once, as they are there."""
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where a checkpoint comes from: a folder of this machine, or a repository of the Hub at a revision."""
+
+    name: str
+    folder: Path | None = None
+    revision: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.revision}" if self.revision else self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One line of a manifest: a source, the backends it goes to with the options of each, and its place in the output."""
+
+    source: Source
+    backends: Mapping[str, Options]
+    output: str
+    position: Position
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One checkpoint to one backend.
+
+    `destination` is the artifact's folder. `model_folder` is where the checkpoint's config and tokenizer files go,
+    None where only the artifact is wanted.
+    """
+
+    source: Source
+    backend: str
+    options: Options
+    destination: Path
+    model_folder: Path | None = None
+    position: Position | None = None
+    keep_rejected: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A source at one commit (Hub) or content digest (folder).
+
+    `files` maps each file that a conversion needs to its size in bytes; `config` is config.json, read.
+    `folder` holds the files; None until they are fetched.
+    """
+
+    source: Source
+    identity: str
+    config: Mapping[str, Any]
+    files: Mapping[str, int]
+    folder: Path | None = None
+
+    @property
+    def model_type(self) -> str:
+        return str(self.config["model_type"])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of transformers that it was saved from, as config.json names them."""
+        named = self.config.get("architectures")
+        return tuple(map(str, named)) if isinstance(named, list) else ()
+
+    @property
+    def weight_bytes(self) -> int:
+        return sum(size for name, size in self.files.items() if name.endswith(".safetensors"))

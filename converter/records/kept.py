@@ -1,0 +1,131 @@
+"""What is kept of a job: the artifact's files and how it is called, its record, and what became of the job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from converter.records.base import Position, Record
+from converter.records.measured import Verdict
+
+Status = Literal["converted", "skipped", "failed"]
+
+
+class FileRecord(Record):
+    """A file: its path inside the folder it belongs to, its size in bytes, its sha256, and when it was last written.
+
+    `mtime_ns` counts from the epoch. It only spares the hashing of a file that nobody has touched; the sha256 decides.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str
+
+    @field_validator("path")
+    @classmethod
+    def _lies_inside(cls, path: str) -> str:
+        """What a record names may be deleted for its successor, and a record may come from anywhere."""
+        parts = PurePosixPath(path).parts
+        if not parts or parts[0] == "/" or ".." in parts or "\0" in path:
+            raise ValueError("a file of an artifact lies inside its folder")
+        return path
+
+
+class TensorSpec(Record):
+    """An input or output of an artifact: numpy's name of its dtype; a dimension is a length or an axis's name."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+class Signature(Record):
+    """How an artifact is called: its inputs and outputs in order, and the axes, by name, that have one length only.
+
+    Any other length of such an axis raises an error. `padding` is what fills an input up to them, 0 where it names none;
+    `converter.padding` does it.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    fixed: Mapping[str, int] = {}
+    padding: Mapping[str, int] = {}
+
+    @field_validator("fixed")
+    @classmethod
+    def _is_a_length(cls, fixed: Mapping[str, int]) -> Mapping[str, int]:
+        if any(length < 1 for length in fixed.values()):
+            raise ValueError("an axis is at least 1 long")
+        return fixed
+
+
+class Stage(Record):
+    """What a stage of a job cost. `peak_anonymous_bytes` is memory that the kernel cannot drop, the process's own whole."""
+
+    name: str
+    seconds: float
+    cpu_seconds: float
+    peak_anonymous_bytes: int
+
+
+class Failure(Record):
+    """Why a job failed: the stage, the sentence, what to do, and the traceback that only `--debug` shows."""
+
+    stage: str
+    kind: str
+    message: str
+    hint: str = ""
+    traceback: str = Field("", exclude=True)
+
+
+class SourceRecord(Record):
+    """The checkpoint an artifact was made from; `identity` is `commit:…` on the Hub, `sha256:…` of a folder's contents."""
+
+    model: str
+    revision: str | None
+    identity: str
+    model_type: str
+    weight_bytes: int
+
+
+class ArtifactRecord(Record):
+    """`converter.json`, written last: its presence says that the artifact beside it is whole and validated."""
+
+    format: Literal[1] = 1
+    key: str
+    source: SourceRecord
+    backend: str
+    options: Mapping[str, Any]
+    versions: Mapping[str, str]
+    dtype: str = Field(description="floating point type of the artifact's weights")
+    signature: Signature
+    tried: Mapping[str, tuple[int, int]] = Field(
+        description="the shortest and the longest length of each axis that it was validated at, padded where the signature fixes it"
+    )
+    files: tuple[FileRecord, ...] = Field(description="the artifact's own files")
+    sidecars: tuple[FileRecord, ...] = Field((), description="config and tokenizer files, in the model's folder")
+    verdict: Verdict
+    stages: tuple[Stage, ...]
+
+    @property
+    def size(self) -> int:
+        return sum(file.size for file in self.files)
+
+
+class Outcome(Record):
+    """What became of one job."""
+
+    model: str
+    backend: str
+    feature: str | None
+    status: Status
+    destination: str
+    position: Position | None = None
+    artifact: ArtifactRecord | None = None
+    verdict: Verdict | None = None
+    failure: Failure | None = None
+    stages: tuple[Stage, ...] = ()

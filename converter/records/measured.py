@@ -1,0 +1,184 @@
+"""What validation measured: each output of each case, the influence of each input, the stored weights, and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pydantic import Field
+
+from converter.records.base import Record
+
+
+class Comparison(Record):
+    """One output in one case: what the artifact gave beside what the checkpoint gave.
+
+    `max_abs_error` is over the positions that are no padding; `max_rel_error` is that over the largest value of the
+    reference. `top1_agreement` is the share of decisions (argmax) that are the same, ties within tolerance counted as such
+    and numbered in `top1_ties`; None where the output decides nothing.
+    """
+
+    output: str
+    dtype: str
+    expected_dtype: str
+    shape: tuple[int, ...]
+    expected_shape: tuple[int, ...]
+    close: bool
+    max_abs_error: float | None = None
+    max_rel_error: float | None = None
+    top1_agreement: float | None = None
+    top1_ties: int = 0
+    expected_nan: bool = False
+
+    @property
+    def passed(self) -> bool:
+        return not any(self.problems(0))
+
+    def problems(self, atol: float) -> Iterator[str]:
+        """What is wrong with this output, a clause each; `atol` is only told."""
+        if self.dtype != self.expected_dtype:
+            yield f"is {self.dtype} instead of {self.expected_dtype}"
+        if self.shape != self.expected_shape:
+            yield f"has shape {self.shape} instead of {self.expected_shape}"
+        elif self.expected_nan:
+            yield "cannot be judged: the checkpoint itself gives NaN"
+        elif not self.close:
+            yield f"differs by {self.max_abs_error:.1e} (atol: {atol:g})"
+        if self.top1_agreement not in (None, 1.0):
+            yield f"decides otherwise in {1 - self.top1_agreement:.1%} of the cases"
+
+
+class Case(Record):
+    """One set of inputs given to both: the length of each named axis, and every output compared."""
+
+    name: str
+    axes: Mapping[str, int]
+    comparisons: tuple[Comparison, ...] = ()
+    error: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        return self.error is None and bool(self.comparisons) and all(each.passed for each in self.comparisons)
+
+
+class Influence(Record):
+    """How far the outputs move when one input alone is changed, in the checkpoint and in the artifact."""
+
+    input: str
+    reference_change: float
+    artifact_change: float
+    passed: bool
+
+
+class WeightCheck(Record):
+    """The tensors that the artifact stores, compared bit for bit with the checkpoint's.
+
+    `different` bear the name of a weight and are not equal to it; `unknown` are large and no weight at all, by no name.
+    `tied` are the names that stand for the same bytes, a group each; `doubled` names one that is tied in the checkpoint and has
+    bytes of its own here, `joined` one that shares its bytes where each name was asked to have its own.
+    """
+
+    compared: int
+    different: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    tied: tuple[tuple[str, ...], ...] = ()
+    doubled: tuple[str, ...] = ()
+    joined: tuple[str, ...] = ()
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong with the stored weights, a clause each."""
+        for names, what in (
+            (self.different, "of its weights are not the checkpoint's"),
+            (self.unknown, "of its large tensors are none of the checkpoint's"),
+            (self.doubled, "of its weights are tied in the checkpoint and stored twice"),
+            (self.joined, "of its weights share their bytes and were to be stored each for itself"),
+        ):
+            if names:
+                yield f"{len(names)} {what}, {names[0]} first"
+
+
+class Generation(Record):
+    """Greedy generation with the cache fed back: how many tokens the artifact chose, how many of them as transformers' `generate`
+    did, and how many otherwise where transformers held both for equal within tolerance."""
+
+    tokens: int
+    equal: int
+    ties: int = 0
+    error: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        return not self.problem
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, in a clause; empty where nothing is."""
+        if self.error or not self.tokens:
+            return self.error or "it generates nothing"
+        others = self.tokens - self.equal - self.ties
+        return f"{others} of the {self.tokens} tokens that it generates are not the checkpoint's" if others else ""
+
+
+class Verdict(Record):
+    """What validation measured: every figure of every case."""
+
+    atol: float
+    rtol: float
+    runtime: str
+    problems: tuple[str, ...] = Field((), description="what is wrong and no figure: names, dtypes, axes, a changed file")
+    cases: tuple[Case, ...] = ()
+    influences: tuple[Influence, ...] = ()
+    generation: Generation | None = Field(None, description="None where the model has no cache or gives no tokens")
+    weights: WeightCheck = WeightCheck(compared=0)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        return not any(self._problems())
+
+    @property
+    def first_problem(self) -> str:
+        """What is wrong, in a clause; empty for a verdict that has passed."""
+        return next(self._problems(), "")
+
+    def _problems(self) -> Iterator[str]:
+        yield from self.problems
+        yield from self._case_problems()
+        for influence in self.influences:
+            if not influence.passed:
+                yield f"the input {influence.input!r} matters to the checkpoint ({influence.reference_change:.1e}) and not to the artifact"
+        if self.generation and self.generation.problem:
+            yield self.generation.problem
+        yield from self.weights.problems()
+
+    def _case_problems(self) -> Iterator[str]:
+        for case in self.cases:
+            where = f"at {', '.join(f'{axis} {length}' for axis, length in case.axes.items())} ({case.name})"
+            if case.error:
+                yield f"{case.error} {where}"
+            elif not case.comparisons:
+                yield f"nothing was compared {where}"
+            for comparison in case.comparisons:
+                yield from (f"{comparison.output} {what} {where}" for what in comparison.problems(self.atol))
+        if not self.cases:
+            yield "nothing was compared"
+
+    @property
+    def max_abs_error(self) -> float | None:
+        """The largest absolute error of all cases and outputs; None where nothing could be compared."""
+        errors = [c.max_abs_error for case in self.cases for c in case.comparisons if c.max_abs_error is not None]
+        return max(errors, key=lambda error: (error != error, error)) if errors else None
+
+    @property
+    def tried(self) -> Mapping[str, tuple[int, int]]:
+        """The shortest and the longest length of each named axis of the inputs, of the cases that passed."""
+        lengths: dict[str, list[int]] = {}
+        for case in self.cases:
+            for axis, length in case.axes.items() if case.passed else ():
+                lengths.setdefault(axis, []).append(length)
+        return {axis: (min(found), max(found)) for axis, found in lengths.items()}
+
+    @property
+    def top1_agreement(self) -> float | None:
+        """The smallest share of equal decisions of all cases and outputs; None where no output decides anything."""
+        shares = [c.top1_agreement for case in self.cases for c in case.comparisons if c.top1_agreement is not None]
+        return min(shares) if shares else None
