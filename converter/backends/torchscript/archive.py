@@ -1,7 +1,7 @@
 """The archive on disk: what torch saves, less what tells of the machine that it was made on.
 
 torch keeps, for each operation, where in whose Python files it was traced: an error shows its user another machine's paths, and the
-same model is another file each time. Without that, an error shows the archive's own code.
+same model is another file on another machine. Without that, an error shows the archive's own code.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from converter.backends.torchscript.runner import SIGNATURE, tensors_of
 from converter.errors import ConversionError, output_error, reason
 from converter.records import Signature
 
-_CODE = 1 << 21
-"""Bytes that an archive has beside its tensors, at most: 12 layers of BERT have 0.6 MB of code and what torch notes of it."""
+_CODE, _CODE_OF_A_MODULE = 1 << 20, 3 << 10
+"""Bytes that an archive has beside its tensors, at most, and more for each module: its code and torch's notes on it have about 2 kB."""
 
 _OF_THE_MACHINE = (".debug_pkl", "traced_inputs.pkl")
 _OF_THE_WRITER = (".data/version", "version", ".data/serialization_id", "byteorder")
@@ -24,7 +24,8 @@ _OF_THE_WRITER = (".data/version", "version", ".data/serialization_id", "byteord
 
 def save(traced: torch.jit.ScriptModule, signature: Signature, path: Path) -> None:
     """Write `traced` and how it is called. Raises OutputError where the disk refuses, ConversionError where torch does."""
-    size = sum({tensor.data_ptr(): tensor.nbytes for _, tensor in tensors_of(traced)}.values()) + _CODE
+    tensors = {tensor.data_ptr(): tensor.nbytes for _, tensor in tensors_of(traced)}
+    size = sum(tensors.values()) + _CODE + _CODE_OF_A_MODULE * len(list(traced.modules()))
     whole = path.with_name(f"{path.name}.whole")
     try:
         try:
