@@ -1,10 +1,12 @@
-"""Inputs filled up to the one shape that an artifact takes, and its outputs cut back: for an artifact whose `Signature` fixes an axis.
+"""Inputs filled up to a shape that an artifact takes, and its outputs cut back: for an artifact whose `Signature` fixes an axis.
 
-It needs numpy and the record of the artifact, `converter.json`, and neither torch nor transformers:
+It needs numpy and the record of the artifact, `converter.json`, and neither torch nor transformers nor an SDK:
 
     record = ArtifactRecord.model_validate_json(Path("torchscript/converter.json").read_bytes())
     padded = pad(inputs, record.signature)
     outputs = cut(run(padded), inputs, record.signature)
+
+Of an artifact of several shapes `choose` says which file runs them.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from converter.errors import InputError
-from converter.records import Signature, TensorSpec
+from converter.records import Bucket, Signature, TensorSpec
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -24,17 +26,28 @@ _ROWS = "choice"
 
 
 def pad(inputs: Mapping[str, Any], signature: Signature) -> dict[str, Array]:
-    """Arrays of the fixed shape, in the artifact's order, out of arrays by name that are at most as long.
+    """Arrays of the smallest shape that takes them, in the artifact's order, out of arrays by name.
 
     Tokens get the signature's padding behind them, masks 0; a batch is filled with copies of its last row.
 
     Raises: InputError for an input that is missing, has another number of axes, or is longer than the artifact takes.
     """
-    missing = [spec.name for spec in signature.inputs if spec.name not in inputs]
-    if missing:
-        raise InputError(f"there is no {', '.join(missing)} among the inputs", f"give: {', '.join(spec.name for spec in signature.inputs)}")
-    arrays = {spec.name: np.asarray(inputs[spec.name]) for spec in signature.inputs}
-    return {spec.name: _fill(spec, arrays[spec.name], signature) for spec in signature.inputs}
+    arrays = _arrays(inputs, signature)
+    fixed = _smallest(arrays, signature)
+    return {spec.name: _fill(spec, arrays[spec.name], fixed, signature.padding.get(spec.name, 0)) for spec in signature.inputs}
+
+
+def choose(inputs: Mapping[str, Any], signature: Signature) -> Bucket:
+    """The bucket of an artifact, and so its file, that runs `inputs` once they are padded: the smallest that they fit in.
+
+    Raises: InputError for an input that is missing, has another number of axes, or is longer than the artifact takes; LookupError for
+    an artifact that has no buckets.
+    """
+    fixed = _smallest(_arrays(inputs, signature), signature)
+    for bucket in signature.buckets:
+        if bucket.fixed == fixed:
+            return bucket
+    raise LookupError("this artifact has no buckets: it is one file")
 
 
 def cut(outputs: Mapping[str, Any], inputs: Mapping[str, Any], signature: Signature) -> dict[str, Array]:
@@ -45,25 +58,48 @@ def cut(outputs: Mapping[str, Any], inputs: Mapping[str, Any], signature: Signat
         for axis, label in enumerate(spec.shape)
         if label in signature.fixed
     }
+    lengths |= {label: lengths[axis] for label, axis in signature.equal.items() if axis in lengths}
     kept = {spec.name: tuple(slice(lengths.get(label)) for label in spec.shape) for spec in signature.outputs}
     return {name: np.asarray(output)[kept[name]] if lengths else np.asarray(output) for name, output in outputs.items()}
 
 
-def _fill(spec: TensorSpec, array: Array, signature: Signature) -> Array:
-    if array.ndim != len(spec.shape):
-        raise InputError(f"{spec.name} has {array.ndim} axes and not {len(spec.shape)}", f"they are: {', '.join(map(str, spec.shape))}")
-    for axis, label in enumerate(spec.shape):
-        missing = signature.fixed.get(str(label), array.shape[axis]) - array.shape[axis]
-        if missing < 0:
+def _arrays(inputs: Mapping[str, Any], signature: Signature) -> dict[str, Array]:
+    missing = [spec.name for spec in signature.inputs if spec.name not in inputs]
+    if missing:
+        raise InputError(f"there is no {', '.join(missing)} among the inputs", f"give: {', '.join(spec.name for spec in signature.inputs)}")
+    arrays = {spec.name: np.asarray(inputs[spec.name]) for spec in signature.inputs}
+    for spec in signature.inputs:
+        if arrays[spec.name].ndim != len(spec.shape):
             raise InputError(
-                f"{spec.name} is {array.shape[axis]} long along {label}, and the artifact takes {signature.fixed[str(label)]} at most",
+                f"{spec.name} has {arrays[spec.name].ndim} axes and not {len(spec.shape)}", f"they are: {', '.join(map(str, spec.shape))}"
+            )
+    return arrays
+
+
+def _smallest(arrays: Mapping[str, Array], signature: Signature) -> Mapping[str, int]:
+    """The lengths of the fixed axes in the smallest shape that takes `arrays`."""
+    labelled = [(spec, axis, str(label)) for spec in signature.inputs for axis, label in enumerate(spec.shape)]
+    for fixed in signature.shapes:
+        if all(arrays[spec.name].shape[axis] <= fixed[label] for spec, axis, label in labelled if label in fixed):
+            return fixed
+    for spec, axis, label in labelled:
+        length, most = arrays[spec.name].shape[axis], signature.fixed.get(label)
+        if most is not None and length > most:
+            raise InputError(
+                f"{spec.name} is {length} long along {label}, and the artifact takes {most} at most",
                 "cut it, or convert the checkpoint for a larger shape",
             )
+    return {}
+
+
+def _fill(spec: TensorSpec, array: Array, fixed: Mapping[str, int], padding: int) -> Array:
+    for axis, label in enumerate(spec.shape):
+        missing = fixed.get(str(label), array.shape[axis]) - array.shape[axis]
         if not missing:
             continue
         widths = [(0, missing if each == axis else 0) for each in range(array.ndim)]
         if axis and label != _ROWS:
-            array = np.pad(array, widths, constant_values=signature.padding.get(spec.name, 0))
+            array = np.pad(array, widths, constant_values=padding)
         elif array.shape[axis]:
             array = np.pad(array, widths, mode="edge")
         else:

@@ -30,6 +30,8 @@ class Session(Protocol):
 
     runtime: str
     signature: Signature
+    unrunnable: str
+    """Why nothing on this machine runs it, in a clause; empty where something does."""
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """The outputs by name for inputs by name. Raises ConversionError with the runtime's own words."""

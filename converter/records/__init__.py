@@ -5,11 +5,12 @@ manifest line → Entry → Job → Checkpoint → Artifact → Verdict → Outc
 
 from converter.records.asked import Checkpoint, Dtype, Entry, Job, Options, Source
 from converter.records.base import Position, Record
-from converter.records.kept import ArtifactRecord, Failure, FileRecord, Outcome, Signature, SourceRecord, Stage, Status, TensorSpec
-from converter.records.measured import Case, Comparison, Generation, Influence, Verdict, WeightCheck
+from converter.records.kept import ArtifactRecord, Bucket, Failure, FileRecord, Outcome, Signature, SourceRecord, Stage, Status, TensorSpec
+from converter.records.measured import Case, Comparison, Finding, Generation, Influence, Verdict, WeightCheck
 
 __all__ = [
     "ArtifactRecord",
+    "Bucket",
     "Case",
     "Checkpoint",
     "Comparison",
@@ -17,6 +18,7 @@ __all__ = [
     "Entry",
     "Failure",
     "FileRecord",
+    "Finding",
     "Generation",
     "Influence",
     "Job",

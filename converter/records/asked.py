@@ -40,6 +40,11 @@ class Options(Record):
         """Whether weights that are tied in the checkpoint are stored once, as they are there."""
         return True
 
+    @property
+    def accepts_unvalidated(self) -> bool:
+        """Whether an artifact that nothing here can run is kept, and told to be not validated."""
+        return False
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:

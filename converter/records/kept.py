@@ -11,7 +11,8 @@ from pydantic import Field, field_validator
 from converter.records.base import Position, Record
 from converter.records.measured import Verdict
 
-Status = Literal["converted", "skipped", "failed"]
+Status = Literal["converted", "skipped", "unvalidated", "failed"]
+"""`unvalidated` is made, or was, and nothing measured it, by its user's leave: see `Verdict.unvalidated`."""
 
 
 class FileRecord(Record):
@@ -43,17 +44,32 @@ class TensorSpec(Record):
     shape: tuple[int | str, ...]
 
 
+class Bucket(Record):
+    """One of the shapes that an artifact takes: the axes, by name, that have one length in it, and the file that runs it."""
+
+    file: str
+    fixed: Mapping[str, int]
+
+
 class Signature(Record):
     """How an artifact is called: its inputs and outputs in order, and the axes, by name, that have one length only.
 
     Any other length of such an axis raises an error. `padding` is what fills an input up to them, 0 where it names none;
-    `converter.padding` does it.
+    `converter.padding` does it. An artifact of several `buckets` takes the shape of any, from the shortest on; `fixed` is the longest.
+    `equal` names axes of outputs that are as long as one of the inputs, by another name.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     fixed: Mapping[str, int] = {}
+    equal: Mapping[str, str] = {}
     padding: Mapping[str, int] = {}
+    buckets: tuple[Bucket, ...] = ()
+
+    @property
+    def shapes(self) -> tuple[Mapping[str, int], ...]:
+        """The lengths of the fixed axes, of each shape that it takes, the longest last; none where it takes any."""
+        return tuple(bucket.fixed for bucket in self.buckets) or ((self.fixed,) if self.fixed else ())
 
     @field_validator("fixed")
     @classmethod
@@ -93,7 +109,7 @@ class SourceRecord(Record):
 
 
 class ArtifactRecord(Record):
-    """`converter.json`, written last: its presence says that the artifact beside it is whole and validated."""
+    """`converter.json`, written last: its presence says that the artifact beside it is whole, and validated or by its verdict not."""
 
     format: Literal[1] = 1
     key: str

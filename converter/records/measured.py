@@ -118,12 +118,24 @@ class Generation(Record):
         return f"{others} of the {self.tokens} tokens that it generates are not the checkpoint's" if others else ""
 
 
+class Finding(Record):
+    """What was found of a model before it is converted, at the lengths of some axes, by name: a sentence, and whether all is well.
+
+    `passed` None is what could not be looked at here.
+    """
+
+    axes: Mapping[str, int]
+    told: str
+    passed: bool | None
+
+
 class Verdict(Record):
-    """What validation measured: every figure of every case."""
+    """What validation measured: every figure of every case; or `unvalidated`, why nothing could be, in a clause."""
 
     atol: float
     rtol: float
     runtime: str
+    unvalidated: str = Field("", description="why nothing was measured, where nothing here runs the artifact; empty where it was")
     problems: tuple[str, ...] = Field((), description="what is wrong and no figure: names, dtypes, axes, a changed file")
     cases: tuple[Case, ...] = ()
     influences: tuple[Influence, ...] = ()
@@ -142,6 +154,9 @@ class Verdict(Record):
 
     def _problems(self) -> Iterator[str]:
         yield from self.problems
+        if self.unvalidated:
+            yield f"it was not validated: {self.unvalidated}"
+            return
         yield from self._case_problems()
         for influence in self.influences:
             if not influence.passed:

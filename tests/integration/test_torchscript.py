@@ -247,7 +247,7 @@ def test_the_room_that_is_reserved_is_enough_for_the_code_of_many_layers(
 ) -> None:
     """torch's writer would end this process if the disk had less: what it writes is measured before it is copied."""
     from converter.architectures import find_architecture
-    from converter.backends.torchscript import archive
+    from converter.backends.traced import archive
     from converter.torchscript import TorchScriptOptions, export
 
     reserved: list[int] = []

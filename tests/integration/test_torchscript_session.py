@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converter.backends.torchscript import runner
-from converter.backends.torchscript.session import TorchScriptSession
+from converter.backends.traced import runner
+from converter.backends.traced.session import ArchiveSession
 from converter.errors import ConversionError
 from converter.records import Outcome
 
@@ -44,8 +44,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory, tiny: Callable[..., Path])
 
 
 @pytest.fixture
-def session(archive: Path) -> Iterator[TorchScriptSession]:
-    opened = TorchScriptSession(archive)
+def session(archive: Path) -> Iterator[ArchiveSession]:
+    opened = ArchiveSession(archive, "TorchScript", "torch")
     yield opened
     opened.close()
 
@@ -62,7 +62,7 @@ def test_neither_transformers_nor_this_package_can_be_imported_where_an_archive_
 
 
 def test_the_process_ends_with_its_session(archive: Path) -> None:
-    opened = TorchScriptSession(archive)
+    opened = ArchiveSession(archive, "TorchScript", "torch")
     process = opened._process
     assert opened.run(TEXTS)["last_hidden_state"].shape == (2, 5, 32)
     opened.close()
@@ -71,7 +71,7 @@ def test_the_process_ends_with_its_session(archive: Path) -> None:
 
 def test_the_process_ends_where_nobody_asks_any_more(archive: Path) -> None:
     """As after the death of the process that started it."""
-    opened = TorchScriptSession(archive)
+    opened = ArchiveSession(archive, "TorchScript", "torch")
     assert opened._process.stdin
     opened._process.stdin.close()
     assert opened._process.wait(30) == 0
@@ -80,7 +80,7 @@ def test_the_process_ends_where_nobody_asks_any_more(archive: Path) -> None:
     opened._said.close()
 
 
-def test_a_crash_is_told_and_ends_nothing_else(session: TorchScriptSession) -> None:
+def test_a_crash_is_told_and_ends_nothing_else(session: ArchiveSession) -> None:
     os.kill(session._process.pid, signal.SIGSEGV)
     session._process.wait()
     with pytest.raises(ConversionError, match=r"the process that runs .*model\.pt has ended \(SIGSEGV\)"):
@@ -89,7 +89,7 @@ def test_a_crash_is_told_and_ends_nothing_else(session: TorchScriptSession) -> N
         list(session.weights())
 
 
-def test_an_error_inside_the_archive_is_told_and_the_next_call_is_answered(session: TorchScriptSession) -> None:
+def test_an_error_inside_the_archive_is_told_and_the_next_call_is_answered(session: ArchiveSession) -> None:
     with pytest.raises(ConversionError, match="TorchScript does not run it: RuntimeError: index out of range in self"):
         session.run({**TEXTS, "input_ids": TEXTS["input_ids"] * 1000})
     with pytest.raises(ConversionError, match="there is no token_type_ids"):
@@ -97,7 +97,7 @@ def test_an_error_inside_the_archive_is_told_and_the_next_call_is_answered(sessi
     assert session.run(TEXTS)["last_hidden_state"].dtype == np.float32
 
 
-def test_weights_come_by_the_names_that_the_checkpoint_has(session: TorchScriptSession) -> None:
+def test_weights_come_by_the_names_that_the_checkpoint_has(session: ArchiveSession) -> None:
     found = {stored.name: stored for stored in session.weights()}
     assert found["embeddings.word_embeddings.weight"].array.shape == (120, 32)
     assert "pooler.dense.weight" not in found  # nothing uses it

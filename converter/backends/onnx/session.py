@@ -28,6 +28,7 @@ class OnnxSession:
     """
 
     runtime = f"onnxruntime {ort.__version__} {_PROVIDER}"
+    unrunnable = ""
 
     def __init__(self, path: Path) -> None:
         self._stored = model_file.read(path)

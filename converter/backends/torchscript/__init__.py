@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from converter.architectures import FEATURES
 from converter.backends.base import Backend, Session
+from converter.backends.traced import without_cache
 from converter.records import Options
 
 if TYPE_CHECKING:
@@ -41,11 +41,7 @@ class TorchScriptOptions(Options):
     @field_validator("feature")
     @classmethod
     def _has_no_cache(cls, feature: str | None) -> str | None:
-        """A cache is no tensor, and a trace knows nothing else."""
-        found = FEATURES.get(feature or "")
-        if found and found.use_past:
-            raise PydanticCustomError("feature", "a trace has no cache; choose {task}", {"task": found.task})
-        return feature
+        return without_cache(feature)
 
     @field_validator("untie")
     @classmethod
@@ -74,6 +70,8 @@ class TorchScriptBackend(Backend):
         export(preprocessor, model.module, config, options, folder / self.main_file)
 
     def open(self, folder: Path) -> Session:
-        from converter.backends.torchscript.session import TorchScriptSession
+        import torch
 
-        return TorchScriptSession(folder / self.main_file)
+        from converter.backends.traced.session import ArchiveSession
+
+        return ArchiveSession(folder / self.main_file, self.title, f"torch {torch.__version__} TorchScript CPU")

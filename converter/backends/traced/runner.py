@@ -1,4 +1,4 @@
-"""A TorchScript archive, loaded and run in a process of its own that can import neither transformers nor this package.
+"""An archive, loaded and run in a process of its own that can import neither transformers nor this package.
 
 It is started as a file, takes requests on its standard input and answers on its standard output; `session.py` is the other end.
 A message is a JSON object and named tensors as safetensors, each with its length in 8 bytes before it.
@@ -6,6 +6,7 @@ A message is a JSON object and named tensors as safetensors, each with its lengt
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -103,15 +104,17 @@ def _told(error: Exception) -> str:
 
 
 def main() -> None:
-    """Serve the archive argv[1] with argv[2] threads until the requests end."""
-    for name in _ABSENT:
-        sys.modules[name] = None  # type: ignore[assignment]  # so that importing it fails
+    """Serve the archive argv[1] with argv[2] threads, with the modules that follow imported, until the requests end."""
     warnings.simplefilter("ignore")  # nobody would read them
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints belongs to no answer
     torch.set_num_threads(int(sys.argv[2]))
     extra: dict[str, Any] = {SIGNATURE: b""}
     try:
+        for name in sys.argv[3:]:
+            importlib.import_module(name)
+        for name in _ABSENT:
+            sys.modules[name] = None  # type: ignore[assignment]  # so that importing it fails
         module = torch.jit.load(sys.argv[1], map_location="cpu", _extra_files=extra)  # type: ignore[no-untyped-call]  # torch's own lacks types
         order = [argument.name for argument in module.forward.schema.arguments[1:]]
     except Exception as error:  # of a file that may be anything
@@ -124,7 +127,7 @@ def main() -> None:
         except EOFError:
             return
         if said["do"] == "run":
-            send(answers, *_run(module, order, inputs))
+            send(answers, *_run(module, said["order"], inputs))
         else:
             for name, tensor in tensors_of(module):
                 send(answers, {"name": name, "storage": [tensor.untyped_storage().data_ptr(), tensor.storage_offset()]}, {"tensor": tensor})

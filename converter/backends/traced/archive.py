@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from converter.backends.torchscript.runner import SIGNATURE, tensors_of
+from converter.backends.traced.runner import SIGNATURE, tensors_of
 from converter.errors import ConversionError, output_error, reason
 from converter.records import Signature
 

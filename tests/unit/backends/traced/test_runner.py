@@ -7,7 +7,7 @@ import io
 import pytest
 import torch
 
-from converter.backends.torchscript import runner
+from converter.backends.traced import runner
 
 
 def test_a_message_arrives_as_it_was_sent() -> None:

@@ -1,4 +1,4 @@
-"""A written TorchScript archive, run in a process in which transformers cannot be imported: see `runner.py`."""
+"""A written archive, run in a process in which transformers cannot be imported: see `runner.py`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydantic
@@ -15,23 +16,34 @@ import torch
 
 from converter.architectures.dummies import Array
 from converter.backends.base import StoredWeight
-from converter.backends.torchscript import runner
+from converter.backends.traced import runner
 from converter.errors import ConversionError
 from converter.records import Signature
 
 _PREFIX = "model."  # FlatModel's attribute
 
 
-class TorchScriptSession:
-    """An archive opened afresh. Raises ConversionError where it is none, or not one that says how it is called."""
+class ArchiveSession:
+    """An archive opened afresh. Raises ConversionError where it is none, or not one that says how it is called.
 
-    runtime = f"torch {torch.__version__} TorchScript CPU"
+    Args:
+        path: the archive.
+        kind: how it is called for people.
+        runtime: what runs it, for people.
+        modules: what has to be imported before it can be loaded, such as an SDK that has operators of its own.
+        by_name: whether its forward has the names of its inputs.
+    """
 
-    def __init__(self, path: Path) -> None:
+    unrunnable = ""
+
+    def __init__(self, path: Path, kind: str, runtime: str, modules: Sequence[str] = (), *, by_name: bool = True) -> None:
         self._path = path
+        self._kind = kind
+        self._by_name = by_name
+        self.runtime = runtime
         self._said = os.fdopen(os.memfd_create("said by the runner"), "w+b")  # in memory: there may be no folder to write to
         # -P: the folder of the runner is no place to import from
-        command = [sys.executable, "-P", runner.__file__, str(path.absolute()), str(torch.get_num_threads())]
+        command = [sys.executable, "-P", runner.__file__, str(path.absolute()), str(torch.get_num_threads()), *modules]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said)  # noqa: S603 - our own file
         try:
             self._open()
@@ -43,7 +55,7 @@ class TorchScriptSession:
         said, _ = self._receive()
         if "error" in said:
             raise ConversionError(
-                f"{self._path} is not a TorchScript archive that torch loads: {said['error'].partition('. ')[0]}",
+                f"{self._path} is not a {self._kind} archive that torch loads: {said['error'].partition('. ')[0]}",
                 "convert the checkpoint again",
             )
         try:
@@ -54,7 +66,7 @@ class TorchScriptSession:
                 "convert the checkpoint with this version",
             ) from error
         names = [spec.name for spec in self.signature.inputs]
-        if names != said["inputs"]:
+        if self._by_name and names != said["inputs"]:
             raise ConversionError(
                 f"{self._path} takes {', '.join(said['inputs']) or 'nothing'}, and its {runner.SIGNATURE} says {', '.join(names)}",
                 "convert the checkpoint again",
@@ -63,11 +75,14 @@ class TorchScriptSession:
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         missing = [spec.name for spec in self.signature.inputs if spec.name not in inputs]
         if missing:
-            raise ConversionError(f"TorchScript does not run it: there is no {', '.join(missing)}")
-        self._send({"do": "run"}, {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in inputs.items()})
+            raise ConversionError(f"{self._kind} does not run it: there is no {', '.join(missing)}")
+        self._send(
+            {"do": "run", "order": [spec.name for spec in self.signature.inputs]},
+            {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in inputs.items()},
+        )
         said, tensors = self._receive()
         if "error" in said:
-            raise ConversionError(f"TorchScript does not run it: {said['error']}")
+            raise ConversionError(f"{self._kind} does not run it: {said['error']}")
         results = [tensors[str(place)].numpy() for place in range(len(tensors))]
         names = [spec.name for spec in self.signature.outputs]
         if len(names) != len(results):
@@ -88,7 +103,7 @@ class TorchScriptSession:
         self._process.communicate()
         self._said.close()
 
-    def _send(self, said: Mapping[str, str], tensors: Mapping[str, torch.Tensor] | None = None) -> None:
+    def _send(self, said: Mapping[str, Any], tensors: Mapping[str, torch.Tensor] | None = None) -> None:
         assert self._process.stdin
         try:
             runner.send(self._process.stdin, said, tensors)
