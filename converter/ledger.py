@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pydantic import ValidationError as InvalidRecord
@@ -17,8 +18,12 @@ RECORD = "converter.json"
 
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:
-    """The installed versions of the distributions that shape an artifact, our own among them."""
-    return {"converter": converter.__version__} | {package: version(package) for package in packages}
+    """The versions of the distributions that shape an artifact, of those that are installed, and our own."""
+    found = {"converter": converter.__version__}
+    for package in packages:
+        with suppress(PackageNotFoundError):  # an SDK that is not here shapes nothing
+            found[package] = version(package)
+    return found
 
 
 def job_key(checkpoint: Checkpoint, backend: str, options: Options, versions: Mapping[str, str]) -> str:

@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pydantic
 
-from converter.architectures import FEATURES, Architecture, find_architecture, own_architecture, own_fault
+from converter.architectures import FEATURES, Architecture, OnnxConfig, find_architecture, own_architecture, own_fault
 from converter.backends import BACKENDS, Backend
 from converter.checkpoints.fetch import fetch, resolve
 from converter.checkpoints.policy import is_sidecar
@@ -28,6 +28,7 @@ from converter.records import (
     ArtifactRecord,
     Checkpoint,
     Failure,
+    Finding,
     Job,
     Options,
     Outcome,
@@ -40,6 +41,9 @@ from converter.records import (
 )
 from converter.stages import Stages
 from converter.staging import copy_sidecars, keep_rejected, publish, staging_folder
+
+if TYPE_CHECKING:
+    from converter.checkpoints.loading import LoadedModel
 
 Observer = Callable[[str], None]
 """Is told the name of each stage as it begins."""
@@ -91,8 +95,8 @@ def plan_job(job: Job, observe: Observer = _unobserved) -> Plan | Outcome:
             done = find_done(job.destination, job.model_folder, key)
     except (Exception, SystemExit) as error:  # whatever it is, it is this job's outcome and not the end of the others
         return _failed(job, stages, error)
-    if done:
-        return _outcome(job, "skipped", stages, artifact=done, verdict=done.verdict)
+    if done and not (done.verdict.unvalidated and BACKENDS[job.backend].validates_here):
+        return _outcome(job, "unvalidated" if done.verdict.unvalidated else "skipped", stages, artifact=done, verdict=done.verdict)
     return Plan(job=job, checkpoint=checkpoint, versions=versions, key=key, stages=tuple(stages.done))
 
 
@@ -102,6 +106,7 @@ def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
     stages = Stages(observe, plan.stages)
     try:
         with stages.stage("fetch"):
+            backend.ready(job.options)
             architecture = _architecture(checkpoint, job.options)
             if not architecture.origin.items() <= plan.versions.items():
                 raise ConversionError(f"{job.options.config} was changed in the meantime", "run it again")
@@ -112,7 +117,7 @@ def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
                 gc.collect()  # the captured graph is full of cycles, and the validation wants the memory
             with stages.stage("validate"):
                 measured = measure(backend, staged, folder, architecture, job.options)
-                if not measured.verdict.passed:
+                if not (measured.verdict.passed or _is_let_pass(measured.verdict, job.options)):
                     raise _rejection(measured.verdict, job, staged)
             with stages.stage("record"):
                 sidecars = copy_sidecars(folder, filter(is_sidecar, checkpoint.files), job.model_folder) if job.model_folder else ()
@@ -133,7 +138,28 @@ def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
                 publish(staged, record, job.destination)
     except (Exception, SystemExit) as error:  # whatever it is, it is this job's outcome and not the end of the others
         return _failed(job, stages, error)
-    return _outcome(job, "converted", stages, artifact=record, verdict=record.verdict)
+    return _outcome(job, "unvalidated" if record.verdict.unvalidated else "converted", stages, artifact=record, verdict=record.verdict)
+
+
+def look_ahead(job: Job, observe: Observer = _unobserved) -> tuple[Finding, ...] | Outcome:
+    """What can be found out of a checkpoint before it is converted, or the Outcome of a job that fails before that."""
+    from converter.architectures.dummies import makes_its_own
+    from converter.checkpoints.loading import load_tokenizer
+
+    stages = Stages(observe)
+    backend = BACKENDS[job.backend]
+    try:
+        with stages.stage("resolve"):
+            checkpoint = resolve(job.source)
+            architecture = _architecture(checkpoint, job.options)
+            job = replace(job, options=_with_feature(job.options, architecture, checkpoint))
+        with stages.stage("fetch"):
+            folder = fetch(checkpoint)
+        with stages.stage("check"):
+            model, config = _load(folder, architecture, backend, job.options)
+            return tuple(backend.check(model, config, job.options, load_tokenizer(folder) if makes_its_own(config) else None))
+    except (Exception, SystemExit) as error:  # whatever it is, it is this job's outcome
+        return _failed(job, stages, error)
 
 
 def measure(backend: Backend, artifact: Path, checkpoint: Path, architecture: Architecture, options: Options) -> Measurement:
@@ -160,8 +186,9 @@ def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mappi
     recorded = dict(record.options) if record and record.backend == backend.name else {}
     if recorded.pop("config", None) and not asked.get("config"):  # a record may come from anywhere, and a configuration is run
         raise ConversionError(f"the artifact in {artifact} was made with a configuration of its maker's own", "name it with --config")
+    kind = backend.options if recorded else Options  # without a record nothing says what else it was made with
     try:
-        options = backend.options.model_validate({**recorded, **asked})
+        options = kind.model_validate({**recorded, **asked})
     except pydantic.ValidationError as error:
         raise ConversionError(
             f"the record in {artifact} has options that this version does not know", "convert the checkpoint again"
@@ -177,13 +204,19 @@ def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mappi
 
 def _convert(plan: Plan, architecture: Architecture, backend: Backend, folder: Path, staged: Path) -> None:
     from converter.architectures.dummies import makes_its_own
-    from converter.checkpoints.loading import load_model, load_tokenizer
+    from converter.checkpoints.loading import load_tokenizer
 
-    options = plan.job.options
+    model, config = _load(folder, architecture, backend, plan.job.options)
+    backend.convert(model, config, plan.job.options, staged, load_tokenizer(folder) if makes_its_own(config) else None)
+
+
+def _load(folder: Path, architecture: Architecture, backend: Backend, options: Options) -> tuple[LoadedModel, OnnxConfig]:
+    """The checkpoint in the form that `backend` converts, and the configuration by which it does."""
+    from converter.checkpoints.loading import load_model
+
     assert options.feature
     model = load_model(folder, FEATURES[options.feature].auto_class, options.dtype, backend.attn_implementation(architecture.onnx_config))
-    config = architecture.configure(model.config, options.feature)
-    backend.convert(model, config, options, staged, load_tokenizer(folder) if makes_its_own(config) else None)
+    return model, architecture.configure(model.config, options.feature)
 
 
 def _architecture(checkpoint: Checkpoint, options: Options) -> Architecture:
@@ -196,8 +229,19 @@ def _with_feature(options: Options, architecture: Architecture, checkpoint: Chec
     return options.model_copy(update={"feature": architecture.choose_feature(options.feature, checkpoint.classes)})
 
 
+def _is_let_pass(verdict: Verdict, options: Options) -> bool:
+    """Whether nothing measured it, nothing is known against it, and its user has said that this is enough."""
+    return bool(verdict.unvalidated) and not verdict.problems and options.accepts_unvalidated
+
+
 def _rejection(verdict: Verdict, job: Job, staged: Path) -> ValidationError:
     kept = f"; it is kept in {keep_rejected(staged, job.destination)}" if job.keep_rejected else ""
+    if verdict.unvalidated and not verdict.problems:
+        return ValidationError(
+            f"the artifact could not be validated: {verdict.unvalidated}{kept}",
+            "convert it where something runs it, or keep it with --allow-unvalidated and run `converter validate` there",
+            verdict,
+        )
     return ValidationError(
         f"the artifact does not do what the checkpoint does: {verdict.first_problem}{kept}",
         "see every figure with --json; a difference that you accept can be allowed with --atol",

@@ -99,13 +99,23 @@ def publish(folder: Path, record: ArtifactRecord, destination: Path) -> None:
         old = read_record(destination)
         (destination / RECORD).unlink(missing_ok=True)
         for file in old.files if old else ():
-            (destination / file.path).unlink(missing_ok=True)
+            _remove(destination / file.path, destination)
         for name in (*reversed([file.path for file in record.files]), RECORD):
             target = destination / name
             target.parent.mkdir(parents=True, exist_ok=True)
             (folder / name).replace(target)
     except OSError as error:
         raise output_error(destination, error) from error
+
+
+def _remove(path: Path, folder: Path) -> None:
+    """Delete a file below `folder`, and the folders between that it leaves empty."""
+    path.unlink(missing_ok=True)
+    for parent in path.parents:
+        if parent == folder:
+            return
+        with suppress(OSError):  # not empty, or not there
+            parent.rmdir()
 
 
 def keep_rejected(folder: Path, destination: Path) -> Path:

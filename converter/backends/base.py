@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from converter.records import Options, Signature
+from converter.errors import NotSupportedError
+from converter.records import Finding, Options, Signature
 
 if TYPE_CHECKING:
     from converter.architectures import OnnxConfig
@@ -32,6 +34,8 @@ class Session(Protocol):
     signature: Signature
     unrunnable: str
     """Why nothing on this machine runs it, in a clause; empty where something does."""
+    notes: Sequence[str]
+    """What a reader of its verdict should know of how it was run, a clause each."""
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """The outputs by name for inputs by name. Raises ConversionError with the runtime's own words."""
@@ -50,15 +54,42 @@ class Backend(ABC):
     title: ClassVar[str]
     """How it is written for people."""
     main_file: ClassVar[str]
+    proof: ClassVar[str] = "validated"
+    """What a user may take an artifact for, in a word or two."""
     options: ClassVar[type[Options]]
     packages: ClassVar[tuple[str, ...]]
     """The distributions whose versions shape the artifact; a new version of one means converting again."""
-    notice: ClassVar[str] = ""
-    """What a user should know of it whenever they use it, told once by a command."""
+    checks: ClassVar[bool] = False
+    """Whether `check` can say something of a model before it is converted."""
+    check_note: ClassVar[str] = ""
+    """What is said of every check, in a clause."""
+
+    @property
+    def notice(self) -> str:
+        """What a user should know of it whenever they use it, told once by a command."""
+        return ""
+
+    @property
+    def validates_here(self) -> bool:
+        """Whether this machine is known to run its artifacts."""
+        return True
 
     def attn_implementation(self, onnx_config: type[OnnxConfig]) -> str | None:  # noqa: ARG002 - for subclasses
         """The attention that a model is loaded with to be converted; None is what transformers chooses."""
         return None
+
+    def ready(self, options: Options) -> None:  # noqa: ARG002 - for subclasses
+        """Raise NotSupportedError where it cannot convert here, or not with these options; before anything is fetched."""
+        missing = [package for package in self.packages if not any(distributions(name=package))]
+        if missing:
+            raise NotSupportedError(
+                f"{self.title} needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed here",
+                "run it in the converter's own image or environment; the one for Neuron has not all that others need",
+            )
+
+    def check(self, model: LoadedModel, config: OnnxConfig, options: Options, preprocessor: Any = None) -> Iterator[Finding]:
+        """What can be found out of a model without converting it, where it `checks`."""
+        raise NotImplementedError
 
     @abstractmethod
     def convert(self, model: LoadedModel, config: OnnxConfig, options: Options, folder: Path, preprocessor: Any = None) -> None:

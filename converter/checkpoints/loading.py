@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ _DTYPES: Mapping[Dtype, torch.dtype | str] = {"float32": torch.float32, "checkpo
 
 
 _MADE_UP = "_converter_made_up"
+_WRITTEN = "_converter_written"
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,12 @@ class LoadedModel:
     def made_up(self) -> frozenset[str]:
         """The weights that the checkpoint lacks and transformers filled with random numbers; known where `load_model` loaded it."""
         return getattr(self.module, _MADE_UP, frozenset())
+
+    @property
+    def written(self) -> Mapping[str, Any]:
+        """config.json as the checkpoint has it where `load_model` loaded it, as transformers would write it elsewhere."""
+        found: Mapping[str, Any] = getattr(self.module, _WRITTEN, None) or json.loads(self.config.to_json_string())
+        return found
 
     @property
     def dtype(self) -> str:
@@ -81,6 +89,7 @@ def load_model(folder: Path, auto_class: str, dtype: Dtype, attn_implementation:
         told = ", ".join(f"{name} is {tuple(found)}, not {tuple(wanted)}" for name, found, wanted in sorted(info["mismatched_keys"]))
         raise CheckpointError(f"the weights of {folder} do not fit its config.json: {told}", "one of the two is of another model")
     setattr(module, _MADE_UP, frozenset(info["missing_keys"]))  # it goes wherever the module goes, by a user's hands too
+    setattr(module, _WRITTEN, json.loads((folder / "config.json").read_bytes()))
     return LoadedModel(module.eval())
 
 

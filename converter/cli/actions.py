@@ -1,4 +1,4 @@
-"""What GitHub Actions is told: outputs, the step summary, and an annotation at the manifest's line for each failure."""
+"""What GitHub Actions is told: outputs, the step summary, and an annotation at the manifest's line for each failure and doubt."""
 
 from __future__ import annotations
 
@@ -8,27 +8,33 @@ from pathlib import Path
 
 import click
 
+from converter.records import Outcome
 from converter.report import JSON_NAME, MARKDOWN_NAME, Report
 
-OUTPUTS = ("report", "artifacts", "converted", "failed", "skipped")
+OUTPUTS = ("report", "artifacts", "converted", "unvalidated", "failed", "skipped")
 
 
 def tell(report: Report, output: Path) -> None:
     """Write to the files that GitHub names, and annotate; does nothing elsewhere."""
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return
-    values = (output / JSON_NAME, output, report.count("converted"), report.count("failed"), report.count("skipped"))
+    counts = (report.count(status) for status in ("converted", "unvalidated", "failed", "skipped"))
+    values = (output / JSON_NAME, output, *counts)
     end = f"end-{uuid.uuid4()}"  # no value can hold it, so no value can add an output of its own
     _append("GITHUB_OUTPUT", "".join(f"{name}<<{end}\n{value}\n{end}\n" for name, value in zip(OUTPUTS, values, strict=True)))
     _append("GITHUB_STEP_SUMMARY", (output / MARKDOWN_NAME).read_text(encoding="utf-8"))
     for outcome in report.outcomes:
-        if outcome.failure and outcome.position:
-            place = f"file={_property(outcome.position.file)},line={outcome.position.line},col={outcome.position.column}"
+        if outcome.failure:
             todo = f". To do: {outcome.failure.hint}" if outcome.failure.hint else ""
-            click.echo(
-                f"::error {place},title={_property(f'{outcome.model} to {outcome.backend}')}::{_data(outcome.failure.message + todo)}",
-                err=True,
-            )
+            _annotate("error", outcome, f"{outcome.failure.message}{todo}")
+        elif outcome.status == "unvalidated" and outcome.verdict:
+            _annotate("warning", outcome, f"not validated: {outcome.verdict.unvalidated}")
+
+
+def _annotate(level: str, outcome: Outcome, told: str) -> None:
+    if outcome.position:
+        place = f"file={_property(outcome.position.file)},line={outcome.position.line},col={outcome.position.column}"
+        click.echo(f"::{level} {place},title={_property(f'{outcome.model} to {outcome.backend}')}::{_data(told)}", err=True)
 
 
 def _append(variable: str, text: str) -> None:

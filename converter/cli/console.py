@@ -90,6 +90,9 @@ def outcome_line(outcome: Outcome) -> str:
         return f"✗ {what}: failed at stage {outcome.failure.stage}"
     assert outcome.artifact
     size = bytes_for_people(outcome.artifact.size)
+    if outcome.status == "unvalidated":
+        why = outcome.verdict.unvalidated if outcome.verdict else ""
+        return f"? {what}: {size} in {outcome.destination}, NOT VALIDATED: {why}"
     if outcome.status == "skipped":
         return f"= {what}: done already, {size} in {outcome.destination}"
     seconds = sum(stage.seconds for stage in outcome.stages)

@@ -13,40 +13,82 @@ import click
 from converter.backends import BACKENDS, Backend
 from converter.cli.console import console, output_options
 from converter.cli.documented_log import documented_log
-from converter.cli.options import backend_options, make_options
+from converter.cli.options import backend_options, flag, make_options
 from converter.cli.paths import TextPath
 from converter.cli.progress import progress
 from converter.cli.sources import read_source
-from converter.pipeline import run_job
-from converter.records import ArtifactRecord, Job
+from converter.errors import UsageError
+from converter.pipeline import look_ahead, run_job
+from converter.records import ArtifactRecord, Job, Outcome
 from converter.report.markdown import shapes_for_people
 
 
 def _command_of(backend: Backend) -> click.Command:
     @click.command(
         backend.name,
-        help=f"Convert one checkpoint to OUTPUT/{backend.main_file}, validated.\n\n"
-        f"For example: converter {backend.name} --model=distilbert-base-uncased {backend.name}/",
+        help=f"Convert one checkpoint to OUTPUT/{backend.main_file}, {backend.proof}.\n\n"
+        f"For example: converter {backend.name} --model=distilbert-base-uncased {_needed(backend)}{backend.name}/",
     )
     @click.option("-m", "--model", required=True, help="A Hub id, with @revision where wanted, or a local folder.")
     @backend_options(backend.options)
     @click.option("--keep-rejected", is_flag=True, help="Keep an artifact that fails its validation, under .rejected beside OUTPUT.")
     @output_options
-    @click.argument("output", type=TextPath(file_okay=False))
-    def command(model: str, keep_rejected: bool, output: Path, **flags: Any) -> int:
-        return _convert(backend, model, keep_rejected, output, flags)
+    @click.argument("output", type=TextPath(file_okay=False), required=not backend.checks)
+    def command(model: str, keep_rejected: bool, output: Path | None, check: bool = False, **flags: Any) -> int:
+        options = make_options(backend.options, flags)
+        job = Job(
+            source=read_source(model),
+            backend=backend.name,
+            options=options,
+            destination=output or Path(),
+            keep_rejected=keep_rejected,
+        )
+        if check:
+            return _check(backend, job)
+        if output is None:
+            raise UsageError("there is no OUTPUT", "name the folder that it is written to, or give --check")
+        return _convert(backend, job)
 
+    if backend.checks:
+        click.option("--check", is_flag=True, help="Convert nothing: tell what can be found out of the model before.")(command)
     return command
 
 
-def _convert(backend: Backend, model: str, keep_rejected: bool, output: Path, flags: dict[str, Any]) -> int:
-    options = make_options(backend.options, flags)
-    job = Job(source=read_source(model), backend=backend.name, options=options, destination=output, keep_rejected=keep_rejected)
+def _needed(backend: Backend) -> str:
+    """The flags that a command cannot do without, each with an example."""
+    needed = {name: field.examples for name, field in backend.options.model_fields.items() if field.is_required()}
+    return "".join(f"{flag(name)} {examples[0]} " for name, examples in needed.items() if examples)
+
+
+def _check(backend: Backend, job: Job) -> int:
+    """Tell what is found of the model; what is wrong is a failure."""
+    with progress([job]) as display:
+        found = look_ahead(job, lambda stage: display.stage(0, stage))
+    if isinstance(found, Outcome):
+        assert found.failure
+        console.give(found.model_dump(mode="json"))
+        console.failure(found.failure)
+        return 1
+    passed = all(finding.passed is not False for finding in found)
+    console.give({"passed": passed, "findings": [finding.model_dump(mode="json") for finding in found], "note": backend.check_note})
+    shapes = [", ".join(f"{axis} {length}" for axis, length in finding.axes.items()) for finding in found]
+    for shape in dict.fromkeys(shapes):
+        console.say(f"At {shape}:")
+        for finding in (each for each, at in zip(found, shapes, strict=True) if at == shape):
+            console.say(f"\t-[{_SIGNS[finding.passed]}] {finding.told}")
+    console.say(f"{'Nothing was found against it' if passed else 'It cannot be converted as it is'}; {backend.check_note}.")
+    return 0 if passed else 1
+
+
+_SIGNS = {True: "✓", False: "x", None: "?"}
+
+
+def _convert(backend: Backend, job: Job) -> int:
     console.notices([backend])
     with progress([job]) as display:
         outcome = run_job(job, lambda stage: display.stage(0, stage))
     console.give(outcome.model_dump(mode="json"))
-    if options.feature is None and outcome.feature:
+    if job.options.feature is None and outcome.feature:
         console.say_aside(f"feature: {outcome.feature}, by the checkpoint's config.json; --feature chooses another")
     if outcome.verdict:
         console.say(documented_log(outcome.verdict, backend.title))
@@ -54,10 +96,11 @@ def _convert(backend: Backend, model: str, keep_rejected: bool, output: Path, fl
         console.failure(outcome.failure)
         return 1
     assert outcome.artifact
-    if outcome.status == "skipped":
+    if "convert" not in {stage.name for stage in outcome.stages}:
         console.say_aside("nothing has changed since it was made: it was taken as it is")
     console.say_aside(_call(outcome.artifact))
-    console.say(f"All good, model saved at: {output / backend.main_file}")
+    saved = job.destination / backend.main_file
+    console.say(f"NOT VALIDATED, model saved at: {saved}" if outcome.status == "unvalidated" else f"All good, model saved at: {saved}")
     return 0
 
 

@@ -15,6 +15,8 @@ def documented_log(verdict: Verdict, title: str) -> str:
 def _lines(verdict: Verdict, title: str) -> Iterator[str]:
     yield f"Validating {title} model..."
     yield from (f"\t-[x] {problem}" for problem in verdict.problems)
+    if verdict.unvalidated:
+        yield f"\t-[?] not validated: {verdict.unvalidated}"
     by_output: dict[str, list[Comparison]] = {}
     for case in verdict.cases:
         if case.error:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import click
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from converter.errors import UsageError
 from converter.records import Options
@@ -27,19 +28,33 @@ def backend_options(options: type[Options]) -> Callable[[_Command], _Command]:
     def decorate(function: _Command) -> _Command:
         for name, field in reversed(options.model_fields.items()):
             both = f"{flag(name)}/--no-{flag(name)[2:]}" if field.annotation is bool else flag(name)
-            function = click.option(both, name, type=_type(field), default=None, help=_help(field))(function)
+            function = click.option(both, name, type=_type(field), default=None, help=_help(field), metavar=_metavar(field))(function)
         return function
 
     return decorate
 
 
 def make_options(options: type[Options], values: dict[str, Any]) -> Options:
-    """The options out of the flags that were given. Raises UsageError with every value that is wrong."""
+    """The options out of the flags that were given. Raises UsageError with every value that is wrong or missing."""
     try:
         return options.model_validate({name: value for name, value in values.items() if value is not None})
     except ValidationError as error:
-        told = "; ".join(f"{flag(str(detail['loc'][0]))}: {detail['msg'][:1].lower()}{detail['msg'][1:]}" for detail in error.errors())
-        raise UsageError(told, "see --help") from None
+        raise _usage_error(error.errors()) from None
+
+
+def check_options(options: type[Options], values: dict[str, Any]) -> None:
+    """Raise UsageError for every value that is wrong; what is missing here, a record has."""
+    try:
+        options.model_validate(values)
+    except ValidationError as error:
+        wrong = [detail for detail in error.errors() if detail["type"] != "missing"]
+        if wrong:
+            raise _usage_error(wrong) from None
+
+
+def _usage_error(details: Sequence[ErrorDetails]) -> UsageError:
+    told = "; ".join(f"{flag(str(detail['loc'][0]))}: {detail['msg'][:1].lower()}{detail['msg'][1:]}" for detail in details)
+    return UsageError(told, "see --help")
 
 
 def _type(field: FieldInfo) -> click.ParamType[Any] | type:
@@ -48,10 +63,18 @@ def _type(field: FieldInfo) -> click.ParamType[Any] | type:
         kind = next(each for each in get_args(kind) if each is not type(None))
     if get_origin(kind) is Literal:
         return click.Choice([str(each) for each in get_args(kind)])
+    if get_origin(kind) is tuple:
+        return str
     assert isinstance(kind, type)
     return kind
 
 
+def _metavar(field: FieldInfo) -> str | None:
+    return "N[,N…]" if get_origin(field.annotation) is tuple else None
+
+
 def _help(field: FieldInfo) -> str:
-    default = "" if field.default in (None, False) else f"  [default: {field.default}]"
+    if field.is_required():
+        return f"{field.description}  [required]"
+    default = "" if field.default in (None, False, "") else f"  [default: {field.default}]"
     return f"{field.description}{default}"

@@ -53,7 +53,7 @@ def _row(planned: Plan | Outcome) -> dict[str, Any]:
         "backend": planned.backend,
         "feature": planned.feature,
         "weight_bytes": source.weight_bytes if source else None,
-        "action": "nothing: done already" if planned.status == "skipped" else "cannot",
+        "action": "cannot" if planned.failure else "nothing: done already",
         "destination": planned.destination,
     }
 

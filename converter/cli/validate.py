@@ -11,7 +11,7 @@ import click
 from converter.backends import BACKENDS, Backend
 from converter.cli.console import console, output_options
 from converter.cli.documented_log import documented_log
-from converter.cli.options import backend_options, make_options
+from converter.cli.options import backend_options, check_options
 from converter.cli.paths import TextPath
 from converter.cli.sources import read_source
 from converter.errors import ConverterError, UsageError, ValidationError
@@ -33,7 +33,7 @@ def command(artifacts: Path, reference: str, **flags: Any) -> int:
     asked = {name: value for name, value in flags.items() if value is not None}
     found = _find(artifacts)
     for backend, _ in found:
-        make_options(backend.options, asked)
+        check_options(backend.options, asked)
     console.notices(backend for backend, _ in found)
     rows = [_measure(backend, folder, source, asked) for backend, folder in found]
     console.give(rows)

@@ -58,6 +58,9 @@ def _options(backend: str, raw: RawEntry, base: Path, problems: list[Problem]) -
     except pydantic.ValidationError as error:
         for detail in error.errors():
             name = str(detail["loc"][0])
+            if name not in given:
+                problems.append((raw.model.position, f"{backend} needs {name.replace('_', '-')}="))
+                continue
             problems.append((given[name].position, f"{name.replace('_', '-')}={given[name].text}: {_lower(detail['msg'])}"))
         return None
     # like every path in a manifest it is relative to the manifest

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Union
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
 from converter.backends import BACKENDS
 from converter.manifest.entries import EntrySettings
@@ -15,9 +16,13 @@ from converter.manifest.entries import EntrySettings
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of models.yaml, made from the settings and the options of every backend."""
-    owners: tuple[type[BaseModel], ...] = (EntrySettings, *(backend.options for backend in BACKENDS.values()))
-    fields: dict[str, Any] = {name: (info.annotation, info) for owner in owners for name, info in owner.model_fields.items()}
-    settings = pydantic.create_model("Settings", __config__=ConfigDict(extra="forbid"), __doc__="The settings of an entry.", **fields)
+    owners: dict[str, type[BaseModel]] = {"": EntrySettings, **{name: backend.options for name, backend in BACKENDS.items()}}
+    fields: dict[str, dict[str, FieldInfo]] = {}
+    for owner, options in owners.items():
+        for name, info in options.model_fields.items():
+            fields.setdefault(name, {})[owner] = info
+    merged: dict[str, Any] = {name: _merged(infos) for name, infos in fields.items()}
+    settings = pydantic.create_model("Settings", __config__=ConfigDict(extra="forbid"), __doc__="The settings of an entry.", **merged)
     described = Field(description="A Hub id, with @revision where wanted, or a path that starts with ./ or /.")
     entry = pydantic.create_model("ModelEntry", __base__=settings, __doc__="A model and its settings.", model=(str, described))
     manifest = pydantic.create_model(
@@ -30,6 +35,19 @@ def json_schema() -> dict[str, Any]:
     schema = manifest.model_json_schema(by_alias=True)
     _hyphenate(schema)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _merged(infos: dict[str, FieldInfo]) -> tuple[Any, Any]:
+    """A field of the settings for what several owners call by one name; what one backend needs, an entry for others may lack."""
+    first = next(iter(infos.values()))
+    if all(str(info) == str(first) for info in infos.values()) and not first.is_required():
+        return first.annotation, first
+    told = " ".join(f"{owner}: {info.description}" for owner, info in infos.items())
+    return Union[*map(_constrained, infos.values()), None], Field(None, description=told)
+
+
+def _constrained(info: FieldInfo) -> Any:
+    return Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
 
 
 def _hyphenate(schema: dict[str, Any]) -> None:

@@ -15,6 +15,14 @@ Status = Literal["converted", "skipped", "unvalidated", "failed"]
 """`unvalidated` is made, or was, and nothing measured it, by its user's leave: see `Verdict.unvalidated`."""
 
 
+def _inside(path: str) -> str:
+    """Give back a path that stays in its folder: a record may come from anywhere."""
+    parts = PurePosixPath(path).parts
+    if not parts or parts[0] == "/" or ".." in parts or "\0" in path:
+        raise ValueError("a file of an artifact lies inside its folder")
+    return path
+
+
 class FileRecord(Record):
     """A file: its path inside the folder it belongs to, its size in bytes, its sha256, and when it was last written.
 
@@ -29,11 +37,8 @@ class FileRecord(Record):
     @field_validator("path")
     @classmethod
     def _lies_inside(cls, path: str) -> str:
-        """What a record names may be deleted for its successor, and a record may come from anywhere."""
-        parts = PurePosixPath(path).parts
-        if not parts or parts[0] == "/" or ".." in parts or "\0" in path:
-            raise ValueError("a file of an artifact lies inside its folder")
-        return path
+        """What a record names may be deleted for its successor."""
+        return _inside(path)
 
 
 class TensorSpec(Record):
@@ -49,6 +54,12 @@ class Bucket(Record):
 
     file: str
     fixed: Mapping[str, int]
+
+    @field_validator("file")
+    @classmethod
+    def _lies_inside(cls, file: str) -> str:
+        """What it names is loaded."""
+        return _inside(file)
 
 
 class Signature(Record):

@@ -34,7 +34,9 @@ class Report(Record):
     @property
     def summary(self) -> str:
         """One line that says how the batch went."""
-        return f"{self.count('converted')} converted, {self.count('skipped')} done already, {self.count('failed')} failed"
+        unvalidated = self.count("unvalidated")
+        more = f", {unvalidated} not validated" if unvalidated else ""
+        return f"{self.count('converted')} converted{more}, {self.count('skipped')} done already, {self.count('failed')} failed"
 
 
 def in_order(outcomes: Iterable[Outcome]) -> Report:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from converter.records import ArtifactRecord, Outcome, Verdict
 
-_SIGNS = {"converted": "✅ converted", "skipped": "⏭️ done already", "failed": "❌ failed"}
+_SIGNS = {"converted": "✅ converted", "skipped": "⏭️ done already", "unvalidated": "⚠️ not validated", "failed": "❌ failed"}
 
 
 def render(outcomes: Sequence[Outcome], summary: str) -> str:
@@ -25,9 +25,10 @@ def bytes_for_people(size: int) -> str:
 
 def shapes_for_people(artifact: ArtifactRecord) -> str:
     """At which shapes an artifact can be called, in a clause."""
-    fixed = ", ".join(f"{axis} {length}" for axis, length in artifact.signature.fixed.items())
+    shapes = [", ".join(f"{axis} {length}" for axis, length in shape.items()) for shape in artifact.signature.shapes]
+    fixed = " or ".join(shapes)
     tried = ", ".join(f"{axis} {shortest} to {longest}" for axis, (shortest, longest) in artifact.tried.items())
-    return f"it takes {f'{fixed} alone, pad to that' if fixed else 'any shape'}; tried: {tried}"
+    return f"it takes {f'{fixed} alone, pad to that' if fixed else 'any shape'}; tried: {tried or 'nothing'}"
 
 
 def _table(outcomes: Iterable[Outcome]) -> Iterator[str]:
@@ -72,8 +73,11 @@ def _details(outcomes: Iterable[Outcome]) -> Iterator[str]:
         weights = verdict.weights
         wrong = "".join(f"; {_cell(problem)}" for problem in weights.problems())
         equal = weights.compared - len(weights.different)
-        yield f"{verdict.runtime}, atol {verdict.atol:g}, rtol {verdict.rtol:g}."
-        yield f"{equal} tensors equal to the checkpoint's bit for bit{wrong}."
+        if verdict.unvalidated:
+            yield f"**Not validated**: {_cell(verdict.unvalidated)}."
+        else:
+            yield f"{verdict.runtime}, atol {verdict.atol:g}, rtol {verdict.rtol:g}."
+            yield f"{equal} tensors equal to the checkpoint's bit for bit{wrong}."
         if outcome.artifact:
             yield f"{shapes_for_people(outcome.artifact).capitalize()}."
         yield from (f"\nWrong: {_cell(problem)}." for problem in verdict.problems)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,8 +41,13 @@ class Maker:
     dtype: str
     tokenizer: Any | None
     rng: np.random.Generator
-    fixed: Mapping[str, int]
-    """The axes, by name, that the artifact has one length for: nothing longer is made, and what is shorter will be padded."""
+    shapes: Sequence[Mapping[str, int]]
+    """Of each shape that the artifact takes the axes, by name, that have one length in it, the longest last; none where it takes any."""
+
+    @property
+    def fixed(self) -> Mapping[str, int]:
+        """The fixed axes of the largest shape: nothing longer is made, and what is shorter will be padded."""
+        return self.shapes[-1] if self.shapes else {}
 
     @property
     def longest(self) -> int:
@@ -68,8 +73,9 @@ class Maker:
         )
         for name, size, padding in sizes:
             yield self._make(name, self._fit(size), padding)
-        if self.fixed:
-            yield self._make("whole", self._whole(), "none")
+        for number, shape in enumerate(self.shapes, 1):
+            name = "whole" if len(self.shapes) == 1 else f"the whole of bucket {number}"
+            yield self._make(name, self._whole(shape), "none")
         if self.config.use_past:
             yield self._make("no past", self._fit(Size(batch=3, sequence=5, source=11)), "right")
         if "past_encoder_sequence" in _labels(self.config):
@@ -113,21 +119,23 @@ class Maker:
             yield self._vary(self._fit(Size(batch=2, choice=2, sequence=9, source=7)))
 
     def beyond(self) -> Iterator[tuple[str, Mapping[str, Array]]]:
-        """For each axis that the artifact has one length for, inputs that are one longer or shorter there, and right elsewhere."""
-        if not self.fixed:
-            return
-        whole = self._whole()
-        for part in ("batch", "choice", "sequence", "source"):
-            length = getattr(whole, part)
-            for other in (length - 1, length + 1) if length > 1 else (length + 1,):
-                case = self._make("beyond", replace(whole, **{part: other}), "none")
-                yield from ((label, case.arrays) for label, fixed in self.fixed.items() if case.axes.get(label, fixed) != fixed)
+        """For each axis that a shape has one length for, inputs that are one longer or shorter there, right elsewhere, and of no shape."""
+        for shape in self.shapes:
+            whole = self._whole(shape)
+            for part in ("batch", "choice", "sequence", "source"):
+                length = getattr(whole, part)
+                for other in (length - 1, length + 1) if length > 1 else (length + 1,):
+                    case = self._make("beyond", replace(whole, **{part: other}), "none")
+                    if any(all(case.axes.get(label, length) == length for label, length in each.items()) for each in self.shapes):
+                        continue  # two buckets may be one apart
+                    yield from ((label, case.arrays) for label, fixed in shape.items() if case.axes.get(label, fixed) != fixed)
 
-    def _whole(self) -> Size:
-        """The size that the artifact is for, where its axes are fixed."""
+    def _whole(self, shape: Mapping[str, int]) -> Size:
+        """The size that fills a shape."""
         first = next(iter(self.config.inputs.values()))[0]
-        longest = max(self.fixed.values())
-        return self._fit(Size(batch=self.fixed.get(first, 2), choice=self.fixed.get("choice", 2), sequence=longest, source=longest))
+        longest = max(shape.values())
+        size = Size(batch=shape.get(first, 2), choice=shape.get("choice", 2), sequence=longest, source=longest)
+        return within(self.config, self._fit(size), shape)
 
     def _vary(self, size: Size) -> tuple[Inputs, Mapping[str, Inputs]]:
         base = self._make("base", size, "none")

@@ -64,10 +64,10 @@ def behaviour_problems(session: Session, arrays: Mapping[str, Array]) -> Iterato
 
 def guard_problems(session: Session, maker: Maker) -> Iterator[str]:
     """An axis that has one length only raises at any other: that is what keeps its user from wrong numbers."""
-    fixed = session.signature.fixed
     for label, arrays in maker.beyond():
         try:
             session.run(arrays)
         except ConversionError:
             continue
-        yield f"it is for {label} {fixed[label]} alone, and does not refuse another length"
+        allowed = " or ".join(dict.fromkeys(str(shape[label]) for shape in session.signature.shapes if label in shape))
+        yield f"it is for {label} {allowed} alone, and does not refuse another length"

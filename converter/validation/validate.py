@@ -43,13 +43,21 @@ def validate(session: Session, reference: Reference, config: OnnxConfig, tokeniz
         tolerance = replace(tolerance, atol=options.atol)
     notes = [*_overrides(reference.model.config, config)]
     with overridden(reference.model.config, config.values_override):
-        maker = Maker(config, reference.model.dtype, tokenizer, rng, session.signature.fixed)
+        maker = Maker(config, reference.model.dtype, tokenizer, rng, session.signature.shapes)
         inputs = list(maker.grid())
         try:
             inputs.append(maker.text())
         except ValueError as error:
             notes.append(f"no real text was tried: {error}")
-        notes += _single_lengths(config, inputs)
+        notes += [*_single_lengths(config, inputs), *session.notes]
+        if session.unrunnable:
+            return Verdict(
+                atol=tolerance.atol,
+                rtol=tolerance.rtol,
+                runtime=session.runtime,
+                unvalidated=session.unrunnable,
+                problems=tuple(interface_problems(session.signature, config, inputs[0].arrays, reference.model.dtype)),
+            )
         return Verdict(
             atol=tolerance.atol,
             rtol=tolerance.rtol,

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from converter.errors import ConverterError, InputError
-from converter.padding import cut, pad
-from converter.records import Signature, TensorSpec
+from converter.padding import choose, cut, pad
+from converter.records import Bucket, Signature, TensorSpec
 
 
 def signature(*, fixed: dict[str, int], choice: bool = False) -> Signature:
@@ -106,3 +106,55 @@ def test_a_missing_input_is_told_with_those_that_are_wanted() -> None:
 def test_a_length_is_at_least_one() -> None:
     with pytest.raises(ValueError, match="an axis is at least 1 long"):
         signature(fixed={"batch": 0})
+
+
+# --- several shapes ---------------------------------------------------------------------------------------------------
+
+LENGTHS = (4, 8, 32)
+
+
+def bucketed(batch: int | None = 2) -> Signature:
+    """Three buckets of two texts each, or, without a batch, of any number."""
+    shapes = [{**({"batch": batch} if batch else {}), "sequence": length} for length in LENGTHS]
+    buckets = tuple(Bucket(file=f"{shape['sequence']}.neuron", fixed=shape) for shape in shapes)
+    return signature(fixed=shapes[-1]).model_copy(update={"buckets": buckets})
+
+
+@given(st.integers(1, 2), st.integers(1, 32))
+def test_the_smallest_bucket_that_takes_the_texts_is_chosen_and_filled(batch: int, length: int) -> None:
+    texts = inputs(batch, length)
+    bucket = choose(texts, bucketed())
+    assert bucket.fixed["sequence"] == min(each for each in LENGTHS if each >= length)
+    padded = pad(texts, bucketed())
+    assert padded["input_ids"].shape == (2, bucket.fixed["sequence"])
+    outputs = {"logits": np.zeros((2, bucket.fixed["sequence"], 7)), "pooled": np.zeros((2, 7))}
+    kept = cut(outputs, texts, bucketed())
+    assert (kept["logits"].shape, kept["pooled"].shape) == ((batch, length, 7), (batch, 7))
+
+
+@given(st.integers(1, 9), st.integers(1, 32))
+def test_a_batch_of_any_size_stays_as_it_is(batch: int, length: int) -> None:
+    texts = inputs(batch, length)
+    assert pad(texts, bucketed(None))["input_ids"].shape == (batch, choose(texts, bucketed(None)).fixed["sequence"])
+
+
+@pytest.mark.parametrize(
+    ("shape", "told"), [((1, 33), "33 long along sequence, and the artifact takes 32"), ((3, 1), "3 long along batch")]
+)
+def test_texts_that_no_bucket_takes_are_told(shape: tuple[int, int], told: str) -> None:
+    for function in (choose, pad):
+        with pytest.raises(InputError, match=told):
+            function(inputs(*shape), bucketed())
+
+
+def test_an_artifact_of_one_file_has_no_bucket_to_choose() -> None:
+    with pytest.raises(LookupError, match="it is one file"):
+        choose(inputs(1, 2), signature(fixed={"sequence": 4}))
+
+
+def test_an_output_is_cut_along_an_axis_that_has_another_name_than_its_input() -> None:
+    """As BART's decoder alone has it."""
+    spec = signature(fixed={"sequence": 8})
+    logits = TensorSpec(name="logits", dtype="float32", shape=("batch", "other", 7))
+    spec = spec.model_copy(update={"outputs": (logits,), "equal": {"other": "sequence"}})
+    assert cut({"logits": np.zeros((2, 8, 7))}, inputs(2, 3), spec)["logits"].shape == (2, 3, 7)

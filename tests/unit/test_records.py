@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from converter.records import ArtifactRecord, Case, Comparison, FileRecord, Influence, Position, Verdict, WeightCheck
+from converter.records import ArtifactRecord, Bucket, Case, Comparison, FileRecord, Influence, Position, Verdict, WeightCheck
 from tests.unit.samples import artifact_record, case, comparison, verdict
 
 
@@ -22,6 +22,7 @@ def test_a_verdict_with_nothing_wrong_passes() -> None:
         ({"cases": ()}, "nothing was compared"),
         ({"cases": (case(comparison()), case())}, "nothing was compared"),
         ({"problems": ("inputs are none instead of input_ids",)}, "inputs are none"),
+        ({"unvalidated": "nothing runs it here"}, "it was not validated: nothing runs it here"),
         ({"cases": (case(comparison()), case(error="it does not run"))}, "it does not run at batch 2, sequence 3 (padded left)"),
         ({"cases": (case(comparison(close=False, max_abs_error=0.5)),)}, "logits differs by 5.0e-01 (atol: 1e-05) at batch 2, sequence 3"),
         ({"cases": (case(comparison(close=False, max_abs_error=float("nan"))),)}, "logits differs by nan"),
@@ -98,6 +99,8 @@ def test_a_record_is_frozen_and_has_no_other_fields() -> None:
 
 @pytest.mark.parametrize("path", ["", ".", "/a", "../a", "a/../b", "a\0"])
 def test_a_file_of_an_artifact_lies_inside_it(path: str) -> None:
+    with pytest.raises(ValidationError, match="lies inside its folder"):
+        Bucket(file=path, fixed={"sequence": 8})
     with pytest.raises(ValidationError):
         FileRecord(path=path, size=0, mtime_ns=0, sha256="0" * 64)
 

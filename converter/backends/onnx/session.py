@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ class OnnxSession:
 
     runtime = f"onnxruntime {ort.__version__} {_PROVIDER}"
     unrunnable = ""
+    notes: Sequence[str] = ()
 
     def __init__(self, path: Path) -> None:
         self._stored = model_file.read(path)

@@ -7,8 +7,10 @@ same model is another file on another machine. Without that, an error shows the 
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 
+import pydantic
 import torch
 
 from converter.backends.traced.runner import SIGNATURE, tensors_of
@@ -22,10 +24,13 @@ _OF_THE_MACHINE = (".debug_pkl", "traced_inputs.pkl")
 _OF_THE_WRITER = (".data/version", "version", ".data/serialization_id", "byteorder")
 
 
-def save(traced: torch.jit.ScriptModule, signature: Signature, path: Path) -> None:
-    """Write `traced` and how it is called. Raises OutputError where the disk refuses, ConversionError where torch does."""
+def save(traced: torch.jit.ScriptModule, signature: Signature, path: Path, compiled: int = 0) -> None:
+    """Write `traced` and how it is called. Raises OutputError where the disk refuses, ConversionError where torch does.
+
+    `compiled` is how many bytes a compiler may have put into its code, about.
+    """
     tensors = {tensor.data_ptr(): tensor.nbytes for _, tensor in tensors_of(traced)}
-    size = sum(tensors.values()) + _CODE + _CODE_OF_A_MODULE * len(list(traced.modules()))
+    size = sum(tensors.values()) + compiled + _CODE + _CODE_OF_A_MODULE * len(list(traced.modules()))
     whole = path.with_name(f"{path.name}.whole")
     try:
         try:
@@ -42,6 +47,19 @@ def save(traced: torch.jit.ScriptModule, signature: Signature, path: Path) -> No
         whole.unlink(missing_ok=True)
 
 
+def read_signature(path: Path) -> Signature:
+    """How the archive at `path` is called, without loading it. Raises ConversionError where it does not say."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            name = next((each for each in archive.namelist() if each.endswith(f"/extra/{SIGNATURE}")), "")
+            return Signature.model_validate_json(archive.read(name))
+    except (OSError, KeyError, zipfile.BadZipFile, pydantic.ValidationError) as error:
+        raise ConversionError(
+            f"{path} holds no {SIGNATURE} that this version can read, so nothing says how it is called",
+            "convert the checkpoint with this version",
+        ) from error
+
+
 def _reserve(path: Path, size: int) -> None:
     """Find out that the disk takes a file of this size: torch's writer ends the whole process where it is refused a byte."""
     with open(path, "wb") as file:
@@ -53,11 +71,13 @@ def _copy(source: Path, target: Path) -> None:
     reader, writer = torch._C.PyTorchFileReader(str(source)), torch._C.PyTorchFileWriter(str(target))
     version = next(name for name in reader.get_all_records() if name in (".data/version", "version"))
     writer.set_min_version(int(reader.get_record(version)))  # by it the loader knows what its operators mean
+    with zipfile.ZipFile(source) as archive:  # torch 2.9, which Neuron's SDK goes with, does not tell a record's size
+        sizes = {record.filename.partition("/")[2]: record.file_size for record in archive.infolist()}
     mapped = torch.UntypedStorage.from_file(str(source), False, source.stat().st_size)
     for name in reader.get_all_records():
         if name.endswith(_OF_THE_MACHINE) or name.startswith("traced_inputs/") or name in _OF_THE_WRITER:
             continue
-        start, size = reader.get_record_offset(name), reader.get_record_size(name)  # type: ignore[attr-defined]  # torch's stub lacks it
+        start, size = reader.get_record_offset(name), sizes[name]  # type: ignore[attr-defined]  # torch's stub lacks it
         if name.startswith(("data/", "constants/")):
             writer.write_record(name, mapped[start : start + size], size)
         else:  # text is compressed, and so has no place of its own

@@ -35,6 +35,7 @@ class ArchiveSession:
     """
 
     unrunnable = ""
+    notes: Sequence[str] = ()
 
     def __init__(self, path: Path, kind: str, runtime: str, modules: Sequence[str] = (), *, by_name: bool = True) -> None:
         self._path = path

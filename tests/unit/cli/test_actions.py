@@ -10,13 +10,14 @@ from converter import report
 from converter.cli.actions import OUTPUTS, tell
 from converter.records import Failure, Position
 from converter.report import Report
-from tests.unit.samples import failed, outcome
+from tests.unit.samples import failed, outcome, verdict
 
 FAILURE = Failure(stage="fetch", kind="CheckpointError", message="100% wrong:\r\nit is, alas", hint="look\nelsewhere")
 REPORT = Report(
     outcomes=(
         outcome(),
         outcome(status="skipped"),
+        outcome(status="unvalidated"),
         failed(model="./a:b,c", position=Position(file="my,models.txt", line=3, column=5), failure=FAILURE),
     )
 )
@@ -36,7 +37,7 @@ def test_outputs_and_the_summary_are_added_to_what_is_there(github: Path) -> Non
     report.write(REPORT, github / "out")
     tell(REPORT, github / "out")
     before, *lines = (github / "output").read_text(encoding="utf-8").splitlines()
-    values = (github / "out" / "report.json", github / "out", 1, 1, 1)
+    values = (github / "out" / "report.json", github / "out", 1, 1, 1, 1)
     end = lines[2]
     assert before == "before"
     assert lines == [line for name, value in zip(OUTPUTS, values, strict=True) for line in (f"{name}<<{end}", str(value), end)]
@@ -48,6 +49,16 @@ def test_a_failure_is_an_annotation_at_its_line_whatever_its_words(github: Path,
     tell(REPORT, github)
     assert capsys.readouterr().err.splitlines() == [
         "::error file=my%2Cmodels.txt,line=3,col=5,title=./a%3Ab%2Cc to onnx::100%25 wrong:%0D%0Ait is, alas. To do: look%0Aelsewhere"
+    ]
+
+
+def test_what_was_not_validated_is_a_warning_at_its_line(github: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = Position(file="models.txt", line=2, column=1)
+    kept = outcome(status="unvalidated", position=place, verdict=verdict(unvalidated="nothing runs it here"))
+    report.write(Report(outcomes=(kept,)), github)
+    tell(Report(outcomes=(kept,)), github)
+    assert capsys.readouterr().err.splitlines() == [
+        "::warning file=models.txt,line=2,col=1,title=org/name to onnx::not validated: nothing runs it here"
     ]
 
 

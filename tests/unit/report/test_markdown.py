@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from converter.records import Failure, FileRecord, Outcome, Position
+from converter.records import Bucket, Failure, FileRecord, Outcome, Position
 from converter.report.markdown import bytes_for_people, render, shapes_for_people
 from tests.unit.samples import artifact_record, case, comparison, failed, outcome, verdict
 
@@ -75,4 +75,7 @@ def test_the_shapes_that_an_artifact_takes_are_told() -> None:
     assert shapes_for_people(made) == "it takes any shape; tried: batch 1 to 5, sequence 1 to 40"
     fixed = made.model_copy(update={"signature": made.signature.model_copy(update={"fixed": {"batch": 2, "sequence": 16}})})
     assert shapes_for_people(fixed).startswith("it takes batch 2, sequence 16 alone, pad to that; tried: ")
+    buckets = tuple(Bucket(file=f"{length}", fixed={"batch": 2, "sequence": length}) for length in (8, 16))
+    several = fixed.model_copy(update={"signature": fixed.signature.model_copy(update={"buckets": buckets}), "tried": {}})
+    assert shapes_for_people(several) == "it takes batch 2, sequence 8 or batch 2, sequence 16 alone, pad to that; tried: nothing"
     assert "It takes any shape; tried: batch 1 to 5, sequence 1 to 40." in render_one(outcome(artifact=made))

@@ -26,6 +26,8 @@ def test_the_exit_code_is_zero_where_nothing_failed(outcomes: tuple[Outcome, ...
 def test_the_summary_counts_each_status() -> None:
     told = Report(outcomes=(outcome(), failed(), outcome(), outcome(status="skipped")))
     assert told.summary == "2 converted, 1 done already, 1 failed"
+    kept = Report(outcomes=(outcome(), outcome(status="unvalidated")))
+    assert (kept.summary, kept.exit_code) == ("1 converted, 1 not validated, 0 done already, 0 failed", 0)
 
 
 def test_outcomes_stand_in_the_manifests_order_whichever_came_first() -> None:
