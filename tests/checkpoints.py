@@ -77,14 +77,17 @@ TINY_CONFIGS: dict[str, dict[str, Any]] = {
 }
 
 
-def save_tiny(folder: Path, model_type: str, auto_class: str = "AutoModel", seed: int = 0, dtype: str = "float32") -> Path:
-    """Save a random checkpoint of `model_type` with the head of `auto_class`; its weights are large enough to matter."""
+def save_tiny(folder: Path, model_type: str, auto_class: str = "AutoModel", seed: int = 0, dtype: str = "float32", **changes: Any) -> Path:
+    """Save a random checkpoint of `model_type` with the head of `auto_class`; its weights are large enough to matter.
+
+    `changes` are to its configuration.
+    """
     import torch
     import transformers
 
     torch.manual_seed(seed)
     labels = {"num_labels": 2} if "QuestionAnswering" in auto_class else {}  # a span has a start and an end
-    config = transformers.AutoConfig.for_model(model_type, **TINY_CONFIGS[model_type] | labels)
+    config = transformers.AutoConfig.for_model(model_type, **TINY_CONFIGS[model_type] | labels | changes)
     model = getattr(transformers, auto_class).from_config(config)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.checkpoints import MINILM, save_tiny
+from tests.neuron_doubles import Doubles
+
+collect_ignore = [] if find_spec("torch_xla") else ["xla"]  # these have an environment of their own: make neuron-check
 
 
 @pytest.fixture(autouse=True)
@@ -60,3 +64,9 @@ def _unwritable(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir(mode=0o500)
     yield folder
     folder.chmod(0o700)
+
+
+@pytest.fixture
+def doubles(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Doubles:
+    """Doubles of the Neuron SDKs, none of them installed yet, on a machine that seems to have no device."""
+    return Doubles(monkeypatch, tmp_path_factory.mktemp("doubles"))

@@ -11,7 +11,7 @@ from converter.manifest import read_manifest
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.txt")))
+@pytest.mark.parametrize("name", sorted(str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.txt")))
 def test_an_example_is_a_manifest(name: str) -> None:
     assert read_manifest(EXAMPLES / name)
 

@@ -24,12 +24,21 @@ VALID_VALUES: dict[str, list[Any]] = {
 }
 ONLY_TORCHSCRIPT: dict[str, list[Any]] = {
     "batch-size": [1, None],
-    "sequence-length": [128, None],
     "decoder-length": [1, None],
     "freeze": [True, False],
     "untie": [True, False],
 }
-EVERY_VALUE = {**VALID_VALUES, **ONLY_TORCHSCRIPT}
+ONLY_NEURON: dict[str, list[Any]] = {
+    "target": ["inf1", "inf2", "trn1"],
+    "sequence-length": [128, "128,256", [128, 256]],
+    "dynamic-batch": [True, False],
+    "auto-cast": ["none", "matmult", "all"],
+    "auto-cast-type": ["bf16"],
+    "compiler-args": ["--optlevel 3"],
+    "allow-unvalidated": [True, False],
+}
+NEEDED_BY_NEURON = {"to": "neuron", "target": "inf2", "batch-size": 1, "sequence-length": 128}
+EVERY_VALUE = {**VALID_VALUES, **ONLY_TORCHSCRIPT, **ONLY_NEURON}
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +61,8 @@ def test_every_setting_of_the_schema_has_a_value_here() -> None:
 def test_a_setting_that_the_schema_accepts_is_accepted_by_the_reader(
     validator: Draft202012Validator, entries_of: Callable[..., tuple[Entry, ...]], key: str, value: Any
 ) -> None:
-    settings = {**({"to": "torchscript"} if key in ONLY_TORCHSCRIPT else {}), key: value}
+    needed = {"to": "torchscript"} if key in ONLY_TORCHSCRIPT else NEEDED_BY_NEURON if key in ONLY_NEURON else {}
+    settings = {**needed, key: value}
     for document in ({"models": [{"model": "org/a", **settings}]}, {"defaults": settings, "models": ["org/a"]}):
         validator.validate(document)
         assert len(entries_of(yaml.safe_dump(document), "models.yaml")) == 1

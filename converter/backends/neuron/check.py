@@ -1,0 +1,82 @@
+"""What can be known of a model before an hour of compiling, and without the SDK: does it trace, and does it decide anything by values?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from converter.architectures import OnnxConfig
+from converter.architectures.config import Size
+from converter.architectures.dummies import Padding, lengths_at, make_inputs
+from converter.backends.neuron import GENERATED, NeuronOptions, generation_error
+from converter.backends.neuron.lowering import lower
+from converter.backends.neuron.static import Decisions, told_that_it_is_traced
+from converter.backends.traced.form import Tensors, prepared, quiet_torchscript, size_of, trace, used_tensors
+from converter.checkpoints.calling import FlatModel, sample
+from converter.checkpoints.loading import LoadedModel
+from converter.records import Finding
+
+_SEED = 2  # of the inputs that a trace is tried with; another than that of those it is made with
+_OTHERS: tuple[Padding, ...] = ("none", "right", "left", "holes")
+
+
+def check(model: LoadedModel, config: OnnxConfig, options: NeuronOptions, preprocessor: Any) -> Iterator[Finding]:
+    """All that can be found out here, for each shape; torch-xla has its say where it is installed.
+
+    The model may lie elsewhere in memory afterwards. Raises NotSupportedError or ConversionError where it cannot be traced at all.
+    """
+    for size in sizes(config, options):
+        with prepared(model, config):
+            yield from look(model, config, size, preprocessor)
+            flat_model, tensors = sample(model, config, size, preprocessor)
+            with torch.no_grad(), config.patch(model.module), told_that_it_is_traced():
+                yield lower(flat_model, tensors, lengths_at(config, size), config.atol_for_validation)
+
+
+def sizes(config: OnnxConfig, options: NeuronOptions) -> list[Size]:
+    """The shapes that are asked for, the shortest first. Raises NotSupportedError for what the model cannot have."""
+    if "decoder_input_ids" in config.inputs and config.task in GENERATED:
+        raise generation_error(config.feature.name)
+    return [size_of(config, options.batch_size, length, None) for length in options.sequence_length]
+
+
+def look(model: LoadedModel, config: OnnxConfig, size: Size, preprocessor: Any) -> Iterator[Finding]:
+    """What is found at one size without torch-xla. `model` is `prepared`."""
+    axes = lengths_at(config, size)
+    flat_model, tensors = sample(model, config, size, preprocessor)
+    with quiet_torchscript(), torch.no_grad(), config.patch(model.module):
+        traced = trace(flat_model, config, tensors, {})
+        used_tensors(traced, model)
+        rng = np.random.default_rng(_SEED)
+        others = [make_inputs(config, size, rng, padding, model.dtype, preprocessor) for padding in _OTHERS]
+        inputs = [tuple(torch.from_numpy(array) for array in each.values()) for each in others]
+        same = sum(_same(traced, flat_model, each) for each in inputs)
+        told = f"traced; the trace gives what the model gives for {same} of {len(inputs)} other inputs of this shape"
+        yield Finding(axes=axes, told=told, passed=same == len(inputs))
+        with told_that_it_is_traced():
+            yield from _decisions(flat_model, inputs, axes)
+
+
+def _same(traced: torch.jit.ScriptModule, flat_model: FlatModel, inputs: Tensors) -> bool:
+    try:
+        torch.testing.assert_close(traced(*inputs), flat_model(*inputs))  # its default tolerance: the same kernels compute the same
+    except (AssertionError, RuntimeError):
+        return False
+    return True
+
+
+def _decisions(flat_model: FlatModel, inputs: list[Tensors], axes: dict[str, int]) -> Iterator[Finding]:
+    """Whatever the model decides by the values of its inputs or weights: a compiled call does as it was done with the sample."""
+    found = {}
+    for each in inputs:
+        with Decisions((*each, *flat_model.parameters(), *flat_model.buffers())) as watch:
+            flat_model(*each)
+        found.update(dict.fromkeys(watch.found))
+    if not found:
+        yield Finding(axes=axes, told="no operator takes a value for a decision or a length", passed=True)
+    for decision in found:
+        told = f"{decision.operator} takes a value for a decision or a length, which no compiled call can ({decision.place})"
+        yield Finding(axes=axes, told=told, passed=False)

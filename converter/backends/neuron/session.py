@@ -1,0 +1,81 @@
+"""Compiled archives of a folder, each run in a process of its own with the SDK; the bucket is chosen by the shape of the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from converter.architectures.dummies import MASKED_BY, Array
+from converter.backends.base import StoredWeight
+from converter.backends.neuron import sdk
+from converter.backends.neuron.client import compiler_of
+from converter.backends.traced.archive import read_signature
+from converter.backends.traced.session import ArchiveSession
+from converter.errors import ConversionError, InputError
+from converter.padding import choose
+from converter.records import Signature
+
+
+class NeuronSession:
+    """The archives in `folder`, of which `main_file` is the one for the longest texts.
+
+    Raises NotSupportedError where their SDK is not installed, ConversionError where they are none.
+    """
+
+    def __init__(self, folder: Path, main_file: str) -> None:
+        self._folder = folder
+        self.signature: Signature = read_signature(folder / main_file)
+        compiler = compiler_of(folder)
+        generation = next((each for each in sdk.GENERATIONS if each.compiler == compiler), sdk.NEURONX)
+        self._sdk = sdk.find(generation.targets[0])
+        self.runtime = f"{self._sdk.name} {'on a Neuron device' if sdk.has_device() else 'without a device'}"
+        self.notes: Sequence[str] = (
+            () if sdk.has_device() else (f"{self._sdk.name} ran it without a Neuron device: what a device computes was not measured",)
+        )
+        self._opened: dict[str, ArchiveSession] = {}
+        self._largest = main_file
+        try:
+            self.unrunnable = "" if sdk.has_device() else self._why_it_does_not_run()
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The outputs by name of the smallest bucket that takes the inputs, which has to refuse what is not just of its shape."""
+        try:
+            file = choose(inputs, self.signature).file
+        except (InputError, LookupError):
+            file = self._largest
+        return self._archive(file).run(inputs)
+
+    def weights(self) -> Iterator[StoredWeight]:
+        """What an archive stores as tensors; the SDK compiles weights into its code, where none can be read."""
+        yield from self._archive(self._largest).weights()
+
+    def close(self) -> None:
+        for archive in self._opened.values():
+            archive.close()
+        self._opened.clear()
+
+    def _archive(self, file: str) -> ArchiveSession:
+        if file not in self._opened:
+            path, modules = self._folder / file, (self._sdk.generation.module,)
+            self._opened[file] = ArchiveSession(path, "Neuron", self.runtime, modules, by_name=False)
+        return self._opened[file]
+
+    def _why_it_does_not_run(self) -> str:
+        """Without a device it is tried, as nobody but the SDK knows what its CPU back end runs; in a clause, empty where it runs."""
+        shapes = [[self.signature.fixed.get(str(label), 1) for label in spec.shape] for spec in self.signature.inputs]
+        masks = set(MASKED_BY.values())
+        inputs = {
+            spec.name: np.full(shape, int(spec.name in masks), spec.dtype)
+            for spec, shape in zip(self.signature.inputs, shapes, strict=True)
+        }
+        try:
+            self.run(inputs)
+        except ConversionError as error:
+            told = error.message.replace(f"{self._folder}/", "")  # a record tells of no machine's folders
+            return f"there is no Neuron device here, and without one {told}"
+        return ""

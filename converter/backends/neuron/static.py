@@ -1,0 +1,86 @@
+"""A model as a compiler of one static call sees it: told that it is traced, and watched for what it decides by values."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+
+@contextmanager
+def told_that_it_is_traced() -> Iterator[None]:
+    """Within it transformers takes no shortcut by the values of a mask.
+
+    torch.jit.trace lets it know by itself, and XLA, which torch_neuronx.trace records with, does not: traced so with a mask of ones
+    alone, a model leaves its mask out and answers wrongly to padded texts.
+    """
+    from transformers.utils import import_utils
+
+    own = import_utils.is_jit_tracing
+    import_utils.is_jit_tracing = lambda: True
+    try:
+        yield
+    finally:
+        import_utils.is_jit_tracing = own
+
+
+@dataclass(frozen=True)
+class Decision:
+    """An operator that took a value for a decision or a length, and the line of the model's code that asked for it."""
+
+    operator: str
+    place: str
+
+
+class Decisions(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own lacks types
+    """Within it each operator is noted whose result's shape or Python value hangs on the values of `tensors`, or of what came of them."""
+
+    def __init__(self, tensors: Iterable[torch.Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.found: list[Decision] = []
+        self._seen: dict[int, StorageWeakRef] = {}  # as long as it is referred to, no other storage gets its address
+        for tensor in tensors:
+            self._note(tensor)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        taken = [each for each in tree_leaves((args, kwargs)) if isinstance(each, torch.Tensor)]
+        if any(each.untyped_storage()._cdata in self._seen for each in taken):
+            if _decides(func, args):
+                self.found.append(Decision(str(func.name()), _place()))
+            changed = taken[:1] if func._schema.is_mutable else []  # torch writes to the first, be it a view of something larger
+            for each in (*changed, *tree_leaves(result)):
+                if isinstance(each, torch.Tensor):
+                    self._note(each)
+        return result
+
+    def _note(self, tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        self._seen.setdefault(storage._cdata, StorageWeakRef(storage))  # type: ignore[no-untyped-call]
+
+
+def _decides(func: Any, args: Sequence[Any]) -> bool:
+    """Whether torch says of an operator that a value decides on its result; of indexing it says so, and means indexing by a mask."""
+    if func is torch.ops.aten.index.Tensor:
+        return any(each is not None and each.dtype in (torch.bool, torch.uint8) for each in args[1])
+    return torch.Tag.data_dependent_output in func.tags or torch.Tag.dynamic_output_shape in func.tags
+
+
+def _place() -> str:
+    """The innermost line of Python that is neither torch's nor what called the model, by the path that it is imported by."""
+    ours = {str(Path(__file__)), str(Path(__file__).parents[2] / "checkpoints" / "calling.py")}
+    torchs = str(Path(torch.__file__).parent)
+    for frame in reversed(traceback.extract_stack()):
+        if frame.filename not in ours and not frame.filename.startswith(torchs):
+            roots = sorted((root for root in sys.path if root and frame.filename.startswith(f"{root}/")), key=len)
+            return f"{frame.filename[len(roots[-1]) + 1 :] if roots else frame.filename}, line {frame.lineno}"
+    return "an unknown place"

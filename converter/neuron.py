@@ -1,0 +1,24 @@
+"""AWS Neuron from Python: `export` a model that is loaded already; `choose`, `pad` and `cut` for who serves what came of it.
+
+`export` loads torch and the SDK, and so is imported when it is first asked for; the other three need neither.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from converter.backends.neuron import NeuronOptions
+from converter.padding import choose, cut, pad
+
+if TYPE_CHECKING:
+    from converter.backends.neuron.export import export
+
+__all__ = ["NeuronOptions", "choose", "cut", "export", "pad"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "export":
+        from converter.backends.neuron import export
+
+        return export.export
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,61 @@
+"""What the doubles of the Neuron SDKs share: a double notes how it is called and gives back a trace for this machine's CPU.
+
+None of it is the SDK's: that a call has the recorded signature's shape is all that a double can show. As a compiled model does by AWS's
+documentation, what it gives back has no named weights and takes the traced shape alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from typing import Any
+
+import torch
+
+RUNS = "NEURON_DOUBLE_RUNS"
+CALLS = "NEURON_DOUBLE_CALLS"
+
+
+def note(name: str, **arguments: Any) -> None:
+    """Add a call to the file that the environment names."""
+    with open(os.environ[CALLS], "a", encoding="utf-8") as file:
+        file.write(json.dumps({"name": name, **arguments}, default=_told) + "\n")
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return [str(value.dtype), *value.shape]
+    return f"{type(value).__name__}"
+
+
+def only_at(tensor: torch.Tensor, sizes: list[int], dead: torch.Tensor) -> torch.Tensor:
+    if bool(dead):
+        raise RuntimeError("the double has no runtime")
+    for axis, size in enumerate(sizes):
+        if size >= 0 and tensor.size(axis) != size:
+            raise RuntimeError("Incorrect tensor shape at input")
+    return tensor
+
+
+class _Static(torch.nn.Module):
+    def __init__(self, model: Any, inputs: tuple[torch.Tensor, ...], dynamic: bool) -> None:
+        super().__init__()
+        self.model = model
+        self._sizes = [[-1 if dynamic else each.shape[0], *each.shape[1:]] for each in inputs]
+        self.register_buffer("dead", torch.tensor(False))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._guard = torch.jit.script(only_at)
+
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        return self.model(*(self._guard(each, sizes, self.dead) for each, sizes in zip(inputs, self._sizes, strict=True)))
+
+
+def traced(model: Any, inputs: tuple[torch.Tensor, ...], dynamic: bool = False) -> torch.jit.ScriptModule:
+    """A frozen trace that takes the shape of `inputs` alone, of any batch where it is dynamic."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = torch.jit.trace(_Static(model, inputs, dynamic).eval(), inputs, strict=False, check_trace=False)
+        made.dead.fill_(os.environ.get(RUNS, "1") != "1")
+        return torch.jit.freeze(made)
