@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,27 +11,17 @@ import torch
 from transformers import AutoModel
 
 from tests.checkpoints import save_tiny, save_tokenizer
+from tests.guides import play
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated")  # the guide says so
-
-GUIDE = (Path(__file__).parents[2] / "docs/torchscript.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
 
 
 def test_the_guide_works_from_beginning_to_end(command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint = save_tiny(tmp_path / "bert-base-uncased", "bert", "AutoModel")
     save_tokenizer(checkpoint, "input_ids", "token_type_ids", "attention_mask")
     monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {}
-    for kind, text in BLOCKS:
-        if kind == "python":
-            exec(text, names)
-            continue
-        for line in text.splitlines():
-            program, *arguments = shlex.split(line)
-            result = command(*arguments)
-            assert (program, result.returncode) == ("converter", 0), result.stderr
-    assert [kind for kind, _ in BLOCKS] == ["sh", *["python"] * 4]
+    kinds, names = play("torchscript.md", command)
+    assert kinds == ["sh", *["python"] * 4]
 
     with torch.no_grad():
         expected = AutoModel.from_pretrained(checkpoint)(**names["inputs"]).last_hidden_state
