@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -70,6 +70,19 @@ def trace(flat_model: FlatModel, config: OnnxConfig, tensors: Tensors, fixed: Ma
         raise ConversionError(f"the model could not be traced: {reason(error)}", "see with --debug what torch says in full") from error
     assert isinstance(traced, torch.jit.ScriptModule)
     return traced
+
+
+def disagreement(traced: torch.jit.ScriptModule, flat_model: FlatModel, tensors: Sequence[torch.Tensor]) -> str:
+    """Why a trace and its model are not the same for `tensors`, in a clause; empty where they are."""
+    try:
+        expected, found = flat_model(*tensors), traced(*tensors)
+    except Exception as error:  # a model's own code runs here, and a trace of it: whatever it raises, it does not run with these
+        return reason(error)
+    try:
+        torch.testing.assert_close(found, expected)  # its default tolerance: both compute the same, by the same kernels
+    except AssertionError:
+        return "other numbers"
+    return ""
 
 
 class Traceable(FlatModel):
