@@ -426,3 +426,33 @@ def test_a_decision_by_the_tokens_is_named_with_its_line(tiny: Tiny, command: Ru
     )
     assert "other inputs of this shape" in result.stdout
     assert "It cannot be converted as it is" in result.stdout
+
+
+OTHER_NAMES = """
+from converter.onnx import OnnxConfig
+
+
+class OtherNames(OnnxConfig):
+    '''A configuration that takes embeddings in place of tokens, which has no input_ids.'''
+
+    outputs = {"last_hidden_state": {0: "texts", 1: "tokens"}}
+
+    @property
+    def inputs(self):
+        axes = {0: "texts", 1: "tokens"}
+        return {"inputs_embeds": axes, "attention_mask": axes}
+
+    def fixed_dims(self, name):
+        return {2: self._config.hidden_size} if name == "inputs_embeds" else {}
+
+    def draw(self, name, shape, rng):
+        return rng.standard_normal(shape).astype("float32")
+"""
+
+
+def test_a_configuration_of_ones_own_needs_no_tokens(calls: Calls, tiny: Tiny, convert: Convert, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OTHER_NAMES)
+    outcome = convert(tiny("bert"), **SHAPE, config=f"{tmp_path / 'own.py'}:OtherNames")
+    assert outcome.artifact, outcome.failure
+    assert outcome.artifact.signature.fixed == {"texts": 2, "tokens": 8}
+    assert json.loads((Path(outcome.destination) / "config.json").read_text())["neuron"]["static_sequence_length"] == 8

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
-from converter.architectures import FEATURES
 from converter.backends.base import Backend, Session
 from converter.backends.neuron import sdk
 from converter.backends.traced import without_cache
@@ -138,14 +137,14 @@ class NeuronBackend(Backend):
 
     def ready(self, options: Options) -> None:
         assert isinstance(options, NeuronOptions)
-        _refuse_generation(options.feature)
+        if options.feature == "seq2seq-lm":
+            raise generation_error(options.feature)
         sdk.find(options.target)
 
     def check(self, model: LoadedModel, config: OnnxConfig, options: Options, preprocessor: Any = None) -> Iterator[Finding]:
         from converter.backends.neuron.check import check
 
         assert isinstance(options, NeuronOptions)
-        _refuse_generation(options.feature)
         return check(model, config, options, preprocessor)
 
     def convert(self, model: LoadedModel, config: OnnxConfig, options: Options, folder: Path, preprocessor: Any = None) -> None:
@@ -160,15 +159,9 @@ class NeuronBackend(Backend):
         return NeuronSession(folder, self.main_file)
 
 
-def _refuse_generation(feature: str | None) -> None:
-    """Raise NotSupportedError for a feature that is generated with by an encoder and a decoder."""
-    if feature and FEATURES[feature].task == "seq2seq-lm":
-        raise generation_error(feature)
-
-
 def generation_error(feature: str) -> NotSupportedError:
     """What is told of a model with a decoder beside an encoder."""
     return NotSupportedError(
         f"Neuron compiles one call at one shape, and for {feature} a decoder beside an encoder is called once a token, at growing lengths",
-        "choose a feature that is one call, such as sequence-classification, or convert it to onnx",
+        "convert it to onnx, with its cache",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from converter.architectures.dummies import Padding, lengths_at, make_inputs
 from converter.backends.neuron import GENERATED, NeuronOptions, generation_error
 from converter.backends.neuron.lowering import lower
 from converter.backends.neuron.static import Decisions, told_that_it_is_traced
-from converter.backends.traced.form import Tensors, prepared, quiet_torchscript, size_of, trace, used_tensors
+from converter.backends.traced.form import Tensors, disagreement, prepared, quiet_torchscript, size_of, trace, used_tensors
 from converter.checkpoints.calling import FlatModel, sample
 from converter.checkpoints.loading import LoadedModel
 from converter.records import Finding
@@ -23,49 +23,51 @@ _SEED = 2  # of the inputs that a trace is tried with; another than that of thos
 _OTHERS: tuple[Padding, ...] = ("none", "right", "left", "holes")
 
 
+class Call(NamedTuple):
+    """A call of the model at one of the shapes that are asked for: the lengths of its axes, and the sample that it was seen to run with."""
+
+    size: Size
+    axes: dict[str, int]
+    flat_model: FlatModel
+    tensors: Tensors
+
+
 def check(model: LoadedModel, config: OnnxConfig, options: NeuronOptions, preprocessor: Any) -> Iterator[Finding]:
     """All that can be found out here, for each shape; torch-xla has its say where it is installed.
 
     The model may lie elsewhere in memory afterwards. Raises NotSupportedError or ConversionError where it cannot be traced at all.
     """
-    for size in sizes(config, options):
-        with prepared(model, config):
-            yield from look(model, config, size, preprocessor)
-            flat_model, tensors = sample(model, config, size, preprocessor)
+    with prepared(model, config):
+        for call in calls(model, config, options, preprocessor):
+            yield from look(model, config, call, preprocessor)
             with torch.no_grad(), config.patch(model.module), told_that_it_is_traced():
-                yield lower(flat_model, tensors, lengths_at(config, size), config.atol_for_validation)
+                yield lower(call.flat_model, call.tensors, call.axes, config.atol_for_validation)
 
 
-def sizes(config: OnnxConfig, options: NeuronOptions) -> list[Size]:
-    """The shapes that are asked for, the shortest first. Raises NotSupportedError for what the model cannot have."""
+def calls(model: LoadedModel, config: OnnxConfig, options: NeuronOptions, preprocessor: Any) -> list[Call]:
+    """The calls that are asked for, the shortest first; `model` is `prepared`.
+
+    Raises NotSupportedError for what the model cannot have, ConversionError where it does not run.
+    """
     if "decoder_input_ids" in config.inputs and config.task in GENERATED:
         raise generation_error(config.feature.name)
-    return [size_of(config, options.batch_size, length, None) for length in options.sequence_length]
+    sizes = [size_of(config, options.batch_size, length, None) for length in options.sequence_length]
+    return [Call(size, lengths_at(config, size), *sample(model, config, size, preprocessor)) for size in sizes]
 
 
-def look(model: LoadedModel, config: OnnxConfig, size: Size, preprocessor: Any) -> Iterator[Finding]:
-    """What is found at one size without torch-xla. `model` is `prepared`."""
-    axes = lengths_at(config, size)
-    flat_model, tensors = sample(model, config, size, preprocessor)
+def look(model: LoadedModel, config: OnnxConfig, call: Call, preprocessor: Any) -> Iterator[Finding]:
+    """What is found of a call without torch-xla; `model` is `prepared`."""
     with quiet_torchscript(), torch.no_grad(), config.patch(model.module):
-        traced = trace(flat_model, config, tensors, {})
+        traced = trace(call.flat_model, config, call.tensors, {})
         used_tensors(traced, model)
         rng = np.random.default_rng(_SEED)
-        others = [make_inputs(config, size, rng, padding, model.dtype, preprocessor) for padding in _OTHERS]
+        others = [make_inputs(config, call.size, rng, padding, model.dtype, preprocessor) for padding in _OTHERS]
         inputs = [tuple(torch.from_numpy(array) for array in each.values()) for each in others]
-        same = sum(_same(traced, flat_model, each) for each in inputs)
-        told = f"traced; the trace gives what the model gives for {same} of {len(inputs)} other inputs of this shape"
-        yield Finding(axes=axes, told=told, passed=same == len(inputs))
+        wrong = [told for each in inputs if (told := disagreement(traced, call.flat_model, each))]
+        told = f"traced; the trace gives what the model gives for {len(inputs) - len(wrong)} of {len(inputs)} other inputs of this shape"
+        yield Finding(axes=call.axes, told=f"{told}: {wrong[0]}" if wrong else told, passed=not wrong)
         with told_that_it_is_traced():
-            yield from _decisions(flat_model, inputs, axes)
-
-
-def _same(traced: torch.jit.ScriptModule, flat_model: FlatModel, inputs: Tensors) -> bool:
-    try:
-        torch.testing.assert_close(traced(*inputs), flat_model(*inputs))  # its default tolerance: the same kernels compute the same
-    except (AssertionError, RuntimeError):
-        return False
-    return True
+            yield from _decisions(call.flat_model, inputs, call.axes)
 
 
 def _decisions(flat_model: FlatModel, inputs: list[Tensors], axes: dict[str, int]) -> Iterator[Finding]:

@@ -19,20 +19,17 @@ _FLOATS = {"float32": "fp32", "float16": "fp16"}
 CONFIG = "config.json"
 
 
-def write_config(
-    folder: Path, own: Mapping[str, Any], config: OnnxConfig, options: NeuronOptions, sdk: Sdk, fixed: Mapping[str, int], dtype: str
-) -> None:
-    """Write it for a model compiled for the lengths `fixed`; `own` is the checkpoint's. Raises OutputError."""
-    block = neuron_block(config, options, sdk, fixed, dtype)
+def write_config(folder: Path, content: Mapping[str, Any]) -> None:
+    """Write it into `folder`. Raises OutputError."""
     path = folder / CONFIG
     try:
-        path.write_text(json.dumps({**own, "neuron": block}, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:
         raise output_error(path, error) from error
 
 
 def neuron_block(config: OnnxConfig, options: NeuronOptions, sdk: Sdk, fixed: Mapping[str, int], dtype: str) -> dict[str, Any]:
-    """The block by the names that optimum-neuron 0.4 writes and its `NeuronModelFor….from_pretrained` reads."""
+    """The block for a model compiled for the lengths `fixed`, by the names that optimum-neuron 0.4 writes and its classes read."""
     cast = options.auto_cast != "none"
     choices = {"static_num_choices": fixed["choice"]} if "choice" in fixed else {}
     return {
@@ -52,7 +49,7 @@ def neuron_block(config: OnnxConfig, options: NeuronOptions, sdk: Sdk, fixed: Ma
         "input_names": list(config.inputs),
         "output_names": list(config.outputs),
         "int_dtype": "int64",
-        "float_dtype": _FLOATS[dtype],
+        "float_dtype": _FLOATS.get(dtype, dtype),
         "model_type": str(config._config.model_type).replace("_", "-"),
         "task": next(iter(config.feature.synonyms), config.task),
         "output_attentions": False,
@@ -69,7 +66,7 @@ def compiler_of(folder: Path) -> str:
 
 
 def _sequence(config: OnnxConfig, fixed: Mapping[str, int]) -> int:
-    axes = config.inputs["input_ids"]
+    axes = config.inputs.get("input_ids") or next(iter(config.inputs.values()))
     return fixed[axes[max(axes)]]
 
 

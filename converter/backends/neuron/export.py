@@ -10,15 +10,12 @@ from typing import Any
 import torch
 
 from converter.architectures import OnnxConfig
-from converter.architectures.config import Size
-from converter.architectures.dummies import lengths_at
 from converter.backends.neuron import NeuronBackend, NeuronOptions, sdk
-from converter.backends.neuron.check import look, sizes
-from converter.backends.neuron.client import write_config
+from converter.backends.neuron.check import Call, calls, look
+from converter.backends.neuron.client import neuron_block, write_config
 from converter.backends.neuron.static import told_that_it_is_traced
 from converter.backends.traced.archive import save
 from converter.backends.traced.form import prepared, quiet_torchscript, signature_of
-from converter.checkpoints.calling import sample
 from converter.checkpoints.loading import LoadedModel
 from converter.errors import ConversionError
 from converter.records import Bucket, Signature
@@ -46,35 +43,36 @@ def export(preprocessor: Any, model: Any, config: OnnxConfig, options: NeuronOpt
     loaded, folder = LoadedModel(model), Path(folder).absolute()
     found = sdk.find(options.target)
     with prepared(loaded, config):
-        shapes = sizes(config, options)
-        for size in shapes:
-            _refuse_what_cannot_be(loaded, config, size, preprocessor)
-        signature = _signature(loaded, config, options, shapes, preprocessor)
-        for size, bucket in zip(shapes, signature.buckets, strict=True):
+        asked = calls(loaded, config, options, preprocessor)
+        for call in asked:
+            _refuse_what_cannot_be(loaded, config, call, preprocessor)
+        signature = _signature(config, options, asked)
+        # counted once and first: the SDK may move the model to a device of its own
+        weights = sum(tensor.nbytes for tensor in {each.data_ptr(): each for each in loaded.tensors().values()}.values())
+        for call, bucket in zip(asked, signature.buckets, strict=True):
             path = folder / bucket.file
             path.parent.mkdir(parents=True, exist_ok=True)
+            block = neuron_block(config, options, found, call.axes, loaded.dtype)
             alone = Bucket(file=path.name, fixed=bucket.fixed)  # each folder is one that is served, and validated, by itself too
             own = signature if path.parent == folder else signature.model_copy(update={"fixed": bucket.fixed, "buckets": (alone,)})
-            _compile(found, loaded, config, options, size, preprocessor, own, path)
-            write_config(path.parent, loaded.written, config, options, found, lengths_at(config, size), loaded.dtype)
+            _compile(found, loaded, config, options, call, own, path, weights)
+            write_config(path.parent, {**loaded.written, "neuron": block})
     return signature
 
 
-def _refuse_what_cannot_be(model: LoadedModel, config: OnnxConfig, size: Size, preprocessor: Any) -> None:
-    wrong = [finding.told for finding in look(model, config, size, preprocessor) if finding.passed is False]
+def _refuse_what_cannot_be(model: LoadedModel, config: OnnxConfig, call: Call, preprocessor: Any) -> None:
+    wrong = [finding.told for finding in look(model, config, call, preprocessor) if finding.passed is False]
     if wrong:
         more = f", and {len(wrong) - 1} more; see them with --check" if len(wrong) > 1 else ""
         raise ConversionError(f"Neuron cannot take this model: {wrong[0]}{more}", "choose another feature, or convert it to onnx")
 
 
-def _signature(model: LoadedModel, config: OnnxConfig, options: NeuronOptions, shapes: Sequence[Size], preprocessor: Any) -> Signature:
-    fixed = [_fixed(lengths_at(config, size), config, options) for size in shapes]
-    lengths = options.sequence_length
-    files = [*(f"buckets/{length}/{NeuronBackend.main_file}" for length in lengths[:-1]), NeuronBackend.main_file]
-    buckets = tuple(Bucket(file=file, fixed=each) for file, each in zip(files, fixed, strict=True))
-    flat_model, tensors = sample(model, config, shapes[-1], preprocessor)
+def _signature(config: OnnxConfig, options: NeuronOptions, asked: Sequence[Call]) -> Signature:
+    files = [*(f"buckets/{length}/{NeuronBackend.main_file}" for length in options.sequence_length[:-1]), NeuronBackend.main_file]
+    buckets = tuple(Bucket(file=file, fixed=_fixed(call.axes, config, options)) for file, call in zip(files, asked, strict=True))
+    longest = asked[-1]
     with torch.no_grad():
-        return signature_of(config, fixed[-1], tensors, flat_model(*tensors), buckets)
+        return signature_of(config, buckets[-1].fixed, longest.tensors, longest.flat_model(*longest.tensors), buckets)
 
 
 def _fixed(lengths: Mapping[str, int], config: OnnxConfig, options: NeuronOptions) -> dict[str, int]:
@@ -88,14 +86,13 @@ def _compile(
     model: LoadedModel,
     config: OnnxConfig,
     options: NeuronOptions,
-    size: Size,
-    preprocessor: Any,
+    call: Call,
     signature: Signature,
     path: Path,
+    weights: int,
 ) -> None:
-    flat_model, tensors = sample(model, config, size, preprocessor)
-    weights = sum(tensor.nbytes for tensor in {each.data_ptr(): each for each in model.tensors().values()}.values())
+    """Compile and save one call; the archive has about as many bytes as the `weights`."""
     with tempfile.TemporaryDirectory(prefix="converter-neuron-") as workdir, quiet_torchscript():
         with torch.no_grad(), config.patch(model.module), told_that_it_is_traced():
-            compiled = found.trace(flat_model, tensors, options, Path(workdir))
+            compiled = found.trace(call.flat_model, call.tensors, options, Path(workdir))
         save(compiled, signature, path, weights)

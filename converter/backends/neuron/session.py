@@ -38,7 +38,7 @@ class NeuronSession:
         self._largest = main_file
         try:
             self.unrunnable = "" if sdk.has_device() else self._why_it_does_not_run()
-        except BaseException:
+        except BaseException:  # an interruption too: no process is left behind
             self.close()
             raise
 
