@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from transformers.utils import import_utils
 
 from converter.backends import BACKENDS
 from converter.cli.convert import _call
@@ -205,6 +207,22 @@ def test_a_feature_that_is_one_call_is_compiled_and_padded_to(
     assert outcome.status == "converted", outcome.failure
     block = json.loads((Path(outcome.destination) / "config.json").read_text())["neuron"]
     assert block["task"] == task
+
+
+def test_transformers_is_told_that_it_is_traced_while_the_sdk_records(
+    calls: Calls, tiny: Tiny, convert: Convert, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch.jit.trace, which the double traces with, says so itself; XLA does not, and a mask of ones would be left out."""
+    double = importlib.import_module("torch_neuronx")
+    trace, told = double.trace, []
+
+    def watching(*args: Any, **arguments: Any) -> Any:
+        told.append(import_utils.is_tracing())
+        return trace(*args, **arguments)
+
+    monkeypatch.setattr(double, "trace", watching)
+    assert convert(tiny("bert"), **SHAPE).status == "converted"
+    assert (told, import_utils.is_tracing()) == ([True], False)
 
 
 def test_real_sentences_are_cut_to_the_longest_bucket(calls: Calls, convert: Convert, tmp_path: Path) -> None:
