@@ -8,7 +8,11 @@
     ├── ConversionError             capturing or writing failed
     ├── InputError                  inputs that an artifact cannot be given
     ├── ValidationError             the artifact does not do what the checkpoint does
-    └── OutputError                 the destination cannot be written
+    ├── OutputError                 the destination cannot be written
+    └── PushError                   artifacts that cannot go to the Hub, or may not
+        ├── RightsError             … for what the token may not do
+        ├── RevisionError           … for a branch or pull request that is not there
+        └── CardError               … for their card
 
 A message is one sentence that says what happened; the hint says what to do about it.
 """
@@ -86,6 +90,22 @@ class ValidationError(ConverterError, ValueError):
 
 class OutputError(ConverterError):
     """The destination cannot be written."""
+
+
+class PushError(ConverterError):
+    """Artifacts that may not go to the Hub, or cannot; what was there is as it was."""
+
+
+class RightsError(PushError):
+    """There is no token, or it may not write where the artifacts are to go."""
+
+
+class RevisionError(PushError):
+    """There is no such branch, commit or pull request in the repository."""
+
+
+class CardError(PushError):
+    """The Hub does not take the card; without it the push may go through."""
 
 
 _OS_ERRORS = {

@@ -87,7 +87,7 @@ def plan_job(job: Job, observe: Observer = _unobserved) -> Plan | Outcome:
     stages = Stages(observe)
     try:
         with stages.stage("resolve"):
-            checkpoint = resolve(job.source)
+            checkpoint = resolve(job.source, job.options.allowed)
             architecture = _architecture(checkpoint, job.options)
             job = replace(job, options=_with_feature(job.options, architecture, checkpoint))
             versions = {**versions_of(BACKENDS[job.backend].packages), **architecture.origin}
@@ -96,7 +96,8 @@ def plan_job(job: Job, observe: Observer = _unobserved) -> Plan | Outcome:
     except (Exception, SystemExit) as error:  # whatever it is, it is this job's outcome and not the end of the others
         return _failed(job, stages, error)
     if done and not (done.verdict.unvalidated and BACKENDS[job.backend].validates_here):
-        return _outcome(job, "unvalidated" if done.verdict.unvalidated else "skipped", stages, artifact=done, verdict=done.verdict)
+        status: Status = "unvalidated" if done.verdict.unvalidated else "skipped"
+        return _outcome(job, status, stages, artifact=done, verdict=done.verdict, notes=checkpoint.notes)
     return Plan(job=job, checkpoint=checkpoint, versions=versions, key=key, stages=tuple(stages.done))
 
 
@@ -110,7 +111,7 @@ def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
             architecture = _architecture(checkpoint, job.options)
             if not architecture.origin.items() <= plan.versions.items():
                 raise ConversionError(f"{job.options.config} was changed in the meantime", "run it again")
-            folder = fetch(checkpoint)
+            folder = fetch(checkpoint, job.options.allowed)
         with staging_folder(job.destination) as staged:
             with stages.stage("convert"):
                 _convert(plan, architecture, backend, folder, staged)
@@ -138,7 +139,8 @@ def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
                 publish(staged, record, job.destination)
     except (Exception, SystemExit) as error:  # whatever it is, it is this job's outcome and not the end of the others
         return _failed(job, stages, error)
-    return _outcome(job, "unvalidated" if record.verdict.unvalidated else "converted", stages, artifact=record, verdict=record.verdict)
+    status: Status = "unvalidated" if record.verdict.unvalidated else "converted"
+    return _outcome(job, status, stages, artifact=record, verdict=record.verdict, notes=checkpoint.notes)
 
 
 def look_ahead(job: Job, observe: Observer = _unobserved) -> tuple[Finding, ...] | Outcome:
@@ -150,14 +152,15 @@ def look_ahead(job: Job, observe: Observer = _unobserved) -> tuple[Finding, ...]
     backend = BACKENDS[job.backend]
     try:
         with stages.stage("resolve"):
-            checkpoint = resolve(job.source)
+            checkpoint = resolve(job.source, job.options.allowed)
             architecture = _architecture(checkpoint, job.options)
             job = replace(job, options=_with_feature(job.options, architecture, checkpoint))
         with stages.stage("fetch"):
-            folder = fetch(checkpoint)
+            folder = fetch(checkpoint, job.options.allowed)
         with stages.stage("check"):
             model, config = _load(folder, architecture, backend, job.options)
-            return tuple(backend.check(model, config, job.options, load_tokenizer(folder) if makes_its_own(config) else None))
+            preprocessor = load_tokenizer(folder, job.options.allowed) if makes_its_own(config) else None
+            return tuple(backend.check(model, config, job.options, preprocessor))
     except (Exception, SystemExit) as error:  # whatever it is, it is this job's outcome
         return _failed(job, stages, error)
 
@@ -170,9 +173,9 @@ def measure(backend: Backend, artifact: Path, checkpoint: Path, architecture: Ar
 
     assert options.feature
     with closing(backend.open(artifact)) as session:
-        model = load_model(checkpoint, FEATURES[options.feature].auto_class, options.dtype)
+        model = load_model(checkpoint, FEATURES[options.feature].auto_class, options.dtype, allowed=options.allowed)
         config = architecture.configure(model.config, options.feature)
-        verdict = validate(session, Reference(model, tuple(config.outputs)), config, load_tokenizer(checkpoint), options)
+        verdict = validate(session, Reference(model, tuple(config.outputs)), config, load_tokenizer(checkpoint, options.allowed), options)
         return Measurement(verdict, model.dtype, session.signature)
 
 
@@ -186,6 +189,8 @@ def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mappi
     recorded = dict(record.options) if record and record.backend == backend.name else {}
     if recorded.pop("config", None) and not asked.get("config"):  # a record may come from anywhere, and a configuration is run
         raise ConversionError(f"the artifact in {artifact} was made with a configuration of its maker's own", "name it with --config")
+    for permission in ("allow_pickle", "trust_remote_code"):  # nor does a record from anywhere allow anything
+        recorded.pop(permission, None)
     kind = backend.options if recorded else Options  # without a record nothing says what else it was made with
     try:
         options = kind.model_validate({**recorded, **asked})
@@ -193,10 +198,10 @@ def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mappi
         raise ConversionError(
             f"the record in {artifact} has options that this version does not know", "convert the checkpoint again"
         ) from error
-    checkpoint = resolve(reference)
+    checkpoint = resolve(reference, options.allowed)
     architecture = _architecture(checkpoint, options)
     options = _with_feature(options, architecture, checkpoint)
-    verdict = measure(backend, artifact, fetch(checkpoint), architecture, options).verdict
+    verdict = measure(backend, artifact, fetch(checkpoint, options.allowed), architecture, options).verdict
     notes = (f"atol {options.atol:g} is what its record says",) if recorded.get("atol") and "atol" not in asked else ()
     problems = (*verdict.problems, *record_problems(artifact, backend.name, backend.main_file))
     return options, verdict.model_copy(update={"problems": problems, "notes": (*verdict.notes, *notes)})
@@ -207,7 +212,8 @@ def _convert(plan: Plan, architecture: Architecture, backend: Backend, folder: P
     from converter.checkpoints.loading import load_tokenizer
 
     model, config = _load(folder, architecture, backend, plan.job.options)
-    backend.convert(model, config, plan.job.options, staged, load_tokenizer(folder) if makes_its_own(config) else None)
+    preprocessor = load_tokenizer(folder, plan.job.options.allowed) if makes_its_own(config) else None
+    backend.convert(model, config, plan.job.options, staged, preprocessor)
 
 
 def _load(folder: Path, architecture: Architecture, backend: Backend, options: Options) -> tuple[LoadedModel, OnnxConfig]:
@@ -215,7 +221,8 @@ def _load(folder: Path, architecture: Architecture, backend: Backend, options: O
     from converter.checkpoints.loading import load_model
 
     assert options.feature
-    model = load_model(folder, FEATURES[options.feature].auto_class, options.dtype, backend.attn_implementation(architecture.onnx_config))
+    attn_implementation = backend.attn_implementation(architecture.onnx_config)
+    model = load_model(folder, FEATURES[options.feature].auto_class, options.dtype, attn_implementation, options.allowed)
     return model, architecture.configure(model.config, options.feature)
 
 
@@ -256,6 +263,11 @@ def _source_record(checkpoint: Checkpoint) -> SourceRecord:
         identity=checkpoint.identity,
         model_type=checkpoint.model_type,
         weight_bytes=checkpoint.weight_bytes,
+        repository=checkpoint.repository,
+        visibility=checkpoint.visibility,
+        contents=checkpoint.contents,
+        pickle=checkpoint.has_pickle,
+        code=checkpoint.has_code,
     )
 
 
@@ -267,6 +279,7 @@ def _outcome(
     artifact: ArtifactRecord | None = None,
     verdict: Verdict | None = None,
     failure: Failure | None = None,
+    notes: tuple[str, ...] = (),
 ) -> Outcome:
     return Outcome(
         model=str(job.source),
@@ -279,6 +292,7 @@ def _outcome(
         verdict=verdict,
         failure=failure,
         stages=tuple(stages.done),
+        notes=notes,
     )
 
 

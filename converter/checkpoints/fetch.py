@@ -11,71 +11,114 @@ from typing import Any
 
 from converter import hub
 from converter.checkpoints import policy
+from converter.checkpoints.policy import NOTHING_ELSE
 from converter.errors import CheckpointError
-from converter.records import Checkpoint, Source
+from converter.records import Allowed, Checkpoint, Source
 
 
-def resolve(source: Source) -> Checkpoint:
+def resolve(source: Source, allowed: Allowed = NOTHING_ELSE) -> Checkpoint:
     """Find out what `source` is: its commit or content digest, its config, its files and their sizes.
 
-    Raises CheckpointError where there is no such checkpoint or it is not one that can be converted.
+    Raises CheckpointError where there is no such checkpoint, it is not one that can be converted, or brings what is not allowed.
     """
-    contents = _look_into(source)
-    files = _needed(str(source), contents.sizes, lambda: contents.read(policy.WEIGHTS_INDEX))
-    identity = f"sha256:{_digest(source.folder, files)}" if source.folder else f"commit:{contents.commit}"
-    return Checkpoint(source=source, identity=identity, config=contents.config, files=files, folder=source.folder)
+    contents = _look_into(source, allowed)
+    files = {name: contents.files[name].size for name in _needed(str(source), contents, allowed)}
+    listing = contents.listing
+    if listing is None:
+        assert source.folder
+        identity = f"sha256:{_digest(source.folder, files)}"
+        return Checkpoint(source=source, identity=identity, contents=identity, config=contents.config, files=files, folder=source.folder)
+    if allowed.remote_code:
+        policy.check_pin(source, listing.commit)
+    hub.remember(source.name, source.revision, listing, policy.CONFIG)
+    digests = {name: listing.files[name].digest for name in files}
+    return Checkpoint(
+        source=source,
+        identity=f"commit:{listing.commit}",
+        config=contents.config,
+        files=files,
+        digests=digests,
+        contents=_contents_of(digests),
+        repository=listing.repository,
+        visibility=listing.visibility,
+        notes=tuple(_notes(source, listing)),
+    )
 
 
-def fetch(checkpoint: Checkpoint) -> Path:
-    """Bring the files of a checkpoint to this machine and check that the weights are whole; return their folder."""
-    folder = checkpoint.folder or hub.download(checkpoint.source.name, checkpoint.identity.removeprefix("commit:"), checkpoint.files)
+def fetch(checkpoint: Checkpoint, allowed: Allowed = NOTHING_ELSE) -> Path:
+    """Bring the files of a checkpoint to this machine and check that they are whole; return their folder."""
+    commit, digests = checkpoint.identity.removeprefix("commit:"), {name: checkpoint.digests.get(name, "") for name in checkpoint.files}
+    folder = checkpoint.folder or hub.download(checkpoint.source.name, commit, digests)
     for name in checkpoint.files:
         if name.endswith(".safetensors"):
             _check_weights(folder / name)
+        if allowed.remote_code and name in policy.CODE_MAPS:
+            policy.check_code(_read_text(folder / name), f"{name} of {checkpoint.source}")
     return folder
 
 
 def read_config(source: Source) -> dict[str, Any]:
     """The config.json of `source` alone, for who wants to know nothing else of it. Raises CheckpointError."""
-    return _look_into(source).config
+    return _look_into(source, NOTHING_ELSE).config
 
 
 @dataclass(frozen=True)
 class _Contents:
-    """What lies at a source: the commit (None for a folder), each file's size, a way to read one, and the config."""
+    """What lies at a source: the Hub's listing (None for a folder), each file, a way to read one, and the config."""
 
-    commit: str | None
-    sizes: Mapping[str, int]
+    listing: hub.Listing | None
+    files: Mapping[str, hub.RemoteFile]
     read: Callable[[str], str]
     config: dict[str, Any]
 
 
-def _look_into(source: Source) -> _Contents:
-    commit, sizes, read = _look_into_folder(source.folder) if source.folder else _look_into_repository(source)
-    if policy.CONFIG not in sizes:
+def _look_into(source: Source, allowed: Allowed) -> _Contents:
+    listing, files, read = _look_into_folder(source.folder) if source.folder else _look_into_repository(source)
+    if policy.CONFIG not in files:
         raise CheckpointError(f"{source} has no {policy.CONFIG}", "name a folder or repository as transformers' save_pretrained writes it")
-    return _Contents(commit, sizes, read, policy.check_config(read(policy.CONFIG), str(source)))
+    return _Contents(listing, files, read, policy.check_config(read(policy.CONFIG), str(source), allowed))
 
 
-def _look_into_folder(folder: Path) -> tuple[None, Mapping[str, int], Callable[[str], str]]:
+def _look_into_folder(folder: Path) -> tuple[None, Mapping[str, hub.RemoteFile], Callable[[str], str]]:
     try:
         if not folder.is_dir():
             raise CheckpointError(f"there is no folder {folder}", "check the path; a Hub id has the form name or org/name")
-        sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in _files(folder)}
+        files = {path.relative_to(folder).as_posix(): hub.RemoteFile(path.stat().st_size, "") for path in _files(folder)}
     except OSError as error:
         raise _unreadable(folder, error) from error
-    return None, sizes, lambda name: _read_text(folder / name)
+    return None, files, lambda name: _read_text(folder / name)
 
 
-def _look_into_repository(source: Source) -> tuple[str, Mapping[str, int], Callable[[str], str]]:
-    commit, sizes = hub.files_at(source.name, source.revision)
-    return commit, sizes, lambda name: _read_text(hub.download(source.name, commit, (name,)) / name)
+def _look_into_repository(source: Source) -> tuple[hub.Listing, Mapping[str, hub.RemoteFile], Callable[[str], str]]:
+    listing = hub.look(source.name, source.revision)
+
+    def read(name: str) -> str:
+        return _read_text(hub.download(source.name, listing.commit, {name: listing.files[name].digest}) / name)
+
+    return listing, listing.files, read
 
 
-def _needed(name: str, sizes: Mapping[str, int], read_index: Callable[[], str]) -> dict[str, int]:
-    weights = policy.weight_files(name, sizes, read_index)
-    index = (policy.WEIGHTS_INDEX,) if policy.WEIGHTS_INDEX in sizes and policy.WEIGHTS not in sizes else ()
-    return {file: sizes[file] for file in sorted({*filter(policy.is_sidecar, sizes), *weights, *index})}
+def _needed(name: str, contents: _Contents, allowed: Allowed) -> list[str]:
+    """The files that a conversion needs: the weights, config and tokenizer, and the code where it may be run."""
+    weights = policy.weight_files(name, contents.files, contents.read, allowed)
+    code = filter(policy.is_code, contents.files) if allowed.remote_code else ()
+    return sorted({*filter(policy.is_sidecar, contents.files), *weights, *code})
+
+
+def _contents_of(digests: Mapping[str, str]) -> str:
+    """The sha256 over the names and the digests of files, whichever commit they are at; empty where one is not known."""
+    if not all(digests.values()):
+        return ""
+    listed = "".join(f"{name}\0{digest}\n" for name, digest in digests.items())
+    return f"sha256:{hashlib.sha256(listed.encode()).hexdigest()}"
+
+
+def _notes(source: Source, listing: hub.Listing) -> Iterable[str]:
+    if listing.from_cache:
+        commit = listing.commit[:12]
+        yield f"HF_HUB_OFFLINE is set: {source} is what the cache has, commit {commit}, which may be neither the latest nor whole"
+    if listing.repository.casefold() != source.name.casefold():
+        yield f"{source.name} is called {listing.repository} on the Hub"
 
 
 def _files(folder: Path) -> Iterable[Path]:

@@ -1,4 +1,4 @@
-"""Loading a fetched checkpoint with transformers, in the ordinary way: mapped from safetensors, no remote code."""
+"""Loading a fetched checkpoint with transformers, in the ordinary way: mapped from safetensors; anything else as far as it is allowed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import Any
 import torch
 import transformers
 
+from converter.checkpoints.policy import NOTHING_ELSE, WEIGHTS, WEIGHTS_INDEX
 from converter.errors import CheckpointError, ConversionError, reason
-from converter.records import Dtype
+from converter.records import Allowed, Dtype
 
 _DTYPES: Mapping[Dtype, torch.dtype | str] = {"float32": torch.float32, "checkpoint": "auto"}
 
@@ -69,11 +70,14 @@ def load_config(folder: Path) -> Any:
         return transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
 
 
-def load_model(folder: Path, auto_class: str, dtype: Dtype, attn_implementation: str | None = None) -> LoadedModel:
+def load_model(
+    folder: Path, auto_class: str, dtype: Dtype, attn_implementation: str | None = None, allowed: Allowed = NOTHING_ELSE
+) -> LoadedModel:
     """Load the weights of `folder` into `auto_class`; parameters are views of the mapped file where the dtype allows it.
 
     `attn_implementation` None is what a user of transformers gets. Raises CheckpointError where transformers refuses.
     """
+    has_safetensors = (folder / WEIGHTS).is_file() or (folder / WEIGHTS_INDEX).is_file()
     with _told_plainly("weights", folder):
         module, info = getattr(transformers, auto_class).from_pretrained(
             folder,
@@ -81,8 +85,9 @@ def load_model(folder: Path, auto_class: str, dtype: Dtype, attn_implementation:
             attn_implementation=attn_implementation,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # so that we can name them: transformers tells them in a log alone
-            use_safetensors=True,
-            trust_remote_code=False,
+            use_safetensors=has_safetensors or not allowed.pickle,
+            weights_only=True,
+            trust_remote_code=allowed.remote_code,
             local_files_only=True,
         )
     if info["mismatched_keys"]:
@@ -93,12 +98,12 @@ def load_model(folder: Path, auto_class: str, dtype: Dtype, attn_implementation:
     return LoadedModel(module.eval())
 
 
-def load_tokenizer(folder: Path) -> Any | None:
+def load_tokenizer(folder: Path, allowed: Allowed = NOTHING_ELSE) -> Any | None:
     """The checkpoint's tokenizer, or None where it has none. Raises CheckpointError for one that cannot be loaded."""
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")):
         return None
     with _told_plainly("tokenizer", folder):
-        return transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        return transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=allowed.remote_code, local_files_only=True)
 
 
 class _told_plainly:  # noqa: N801 - reads as a with-statement's sentence

@@ -1,4 +1,5 @@
-"""Which files of a checkpoint a conversion takes. Weights come from safetensors alone: a pickle can run code."""
+"""Which files of a checkpoint a conversion takes, and what it may bring. Unless it is allowed, weights come from safetensors
+alone, as a pickle can run code, and no code of the checkpoint's own is run."""
 
 from __future__ import annotations
 
@@ -9,10 +10,17 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from converter.errors import CheckpointError
+from converter.records import Allowed, Source
+
+NOTHING_ELSE = Allowed()
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
+PICKLED_WEIGHTS = "pytorch_model.bin"
+PICKLED_INDEX = "pytorch_model.bin.index.json"
+CODE_MAPS = (CONFIG, "tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
+"""The files in which a checkpoint names code of its own."""
 
 _SIDECARS = (
     "*.json",
@@ -36,7 +44,12 @@ def is_sidecar(name: str) -> bool:
     )
 
 
-def check_config(text: str, name: str) -> dict[str, Any]:
+def is_code(name: str) -> bool:
+    """Whether a file may be part of the code that a checkpoint brings."""
+    return name.endswith(".py") and len(PurePosixPath(name).parts) <= 2
+
+
+def check_config(text: str, name: str, allowed: Allowed = NOTHING_ELSE) -> dict[str, Any]:
     """Parse config.json and make sure that it says which model it is of."""
     try:
         config = json.loads(text)
@@ -49,35 +62,66 @@ def check_config(text: str, name: str) -> dict[str, Any]:
             f"{CONFIG} of {name} has no model_type, so nothing says which architecture it is",
             'add "model_type": "bert" (or whichever it is) to it, as transformers\' save_pretrained does',
         )
-    if "auto_map" in config:
+    if "auto_map" in config and not allowed.remote_code:
         raise CheckpointError(
-            f"{name} brings code of its own (auto_map), which is not run", "take a checkpoint of an architecture that transformers has"
+            f"{name} brings code of its own (auto_map), which is not run",
+            "take a checkpoint of an architecture that transformers has; or read the code, and give --trust-remote-code with its commit",
         )
     return config
 
 
-def weight_files(name: str, files: Collection[str], read_index: Callable[[], str]) -> tuple[str, ...]:
-    """Name the safetensors files of a checkpoint, in order; `read_index` gives the text of the index of a sharded one."""
+def check_code(text: str, name: str) -> None:
+    """Raise CheckpointError where one of CODE_MAPS names code of another repository, which no commit of this one pins."""
+    try:
+        named = json.loads(text).get("auto_map")
+    except (ValueError, AttributeError, RecursionError):
+        return  # transformers will say what is wrong with it
+    if "--" in json.dumps(named):
+        raise CheckpointError(
+            f"{name} names code of another repository, which its commit does not pin", "save it with its code beside it, and take that"
+        )
+
+
+def check_pin(source: Source, commit: str) -> None:
+    """Raise CheckpointError for a repository whose code is to be run and that is not named by its commit."""
+    if source.revision != commit:
+        raise CheckpointError(
+            f"{source} may bring other code tomorrow, so it is not run",
+            f"read the code, then name it by its commit: {source.name}@{commit}",
+        )
+
+
+def weight_files(name: str, files: Collection[str], read_index: Callable[[str], str], allowed: Allowed = NOTHING_ELSE) -> tuple[str, ...]:
+    """Name the files with the weights of a checkpoint, the index of a sharded one first; `read_index` reads it."""
     if "adapter_config.json" in files:
         raise CheckpointError(f"{name} is an adapter, which changes what the model does", "merge it into its model with peft and save that")
-    if WEIGHTS in files:
-        return (WEIGHTS,)
-    if WEIGHTS_INDEX not in files:
-        if any(fnmatch(file, pattern) for file in files for pattern in _PICKLES):
-            raise CheckpointError(
-                f"{name} has its weights as a pickle only, which can run code when it is loaded",
-                "save it with transformers' save_pretrained, which writes model.safetensors",
-            )
-        raise CheckpointError(f"{name} has no weights: there is no {WEIGHTS}", "name a folder or repository that holds them")
+    for whole, index in ((WEIGHTS, WEIGHTS_INDEX), (PICKLED_WEIGHTS, PICKLED_INDEX)):
+        if whole == PICKLED_WEIGHTS and not allowed.pickle:
+            break
+        if whole in files:
+            return (whole,)
+        if index in files:
+            return (index, *_shards(name, files, index, read_index(index)))
+    if any(fnmatch(file, pattern) for file in files for pattern in _PICKLES):
+        raise CheckpointError(
+            f"{name} has its weights as a pickle only, which can run code when it is loaded",
+            "save it with transformers' save_pretrained, which writes model.safetensors; or trust it, and give --allow-pickle",
+        )
+    raise CheckpointError(f"{name} has no weights: there is no {WEIGHTS}", "name a folder or repository that holds them")
+
+
+def _shards(name: str, files: Collection[str], index: str, text: str) -> tuple[str, ...]:
+    """The files that an index names."""
+    kind = PurePosixPath(index.removesuffix(".index.json")).suffix
     try:
-        shards = sorted(set(json.loads(read_index())["weight_map"].values()))
-        unsafe = [shard for shard in shards if PurePosixPath(shard).name != shard or not shard.endswith(".safetensors")]
+        shards = sorted(set(json.loads(text)["weight_map"].values()))
+        unsafe = [shard for shard in shards if PurePosixPath(shard).name != shard or not shard.endswith(kind)]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{WEIGHTS_INDEX} of {name} cannot be read: {error}", "download the checkpoint again") from error
+        raise CheckpointError(f"{index} of {name} cannot be read: {error}", "download the checkpoint again") from error
     if not shards:
-        raise CheckpointError(f"{WEIGHTS_INDEX} of {name} names no weights", "download the checkpoint again")
+        raise CheckpointError(f"{index} of {name} names no weights", "download the checkpoint again")
     if unsafe:
-        raise CheckpointError(f"{WEIGHTS_INDEX} of {name} names {unsafe[0]!r}, which is no file beside it", "do not use this checkpoint")
+        raise CheckpointError(f"{index} of {name} names {unsafe[0]!r}, which is no file beside it", "do not use this checkpoint")
     missing = [shard for shard in shards if shard not in files]
     if missing:
         raise CheckpointError(f"{name} lacks {len(missing)} of its {len(shards)} weight files: {', '.join(missing)}", "download them")

@@ -14,6 +14,16 @@ UNSTORABLE = re.compile("[\0\ud800-\udfff]")  # what neither a file's name nor a
 _WRITTEN_AS_PATH = re.compile(r"(?:\.{1,2}|~[^/]*)?(?:/|$)")
 
 
+def is_hub_id(name: str) -> bool:
+    """Whether the Hub can have a repository of this name, `name` or `org/name`."""
+    return bool(_HUB_ID.fullmatch(name)) and "--" not in name and ".." not in name
+
+
+def is_revision(name: str) -> bool:
+    """Whether a branch, a tag or a commit can have this name."""
+    return bool(_REVISION.fullmatch(name)) and ".." not in name and "//" not in name
+
+
 def parse_source(text: str, base: Path) -> Source:
     """Read `./folder`, `/folder`, `~/folder`, `org/name` or `org/name@revision`.
 
@@ -32,8 +42,8 @@ def parse_source(text: str, base: Path) -> Source:
     if is_folder:
         return Source(name=text, folder=folder)
     name, _, revision = text.partition("@")
-    if not _HUB_ID.fullmatch(name) or "--" in name or ".." in name:
+    if not is_hub_id(name):
         raise ValueError(f"{name!r} is neither a folder here nor a Hub id of the form name or org/name; a path starts with ./")
-    if "@" in text and (not _REVISION.fullmatch(revision) or ".." in revision or "//" in revision):
+    if "@" in text and not is_revision(revision):
         raise ValueError(f"{revision!r} is not a revision: a branch, a tag or a commit")
     return Source(name=name, revision=revision or None)

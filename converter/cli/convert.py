@@ -90,6 +90,8 @@ def _convert(backend: Backend, job: Job) -> int:
     console.give(outcome.model_dump(mode="json"))
     if job.options.feature is None and outcome.feature:
         console.say_aside(f"feature: {outcome.feature}, by the checkpoint's config.json; --feature chooses another")
+    for note in outcome.notes:
+        console.say_aside(f"note: {note}")
     if outcome.verdict:
         console.say(documented_log(outcome.verdict, backend.title))
     if outcome.failure:

@@ -24,6 +24,8 @@ def command(manifest: Path, output: Path) -> int:
     failed = [each for each in planned if isinstance(each, Outcome) and each.failure]
     console.give([*rows])
     console.say(table(list(rows[0]), [[_cell(value) for value in row.values()] for row in rows]))
+    for note in dict.fromkeys(note for each in planned for note in (each.checkpoint.notes if isinstance(each, Plan) else each.notes)):
+        console.say_aside(f"note: {note}")
     weights = sum(each.checkpoint.weight_bytes for each in planned if isinstance(each, Plan))
     todo = sum(isinstance(each, Plan) for each in planned)
     console.say(f"{todo} to convert with {bytes_for_people(weights)} of weights, {len(planned) - todo - len(failed)} done already")

@@ -29,6 +29,8 @@ class PlainProgress:
     def done(self, outcome: Outcome) -> None:
         """A job has ended."""
         console.say(outcome_line(outcome))
+        for note in outcome.notes:
+            console.say_aside(f"  note: {note}")
 
 
 class LiveProgress(PlainProgress):

@@ -3,12 +3,26 @@
 manifest line → Entry → Job → Checkpoint → Artifact → Verdict → Outcome → report
 """
 
-from converter.records.asked import Checkpoint, Dtype, Entry, Job, Options, Source
+from converter.records.asked import Allowed, Checkpoint, Dtype, Entry, Job, Options, Source, Visibility
 from converter.records.base import Position, Record
-from converter.records.kept import ArtifactRecord, Bucket, Failure, FileRecord, Outcome, Signature, SourceRecord, Stage, Status, TensorSpec
+from converter.records.kept import (
+    ArtifactRecord,
+    Bucket,
+    Failure,
+    FileRecord,
+    Outcome,
+    Pushed,
+    PushStatus,
+    Signature,
+    SourceRecord,
+    Stage,
+    Status,
+    TensorSpec,
+)
 from converter.records.measured import Case, Comparison, Finding, Generation, Influence, Verdict, WeightCheck
 
 __all__ = [
+    "Allowed",
     "ArtifactRecord",
     "Bucket",
     "Case",
@@ -25,6 +39,8 @@ __all__ = [
     "Options",
     "Outcome",
     "Position",
+    "PushStatus",
+    "Pushed",
     "Record",
     "Signature",
     "Source",
@@ -33,5 +49,6 @@ __all__ = [
     "Status",
     "TensorSpec",
     "Verdict",
+    "Visibility",
     "WeightCheck",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,15 @@ from pydantic import Field
 from converter.records.base import Position, Record
 
 Dtype = Literal["float32", "checkpoint"]
+Visibility = Literal["public", "gated", "private"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allowed:
+    """What a checkpoint may bring beside data: weights as a pickle, which are loaded with weights_only, and code, which is run."""
+
+    pickle: bool = False
+    remote_code: bool = False
 
 
 class Options(Record):
@@ -34,6 +43,18 @@ class Options(Record):
         "float32",
         description="Floating point type of the artifact: float32 (narrower weights are widened, without loss) or the checkpoint's own.",
     )
+
+    allow_pickle: bool = Field(
+        False, description="Take weights from a pickle (.bin) where there are no safetensors. They are loaded with weights_only."
+    )
+    trust_remote_code: bool = Field(
+        False, description="Run the code that the checkpoint brings. One of the Hub's has to be named by its commit, as org/name@commit."
+    )
+
+    @property
+    def allowed(self) -> Allowed:
+        """What the checkpoint may bring beside data."""
+        return Allowed(pickle=self.allow_pickle, remote_code=self.trust_remote_code)
 
     @property
     def keeps_ties(self) -> bool:
@@ -89,15 +110,22 @@ class Job:
 class Checkpoint:
     """A source at one commit (Hub) or content digest (folder).
 
-    `files` maps each file that a conversion needs to its size in bytes; `config` is config.json, read.
-    `folder` holds the files; None until they are fetched.
+    `files` maps each file that a conversion needs to its size in bytes, `digests` to what the Hub knows it by; `config` is
+    config.json, read. `contents` stands for all of them: it stays the same at another commit that changes none.
+    `folder` holds the files; None until they are fetched. `repository` is the id that the Hub has it under today.
+    `notes` are what a user should know of where it came from, a clause each.
     """
 
     source: Source
     identity: str
     config: Mapping[str, Any]
     files: Mapping[str, int]
+    digests: Mapping[str, str] = field(default_factory=dict)
+    contents: str = ""
     folder: Path | None = None
+    repository: str | None = None
+    visibility: Visibility | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def model_type(self) -> str:
@@ -111,4 +139,14 @@ class Checkpoint:
 
     @property
     def weight_bytes(self) -> int:
-        return sum(size for name, size in self.files.items() if name.endswith(".safetensors"))
+        return sum(size for name, size in self.files.items() if name.endswith((".safetensors", ".bin")))
+
+    @property
+    def has_pickle(self) -> bool:
+        """Whether its weights are a pickle."""
+        return any(name.endswith(".bin") for name in self.files)
+
+    @property
+    def has_code(self) -> bool:
+        """Whether it brings code that is run."""
+        return any(name.endswith(".py") for name in self.files)

@@ -8,11 +8,16 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from converter.records.asked import Visibility
 from converter.records.base import Position, Record
 from converter.records.measured import Verdict
 
 Status = Literal["converted", "skipped", "unvalidated", "failed"]
 """`unvalidated` is made, or was, and nothing measured it, by its user's leave: see `Verdict.unvalidated`."""
+
+
+PushStatus = Literal["pushed", "unchanged", "failed"]
+"""`unchanged` is what the repository had already, where nothing was committed."""
 
 
 def _inside(path: str) -> str:
@@ -110,13 +115,28 @@ class Failure(Record):
 
 
 class SourceRecord(Record):
-    """The checkpoint an artifact was made from; `identity` is `commit:…` on the Hub, `sha256:…` of a folder's contents."""
+    """The checkpoint an artifact was made from; `identity` is `commit:…` on the Hub, `sha256:…` of a folder's contents.
+
+    `repository` is the id that the Hub had it under, `contents` stands for its files, whichever the commit. `pickle` and `code`
+    say what was allowed and made use of: weights from a pickle, code of the checkpoint's own.
+    """
 
     model: str
     revision: str | None
     identity: str
     model_type: str
     weight_bytes: int
+    repository: str | None = None
+    visibility: Visibility | None = None
+    contents: str = ""
+    pickle: bool = False
+    code: bool = False
+
+    @property
+    def commit(self) -> str | None:
+        """The commit's sha; None for a folder."""
+        kind, _, sha = self.identity.partition(":")
+        return sha if kind == "commit" else None
 
 
 class ArtifactRecord(Record):
@@ -156,3 +176,21 @@ class Outcome(Record):
     verdict: Verdict | None = None
     failure: Failure | None = None
     stages: tuple[Stage, ...] = ()
+    notes: tuple[str, ...] = Field((), description="what a user should know of where the checkpoint came from")
+
+
+class Pushed(Record):
+    """What became of the artifacts of one model on their way to the Hub.
+
+    `url` is the commit's or the pull request's.
+    """
+
+    repository: str
+    status: PushStatus
+    artifacts: tuple[str, ...] = Field(description="the folders that they come from")
+    url: str = ""
+    commit: str = ""
+    pull_request: int | None = None
+    position: Position | None = None
+    failure: Failure | None = None
+    notes: tuple[str, ...] = ()

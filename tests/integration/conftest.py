@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from converter.backends import BACKENDS
 from converter.cli import main
 from converter.pipeline import run_job
 from converter.records import Job, Outcome, Source
+from tests.hub_server import HubClient, HubServer
 
 
 @pytest.fixture
@@ -57,3 +58,17 @@ def converter() -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **more)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[HubServer]:
+    """A Hub on loopback, for all tests of a module."""
+    with HubServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def client(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubClient]:
+    """Runs commands against that Hub in a process of its own: `client("push", folder, "--to", "org/name", token=OWNER_TOKEN)`."""
+    with HubClient(hub, tmp_path_factory.mktemp("home")) as running:
+        yield running

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,18 +71,13 @@ told = {}
 for case, (name, token) in json.loads(sys.argv[1]).items():
     os.environ["HF_TOKEN"] = token
     try:
-        told[case] = {"kind": "none", "folder": str(fetch(resolve(parse_source(name, Path(".")))))}
+        found = resolve(parse_source(name, Path(".")))
+        told[case] = {"kind": "none", "folder": str(fetch(found)), "notes": found.notes, "repository": found.repository}
     except Exception as error:
         shown = "".join(everything(error))
         told[case] = {"kind": type(error).__name__, "message": str(error), "hint": getattr(error, "hint", ""), "shown": shown}
 print(json.dumps(told))
 """
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[HubServer]:
-    with HubServer() as server:
-        yield server
 
 
 def test_resolving_names_the_commit_and_the_needed_files_and_downloads_no_weight(hub: HubServer, tmp_path: Path) -> None:
@@ -106,7 +101,7 @@ def test_fetching_brings_the_files_of_the_resolved_commit_after_the_branch_has_m
     }
 
 
-_CHECK = "check the network, HF_ENDPOINT and the cache's folder"
+_CHECK = "check the network, HF_ENDPOINT and the cache's folder; HF_HUB_OFFLINE=1 takes what the cache has"
 _HIDDEN = "check the spelling; for a private one set HF_TOKEN; a local path starts with ./"
 FAILURES: Mapping[str, tuple[str, str, str, str]] = {
     "a missing repository": ("org/none@main", TOKEN, "org/none is not on the Hub, or is private", _HIDDEN),
@@ -138,11 +133,11 @@ def failed(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     hub.add_repository("org/gated", ONE_FILE, gated=True)
     hub.add_repository("org/private", ONE_FILE, private=True)
     hub.fail("/org/expired", status=401, headers={"X-Error-Message": "Invalid credentials in Authorization header"})
-    hub.fail("/org/broken", status=500)
+    hub.fail("/org/broken", status=500, times=99)
     hub.fail("HEAD /org/refused", status=403)
     hub.fail("HEAD /org/halfway", status=500, times=99)
     hub.fail("HEAD /org/gone", status=404, headers={"X-Error-Code": "EntryNotFound"})
-    hub.fail("/org/page", status=200, headers={"Content-Type": "text/html"})
+    hub.fail("/org/page", status=200, times=99, headers={"Content-Type": "text/html"})
     cases = {case: (name, token) for case, (name, token, *_) in FAILURES.items()} | {"the owner": ("org/private", OWNER_TOKEN)}
     down = {"a server that is down": cases.pop("a server that is down")}
     told: dict[str, Any] = {}
@@ -175,3 +170,99 @@ def test_the_token_stands_in_nothing_that_a_failure_shows(failed: dict[str, dict
 def test_the_token_of_its_owner_opens_a_private_repository(failed: dict[str, dict[str, str]]) -> None:
     folder = Path(failed["the owner"]["folder"])
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == ONE_FILE
+
+
+@pytest.fixture
+def ask(hub: HubServer, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Resolves and fetches one source, with one cache for all of a test."""
+
+    def run(name: str, **variables: str) -> dict[str, Any]:
+        said = hub.run_client(_FAIL, json.dumps({"case": (name, TOKEN)}), home=tmp_path, HF_TOKEN=TOKEN, **variables)
+        told: dict[str, Any] = json.loads(said.stdout)["case"]
+        return told
+
+    return run
+
+
+def _contents(told: Mapping[str, Any]) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in Path(told["folder"]).iterdir()}
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_file_that_arrives_with_other_contents_of_its_size_is_downloaded_again(
+    hub: HubServer, ask: Callable[..., dict[str, Any]], name: str
+) -> None:
+    hub.add_repository("org/wrong", ONE_FILE)
+    hub.send_wrong_bytes(name)
+    assert _contents(ask("org/wrong")) == ONE_FILE
+    hub.send_wrong_bytes(name, times=9)
+    hub.add_repository("org/wrong", {each: content + b" " for each, content in ONE_FILE.items()})
+    told = ask("org/wrong")
+    assert f"{name} of org/wrong@{hub.repositories['org/wrong'].refs['main']} arrives with other contents" in told["message"]
+    hub.send_wrong_bytes(name, times=0)
+
+
+def test_a_file_that_was_spoilt_in_the_cache_is_downloaded_again(hub: HubServer, ask: Callable[..., dict[str, Any]]) -> None:
+    hub.add_repository("org/spoilt", ONE_FILE)
+    weights = Path(ask("org/spoilt")["folder"], "model.safetensors").resolve()
+    weights.write_bytes(bytes(weights.stat().st_size))
+    assert _contents(ask("org/spoilt")) == ONE_FILE
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda hub: hub.fail("/api/models/org/shaky", status=502, times=3),
+        lambda hub: hub.fail("/api/models/org/shaky", status=429, headers={"Retry-After": "5"}),
+        lambda hub: hub.reset("/api/models/org/shaky"),
+        lambda hub: hub.reset("GET /org/shaky/resolve", after=50),
+        lambda hub: hub.fail("/org/shaky/resolve", status=500, times=4),
+        lambda hub: hub.say("GET /org/shaky/resolve", b"less than it should be", times=2),
+    ],
+)
+def test_what_passes_is_waited_for(hub: HubServer, ask: Callable[..., dict[str, Any]], spoil: Callable[[HubServer], None]) -> None:
+    hub.add_repository("org/shaky", ONE_FILE)
+    spoil(hub)
+    assert _contents(ask("org/shaky")) == ONE_FILE
+
+
+def test_a_file_that_is_cut_off_is_taken_up_where_it_ended(hub: HubServer, ask: Callable[..., dict[str, Any]]) -> None:
+    files = {**ONE_FILE, "model.safetensors": save({"a": np.arange(3 * 2**20, dtype=np.float32)})}
+    commit = hub.add_repository("org/cut", files)
+    hub.cut_off(f"GET /org/cut/resolve/{commit}/model.safetensors", 11 * 2**20)
+    assert _contents(ask("org/cut")) == files
+    assert hub.ranges == [f"bytes={10 * 2**20}-"]  # the client writes 10 MiB at a time
+
+
+def test_without_the_hub_the_cache_is_taken_only_where_it_is_asked_for_and_that_is_said(
+    hub: HubServer, ask: Callable[..., dict[str, Any]]
+) -> None:
+    commit = hub.add_repository("org/cached", ONE_FILE)
+    ask("org/cached@main")
+    asked = len(hub.requests)
+    for name in ("org/cached@main", "org/cached", f"org/cached@{commit}"):
+        told = ask(name, HF_HUB_OFFLINE="1")
+        assert told["notes"] == [
+            f"HF_HUB_OFFLINE is set: {name} is what the cache has, commit {commit[:12]}, which may be neither the latest nor whole"
+        ]
+        assert _contents(told) == ONE_FILE
+    assert "the cache has it not" in ask("org/never", HF_HUB_OFFLINE="1")["message"]
+    assert len(hub.requests) == asked
+    hub.fail("/org/cached", status=503, times=99)
+    told = ask("org/cached@main")
+    assert (told["message"], told["hint"]) == ("the Hub answered org/cached@main with status 503", "try again later")
+
+
+def test_what_was_spoilt_in_the_cache_is_noticed_without_the_hub_too(hub: HubServer, ask: Callable[..., dict[str, Any]]) -> None:
+    hub.add_repository("org/offline", ONE_FILE)
+    weights = Path(ask("org/offline")["folder"], "model.safetensors").resolve()
+    weights.write_bytes(bytes(weights.stat().st_size))
+    assert ask("org/offline", HF_HUB_OFFLINE="1")["kind"] == "CheckpointError"
+
+
+def test_a_repository_that_has_moved_is_found_and_its_new_name_is_said(hub: HubServer, ask: Callable[..., dict[str, Any]]) -> None:
+    hub.add_repository("org/new", ONE_FILE)
+    hub.moved["org/old"] = "org/new"
+    told = ask("org/old")
+    assert (told["repository"], told["notes"]) == ("org/new", ["org/old is called org/new on the Hub"])
+    assert _contents(told) == ONE_FILE

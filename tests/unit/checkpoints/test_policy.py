@@ -12,7 +12,7 @@ from converter.checkpoints.policy import WEIGHTS, WEIGHTS_INDEX, check_config, i
 from converter.errors import CheckpointError
 
 
-def unread() -> str:
+def unread(_: str) -> str:
     raise AssertionError("the index was read for nothing")
 
 
@@ -91,13 +91,13 @@ def test_one_file_of_weights_is_preferred_to_shards() -> None:
 def test_shards_are_taken_as_the_index_names_them_each_once() -> None:
     index = json.dumps({"weight_map": {"c": "b.safetensors", "a": "a.safetensors", "b": "b.safetensors"}})
     files = [WEIGHTS_INDEX, "a.safetensors", "b.safetensors", "other.safetensors"]
-    assert weight_files("org/a", files, lambda: index) == ("a.safetensors", "b.safetensors")
+    assert weight_files("org/a", files, lambda _: index) == (WEIGHTS_INDEX, "a.safetensors", "b.safetensors")
 
 
 def test_missing_shards_are_named() -> None:
     index = json.dumps({"weight_map": {name: f"{name}.safetensors" for name in "abc"}})
     with pytest.raises(CheckpointError, match=r"lacks 2 of its 3 weight files: a\.safetensors, c\.safetensors"):
-        weight_files("org/a", [WEIGHTS_INDEX, "b.safetensors"], lambda: index)
+        weight_files("org/a", [WEIGHTS_INDEX, "b.safetensors"], lambda _: index)
 
 
 @pytest.mark.parametrize(
@@ -105,12 +105,12 @@ def test_missing_shards_are_named() -> None:
 )
 def test_an_index_that_names_what_is_no_safetensors_file_beside_it_is_refused(shard: str) -> None:
     with pytest.raises(CheckpointError, match="which is no file beside it"):
-        weight_files("org/a", [WEIGHTS_INDEX, shard], lambda: json.dumps({"weight_map": {"a": shard}}))
+        weight_files("org/a", [WEIGHTS_INDEX, shard], lambda _: json.dumps({"weight_map": {"a": shard}}))
 
 
 def test_an_index_that_names_no_weights_is_refused() -> None:
     with pytest.raises(CheckpointError, match="names no weights"):
-        weight_files("org/a", [WEIGHTS_INDEX], lambda: '{"weight_map": {}}')
+        weight_files("org/a", [WEIGHTS_INDEX], lambda _: '{"weight_map": {}}')
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "model.pt", "model.ckpt", "weights.pkl"])
@@ -131,7 +131,7 @@ _JSON = st.recursive(
 
 @given(st.one_of(st.text(), _JSON.map(json.dumps), st.fixed_dictionaries({"weight_map": _JSON}).map(json.dumps)))
 def test_any_config_and_any_index_are_taken_or_refused_with_a_sentence(text: str) -> None:
-    for read in (lambda: check_config(text, "org/a"), lambda: weight_files("org/a", [WEIGHTS_INDEX], lambda: text)):
+    for read in (lambda: check_config(text, "org/a"), lambda: weight_files("org/a", [WEIGHTS_INDEX], lambda _: text)):
         with pytest.raises(CheckpointError):
             raise CheckpointError(str(read()))
 

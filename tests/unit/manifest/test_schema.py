@@ -20,6 +20,8 @@ VALID_VALUES: dict[str, list[Any]] = {
     "atol": [0.001, 1, None],
     "config": ["mine.py:Mine", None],
     "dtype": ["float32", "checkpoint"],
+    "allow-pickle": [True, False],
+    "trust-remote-code": [True, False],
     "opset": [18, None],
 }
 ONLY_TORCHSCRIPT: dict[str, list[Any]] = {
