@@ -59,6 +59,10 @@ class Backend(ABC):
     options: ClassVar[type[Options]]
     packages: ClassVar[tuple[str, ...]]
     """The distributions whose versions shape the artifact; a new version of one means converting again."""
+    library: ClassVar[str]
+    """The `library_name` of a repository that holds its artifacts and no checkpoint."""
+    loading: ClassVar[str]
+    """Python that loads an artifact from the Hub's REPOSITORY, for its card."""
     checks: ClassVar[bool] = False
     """Whether `check` can say something of a model before it is converted."""
     check_note: ClassVar[str] = ""

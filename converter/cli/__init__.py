@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 import converter
-from converter.cli import convert, features, plan, run, validate
+from converter.cli import convert, features, plan, push, run, validate
 from converter.cli.console import console
 from converter.errors import ConverterError, unforeseen
 
@@ -38,7 +38,7 @@ def cli() -> None:
     """
 
 
-for _command in (run.command, plan.command, *convert.commands, validate.command, features.command):
+for _command in (run.command, plan.command, *convert.commands, validate.command, push.command, features.command):
     cli.add_command(_command)
 
 

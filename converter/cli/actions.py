@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from converter.records import Outcome
+from converter.records import Failure, Position
 from converter.report import JSON_NAME, MARKDOWN_NAME, Report
 
-OUTPUTS = ("report", "artifacts", "converted", "unvalidated", "failed", "skipped")
+OUTPUTS = ("report", "artifacts", "converted", "unvalidated", "failed", "skipped", "pushed")
 
 
 def tell(report: Report, output: Path) -> None:
@@ -19,22 +19,31 @@ def tell(report: Report, output: Path) -> None:
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return
     counts = (report.count(status) for status in ("converted", "unvalidated", "failed", "skipped"))
-    values = (output / JSON_NAME, output, *counts)
+    values = (output / JSON_NAME, output, *counts, report.count_pushes("pushed"))
     end = f"end-{uuid.uuid4()}"  # no value can hold it, so no value can add an output of its own
     _append("GITHUB_OUTPUT", "".join(f"{name}<<{end}\n{value}\n{end}\n" for name, value in zip(OUTPUTS, values, strict=True)))
     _append("GITHUB_STEP_SUMMARY", (output / MARKDOWN_NAME).read_text(encoding="utf-8"))
     for outcome in report.outcomes:
+        title = f"{outcome.model} to {outcome.backend}"
         if outcome.failure:
-            todo = f". To do: {outcome.failure.hint}" if outcome.failure.hint else ""
-            _annotate("error", outcome, f"{outcome.failure.message}{todo}")
+            _annotate("error", outcome.position, title, _told(outcome.failure))
         elif outcome.status == "unvalidated" and outcome.verdict:
-            _annotate("warning", outcome, f"not validated: {outcome.verdict.unvalidated}")
+            _annotate("warning", outcome.position, title, f"not validated: {outcome.verdict.unvalidated}")
+    for pushed in report.pushes:
+        if pushed.failure:
+            _annotate("error", pushed.position, f"push to {pushed.repository}", _told(pushed.failure))
+        for note in pushed.notes:
+            _annotate("notice", pushed.position, f"push to {pushed.repository}", note)
 
 
-def _annotate(level: str, outcome: Outcome, told: str) -> None:
-    if outcome.position:
-        place = f"file={_property(outcome.position.file)},line={outcome.position.line},col={outcome.position.column}"
-        click.echo(f"::{level} {place},title={_property(f'{outcome.model} to {outcome.backend}')}::{_data(told)}", err=True)
+def _told(failure: Failure) -> str:
+    return f"{failure.message}{f'. To do: {failure.hint}' if failure.hint else ''}"
+
+
+def _annotate(level: str, position: Position | None, title: str, told: str) -> None:
+    if position:
+        place = f"file={_property(position.file)},line={position.line},col={position.column}"
+        click.echo(f"::{level} {place},title={_property(title)}::{_data(told)}", err=True)
 
 
 def _append(variable: str, text: str) -> None:

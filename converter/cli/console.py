@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -12,7 +13,7 @@ from pydantic_core import to_json
 
 from converter.backends import Backend
 from converter.errors import ConverterError, ManifestError
-from converter.records import Failure, Outcome
+from converter.records import Failure, Outcome, Pushed
 from converter.report.markdown import bytes_for_people
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -68,6 +69,17 @@ class Console:
 console = Console()
 
 
+class _Aside(logging.Handler):
+    """What the package logs, as words on how it goes."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        console.say_aside(record.getMessage())
+
+
+logging.getLogger("converter").addHandler(_Aside())
+logging.getLogger("converter").propagate = False
+
+
 def output_options(function: _Command) -> _Command:
     """`--json`, `--quiet` and `--debug`, which every command takes."""
 
@@ -98,6 +110,13 @@ def outcome_line(outcome: Outcome) -> str:
     seconds = sum(stage.seconds for stage in outcome.stages)
     error = outcome.verdict.max_abs_error if outcome.verdict else None
     return f"✓ {what}: {size} in {outcome.destination}, largest error {error:.1e}, {seconds:.1f} s"
+
+
+def push_line(pushed: Pushed) -> str:
+    """A line for people on what became of a push, and one for each thing to know."""
+    where = f"{pushed.repository}{f', pull request {pushed.pull_request}' if pushed.pull_request else ''}"
+    signs = {"pushed": f"↑ {where}: pushed, {pushed.url}", "unchanged": f"= {where}: on the Hub already, {pushed.url}"}
+    return "\n".join((signs.get(pushed.status, f"✗ {where}: not pushed"), *(f"  note: {note}" for note in pushed.notes)))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -8,13 +8,14 @@ from typing import Any
 
 import click
 
-from converter.backends import BACKENDS, Backend
+from converter.backends import Backend
+from converter.cli.artifacts import find_artifacts
 from converter.cli.console import console, output_options
 from converter.cli.documented_log import documented_log
 from converter.cli.options import backend_options, check_options
 from converter.cli.paths import TextPath
 from converter.cli.sources import read_source
-from converter.errors import ConverterError, UsageError, ValidationError
+from converter.errors import ConverterError, ValidationError
 from converter.pipeline import revalidate
 from converter.records import Options, Source
 
@@ -31,7 +32,7 @@ def command(artifacts: Path, reference: str, **flags: Any) -> int:
     """
     source = read_source(reference)
     asked = {name: value for name, value in flags.items() if value is not None}
-    found = _find(artifacts)
+    found = find_artifacts(artifacts)
     for backend, _ in found:
         check_options(backend.options, asked)
     console.notices(backend for backend, _ in found)
@@ -55,14 +56,3 @@ def _measure(backend: Backend, folder: Path, source: Source, asked: Mapping[str,
     else:
         console.error(ValidationError(f"{path} does not do what {source} does: {verdict.first_problem}", "", verdict))
     return {"artifact": str(path), "passed": verdict.passed, "error": verdict.first_problem or None, "verdict": verdict}
-
-
-def _find(path: Path) -> list[tuple[Backend, Path]]:
-    """The artifacts at a path: the file's own folder, the folder itself, or a folder per backend in it."""
-    folder = path if path.is_dir() else path.parent
-    places = [(backend, place) for backend in BACKENDS.values() for place in (folder, folder / backend.name)]
-    found = [(backend, place) for backend, place in places if (place / backend.main_file).is_file()]
-    if not found or (path.is_file() and path.name not in {backend.main_file for backend in BACKENDS.values()}):
-        names = ", ".join(backend.main_file for backend in BACKENDS.values())
-        raise UsageError(f"there is no artifact at {path}: no {names}", "name a folder that the converter wrote, or a file in it")
-    return found

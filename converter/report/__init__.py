@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from converter.errors import output_error
-from converter.records import Outcome, Record, Status
+from converter.records import Outcome, Pushed, PushStatus, Record, Status
 from converter.report.markdown import render
 
 JSON_NAME = "report.json"
@@ -21,36 +21,53 @@ class Report(Record):
 
     format: int = 1
     outcomes: tuple[Outcome, ...]
+    pushes: tuple[Pushed, ...] = ()
 
     @property
     def exit_code(self) -> int:
-        """0 where every job is converted or was done already, 1 otherwise."""
-        return 1 if self.count("failed") else 0
+        """0 where every job is converted or was done already, and every push is on the Hub, 1 otherwise."""
+        return 1 if self.count("failed") or self.count_pushes("failed") else 0
 
     def count(self, status: Status) -> int:
         """How many outcomes have this status."""
         return Counter(outcome.status for outcome in self.outcomes)[status]
+
+    def count_pushes(self, status: PushStatus) -> int:
+        """How many pushes have this status."""
+        return Counter(pushed.status for pushed in self.pushes)[status]
 
     @property
     def summary(self) -> str:
         """One line that says how the batch went."""
         unvalidated = self.count("unvalidated")
         more = f", {unvalidated} not validated" if unvalidated else ""
-        return f"{self.count('converted')} converted{more}, {self.count('skipped')} done already, {self.count('failed')} failed"
+        done = f"{self.count('converted')} converted{more}, {self.count('skipped')} done already, {self.count('failed')} failed"
+        if not self.pushes:
+            return done
+        return f"{done}; " + ", ".join(f"{self.count_pushes(status)} {told}" for status, told in _PUSHES.items())
 
 
-def in_order(outcomes: Iterable[Outcome]) -> Report:
-    """A report of outcomes that came in any order, sorted as the manifest has them."""
+_PUSHES: Mapping[PushStatus, str] = {"pushed": "pushed", "unchanged": "on the Hub already", "failed": "not pushed"}
+
+
+def in_order(outcomes: Iterable[Outcome], pushes: Iterable[Pushed] = ()) -> Report:
+    """A report of outcomes and pushes that came in any order, sorted as the manifest has them."""
 
     def place(outcome: Outcome) -> tuple[int, str]:
         return (outcome.position.line if outcome.position else 0, outcome.backend)
 
-    return Report(outcomes=tuple(sorted(outcomes, key=place)))
+    def line(pushed: Pushed) -> int:
+        return pushed.position.line if pushed.position else 0
+
+    return Report(outcomes=tuple(sorted(outcomes, key=place)), pushes=tuple(sorted(pushes, key=line)))
 
 
 def write(report: Report, folder: Path) -> Path:
     """Write report.json and report.md into `folder`, each whole or not at all; return the first. Raises OutputError."""
-    for name, text in ((JSON_NAME, report.model_dump_json(indent=2)), (MARKDOWN_NAME, render(report.outcomes, report.summary))):
+    for name, text in (
+        (JSON_NAME, report.model_dump_json(indent=2)),
+        (MARKDOWN_NAME, render(report.outcomes, report.pushes, report.summary)),
+    ):
         temporary = folder / f".converter-{os.getpid()}-{name}"
         try:
             folder.mkdir(parents=True, exist_ok=True)

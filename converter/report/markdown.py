@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from converter.records import ArtifactRecord, Outcome, Verdict
+from converter.records import ArtifactRecord, Outcome, Pushed, Verdict
 
 _SIGNS = {"converted": "✅ converted", "skipped": "⏭️ done already", "unvalidated": "⚠️ not validated", "failed": "❌ failed"}
 
 
-def render(outcomes: Sequence[Outcome], summary: str) -> str:
-    """The whole batch: a table, then each failure in words, then what each converted artifact was measured at."""
-    return "\n".join([f"# Conversions: {summary}", "", *_table(outcomes), *_failures(outcomes), *_details(outcomes), ""])
+def render(outcomes: Sequence[Outcome], pushes: Sequence[Pushed], summary: str) -> str:
+    """The whole batch: a table, what was pushed, each failure in words, then what each converted artifact was measured at."""
+    parts = (*_table(outcomes), *_pushes(pushes), *_failures(outcomes), *_notes(outcomes), *_details(outcomes))
+    return "\n".join([f"# Conversions: {summary}", "", *parts, ""])
 
 
 def bytes_for_people(size: int) -> str:
@@ -37,7 +38,7 @@ def _table(outcomes: Iterable[Outcome]) -> Iterator[str]:
     for outcome in outcomes:
         verdict, artifact = outcome.verdict, outcome.artifact
         cells = (
-            _cell(outcome.model),
+            cell(outcome.model),
             f"`{_short(artifact.source.identity)}`" if artifact else "",
             outcome.backend,
             outcome.feature or "",
@@ -58,10 +59,29 @@ def _failures(outcomes: Iterable[Outcome]) -> Iterator[str]:
     for outcome in failed:
         assert outcome.failure
         where = f" ({outcome.position})" if outcome.position else ""
-        message = _cell(outcome.failure.message)
-        yield f"- **{_cell(outcome.model)}** to {outcome.backend}{where}, stage *{outcome.failure.stage}*: {message}."
+        message = cell(outcome.failure.message)
+        yield f"- **{cell(outcome.model)}** to {outcome.backend}{where}, stage *{outcome.failure.stage}*: {message}."
         if outcome.failure.hint:
-            yield f"  To do: {_cell(outcome.failure.hint)}."
+            yield f"  To do: {cell(outcome.failure.hint)}."
+
+
+_PUSH_SIGNS = {"pushed": "✅ pushed", "unchanged": "⏭️ there already", "failed": "❌ not pushed"}
+
+
+def _pushes(pushes: Sequence[Pushed]) -> Iterator[str]:
+    if pushes:
+        yield from ("", "## Pushed to the Hub", "", "| repository | | commit | |", "|---|---|---|---|")
+    for pushed in pushes:
+        told = f"{pushed.failure.message}. To do: {pushed.failure.hint}" if pushed.failure else ". ".join(pushed.notes)
+        name = f"pull request {pushed.pull_request}" if pushed.pull_request else pushed.commit[:12]
+        where = f"[{name}]({pushed.url})" if pushed.url else ""
+        yield f"| {cell(pushed.repository)} | {_PUSH_SIGNS[pushed.status]} | {where} | {cell(told)} |"
+
+
+def _notes(outcomes: Iterable[Outcome]) -> Iterator[str]:
+    told = [f"- **{cell(outcome.model)}**: {cell(note)}." for outcome in outcomes for note in outcome.notes]
+    if told:
+        yield from ("", "## Where checkpoints came from", "", *dict.fromkeys(told))
 
 
 def _details(outcomes: Iterable[Outcome]) -> Iterator[str]:
@@ -69,23 +89,23 @@ def _details(outcomes: Iterable[Outcome]) -> Iterator[str]:
         if not outcome.verdict:
             continue
         verdict = outcome.verdict
-        yield from ("", "<details>", f"<summary>{_cell(outcome.model)} to {outcome.backend}: every case</summary>", "")
+        yield from ("", "<details>", f"<summary>{cell(outcome.model)} to {outcome.backend}: every case</summary>", "")
         weights = verdict.weights
-        wrong = "".join(f"; {_cell(problem)}" for problem in weights.problems())
+        wrong = "".join(f"; {cell(problem)}" for problem in weights.problems())
         equal = weights.compared - len(weights.different)
         if verdict.unvalidated:
-            yield f"**Not validated**: {_cell(verdict.unvalidated)}."
+            yield f"**Not validated**: {cell(verdict.unvalidated)}."
         else:
             yield f"{verdict.runtime}, atol {verdict.atol:g}, rtol {verdict.rtol:g}."
             yield f"{equal} tensors equal to the checkpoint's bit for bit{wrong}."
         if outcome.artifact:
             yield f"{shapes_for_people(outcome.artifact).capitalize()}."
-        yield from (f"\nWrong: {_cell(problem)}." for problem in verdict.problems)
+        yield from (f"\nWrong: {cell(problem)}." for problem in verdict.problems)
         yield from ("", "| case | shape | output | largest error | relative | same top-1 | |", "|---|---|---|---:|---:|---:|---|")
         for case in verdict.cases:
             axes = ", ".join(f"{axis} {length}" for axis, length in case.axes.items())
             if case.error:
-                yield f"| {case.name} | {axes} | {_cell(case.error)} | | | | ❌ |"
+                yield f"| {case.name} | {axes} | {cell(case.error)} | | | | ❌ |"
             for each in case.comparisons:
                 figures = (
                     _figure(each.max_abs_error),
@@ -97,7 +117,7 @@ def _details(outcomes: Iterable[Outcome]) -> Iterator[str]:
             change = f"{_figure(influence.artifact_change)} beside the checkpoint's {_figure(influence.reference_change)}"
             yield from ("", f"{'✓' if influence.passed else '❌'} Another `{influence.input}` moves the outputs by {change}.")
         if verdict.notes:
-            yield from ("", *(f"Note: {_cell(note)}." for note in verdict.notes))
+            yield from ("", *(f"Note: {cell(note)}." for note in verdict.notes))
         yield from ("", "</details>")
 
 
@@ -114,7 +134,7 @@ def _short(identity: str) -> str:
     return f"{digest[:12]}" if kind == "commit" else f"{kind}:{digest[:12]}"
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Text that a table can hold and that no name of a model can turn into markup."""
     escaped = re.sub(r"[\\|`*\[\]]", r"\\\g<0>", text).replace("<", "&lt;")
     return " ".join(escaped.split())

@@ -17,6 +17,7 @@ from converter.records import (
     FileRecord,
     Influence,
     Outcome,
+    Pushed,
     Signature,
     SourceRecord,
     Stage,
@@ -80,3 +81,9 @@ def save_checkpoint(folder: Path, config: dict[str, Any] | None = None) -> Path:
     (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n", encoding="utf-8")
     save_file({"embeddings.weight": np.arange(600, dtype=np.float32)}, folder / "model.safetensors")
     return folder
+
+
+def pushed(**changes: Any) -> Pushed:
+    """A pull request that was opened, but for `changes`."""
+    told = {"repository": "org/name", "status": "pushed", "artifacts": ("out/org/name/onnx",), "commit": "0123456789" * 4}
+    return Pushed(**{**told, "pull_request": 3, "url": "https://hub/org/name/discussions/3", **changes})

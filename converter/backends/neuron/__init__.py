@@ -115,6 +115,14 @@ class NeuronBackend(Backend):
     proof = "validated where something here runs it"
     options = NeuronOptions
     packages = ("torch", "transformers", "torch-xla", "libneuronxla", *sdk.DISTRIBUTIONS)
+    library = "optimum-neuron"
+    loading = """
+import torch
+import torch_neuronx  # torch.neuron on Inf1
+from huggingface_hub import hf_hub_download
+
+model = torch.jit.load(hf_hub_download("REPOSITORY", "neuron/model.neuron"))
+"""
     checks = True
     check_note = "this is no promise of the compiler's, which may still refuse it"
 

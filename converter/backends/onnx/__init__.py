@@ -44,6 +44,14 @@ class OnnxBackend(Backend):
     main_file = "model.onnx"
     options = OnnxOptions
     packages = ("torch", "transformers", "onnx", "onnx-ir", "onnxscript", "onnxruntime")
+    library = "transformers.js"
+    loading = """
+import onnxruntime
+from huggingface_hub import snapshot_download
+
+folder = snapshot_download("REPOSITORY", allow_patterns="onnx/*")
+session = onnxruntime.InferenceSession(f"{folder}/onnx/model.onnx")
+"""
 
     def attn_implementation(self, onnx_config: type[OnnxConfig]) -> str | None:
         return onnx_config.attn_implementation

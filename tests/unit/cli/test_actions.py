@@ -10,7 +10,7 @@ from converter import report
 from converter.cli.actions import OUTPUTS, tell
 from converter.records import Failure, Position
 from converter.report import Report
-from tests.unit.samples import failed, outcome, verdict
+from tests.unit.samples import failed, outcome, pushed, verdict
 
 FAILURE = Failure(stage="fetch", kind="CheckpointError", message="100% wrong:\r\nit is, alas", hint="look\nelsewhere")
 REPORT = Report(
@@ -37,7 +37,7 @@ def test_outputs_and_the_summary_are_added_to_what_is_there(github: Path) -> Non
     report.write(REPORT, github / "out")
     tell(REPORT, github / "out")
     before, *lines = (github / "output").read_text(encoding="utf-8").splitlines()
-    values = (github / "out" / "report.json", github / "out", 1, 1, 1, 1)
+    values = (github / "out" / "report.json", github / "out", 1, 1, 1, 1, 0)
     end = lines[2]
     assert before == "before"
     assert lines == [line for name, value in zip(OUTPUTS, values, strict=True) for line in (f"{name}<<{end}", str(value), end)]
@@ -49,6 +49,18 @@ def test_a_failure_is_an_annotation_at_its_line_whatever_its_words(github: Path,
     tell(REPORT, github)
     assert capsys.readouterr().err.splitlines() == [
         "::error file=my%2Cmodels.txt,line=3,col=5,title=./a%3Ab%2Cc to onnx::100%25 wrong:%0D%0Ait is, alas. To do: look%0Aelsewhere"
+    ]
+
+
+def test_a_push_that_failed_is_an_error_and_what_there_is_to_know_a_notice(github: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = Position(file="models.txt", line=2, column=1)
+    failure = Failure(stage="push", kind="PushError", message="it is not there", hint="look")
+    told = Report(outcomes=(), pushes=(pushed(position=place, status="failed", failure=failure), pushed(position=place, notes=("a note",))))
+    report.write(told, github)
+    tell(told, github)
+    assert capsys.readouterr().err.splitlines() == [
+        "::error file=models.txt,line=2,col=1,title=push to org/name::it is not there. To do: look",
+        "::notice file=models.txt,line=2,col=1,title=push to org/name::a note",
     ]
 
 

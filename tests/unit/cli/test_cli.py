@@ -18,7 +18,7 @@ Run = Callable[..., Any]
 
 
 def test_the_commands_are_these() -> None:
-    assert COMMANDS == ["features", "neuron", "onnx", "plan", "run", "torchscript", "validate"]
+    assert COMMANDS == ["features", "neuron", "onnx", "plan", "push", "run", "torchscript", "validate"]
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=str)

@@ -8,7 +8,7 @@ import pytest
 
 from converter.records import Bucket, Failure, FileRecord, Outcome, Position
 from converter.report.markdown import bytes_for_people, render, shapes_for_people
-from tests.unit.samples import artifact_record, case, comparison, failed, outcome, verdict
+from tests.unit.samples import artifact_record, case, comparison, failed, outcome, pushed, verdict
 
 
 def rows(text: str) -> list[list[str]]:
@@ -17,7 +17,7 @@ def rows(text: str) -> list[list[str]]:
 
 
 def render_one(told: Outcome) -> str:
-    return render([told], "1 converted")
+    return render([told], [], "1 converted")
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_failure_is_told_with_its_place_its_stage_and_what_to_do() -> None:
 def test_no_name_turns_into_markup(name: str) -> None:
     message = f"{name} is not there"
     told = [outcome(model=name), failed(model=name, failure=Failure(stage="fetch", kind="x", message=message, hint=message))]
-    text = render(told, "")
+    text = render(told, [], "")
     assert {len(row) for row in rows(text)[:3]} == {10}
     assert not re.search(r"^# b|<script|(?<!\\)`x|(?<!\\)\[x|(?<!\\)\*a\*", text, re.MULTILINE)
 
@@ -79,3 +79,20 @@ def test_the_shapes_that_an_artifact_takes_are_told() -> None:
     several = fixed.model_copy(update={"signature": fixed.signature.model_copy(update={"buckets": buckets}), "tried": {}})
     assert shapes_for_people(several) == "it takes batch 2, sequence 8 or batch 2, sequence 16 alone, pad to that; tried: nothing"
     assert "It takes any shape; tried: batch 1 to 5, sequence 1 to 40." in render_one(outcome(artifact=made))
+
+
+def test_a_push_is_told_with_where_it_is_what_there_is_to_know_and_why_it_failed() -> None:
+    failure = Failure(stage="push", kind="PushError", message="it | is not there", hint="look")
+    gone = pushed(status="failed", failure=failure, url="", commit="", pull_request=None)
+    text = render([], [pushed(notes=("a note",)), pushed(status="unchanged", pull_request=None), gone], "")
+    told = [[cell.strip() for cell in row] for row in rows(text)[-3:]]
+    assert told == [
+        ["org/name", "✅ pushed", "[pull request 3](https://hub/org/name/discussions/3)", "a note"],
+        ["org/name", "⏭️ there already", "[012345678901](https://hub/org/name/discussions/3)", ""],
+        ["org/name", "❌ not pushed", "", "it \\| is not there. To do: look"],
+    ]
+
+
+def test_where_a_checkpoint_came_from_is_told_once() -> None:
+    text = render([outcome(notes=("HF_HUB_OFFLINE is set",)), outcome(notes=("HF_HUB_OFFLINE is set",))], [], "")
+    assert text.count("- **org/name**: HF_HUB_OFFLINE is set.") == 1

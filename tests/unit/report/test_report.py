@@ -12,7 +12,7 @@ from converter import report
 from converter.errors import OutputError
 from converter.records import Outcome, Position
 from converter.report import Report
-from tests.unit.samples import case, comparison, failed, outcome, verdict
+from tests.unit.samples import case, comparison, failed, outcome, pushed, verdict
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,17 @@ def test_the_summary_counts_each_status() -> None:
     assert told.summary == "2 converted, 1 done already, 1 failed"
     kept = Report(outcomes=(outcome(), outcome(status="unvalidated")))
     assert (kept.summary, kept.exit_code) == ("1 converted, 1 not validated, 0 done already, 0 failed", 0)
+
+
+def test_a_push_that_failed_is_a_failure_and_the_summary_counts_them() -> None:
+    told = Report(outcomes=(outcome(),), pushes=(pushed(), pushed(status="unchanged"), pushed(status="failed")))
+    assert (told.summary, told.exit_code) == ("1 converted, 0 done already, 0 failed; 1 pushed, 1 on the Hub already, 1 not pushed", 1)
+    assert Report(outcomes=(), pushes=(pushed(), pushed(status="unchanged"))).exit_code == 0
+
+
+def test_pushes_stand_in_the_manifests_order_too() -> None:
+    came = [pushed(position=Position(file="m", line=line)) for line in (10, 2)]
+    assert [each.position.line for each in report.in_order([], came).pushes if each.position] == [2, 10]
 
 
 def test_outcomes_stand_in_the_manifests_order_whichever_came_first() -> None:

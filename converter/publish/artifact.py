@@ -1,0 +1,96 @@
+"""An artifact that may be pushed: validated, and still what was validated."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from converter import hub
+from converter.backends import BACKENDS
+from converter.checkpoints.policy import is_sidecar
+from converter.errors import PushError
+from converter.ledger import RECORD, damaged_files, read_record
+from converter.records import ArtifactRecord
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """The folder of an artifact, and its record."""
+
+    folder: Path
+    record: ArtifactRecord
+
+    @property
+    def backend(self) -> str:
+        return self.record.backend
+
+    @property
+    def published(self) -> ArtifactRecord:
+        """Its record as others may see it: nothing of this machine, and nothing that differs when it is made again."""
+        record = self.record
+        source = record.source if record.source.repository else record.source.model_copy(update={"model": Path(record.source.model).name})
+        options = {name: Path(str(value)).name if name == "config" and value else value for name, value in record.options.items()}
+        files, sidecars = (tuple(file.model_copy(update={"mtime_ns": 0}) for file in group) for group in (record.files, record.sidecars))
+        changes = {"source": source, "options": options, "files": files, "sidecars": sidecars, "stages": ()}
+        return record.model_copy(update=changes)
+
+    def additions(self) -> Iterator[hub.Addition]:
+        """Its own files, where they go in a repository."""
+        for file in self.record.files:
+            yield hub.Addition(str(PurePosixPath(self.backend, file.path)), self.folder / file.path, file.sha256)
+
+    def sidecars(self) -> Iterator[hub.Addition]:
+        """Config and tokenizer files: those beside it, otherwise its checkpoint's at the commit that it was made from."""
+        source = self.record.source
+        if self.record.sidecars:
+            for file in self.record.sidecars:
+                yield hub.Addition(str(PurePosixPath(file.path)), self.folder.parent / file.path, file.sha256)
+        elif source.repository and source.commit:
+            listing = hub.look(source.repository, source.commit, PushError)
+            digests = {name: file.digest for name, file in listing.files.items() if is_sidecar(name)}
+            folder = hub.download(source.repository, source.commit, digests)
+            for name in digests:
+                content = (folder / name).read_bytes()
+                yield hub.Addition(name, content, hashlib.sha256(content).hexdigest())
+
+
+def read_artifact(folder: Path) -> Artifact:
+    """The artifact in `folder`. Raises PushError where it is none that may be pushed."""
+    record = read_record(folder)
+    files = {file.path for file in record.files} if record else set()
+    if record is None or record.backend not in BACKENDS or BACKENDS[record.backend].main_file not in files:
+        raise PushError(
+            f"there is no {RECORD} of an artifact in {folder} that this version can read",
+            "convert again; only what was validated is pushed",
+        )
+    if record.verdict.unvalidated:
+        raise PushError(
+            f"{folder} was not validated: {record.verdict.unvalidated}",
+            "convert it where something runs it; only what was validated is pushed",
+        )
+    if not record.verdict.passed:
+        raise PushError(f"{folder} has not passed its validation: {record.verdict.first_problem}", "convert it again")
+    misplaced = [file.path for file in record.sidecars if not is_sidecar(file.path)]
+    changed = [*damaged_files(folder, record.files, trust_mtime=True), *damaged_files(folder.parent, record.sidecars, trust_mtime=True)]
+    if changed or misplaced:
+        raise PushError(
+            f"{(changed or misplaced)[0]} of {folder} is not the file that was validated",
+            "convert again; only what was validated is pushed",
+        )
+    return Artifact(folder, record)
+
+
+def same_model(one: ArtifactRecord, other: ArtifactRecord) -> bool:
+    """Whether two artifacts were made from the same model, whichever its commit."""
+    return (one.source.repository or one.source.model) == (other.source.repository or other.source.model)
+
+
+def same_artifact(one: ArtifactRecord, other: ArtifactRecord) -> bool:
+    """Whether two records are of the same files, made of the same."""
+    return one.key == other.key and _contents(one) == _contents(other)
+
+
+def _contents(record: ArtifactRecord) -> Mapping[str, str]:
+    return {file.path: file.sha256 for file in record.files}

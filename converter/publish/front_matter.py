@@ -1,0 +1,124 @@
+"""The YAML at the top of a model card: what is missing is added, and every character that is there stays."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import yaml
+
+_BLOCK = re.compile(r"\A(\ufeff?---[ \t]*\r?\n)(.*?)(^---[ \t]*(?:\r?\n|\Z))", re.DOTALL | re.MULTILINE)
+
+
+_NO_PLACE = "its metadata is written in a way that nothing can be added to"
+
+
+class BrokenError(ValueError):
+    """A front matter that is none: what is wrong, in a clause."""
+
+
+def read(card: str) -> dict[str, Any]:
+    """The metadata of a card; empty where it has none. Raises BrokenError."""
+    return _parse(_split(card)[1])
+
+
+def read_as_written(card: str) -> dict[str, Any]:
+    """The metadata of a card with every value as the text that it is: to YAML `no`, Norwegian, is a falsehood. Raises BrokenError."""
+    read(card)
+    loaded: dict[str, Any] = yaml.load(_split(card)[1], yaml.BaseLoader) or {}  # noqa: S506 - it makes nothing but texts
+    return loaded
+
+
+def add(card: str, values: Mapping[str, Any], tags: Iterable[str]) -> str:
+    """The card with those of `values` and of `tags` that its metadata lacks. Raises BrokenError."""
+    newline = newline_of(card)
+    opening, block, closing, body = _split(card)
+    there = _parse(block)
+    missing = {key: value for key, value in values.items() if there.get(key) is None}
+    lacking = [tag for tag in dict.fromkeys(tags) if tag not in _tags(there)]
+    if not missing and not lacking:
+        return card
+    edited = block
+    for key, value in missing.items():
+        edited = _with(edited, key, value, newline)
+    if lacking:
+        edited = _with_tags(edited, there, lacking, newline)
+    wanted = {**there, **missing, **({"tags": [*_tags(there), *lacking]} if lacking else {})}
+    if not _means(edited, wanted):
+        raise BrokenError(_NO_PLACE)
+    return f"{opening or f'---{newline}'}{edited}{closing or f'---{newline}'}{body}"
+
+
+def newline_of(text: str) -> str:
+    """How the lines of a text end."""
+    return "\r\n" if 0 < text.count("\r\n") == text.count("\n") else "\n"
+
+
+def _means(block: str, wanted: Mapping[str, Any]) -> bool:
+    try:
+        return _parse(block) == wanted
+    except BrokenError:
+        return False
+
+
+def _split(card: str) -> tuple[str, str, str, str]:
+    """The opening line, the block, the closing line and the rest; the first three are empty where there is no front matter."""
+    match = _BLOCK.match(card)
+    if match:
+        return match[1], match[2], match[3], card[match.end() :]
+    if re.match(r"\ufeff?---[ \t]*\r?\n", card):
+        raise BrokenError("its metadata begins and does not end")
+    return "", "", "", card
+
+
+def _parse(block: str) -> dict[str, Any]:
+    try:
+        loaded = yaml.safe_load(block)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise BrokenError(f"its metadata is not YAML: {str(error).splitlines()[0]}") from None
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise BrokenError("its metadata is not a mapping of keys to values")
+    return loaded
+
+
+def _tags(metadata: Mapping[str, Any]) -> list[Any]:
+    tags = metadata.get("tags")
+    return tags if isinstance(tags, list) else [] if tags is None else [tags]
+
+
+def _with_tags(block: str, there: Mapping[str, Any], lacking: list[str], newline: str) -> str:
+    """The block with `lacking` behind the tags that it has, written as these are."""
+    tags = there.get("tags")
+    if not tags:
+        return _with(block, "tags", lacking, newline)
+    try:
+        root = yaml.compose(block, yaml.SafeLoader)
+    except yaml.YAMLError:  # what was added before did not go together with it
+        raise BrokenError(_NO_PLACE) from None
+    node = next((value for key, value in root.value if key.value == "tags"), None) if root else None
+    if not isinstance(node, yaml.SequenceNode):
+        raise BrokenError("its tags are no list")
+    last = node.value[-1].end_mark.index
+    if node.flow_style:
+        return block[:last] + "".join(f", {tag}" for tag in lacking) + block[last:]
+    indent = " " * node.start_mark.column
+    line_end = block.find("\n", last)
+    before = block if line_end < 0 else block[: line_end + 1]
+    return _ended(before, newline) + "".join(f"{indent}- {tag}{newline}" for tag in lacking) + block[len(before) :]
+
+
+def _with(block: str, key: str, value: Any, newline: str) -> str:
+    """The block with a key that it lacks, or that says nothing there."""
+    line = yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True).replace("\n", newline)
+    mute = re.search(rf"^{re.escape(key)}[ \t]*:[^\r\n#]*?([ \t]+#[^\r\n]*)?\r?\n", block, flags=re.MULTILINE)
+    if not mute:
+        return _ended(block, newline) + line
+    first, end, rest = line.partition(newline)
+    return f"{block[: mute.start()]}{first}{mute[1] or ''}{end}{rest}{block[mute.end() :]}"
+
+
+def _ended(text: str, newline: str) -> str:
+    return text if not text or text.endswith("\n") else text + newline
