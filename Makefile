@@ -2,6 +2,7 @@
 # make test   runs the tests
 # make lint   runs the linters
 # make bench  measures speed and memory
+# make demo-hub  shows a whole round against a Hub on loopback: convert, push, and a second run that does nothing
 # make neuron-check  holds what is said of Neuron without its SDK against torch-xla and optimum-neuron, with the SDK's torch: 7 GB
 # Each sets up what it needs in .venv first; a second call starts at once.
 
@@ -16,7 +17,7 @@ XLA := build/neuron-check
 OPTIMUM := optimum-neuron==0.4.5 optimum==2.0.0 transformers==4.57.1 huggingface_hub==0.36.0 tokenizers==0.22.1
 EXAMPLE := examples/checkpoints/all-MiniLM-L6-v2
 
-.PHONY: run test lint bench neuron-check schema lock clean
+.PHONY: run test lint bench demo-hub neuron-check schema lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp $(EXAMPLE)
@@ -38,6 +39,9 @@ lint: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m bench
+
+demo-hub: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.hub_server.demo
 
 neuron-check: $(XLA)/done.stamp
 	$(XLA)/bin/python -m pytest -p no:cacheprovider tests/xla tests/unit/backends/neuron tests/integration/test_neuron.py
