@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from converter.backends import BACKENDS
+from converter.checkpoints.source import is_hub_id, is_revision
 from converter.publish import front_matter
 from converter.publish.front_matter import BrokenError
 from converter.records import ArtifactRecord
@@ -69,7 +70,7 @@ def table(records: Iterable[ArtifactRecord]) -> Iterator[str]:
         top1 = "" if verdict.top1_agreement is None else f"{verdict.top1_agreement:.1%}"
         cells = (
             f"`{record.backend}/{BACKENDS[record.backend].main_file}`",
-            str(record.options.get("feature", "")),
+            cell(str(record.options.get("feature", ""))),
             _origin(record),
             bytes_for_people(record.size),
             f"{verdict.max_abs_error:.1e} (atol {verdict.atol:g})",
@@ -97,6 +98,8 @@ def _section(repository: str, records: Sequence[ArtifactRecord]) -> Iterator[str
 
 def _origin(record: ArtifactRecord) -> str:
     source = record.source
-    if source.commit and source.repository:
+    if (
+        source.commit and source.repository and is_hub_id(source.repository) and is_revision(source.commit)
+    ):  # a record may come from anywhere
         return f"[{cell(source.repository)}@{source.commit[:12]}](/{source.repository}/tree/{source.commit})"
     return f"{cell(source.model)}, {source.identity[:19]}"

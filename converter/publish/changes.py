@@ -60,13 +60,13 @@ def changes(
 
 
 def _record_at(listing: hub.Listing, backend: str) -> ArtifactRecord | None:
-    """The record of an artifact that a repository has, with its files; None where it has none that this version can read."""
+    """The record of a validated artifact that a repository has; None where it has none that this version can read."""
     text = hub.read_text(listing, f"{backend}/{RECORD}")
     try:
         record = ArtifactRecord.model_validate_json(text) if text else None
     except InvalidRecord:
         return None
-    return record if record and record.backend == backend else None
+    return record if record and record.backend == backend and record.verdict.passed else None
 
 
 def _record_after(artifact: Artifact, there: ArtifactRecord | None) -> ArtifactRecord:

@@ -250,6 +250,16 @@ def test_a_hub_that_stays_broken_is_told_in_a_sentence_and_the_next_push_does_it
     assert hub.repositories[source].log() == [TITLE, "a commit"]
 
 
+def test_an_artifact_in_the_repository_that_nothing_validated_is_not_told_of_as_if_it_were(
+    hub: HubServer, source: str, artifacts: Path, push: Callable[..., Said], checkpoint: dict[str, bytes]
+) -> None:
+    record = _record(artifacts)
+    record |= {"backend": "neuron", "verdict": {"atol": 1e-5, "rtol": 1e-5, "runtime": "", "unvalidated": "nothing ran it"}}
+    hub.add_repository(source, {**checkpoint, "neuron/converter.json": json.dumps(record).encode(), "neuron/model.neuron": b""})
+    push(source)
+    assert "neuron" not in hub.read(source, "README.md").decode() and "neuron/model.neuron" in hub.files(source)
+
+
 def test_a_commit_of_somebody_else_in_between_is_kept_and_ours_comes_upon_it(
     hub: HubServer, source: str, push: Callable[..., Said], checkpoint: dict[str, bytes]
 ) -> None:

@@ -52,8 +52,9 @@ def test_the_table_tells_what_was_converted_from_where_and_what_it_was_measured_
 
 def test_a_name_cannot_end_our_section_or_its_table() -> None:
     record = artifact_record()
-    source = record.source.model_copy(update={"model": f"x | y\n{END}`z`", "identity": "sha256:abc"})
-    told = section("org/name", [record.model_copy(update={"source": source})])
+    spoilt = f"x | y\n{END}`z`"
+    source = record.source.model_copy(update={"model": spoilt, "repository": spoilt})
+    told = section("org/name", [record.model_copy(update={"source": source, "options": {"feature": spoilt}})])
     assert told.count(END) == 1 and told.endswith(END)
     assert "x \\| y" in told
 
