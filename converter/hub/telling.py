@@ -65,7 +65,8 @@ def sentence(error: Exception, repository: str, revision: str | None, kind: type
 def _unforeseen(error: BaseException, named: str, kind: type[ConverterError]) -> ConverterError | None:
     import httpx2
 
-    if isinstance(error, JSONDecodeError | KeyError | httpx2.DecodingError):  # a login page of the network's, say
+    # a login page of the network's, say; a push does more than to ask, so that there a KeyError may be a bug of ours
+    if isinstance(error, JSONDecodeError | httpx2.DecodingError) or (isinstance(error, KeyError) and kind is CheckpointError):
         return kind(f"what answered for {named} is no Hub", "check the network and HF_ENDPOINT")
     if isinstance(error, OSError) and error.filename:
         return kind(f"{error.filename} cannot be read or written: {error.strerror}", "check its permissions and the disk")
