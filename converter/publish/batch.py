@@ -87,8 +87,9 @@ def plan(jobs: Sequence[Job], way: Way, name: str, *, private: bool) -> Pushes:
         except (RightsError, UsageError) as error:
             assert parcel.position
             problems.append((parcel.position, f"{error.message}; {error.hint}"))
-        except PushError:
-            pass  # what is missing, gated or not answered is its job's to tell, and no hindrance to the others
+        except PushError:  # a checkpoint that is missing, gated or not answered is its job's to tell, and no hindrance to the others
+            if way == "repo":
+                raise
     if problems:
         raise ManifestError(sorted(dict.fromkeys(problems), key=lambda problem: (problem[0].line, problem[0].column)))
     return Pushes(list(parcels.values()))

@@ -129,3 +129,11 @@ def test_what_cannot_be_pushed_is_told_before_anything_is_converted(hub: HubServ
     assert told in said.err
     assert not any("/resolve/" in request for request in hub.requests)
     assert list((batch.folder / "out").iterdir()) == []
+
+
+def test_a_hub_that_does_not_say_what_is_at_the_new_name_is_told_before_anything_is_converted(
+    hub: HubServer, source: str, batch: Batch
+) -> None:
+    hub.fail("GET /api/models/owner/tiny-ONNX", status=500, times=99)
+    assert "the Hub answered owner/tiny-ONNX with status 500" in batch("org/tiny\n", "--push", "repo", expect=1).err
+    assert list((batch.folder / "out").iterdir()) == []
