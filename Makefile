@@ -23,8 +23,9 @@ EXAMPLE := examples/checkpoints/all-MiniLM-L6-v2
 run: $(VENV)/run.stamp $(EXAMPLE)
 	$(BIN)/converter --manifest examples/models.txt --output $(OUTPUT)
 
+# One thread of OpenMP for each worker: more would wait for one another's cores.
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check
