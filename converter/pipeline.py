@@ -97,7 +97,7 @@ def plan_job(job: Job, observe: Observer = _unobserved) -> Plan | Outcome:
         return _failed(job, stages, error)
     if done and not (done.verdict.unvalidated and BACKENDS[job.backend].validates_here):
         status: Status = "unvalidated" if done.verdict.unvalidated else "skipped"
-        return _outcome(job, status, stages, artifact=done, verdict=done.verdict, notes=checkpoint.notes)
+        return Outcome.of(job, status, artifact=done, verdict=done.verdict, stages=tuple(stages.done), notes=checkpoint.notes)
     return Plan(job=job, checkpoint=checkpoint, versions=versions, key=key, stages=tuple(stages.done))
 
 
@@ -140,7 +140,7 @@ def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
     except (Exception, SystemExit) as error:  # whatever it is, it is this job's outcome and not the end of the others
         return _failed(job, stages, error)
     status: Status = "unvalidated" if record.verdict.unvalidated else "converted"
-    return _outcome(job, status, stages, artifact=record, verdict=record.verdict, notes=checkpoint.notes)
+    return Outcome.of(job, status, artifact=record, verdict=record.verdict, stages=tuple(stages.done), notes=checkpoint.notes)
 
 
 def look_ahead(job: Job, observe: Observer = _unobserved) -> tuple[Finding, ...] | Outcome:
@@ -271,31 +271,6 @@ def _source_record(checkpoint: Checkpoint) -> SourceRecord:
     )
 
 
-def _outcome(
-    job: Job,
-    status: Status,
-    stages: Stages,
-    *,
-    artifact: ArtifactRecord | None = None,
-    verdict: Verdict | None = None,
-    failure: Failure | None = None,
-    notes: tuple[str, ...] = (),
-) -> Outcome:
-    return Outcome(
-        model=str(job.source),
-        backend=job.backend,
-        feature=job.options.feature,
-        status=status,
-        destination=str(job.destination),
-        position=job.position,
-        artifact=artifact,
-        verdict=verdict,
-        failure=failure,
-        stages=tuple(stages.done),
-        notes=notes,
-    )
-
-
 def _failed(job: Job, stages: Stages, error: Exception | SystemExit) -> Outcome:
     told = error if isinstance(error, ConverterError) else unforeseen(error)
     if told is not error and job.options.config:
@@ -308,4 +283,4 @@ def _failed(job: Job, stages: Stages, error: Exception | SystemExit) -> Outcome:
         traceback="".join(traceback.format_exception(error)),
     )
     verdict = error.verdict if isinstance(error, ValidationError) else None
-    return _outcome(job, "failed", stages, verdict=verdict, failure=failure)
+    return Outcome.of(job, "failed", verdict=verdict, failure=failure, stages=tuple(stages.done))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +15,8 @@ from pathlib import Path
 from converter.errors import output_error
 from converter.ledger import RECORD, describe_files, read_record
 from converter.records import ArtifactRecord, FileRecord
+
+_logger = logging.getLogger(__name__)
 
 _PREFIX = ".converter-"
 REJECTED = ".rejected"
@@ -26,6 +30,30 @@ def check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise output_error(folder, error) from error
+
+
+def hand_over(folder: Path) -> None:
+    """Give what root has made in `folder`, and the folders above it, to the owner of the working folder.
+
+    A container works as root in somebody's folder; what it leaves there shall be theirs. Does nothing for anyone but root, nor
+    outside of the working folder. What cannot be given is told and left: the artifacts are what they are.
+    """
+    here, inside = Path.cwd().resolve(), folder.resolve()
+    owner = here.stat()
+    if os.geteuid() != 0 or owner.st_uid == 0 or not inside.is_relative_to(here):
+        return
+    above = [each for each in inside.parents if here in each.parents]
+    for path in (*above, inside, *inside.rglob("*")):
+        try:
+            found = path.lstat()
+            shared = found.st_nlink > 1 and not stat.S_ISDIR(found.st_mode)  # by another name it may lie anywhere
+            if found.st_uid == 0 and not shared:
+                os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+        except FileNotFoundError:  # nothing was made, or it has gone since
+            continue
+        except OSError as error:
+            _logger.warning("what was made in %s stays root's own: %s", folder, error.strerror)
+            return
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
@@ -35,8 +35,10 @@ class _Worker:
     last_stage: str = "start"
 
 
-def run(jobs: Sequence[Job], workers: int, observer: Observer) -> Iterator[Outcome]:
+def run(jobs: Sequence[Job], workers: int, observer: Observer, halted: Callable[[], bool] = lambda: False) -> Iterator[Outcome]:
     """Do `jobs`, at most `workers` at a time, and give each Outcome as soon as there is one.
+
+    Once `halted` says so no other is started; those that run come to their end.
 
     A job that is done already, or that fails before its weights are touched, never costs a process. On an interruption
     the workers are ended, and take with them what they staged; what a killed one leaves is swept away for it.
@@ -50,14 +52,23 @@ def run(jobs: Sequence[Job], workers: int, observer: Observer) -> Iterator[Outco
         while waiting or running:
             while waiting and len(running) < workers:
                 index, job = waiting.pop()
+                if halted():
+                    yield Outcome.of(job, "cancelled")
+                    continue
                 planned = plan_job(job, lambda name, index=index: observer.stage(index, name))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
                 if isinstance(planned, Outcome):
                     yield planned
                     continue
                 ours, theirs = context.Pipe(duplex=False)
                 process = context.Process(target=_work, args=(planned, theirs, threads), daemon=True)
-                process.start()
-                theirs.close()
+                try:
+                    process.start()
+                except (EOFError, OSError):  # the server ended before it had begun, and the next job starts another
+                    ours.close()
+                    yield Outcome.of(planned.job, "failed", failure=_SERVER_DIED)
+                    continue
+                finally:
+                    theirs.close()
                 running[ours] = _Worker(process, index, planned)
             for connection in wait(list(running)) if running else ():
                 assert isinstance(connection, Connection)
@@ -90,25 +101,25 @@ def _receive(connection: Connection, worker: _Worker) -> Outcome | str:
     return message
 
 
+_SERVER_DIED = Failure(
+    stage="start",
+    kind="ServerDied",
+    message="the process that starts the conversions ended without a word, as the system ends one that takes too much memory",
+    hint="run it on a machine with more memory",
+)
+
+
 def _died(worker: _Worker) -> Outcome:
     code = worker.process.exitcode or 0
     cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     killed = code == -signal.SIGKILL
-    job = worker.plan.job
-    return Outcome(
-        model=str(job.source),
-        backend=job.backend,
-        feature=job.options.feature,
-        status="failed",
-        destination=str(job.destination),
-        position=job.position,
-        failure=Failure(
-            stage=worker.last_stage,
-            kind="WorkerDied",
-            message=f"its process ended without a word ({cause}){', as the system ends one that takes too much memory' if killed else ''}",
-            hint="run it with fewer --jobs, or on a machine with more memory" if killed else "run it alone with --debug and report it",
-        ),
+    failure = Failure(
+        stage=worker.last_stage,
+        kind="WorkerDied",
+        message=f"its process ended without a word ({cause}){', as the system ends one that takes too much memory' if killed else ''}",
+        hint="run it with fewer --jobs, or on a machine with more memory" if killed else "run it alone with --debug and report it",
     )
+    return Outcome.of(worker.plan.job, "failed", failure=failure)
 
 
 def _work(plan: Plan, connection: Connection, threads: int) -> None:

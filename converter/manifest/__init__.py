@@ -5,23 +5,27 @@ All problems are found before anything is started, each with its file, line and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from converter.errors import ManifestError, UsageError
-from converter.manifest.entries import check_entry, meetings
+from converter.manifest.entries import DEFAULT_BACKENDS, check_entry, meetings
 from converter.manifest.text import read_text
 from converter.manifest.tokens import Problem
 from converter.manifest.yaml_file import read_yaml
 from converter.records import Entry, Position
 
-__all__ = ["MAX_BYTES", "read_manifest"]
+__all__ = ["DEFAULT_BACKENDS", "MAX_BYTES", "read_manifest"]
 
 MAX_BYTES = 16 * 2**20
 """A manifest of 100,000 lines has 10 MB; what is larger is not a manifest."""
 
 
-def read_manifest(path: Path) -> tuple[Entry, ...]:
-    """Read a manifest; a path in it is relative to the manifest's folder. Raises ManifestError with every problem."""
+def read_manifest(path: Path, default_backends: Sequence[str] = DEFAULT_BACKENDS) -> tuple[Entry, ...]:
+    """Read a manifest; a path in it is relative to the manifest's folder, and an entry without `to` goes to `default_backends`.
+
+    Raises ManifestError with every problem, UsageError for a file that cannot be read.
+    """
     try:
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -35,7 +39,7 @@ def read_manifest(path: Path) -> tuple[Entry, ...]:
         raise ManifestError([(Position(file=str(path), line=line), "this line is not UTF-8 text")]) from error
     problems: list[Problem] = []
     read = read_yaml if path.suffix in (".yaml", ".yml") else read_text
-    entries = [entry for raw in read(str(path), text, problems) if (entry := check_entry(raw, path.parent, problems))]
+    entries = [entry for raw in read(str(path), text, problems) if (entry := check_entry(raw, path.parent, problems, default_backends))]
     problems += meetings(entries)
     if not entries and not problems:
         problems.append((Position(file=str(path), line=1), "this manifest names no model"))

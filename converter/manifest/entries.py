@@ -14,13 +14,15 @@ from converter.checkpoints.source import UNSTORABLE, parse_source
 from converter.manifest.tokens import Problem, RawEntry
 from converter.records import Entry, Options, Source
 
+DEFAULT_BACKENDS = ("onnx",)
+
 
 class EntrySettings(BaseModel):
     """What an entry may say beside its model, whichever backend it goes to."""
 
     model_config = ConfigDict(extra="forbid")
 
-    to: list[str] = Field(["onnx"], min_length=1, description=f"The backends: {', '.join(BACKENDS)}.")
+    to: list[str] = Field([*DEFAULT_BACKENDS], min_length=1, description=f"The backends: {', '.join(BACKENDS)}.")
     output: str | None = Field(
         None,
         min_length=1,
@@ -28,7 +30,8 @@ class EntrySettings(BaseModel):
     )
 
 
-def check_entry(raw: RawEntry, base: Path, problems: list[Problem]) -> Entry | None:
+def check_entry(raw: RawEntry, base: Path, problems: list[Problem], default_backends: Sequence[str] = DEFAULT_BACKENDS) -> Entry | None:
+    """The entry that `raw` makes, or None where a problem is noted; it goes to `default_backends` where it names none."""
     before = len(problems)
     try:
         source = parse_source(raw.model.text, base)
@@ -36,7 +39,7 @@ def check_entry(raw: RawEntry, base: Path, problems: list[Problem]) -> Entry | N
         problems.append((raw.model.position, str(error)))
         source = None
     to = raw.settings.get("to")
-    backends = tuple(dict.fromkeys(name.strip() for name in to.text.split(","))) if to else ("onnx",)
+    backends = tuple(dict.fromkeys(name.strip() for name in to.text.split(","))) if to else tuple(default_backends)
     place = (to or raw.model).position
     problems += [(place, f"there is no backend {name!r}; there are: {', '.join(BACKENDS)}") for name in backends if name not in BACKENDS]
     known = [name for name in backends if name in BACKENDS]

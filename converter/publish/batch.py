@@ -49,7 +49,7 @@ def _push(parcel: _Parcel) -> Iterator[Pushed]:
     """Push what was validated; what was not is told, and a failure where there is nothing else."""
     made = [each for each in parcel.outcomes if each.artifact]
     left = [each for each in made if each.status == "unvalidated"]
-    if made:
+    if made and not any(each.status == "cancelled" for each in parcel.outcomes):
         folders = [Path(each.destination) for each in made if each not in left or len(left) == len(made)]
         pushed = push(folders, parcel.target, parcel.position)
         notes = [f"{each.destination} was not validated and is not pushed" for each in left if not pushed.failure]

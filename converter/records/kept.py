@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator
 
-from converter.records.asked import Visibility
+from converter.records.asked import Job, Visibility
 from converter.records.base import Position, Record
 from converter.records.measured import Verdict
 
-Status = Literal["converted", "skipped", "unvalidated", "failed"]
-"""`unvalidated` is made, or was, and nothing measured it, by its user's leave: see `Verdict.unvalidated`."""
+Status = Literal["converted", "skipped", "unvalidated", "failed", "cancelled"]
+"""`unvalidated` is made, or was, and nothing measured it, by its user's leave: see `Verdict.unvalidated`.
+`cancelled` was not started, as another had failed and its user wanted no more then."""
 
 
 PushStatus = Literal["pushed", "unchanged", "failed"]
@@ -177,6 +178,19 @@ class Outcome(Record):
     failure: Failure | None = None
     stages: tuple[Stage, ...] = ()
     notes: tuple[str, ...] = Field((), description="what a user should know of where the checkpoint came from")
+
+    @classmethod
+    def of(cls, job: Job, status: Status, **found: Any) -> Self:
+        """What became of `job`; `found` are the other fields."""
+        return cls(
+            model=str(job.source),
+            backend=job.backend,
+            feature=job.options.feature,
+            status=status,
+            destination=str(job.destination),
+            position=job.position,
+            **found,
+        )
 
 
 class Pushed(Record):

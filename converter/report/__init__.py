@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 from converter.errors import output_error
 from converter.records import Outcome, Pushed, PushStatus, Record, Status
@@ -19,14 +20,14 @@ MARKDOWN_NAME = "report.md"
 class Report(Record):
     """The outcomes of a batch in the manifest's order, and which versions of what made them."""
 
-    format: int = 1
+    format: Literal[1] = 1
     outcomes: tuple[Outcome, ...]
     pushes: tuple[Pushed, ...] = ()
 
     @property
     def exit_code(self) -> int:
         """0 where every job is converted or was done already, and every push is on the Hub, 1 otherwise."""
-        return 1 if self.count("failed") or self.count_pushes("failed") else 0
+        return 1 if self.count("failed") or self.count("cancelled") or self.count_pushes("failed") else 0
 
     def count(self, status: Status) -> int:
         """How many outcomes have this status."""
@@ -42,6 +43,8 @@ class Report(Record):
         unvalidated = self.count("unvalidated")
         more = f", {unvalidated} not validated" if unvalidated else ""
         done = f"{self.count('converted')} converted{more}, {self.count('skipped')} done already, {self.count('failed')} failed"
+        if cancelled := self.count("cancelled"):
+            done += f", {cancelled} not started"
         if not self.pushes:
             return done
         return f"{done}; " + ", ".join(f"{self.count_pushes(status)} {told}" for status, told in _PUSHES.items())
@@ -53,11 +56,11 @@ _PUSHES: Mapping[PushStatus, str] = {"pushed": "pushed", "unchanged": "on the Hu
 def in_order(outcomes: Iterable[Outcome], pushes: Iterable[Pushed] = ()) -> Report:
     """A report of outcomes and pushes that came in any order, sorted as the manifest has them."""
 
-    def place(outcome: Outcome) -> tuple[int, str]:
-        return (outcome.position.line if outcome.position else 0, outcome.backend)
+    def place(outcome: Outcome) -> tuple[int, int, str]:
+        return (*line(outcome), outcome.backend)
 
-    def line(pushed: Pushed) -> int:
-        return pushed.position.line if pushed.position else 0
+    def line(told: Outcome | Pushed) -> tuple[int, int]:
+        return (told.position.line, told.position.column) if told.position else (0, 0)
 
     return Report(outcomes=tuple(sorted(outcomes, key=place)), pushes=tuple(sorted(pushes, key=line)))
 

@@ -7,7 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from converter.records import ArtifactRecord, Outcome, Pushed, Verdict
 
-_SIGNS = {"converted": "✅ converted", "skipped": "⏭️ done already", "unvalidated": "⚠️ not validated", "failed": "❌ failed"}
+_SIGNS = {
+    "converted": "✅ converted",
+    "skipped": "⏭️ done already",
+    "unvalidated": "⚠️ not validated",
+    "failed": "❌ failed",
+    "cancelled": "⏹️ not started",
+}
 
 
 def render(outcomes: Sequence[Outcome], pushes: Sequence[Pushed], summary: str) -> str:

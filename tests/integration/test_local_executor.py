@@ -8,8 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,18 @@ import pytest
 from converter.backends import BACKENDS
 from converter.executors import local
 from converter.records import Job, Source
+
+
+def victim_and_bystander(checkpoint: Path, output: Path) -> list[Job]:
+    return [
+        Job(
+            source=Source(name=name, folder=checkpoint),
+            backend="onnx",
+            options=BACKENDS["onnx"].options(),
+            destination=output / name / "onnx",
+        )
+        for name in ("victim", "bystander")
+    ]
 
 
 class KillAt:
@@ -33,21 +47,40 @@ class KillAt:
 
 
 def test_a_worker_that_is_killed_costs_its_own_job_and_no_other(tiny: Callable[..., Path], tmp_path: Path) -> None:
-    jobs = [
-        Job(
-            source=Source(name=name, folder=tiny("bert")),
-            backend="onnx",
-            options=BACKENDS["onnx"].options(),
-            destination=tmp_path / name / "onnx",
-        )
-        for name in ("victim", "bystander")
-    ]
+    jobs = victim_and_bystander(tiny("bert"), tmp_path)
     victim, bystander = sorted(local.run(jobs, 1, KillAt(0, "validate")), key=lambda outcome: outcome.model, reverse=True)
     assert victim.failure and victim.failure.stage == "validate"
     assert "SIGKILL" in victim.failure.message and "memory" in victim.failure.hint
     assert bystander.status == "converted", bystander.failure
     assert (tmp_path / "bystander" / "onnx" / "converter.json").is_file()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bystander"]  # nor does the victim leave what it had staged
+
+
+class KillServer(threading.Thread):
+    """Kills the server that starts the workers while it imports torch, as the system does where there is too little memory for that."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        forkserver._forkserver._stop()  # the one that other tests have started
+
+    def run(self) -> None:
+        while not (pid := forkserver._forkserver._forkserver_pid):
+            time.sleep(0.01)
+        time.sleep(0.2)
+        os.kill(pid, signal.SIGKILL)
+
+    def stage(self, index: int, name: str) -> None:
+        pass
+
+
+def test_a_server_that_is_killed_costs_the_job_that_it_was_to_start_and_no_other(tiny: Callable[..., Path], tmp_path: Path) -> None:
+    jobs = victim_and_bystander(tiny("bert"), tmp_path)
+    killer = KillServer()
+    killer.start()
+    victim, bystander = local.run(jobs, 1, killer)
+    assert victim.failure and victim.failure.kind == "ServerDied"
+    assert "memory" in victim.failure.message
+    assert bystander.status == "converted", bystander.failure
 
 
 @pytest.mark.parametrize("signal_sent", [signal.SIGINT, signal.SIGTERM], ids=lambda sent: str(sent.name))

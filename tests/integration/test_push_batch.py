@@ -128,7 +128,7 @@ def test_what_cannot_be_pushed_is_told_before_anything_is_converted(hub: HubServ
     said = batch(manifest, *flags, token=token, expect=2)
     assert told in said.err
     assert not any("/resolve/" in request for request in hub.requests)
-    assert list((batch.folder / "out").iterdir()) == []
+    assert not (batch.folder / "out").exists()
 
 
 def test_a_hub_that_does_not_say_what_is_at_the_new_name_is_told_before_anything_is_converted(
@@ -136,4 +136,4 @@ def test_a_hub_that_does_not_say_what_is_at_the_new_name_is_told_before_anything
 ) -> None:
     hub.fail("GET /api/models/owner/tiny-ONNX", status=500, times=99)
     assert "the Hub answered owner/tiny-ONNX with status 500" in batch("org/tiny\n", "--push", "repo", expect=1).err
-    assert list((batch.folder / "out").iterdir()) == []
+    assert not (batch.folder / "out").exists()

@@ -1,0 +1,83 @@
+"""The reports of a batch that was divided over machines, as one: nothing told twice, and nothing left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pydantic
+
+from converter.errors import UsageError
+from converter.records import Failure, Job, Outcome, Position, Pushed
+from converter.report import JSON_NAME, Report, in_order
+
+_Place = tuple[int, int]
+
+
+def merge(parts: Sequence[Path], expected: Iterable[Job], but: Path | None = None) -> Report:
+    """Join the reports in `parts`, each a report.json or a folder with such at any depth, of what `expected` of the manifest asks for.
+
+    `but` is a report to pass over: that of an earlier merge. What a report tells of is known by its line and column and its backend,
+    as each machine may have the manifest elsewhere. A job that none tells of is a failure of its own: its machine was lost. Raises
+    UsageError for what is no report, where two tell of the same, and for one of another manifest.
+    """
+    jobs = {(_place(job.position), job.backend): job for job in expected}
+    told: dict[tuple[_Place, str], Path] = {}
+    outcomes: list[Outcome] = []
+    pushes: list[Pushed] = []
+    for path in _files(parts, but):
+        report = _read(path)
+        for outcome in report.outcomes:
+            key = (_place(outcome.position), outcome.backend)
+            job = jobs.get(key)
+            if job is None or str(job.source) != outcome.model:
+                raise UsageError(
+                    f"{path} tells of {_named(outcome)}, which the manifest does not ask for", "merge with the manifest that was converted"
+                )
+            if (other := told.setdefault(key, path)) is not path:
+                raise UsageError(f"{other} and {path} both tell of {_named(outcome)}", "leave out the one that does not count")
+            outcomes.append(outcome.model_copy(update={"position": job.position}))
+        manifest = {_place(job.position): job.position for job in jobs.values()}
+        pushes += [pushed.model_copy(update={"position": manifest.get(_place(pushed.position))}) for pushed in report.pushes]
+    lost = [_lost(job) for key, job in jobs.items() if key not in told]
+    return in_order([*outcomes, *lost], pushes)
+
+
+def _place(position: Position | None) -> _Place:
+    return (position.line, position.column) if position else (0, 0)
+
+
+def _named(outcome: Outcome) -> str:
+    return f"{outcome.position}: {outcome.model} to {outcome.backend}"
+
+
+def _files(parts: Sequence[Path], but: Path | None) -> list[Path]:
+    """The reports, each once. Raises UsageError for a part without any."""
+    found: dict[Path, None] = {}
+    for part in parts:
+        files = sorted(part.rglob(JSON_NAME)) if part.is_dir() else [part]
+        files = [file for file in files if but is None or file.resolve() != but.resolve()]
+        if not files:
+            raise UsageError(f"there is no {JSON_NAME} in {part}", "name the folder that the parts' reports were brought to")
+        found.update(dict.fromkeys(files))
+    return list(found)
+
+
+def _read(path: Path) -> Report:
+    try:
+        return Report.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"the report {path} cannot be read: {error.strerror}", "check --merge") from error
+    except pydantic.ValidationError as error:
+        hint = "bring it here again, or leave it out: what it would tell of is then a failure"
+        raise UsageError(f"{path} is no report that this version knows", hint) from error
+
+
+def _lost(job: Job) -> Outcome:
+    failure = Failure(
+        stage="merge",
+        kind="LostPart",
+        message="no part's report tells of it",
+        hint="look at the log of the part that had it, and run that part again",
+    )
+    return Outcome.of(job, "failed", failure=failure)
