@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -16,6 +17,12 @@ from tests.neuron_doubles import Doubles
 collect_ignore = [] if find_spec("torch_xla") else ["xla"]  # these have an environment of their own: make neuron-check
 
 
+def pytest_configure() -> None:
+    """The tests of a project that is itself tested by GitHub Actions are not that step, nor are the processes that they start."""
+    for name in [name for name in os.environ if name.startswith(("GITHUB_", "INPUT_", "CONVERTER_"))]:
+        del os.environ[name]
+
+
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test that would reach beyond this machine fails, and says where it wanted to go."""
@@ -28,13 +35,6 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
-
-
-@pytest.fixture(autouse=True)
-def _no_github(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests of a project that is itself tested by GitHub Actions must not write into that run's summary."""
-    for name in ("GITHUB_ACTIONS", "GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session")

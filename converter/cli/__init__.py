@@ -5,12 +5,12 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 import converter
-from converter.cli import convert, features, plan, push, run, validate
+from converter.cli import actions, convert, features, plan, push, report, run, validate
 from converter.cli.console import console
 from converter.errors import ConverterError, unforeseen
 
@@ -23,7 +23,14 @@ class RunByDefault(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0].startswith("-") and args[0] not in ("-h", "--help", "--version"):
             args = ["run", *args]
+        actions.check_inputs(self, args[0] if args else "")
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:  # for Click it is Ctrl-D at a prompt; here there is none, so it is a bug
+            raise unforeseen(error) from error
 
 
 @click.group(cls=RunByDefault, context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]})
@@ -38,28 +45,37 @@ def cli() -> None:
     """
 
 
-for _command in (run.command, plan.command, *convert.commands, validate.command, push.command, features.command):
+for _command in (run.command, plan.command, *convert.commands, validate.command, report.command, push.command, features.command):
     cli.add_command(_command)
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit. The one place where an error becomes a message and an exit code."""
     signal.signal(signal.SIGTERM, _interrupt)  # as `docker stop` and a cancelled workflow end it
+    actions.begin()
     try:
         code = cli.main(args, prog_name="converter", standalone_mode=False) or 0
     except click.ClickException as error:
         error.show()
+        actions.usage_error(error)
         code = error.exit_code
     except ConverterError as error:
-        console.error(error)
+        _end_with(error)
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         console.say_aside("interrupted")
         code = INTERRUPTED
     except Exception as error:  # a bug: a sentence and exit code 1, the traceback with --debug
-        console.error(unforeseen(error))
+        _end_with(unforeseen(error))
         code = 1
+    finally:
+        actions.end()
     sys.exit(code)
+
+
+def _end_with(error: ConverterError) -> None:
+    console.error(error)
+    actions.error(error)
 
 
 def _interrupt(*_: object) -> NoReturn:

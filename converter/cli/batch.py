@@ -2,21 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from converter.backends import BACKENDS
 from converter.cli.paths import TextPath
-from converter.manifest import read_manifest
+from converter.errors import UsageError
+from converter.manifest import DEFAULT_BACKENDS, read_manifest
 from converter.records import Job
+
+
+class Backends(click.ParamType[tuple[str, ...]]):
+    """Names of backends, `onnx,torchscript`."""
+
+    name = "backends"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        names = tuple(dict.fromkeys(name.strip() for name in value.split(",")))
+        if unknown := [name for name in names if name not in BACKENDS]:
+            self.fail(f"there is no backend {unknown[0]!r}; there are: {', '.join(BACKENDS)}.", param, ctx)
+        return names
+
+
+class Lines(click.ParamType[frozenset[int]]):
+    """Numbers of lines, `3,7`."""
+
+    name = "lines"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[int]:
+        words = [word.strip() for word in value.split(",")]
+        if not all(word.isascii() and word.isdigit() for word in words):
+            self.fail(f"{value!r} is not of the form 3,7.", param, ctx)
+        return frozenset(map(int, words))
+
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def manifest_options(function: _Command) -> _Command:
-    """`--manifest` and `--output`."""
+    """`--manifest`, `--backends` and `--output`."""
+    function = click.option(
+        "--backends",
+        type=Backends(),
+        default=",".join(DEFAULT_BACKENDS),
+        show_default=True,
+        envvar="CONVERTER_BACKENDS",
+        metavar="NAME[,NAME…]",
+        help="Where a model goes whose entry has no to=.",
+    )(function)
     function = click.option(
         "--output",
         type=TextPath(file_okay=False),
@@ -34,9 +70,14 @@ def manifest_options(function: _Command) -> _Command:
     )(function)
 
 
-def jobs_of(manifest: Path, output: Path, keep_rejected: bool = False) -> list[Job]:
-    """A job for each entry and backend, in the manifest's order. Raises ManifestError."""
-    return [
+def jobs_of(
+    manifest: Path, output: Path, backends: Sequence[str], *, keep_rejected: bool = False, lines: Collection[int] | None = None
+) -> list[Job]:
+    """A job for each entry and backend, in the manifest's order; with `lines`, for the entries there alone.
+
+    Raises ManifestError, and UsageError for a line that has no entry.
+    """
+    jobs = [
         Job(
             source=entry.source,
             backend=backend,
@@ -46,6 +87,12 @@ def jobs_of(manifest: Path, output: Path, keep_rejected: bool = False) -> list[J
             position=entry.position,
             keep_rejected=keep_rejected,
         )
-        for entry in read_manifest(manifest)
+        for entry in read_manifest(manifest, backends)
         for backend, options in entry.backends.items()
     ]
+    if lines is None:
+        return jobs
+    there = {job.position.line for job in jobs if job.position}
+    if missing := sorted(set(lines) - there):
+        raise UsageError(f"{manifest} has no model at line {', '.join(map(str, missing))}", "check --lines")
+    return [job for job in jobs if job.position and job.position.line in lines]

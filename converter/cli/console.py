@@ -12,8 +12,10 @@ import click
 from pydantic_core import to_json
 
 from converter.backends import Backend
+from converter.cli import actions
 from converter.errors import ConverterError, ManifestError
 from converter.records import Failure, Outcome, Pushed
+from converter.report import Report
 from converter.report.markdown import bytes_for_people
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -28,9 +30,9 @@ class Console:
         self.debug = False
 
     def say(self, text: str) -> None:
-        """A result, for people."""
+        """A result, for people; in a workflow's log beside all else, as GitHub reads the two streams out of step."""
         if not self.quiet and not self.json:
-            click.echo(text)
+            click.echo(text, err=actions.active())
 
     def say_aside(self, text: str) -> None:
         """A word on how it goes."""
@@ -57,6 +59,15 @@ class Console:
     def failure(self, failure: Failure, where: str = "") -> None:
         """Why a job failed."""
         self._error(f"{where}{failure.message}", failure.hint, failure.traceback)
+
+    def failures(self, report: Report) -> None:
+        """Why jobs and pushes failed, each with its place in the manifest."""
+        for outcome in report.outcomes:
+            if outcome.failure:
+                self.failure(outcome.failure, f"{outcome.position}: {outcome.model}: ")
+        for pushed in report.pushes:
+            if pushed.failure:
+                self.failure(pushed.failure, f"{pushed.position}: {pushed.repository}: ")
 
     def _error(self, message: str, hint: str, trace: str) -> None:
         if self.debug and trace:
@@ -100,6 +111,8 @@ def outcome_line(outcome: Outcome) -> str:
     what = f"{outcome.model} → {outcome.backend}"
     if outcome.failure:
         return f"✗ {what}: failed at stage {outcome.failure.stage}"
+    if outcome.status == "cancelled":
+        return f"– {what}: not started, as another had failed"
     assert outcome.artifact
     size = bytes_for_people(outcome.artifact.size)
     if outcome.status == "unvalidated":

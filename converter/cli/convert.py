@@ -21,6 +21,7 @@ from converter.errors import UsageError
 from converter.pipeline import look_ahead, run_job
 from converter.records import ArtifactRecord, Job, Outcome
 from converter.report.markdown import shapes_for_people
+from converter.staging import hand_over
 
 
 def _command_of(backend: Backend) -> click.Command:
@@ -87,6 +88,7 @@ def _convert(backend: Backend, job: Job) -> int:
     console.notices([backend])
     with progress([job]) as display:
         outcome = run_job(job, lambda stage: display.stage(0, stage))
+    hand_over(job.destination)
     console.give(outcome.model_dump(mode="json"))
     if job.options.feature is None and outcome.feature:
         console.say_aside(f"feature: {outcome.feature}, by the checkpoint's config.json; --feature chooses another")

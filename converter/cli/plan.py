@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import click
 
+from converter.cli import actions
 from converter.cli.batch import jobs_of, manifest_options
 from converter.cli.console import console, output_options, table
+from converter.executors.parts import divide
 from converter.pipeline import Plan, plan_job
 from converter.records import Outcome
+from converter.report import in_order
 from converter.report.markdown import bytes_for_people
 
 
 @click.command("plan")
 @manifest_options
+@click.option(
+    "--matrix",
+    type=click.IntRange(1, 256),
+    envvar="CONVERTER_MATRIX",
+    help="Print a matrix for GitHub Actions that divides the manifest over so many jobs, by predicted cost.",
+)
 @output_options
-def command(manifest: Path, output: Path) -> int:
+def command(manifest: Path, output: Path, backends: tuple[str, ...], matrix: int | None) -> int:
     """Show what a manifest asks for, with sizes and what is done already. Converts nothing, downloads no weight."""
-    planned = [plan_job(job) for job in jobs_of(manifest, output)]
+    planned = [plan_job(job) for job in jobs_of(manifest, output, backends)]
+    if matrix:
+        return _divide(planned, matrix)
     rows = [_row(each) for each in planned]
     failed = [each for each in planned if isinstance(each, Outcome) and each.failure]
     console.give([*rows])
@@ -32,7 +44,22 @@ def command(manifest: Path, output: Path) -> int:
     for each in failed:
         assert each.failure
         console.failure(each.failure, f"{each.position}: {each.model}: ")
+    actions.annotate(in_order(failed))
     return 1 if failed else 0
+
+
+def _divide(planned: list[Plan | Outcome], parts: int) -> int:
+    """A line that cannot be planned is its part's to report: it keeps no other from being converted."""
+    for each in planned:
+        if isinstance(each, Outcome) and each.failure:
+            console.say_aside(f"note: {each.position}: {each.model} will fail: {each.failure.message}")
+    include = [
+        {"part": part.number, "lines": ",".join(map(str, part.lines)), "seconds": round(part.seconds)} for part in divide(planned, parts)
+    ]
+    told = json.dumps({"include": include}, separators=(",", ":"))  # on one line, as GITHUB_OUTPUT and a shell's variable want it
+    click.echo(told)
+    actions.set_outputs({"matrix": told})
+    return 0
 
 
 def _row(planned: Plan | Outcome) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from converter.cli import actions
 from converter.cli.console import console, on_terminal, outcome_line, results_on_terminal
 from converter.records import Job, Outcome
 
@@ -31,6 +32,33 @@ class PlainProgress:
         console.say(outcome_line(outcome))
         for note in outcome.notes:
             console.say_aside(f"  note: {note}")
+
+
+class GroupedProgress(PlainProgress):
+    """The same lines in the log of GitHub Actions, those of a job folded under its name, as long as no other's come between."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        super().__init__(jobs)
+        self._open: int | None = None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._open is not None:
+            actions.end_group()
+            self._open = None
+
+    def stage(self, index: int, name: str) -> None:
+        if index != self._open:
+            self._close()
+            actions.group(self._names[index])
+            self._open = index
+        super().stage(index, name)
+
+    def done(self, outcome: Outcome) -> None:
+        self._close()
+        super().done(outcome)
 
 
 class LiveProgress(PlainProgress):
@@ -81,4 +109,8 @@ _STAGES = ("resolve", "fetch", "convert", "validate", "record")
 
 def progress(jobs: Sequence[Job]) -> PlainProgress:
     """The display that fits where standard error goes."""
-    return LiveProgress(jobs) if on_terminal() and not console.quiet else PlainProgress(jobs)
+    if console.quiet:
+        return PlainProgress(jobs)
+    if actions.active():
+        return GroupedProgress(jobs)
+    return LiveProgress(jobs) if on_terminal() else PlainProgress(jobs)

@@ -9,19 +9,27 @@ import click
 from converter import report
 from converter.backends import BACKENDS
 from converter.cli import actions
-from converter.cli.batch import jobs_of, manifest_options
+from converter.cli.batch import Lines, jobs_of, manifest_options
 from converter.cli.console import console, output_options, push_line
 from converter.cli.progress import progress
 from converter.executors import local
 from converter.publish import batch
 from converter.records import Outcome, Pushed
-from converter.staging import check_writable
+from converter.staging import check_writable, hand_over
 
 
 @click.command("run")
 @manifest_options
 @click.option(
     "--jobs", type=click.IntRange(min=1), default=1, show_default=True, envvar="CONVERTER_JOBS", help="How many to convert at a time."
+)
+@click.option("--fail-fast", is_flag=True, envvar="CONVERTER_FAIL_FAST", help="Start no other conversion once one, or a push, has failed.")
+@click.option(
+    "--lines",
+    type=Lines(),
+    envvar="CONVERTER_LINES",
+    metavar="N[,N…]",
+    help="Convert the models at these lines of the manifest alone, as `plan --matrix` divides them.",
 )
 @click.option(
     "--push",
@@ -40,17 +48,28 @@ from converter.staging import check_writable
 @click.option("--private", is_flag=True, envvar="CONVERTER_PRIVATE", help="Make the new repository a private one.")
 @click.option("--keep-rejected", is_flag=True, help="Keep an artifact that fails its validation, under .rejected beside its place.")
 @output_options
-def command(manifest: Path, output: Path, jobs: int, push: batch.Way | None, push_to: str, private: bool, keep_rejected: bool) -> int:
+def command(
+    manifest: Path,
+    output: Path,
+    backends: tuple[str, ...],
+    jobs: int,
+    fail_fast: bool,
+    lines: frozenset[int] | None,
+    push: batch.Way | None,
+    push_to: str,
+    private: bool,
+    keep_rejected: bool,
+) -> int:
     """Convert every checkpoint of a manifest, and write report.json and report.md into the output folder."""
-    todo = jobs_of(manifest, output, keep_rejected)
-    check_writable(output)
+    todo = jobs_of(manifest, output, backends, keep_rejected=keep_rejected, lines=lines)
     to_push = batch.plan(todo, push, push_to, private=private) if push else batch.Pushes()
+    check_writable(output)
     console.notices(BACKENDS[job.backend] for job in todo)
     outcomes: list[Outcome] = []
     pushes: list[Pushed] = []
     try:
         with progress(todo) as display:
-            for outcome in local.run(todo, jobs, display):
+            for outcome in local.run(todo, jobs, display, lambda: fail_fast and report.in_order(outcomes, pushes).exit_code != 0):
                 outcomes.append(outcome)
                 display.done(outcome)
                 for pushed in to_push.after(outcome):
@@ -59,12 +78,8 @@ def command(manifest: Path, output: Path, jobs: int, push: batch.Way | None, pus
     finally:  # an interrupted batch has a report of what it did
         result = report.in_order(outcomes, pushes)
         written = report.write(result, output)
-    for outcome in result.outcomes:
-        if outcome.failure:
-            console.failure(outcome.failure, f"{outcome.position}: {outcome.model}: ")
-    for pushed in result.pushes:
-        if pushed.failure:
-            console.failure(pushed.failure, f"{pushed.position}: {pushed.repository}: ")
+        hand_over(output)
+    console.failures(result)
     actions.tell(result, output)
     console.give(result.model_dump(mode="json"))
     console.say(f"{result.summary}; report: {written}")

@@ -18,7 +18,7 @@ Run = Callable[..., Any]
 
 
 def test_the_commands_are_these() -> None:
-    assert COMMANDS == ["features", "neuron", "onnx", "plan", "push", "run", "torchscript", "validate"]
+    assert COMMANDS == ["features", "neuron", "onnx", "plan", "push", "report", "run", "torchscript", "validate"]
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=str)
@@ -157,3 +157,12 @@ def test_a_reader_that_goes_away_is_no_traceback(python: Run) -> None:
         "run.wait()\n"
     )
     assert "Traceback" not in python("-c", program).out
+
+
+def test_an_end_of_file_somewhere_inside_is_no_interruption(converter: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def jobs_of(*_: object, **__: object) -> Any:
+        raise EOFError("a pipe has ended")
+
+    monkeypatch.setattr("converter.cli.plan.jobs_of", jobs_of)
+    result = converter("plan", "--manifest", tmp_path / "models.txt")
+    assert (result.code, "interrupted" in result.err, "a pipe has ended" in result.err) == (1, False, True)

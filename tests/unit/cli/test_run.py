@@ -1,0 +1,65 @@
+"""`converter run` as far as no model is touched: which models it is about, and when it stops."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Run = Callable[..., Any]
+
+
+def statuses(folder: Path) -> list[tuple[str, str]]:
+    return [(each["model"], each["status"]) for each in json.loads((folder / "report.json").read_text(encoding="utf-8"))["outcomes"]]
+
+
+def test_without_fail_fast_every_model_has_its_turn(converter: Run, manifest: Callable[..., Path], tmp_path: Path) -> None:
+    result = converter("run", "--manifest", manifest("./a\n./b\n"), "--output", tmp_path / "out")
+    assert (result.code, statuses(tmp_path / "out")) == (1, [("./a", "failed"), ("./b", "failed")])
+
+
+def test_with_fail_fast_nothing_is_started_after_a_failure_and_the_report_says_so(
+    converter: Run, manifest: Callable[..., Path], tmp_path: Path
+) -> None:
+    result = converter("run", "--manifest", manifest("./a\n./b\n./c to=torchscript\n"), "--output", tmp_path / "out", "--fail-fast")
+    assert (result.code, statuses(tmp_path / "out")) == (1, [("./a", "failed"), ("./b", "cancelled"), ("./c", "cancelled")])
+    assert "– ./b → onnx: not started, as another had failed\n– ./c → torchscript: not started" in result.out
+    assert "0 converted, 0 done already, 1 failed, 2 not started; report: " in result.out
+    assert "| ./c |  | torchscript |  | ⏹️ not started |" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+
+
+def test_lines_choose_models_by_their_places_which_stay_what_they_are(
+    converter: Run, manifest: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = manifest("# ours\n./a\n\n./b\n./c\n")
+    result = converter("run", "--manifest", path, "--output", tmp_path / "out", "--lines", "5, 2")
+    assert statuses(tmp_path / "out") == [("./a", "failed"), ("./c", "failed")]
+    assert f"error: {path}:5:1: ./c: there is no folder" in result.err
+
+
+def test_a_line_without_a_model_is_an_error_and_nothing_is_started(converter: Run, manifest: Callable[..., Path], tmp_path: Path) -> None:
+    path = manifest("# ours\n./a\n")
+    result = converter("run", "--manifest", path, "--output", tmp_path / "out", "--lines", "1,2,9")
+    assert (result.code, result.err) == (2, f"error: {path} has no model at line 1, 9\n  to do: check --lines\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_wrong_at_another_line_is_told_all_the_same(converter: Run, manifest: Callable[..., Path], tmp_path: Path) -> None:
+    result = converter("run", "--manifest", manifest("./a\n./b to=nowhere\n"), "--output", tmp_path / "out", "--lines", "1")
+    assert (result.code, "there is no backend 'nowhere'" in result.err) == (2, True)
+
+
+def test_the_backends_are_for_models_that_name_none(
+    converter: Run, manifest: Callable[..., Path], tmp_path: Path, monkeypatch: Any
+) -> None:
+    path = manifest("models:\n- ./a\n- {model: ./b, to: onnx}\n", "models.yaml")
+    monkeypatch.setenv("CONVERTER_BACKENDS", "torchscript, onnx")
+    converter("run", "--manifest", path, "--output", tmp_path / "out")
+    told = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))["outcomes"]
+    assert [(each["model"], each["backend"]) for each in told] == [("./a", "onnx"), ("./a", "torchscript"), ("./b", "onnx")]
+
+
+def test_an_option_that_those_backends_do_not_have_is_a_problem_of_the_manifest(converter: Run, manifest: Callable[..., Path]) -> None:
+    result = converter("run", "--manifest", manifest("./a opset=21\n"), "--backends", "torchscript")
+    assert (result.code, "'opset' is no option of torchscript" in result.err) == (2, True)
