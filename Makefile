@@ -3,6 +3,8 @@
 # make lint   runs the linters
 # make bench  measures speed and memory
 # make demo-hub  shows a whole round against a Hub on loopback: convert, push, and a second run that does nothing
+# make container-test  builds the image and runs it, by hand, as GitHub runs the action, and by act
+# make action-tables   writes README's tables of the action's inputs and outputs
 # make neuron-check  holds what is said of Neuron without its SDK against torch-xla and optimum-neuron, with the SDK's torch: 7 GB
 # Each sets up what it needs in .venv first; a second call starts at once.
 
@@ -11,13 +13,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 OUTPUT ?= out
-WORKFLOWS := examples/neuron/compile.yml
+WORKFLOWS := $(wildcard examples/workflows/*.yml)
 XLA := build/neuron-check
 # a client of compiled models, and the transformers that it is bound to
 OPTIMUM := optimum-neuron==0.4.5 optimum==2.0.0 transformers==4.57.1 huggingface_hub==0.36.0 tokenizers==0.22.1
 EXAMPLE := examples/checkpoints/all-MiniLM-L6-v2
 
-.PHONY: run test lint bench demo-hub neuron-check schema lock clean
+.PHONY: run test container-test lint bench demo-hub action-tables neuron-check schema lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp $(EXAMPLE)
@@ -27,6 +29,9 @@ run: $(VENV)/run.stamp $(EXAMPLE)
 test: $(VENV)/dev.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
 
+container-test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m container tests/container
+
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -34,15 +39,18 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/shellcheck entrypoint.sh .ci/run
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions action.yml
-	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml $(WORKFLOWS)
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml $(WORKFLOWS) tests/container/workflow.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
-	$(BIN)/zizmor --offline --quiet --no-progress .github action.yml $(WORKFLOWS)
+	$(BIN)/zizmor --offline --quiet --no-progress .github action.yml $(WORKFLOWS) tests/container/workflow.yml
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m bench
 
 demo-hub: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.hub_server.demo
+
+action-tables: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.container.inputs
 
 neuron-check: $(XLA)/done.stamp
 	$(XLA)/bin/python -m pytest -p no:cacheprovider tests/xla tests/unit/backends/neuron tests/integration/test_neuron.py
