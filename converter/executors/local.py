@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from typing import Protocol
 
+from converter.errors import reason
 from converter.pipeline import Plan, carry_out, plan_job
 from converter.records import Failure, Job, Outcome
 from converter.staging import sweep
@@ -63,9 +64,9 @@ def run(jobs: Sequence[Job], workers: int, observer: Observer, halted: Callable[
                 process = context.Process(target=_work, args=(planned, theirs, threads), daemon=True)
                 try:
                     process.start()
-                except (EOFError, OSError):  # the server ended before it had begun, and the next job starts another
+                except (EOFError, OSError) as error:  # its server has ended, and the next job starts another; or the system lets none start
                     ours.close()
-                    yield Outcome.of(planned.job, "failed", failure=_SERVER_DIED)
+                    yield _not_started(planned.job, error)
                     continue
                 finally:
                     theirs.close()
@@ -101,12 +102,16 @@ def _receive(connection: Connection, worker: _Worker) -> Outcome | str:
     return message
 
 
-_SERVER_DIED = Failure(
-    stage="start",
-    kind="ServerDied",
-    message="the process that starts the conversions ended without a word, as the system ends one that takes too much memory",
-    hint="run it on a machine with more memory",
-)
+def _not_started(job: Job, error: EOFError | OSError) -> Outcome:
+    ended = isinstance(error, EOFError | ConnectionError)
+    cause = "the one that starts all has ended, as the system ends one that takes too much memory" if ended else reason(error)
+    failure = Failure(
+        stage="start",
+        kind="NotStarted",
+        message=f"its process could not be started: {cause}",
+        hint="run it with fewer --jobs, or on a machine with more memory",
+    )
+    return Outcome.of(job, "failed", failure=failure)
 
 
 def _died(worker: _Worker) -> Outcome:

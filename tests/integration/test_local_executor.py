@@ -78,9 +78,21 @@ def test_a_server_that_is_killed_costs_the_job_that_it_was_to_start_and_no_other
     killer = KillServer()
     killer.start()
     victim, bystander = local.run(jobs, 1, killer)
-    assert victim.failure and victim.failure.kind == "ServerDied"
-    assert "memory" in victim.failure.message
+    assert victim.failure and victim.failure.kind == "NotStarted"
+    assert "the one that starts all has ended" in victim.failure.message
     assert bystander.status == "converted", bystander.failure
+
+
+def test_a_system_that_lets_no_process_start_is_told_as_what_it_is(
+    tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("multiprocessing.context.ForkServerProcess.start", start)
+    outcomes = list(local.run(victim_and_bystander(tiny("bert"), tmp_path), 2, KillAt(9, "")))
+    told = [outcome.failure.message for outcome in outcomes if outcome.failure]
+    assert told == ["its process could not be started: OSError: [Errno 24] Too many open files"] * 2
 
 
 @pytest.mark.parametrize("signal_sent", [signal.SIGINT, signal.SIGTERM], ids=lambda sent: str(sent.name))
