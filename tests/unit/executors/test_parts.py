@@ -34,13 +34,13 @@ def done(line: int) -> Outcome:
 
 def test_the_largest_models_go_to_different_machines_and_the_small_ones_where_there_is_room() -> None:
     parts = divide([planned(1, 0.1), planned(2, 9), planned(3, 0.1), planned(4, 10)], 2)
-    assert [part.lines for part in parts] == [[1, 4], [2, 3]] or [part.lines for part in parts] == [[4], [1, 2, 3]]
+    assert [part.lines for part in parts] == [[4], [1, 2, 3]]
     assert [part.number for part in parts] == [1, 2]
 
 
 def test_the_backends_of_a_line_stay_together() -> None:
     parts = divide([planned(1, 1), planned(1, 1, "torchscript"), planned(2, 1)], 2)
-    assert sorted(part.lines for part in parts) == [[1], [2]]
+    assert [part.lines for part in parts] == [[1], [2]]
     assert parts[0].seconds == pytest.approx(2 * START_SECONDS + SECONDS_PER_GB["onnx"] + SECONDS_PER_GB["torchscript"])
 
 
