@@ -51,7 +51,8 @@ def check_inputs(group: click.Group, name: str) -> None:
     GitHub hands over each input that action.yml declares as INPUT_NAME, hyphens kept, and with a mere warning those that it does not.
     Where ours are not among them it is another action that we run in, whose inputs are its own.
     """
-    known = {"command", "token", *(input_of(parameter) for each in group.commands.values() for parameter in each.params)} - {""}
+    options = {input_of(parameter): parameter for each in group.commands.values() for parameter in each.params}
+    known = {"command", "token", *options} - {""}
     given = {variable.removeprefix("INPUT_").lower(): value for variable, value in os.environ.items() if variable.startswith("INPUT_")}
     if not active() or not known <= given.keys():
         return
@@ -59,8 +60,8 @@ def check_inputs(group: click.Group, name: str) -> None:
     if name in group.commands:
         read = {"command", "token", *map(input_of, group.commands[name].params)}
         problems += [f"{each} is no input of the command {name}" for each in sorted(given.keys() & known - read) if given[each]]
-    workspace, output = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd()).resolve(), given["output"]
-    if not (workspace / (output or "out")).resolve().is_relative_to(workspace):
+    workspace, output = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd()).resolve(), given["output"] or options["output"].default
+    if not (workspace / str(output)).resolve().is_relative_to(workspace):
         problems.append(f"the output {output} lies outside of the workspace, where no other step would find it")
     if problems:
         raise UsageError("; ".join(problems), f"the inputs are: {', '.join(sorted(known))}")

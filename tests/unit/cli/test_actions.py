@@ -227,6 +227,16 @@ def test_inputs_that_the_action_has_are_no_error(
     assert (result.code, commands(result.err)) == (0, [])
 
 
+def test_an_output_folder_that_is_a_link_out_of_the_workspace_is_refused(
+    action: Path, converter: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (action / "workspace").mkdir()
+    (action / "workspace" / "out").symlink_to(action)
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(action / "workspace"))
+    result = converter("run", "--manifest", "models.txt")
+    assert (result.code, "the output out lies outside of the workspace" in result.err) == (2, True)
+
+
 def test_the_inputs_of_an_action_that_we_run_in_are_not_ours_to_judge(
     github: Path, converter: Run, manifest: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
