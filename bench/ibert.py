@@ -61,7 +61,7 @@ def small_ones(folder: Path) -> None:
         model = load_model(checkpoint, "AutoModel", "float32", "eager")
         config = find_architecture("ibert").configure(model.config, "default")
         graph = graph or capture.capture(model, config, None)  # of the configuration alone: it serves every seed
-        model_file.write(graph, capture.bind(graph, model), checkpoint / "model.onnx")
+        model_file.write(graph, graph.bind(model), checkpoint / "model.onnx")
         reference = Reference(load_model(checkpoint, "AutoModel", "float32"), tuple(config.outputs))
         refused += not validate(OnnxSession(checkpoint / "model.onnx"), reference, config, None, OnnxOptions()).passed
     print(f"2 layers of 32: {refused} of {SEEDS} random ones refused")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 from converter.architectures import FEATURES, Architecture, OnnxConfig, find_architecture, own_architecture, own_fault
-from converter.backends import BACKENDS, Backend
+from converter.backends import BACKENDS, Backend, Cache, Conversion
 from converter.checkpoints.fetch import fetch, resolve
 from converter.checkpoints.policy import is_sidecar
 from converter.errors import ConversionError, ConverterError, ValidationError, unforeseen
@@ -113,13 +113,9 @@ def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
                 raise ConversionError(f"{job.options.config} was changed in the meantime", "run it again")
             folder = fetch(checkpoint, job.options.allowed)
         with staging_folder(job.destination) as staged:
-            with stages.stage("convert"):
-                _convert(plan, architecture, backend, folder, staged)
-                gc.collect()  # the captured graph is full of cycles, and the validation wants the memory
-            with stages.stage("validate"):
-                measured = measure(backend, staged, folder, architecture, job.options)
-                if not (measured.verdict.passed or _is_let_pass(measured.verdict, job.options)):
-                    raise _rejection(measured.verdict, job, staged)
+            measured = _make(plan, architecture, folder, staged, stages)
+            if not (measured.verdict.passed or _is_let_pass(measured.verdict, job.options)):
+                raise _rejection(measured.verdict, job, staged)
             with stages.stage("record"):
                 sidecars = copy_sidecars(folder, filter(is_sidecar, checkpoint.files), job.model_folder) if job.model_folder else ()
                 record = ArtifactRecord(
@@ -207,13 +203,40 @@ def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mappi
     return options, verdict.model_copy(update={"problems": problems, "notes": (*verdict.notes, *notes)})
 
 
-def _convert(plan: Plan, architecture: Architecture, backend: Backend, folder: Path, staged: Path) -> None:
+def _make(plan: Plan, architecture: Architecture, folder: Path, staged: Path, stages: Stages) -> Measurement:
+    """The artifact in `staged`, measured; made a second time, from nothing, where what was left in the cache did not serve."""
+    backend, job = BACKENDS[plan.job.backend], plan.job
+    cache = Cache(job.cache, plan.versions) if job.cache else None
+    with stages.stage("convert"):
+        conversion = _convert(cache, architecture, backend, folder, staged, job.options)
+    with stages.stage("validate"):
+        try:
+            measured = measure(backend, staged, folder, architecture, job.options)
+        except ConverterError:
+            if not conversion.reused:
+                raise
+            measured = None
+    if conversion.reused and not (measured and measured.verdict.passed):
+        conversion.reject()
+        for file in staged.iterdir():
+            file.unlink()
+        return _make(replace(plan, job=replace(job, cache=None)), architecture, folder, staged, stages)
+    assert measured
+    if measured.verdict.passed:
+        conversion.accept()
+    return measured
+
+
+def _convert(cache: Cache | None, architecture: Architecture, backend: Backend, folder: Path, staged: Path, options: Options) -> Conversion:
     from converter.architectures.dummies import makes_its_own
     from converter.checkpoints.loading import load_tokenizer
 
-    model, config = _load(folder, architecture, backend, plan.job.options)
-    preprocessor = load_tokenizer(folder, plan.job.options.allowed) if makes_its_own(config) else None
-    backend.convert(model, config, plan.job.options, staged, preprocessor)
+    model, config = _load(folder, architecture, backend, options)
+    preprocessor = load_tokenizer(folder, options.allowed) if makes_its_own(config) else None
+    conversion = backend.convert_with(cache, model, config, options, staged, preprocessor)
+    if not conversion.reused:
+        gc.collect()  # a captured graph is full of cycles, and the validation wants the memory
+    return conversion
 
 
 def _load(folder: Path, architecture: Architecture, backend: Backend, options: Options) -> tuple[LoadedModel, OnnxConfig]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,10 +18,16 @@ from tests.neuron_doubles import Doubles
 collect_ignore = [] if find_spec("torch_xla") else ["xla"]  # these have an environment of their own: make neuron-check
 
 
-def pytest_configure() -> None:
-    """The tests of a project that is itself tested by GitHub Actions are not that step, nor are the processes that they start."""
+def pytest_configure(config: pytest.Config) -> None:
+    """The tests of a project that is itself tested by GitHub Actions are not that step, nor are the processes that they start.
+
+    Graphs that they capture are kept for none but the commands of the same run.
+    """
     for name in [name for name in os.environ if name.startswith(("GITHUB_", "INPUT_", "CONVERTER_"))]:
         del os.environ[name]
+    folder = tempfile.TemporaryDirectory(prefix="converter-cache-")
+    config.add_cleanup(folder.cleanup)
+    os.environ["CONVERTER_CACHE"] = folder.name
 
 
 @pytest.fixture(autouse=True)

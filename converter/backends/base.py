@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
@@ -47,6 +47,31 @@ class Session(Protocol):
         """Give back what the runtime holds; nothing is run afterwards."""
 
 
+@dataclass(frozen=True)
+class Cache:
+    """Where conversions leave what later ones may use, and the versions that have to be the same for that."""
+
+    folder: Path
+    versions: Mapping[str, str]
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What is to be known of a conversion beside its files.
+
+    `reused` says that it took from the cache what it would have had to find out. `accept` is called once the artifact has passed its
+    validation, `reject` where what was reused did not.
+    """
+
+    reused: bool = False
+    accept: Callable[[], None] = _nothing
+    reject: Callable[[], None] = _nothing
+
+
 class Backend(ABC):
     """One way to deploy a model. A new one is a new module with a subclass, named in `converter.backends`."""
 
@@ -63,6 +88,8 @@ class Backend(ABC):
     """The `library_name` of a repository that holds its artifacts and no checkpoint."""
     loading: ClassVar[str]
     """Python that loads an artifact from the Hub's REPOSITORY, for its card."""
+    caches: ClassVar[bool] = False
+    """Whether `convert_with` leaves something that makes later conversions cheaper."""
     checks: ClassVar[bool] = False
     """Whether `check` can say something of a model before it is converted."""
     check_note: ClassVar[str] = ""
@@ -101,6 +128,19 @@ class Backend(ABC):
 
         `preprocessor` is the checkpoint's tokenizer, for a configuration that makes its own inputs.
         """
+
+    def convert_with(
+        self,
+        cache: Cache | None,  # noqa: ARG002 - for subclasses
+        model: LoadedModel,
+        config: OnnxConfig,
+        options: Options,
+        folder: Path,
+        preprocessor: Any = None,
+    ) -> Conversion:
+        """The same with what earlier conversions left in `cache`, for a backend that `caches`."""
+        self.convert(model, config, options, folder, preprocessor)
+        return Conversion()
 
     @abstractmethod
     def open(self, folder: Path) -> Session:

@@ -71,7 +71,13 @@ def manifest_options(function: _Command) -> _Command:
 
 
 def jobs_of(
-    manifest: Path, output: Path, backends: Sequence[str], *, keep_rejected: bool = False, lines: Collection[int] | None = None
+    manifest: Path,
+    output: Path,
+    backends: Sequence[str],
+    *,
+    keep_rejected: bool = False,
+    cache: Path | None = None,
+    lines: Collection[int] | None = None,
 ) -> list[Job]:
     """A job for each entry and backend, in the manifest's order; with `lines`, for the entries there alone.
 
@@ -86,6 +92,7 @@ def jobs_of(
             model_folder=output / entry.output,
             position=entry.position,
             keep_rejected=keep_rejected,
+            cache=cache,
         )
         for entry in read_manifest(manifest, backends)
         for backend, options in entry.backends.items()

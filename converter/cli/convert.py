@@ -14,7 +14,7 @@ from converter.backends import BACKENDS, Backend
 from converter.cli.console import console, output_options
 from converter.cli.documented_log import documented_log
 from converter.cli.options import backend_options, flag, make_options
-from converter.cli.paths import TextPath
+from converter.cli.paths import TextPath, cache_option
 from converter.cli.progress import progress
 from converter.cli.sources import read_source
 from converter.errors import UsageError
@@ -35,7 +35,7 @@ def _command_of(backend: Backend) -> click.Command:
     @click.option("--keep-rejected", is_flag=True, help="Keep an artifact that fails its validation, under .rejected beside OUTPUT.")
     @output_options
     @click.argument("output", type=TextPath(file_okay=False), required=not backend.checks)
-    def command(model: str, keep_rejected: bool, output: Path | None, check: bool = False, **flags: Any) -> int:
+    def command(model: str, keep_rejected: bool, output: Path | None, check: bool = False, cache: Path | None = None, **flags: Any) -> int:
         options = make_options(backend.options, flags)
         job = Job(
             source=read_source(model),
@@ -43,6 +43,7 @@ def _command_of(backend: Backend) -> click.Command:
             options=options,
             destination=output or Path(),
             keep_rejected=keep_rejected,
+            cache=cache,
         )
         if check:
             return _check(backend, job)
@@ -50,6 +51,8 @@ def _command_of(backend: Backend) -> click.Command:
             raise UsageError("there is no OUTPUT", "name the folder that it is written to, or give --check")
         return _convert(backend, job)
 
+    if backend.caches:
+        cache_option(command)
     if backend.checks:
         click.option("--check", is_flag=True, help="Convert nothing: tell what can be found out of the model before.")(command)
     return command

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 class TextPath(click.Path):
@@ -20,3 +24,15 @@ class TextPath(click.Path):
         except UnicodeEncodeError:
             self.fail(f"{str(value)!r} is not UTF-8 text.", param, ctx)
         return super().convert(value, param, ctx)
+
+
+def cache_option(function: _Command) -> _Command:
+    """`--cache`, where captured graphs are kept for later conversions."""
+    return click.option(
+        "--cache",
+        type=TextPath(file_okay=False),
+        default=lambda: Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "converter",
+        show_default="converter in the user's cache folder",
+        envvar="CONVERTER_CACHE",
+        help="The folder that captured graphs are kept in, so that another checkpoint of the same configuration costs no capture.",
+    )(function)

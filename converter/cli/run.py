@@ -11,6 +11,7 @@ from converter.backends import BACKENDS
 from converter.cli import actions
 from converter.cli.batch import Lines, jobs_of, manifest_options
 from converter.cli.console import console, output_options, push_line
+from converter.cli.paths import cache_option
 from converter.cli.progress import progress
 from converter.executors import local
 from converter.publish import batch
@@ -47,6 +48,7 @@ from converter.staging import check_writable, hand_over
 )
 @click.option("--private", is_flag=True, envvar="CONVERTER_PRIVATE", help="Make the new repository a private one.")
 @click.option("--keep-rejected", is_flag=True, help="Keep an artifact that fails its validation, under .rejected beside its place.")
+@cache_option
 @output_options
 def command(
     manifest: Path,
@@ -59,9 +61,10 @@ def command(
     push_to: str,
     private: bool,
     keep_rejected: bool,
+    cache: Path,
 ) -> int:
     """Convert every checkpoint of a manifest, and write report.json and report.md into the output folder."""
-    todo = jobs_of(manifest, output, backends, keep_rejected=keep_rejected, lines=lines)
+    todo = jobs_of(manifest, output, backends, keep_rejected=keep_rejected, cache=cache, lines=lines)
     to_push = batch.plan(todo, push, push_to, private=private) if push else batch.Pushes()
     check_writable(output)
     console.notices(BACKENDS[job.backend] for job in todo)

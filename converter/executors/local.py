@@ -133,7 +133,9 @@ def _work(plan: Plan, connection: Connection, threads: int) -> None:
     signal.signal(signal.SIGTERM, _raise_exit)  # so that the staged files are removed on the way out
     import torch
 
-    torch.set_num_threads(threads)
+    from converter.executors.preload import THREADS
+
+    torch.set_num_threads(min(threads, THREADS))
     connection.send(carry_out(plan, connection.send))
     connection.close()
 

@@ -1,17 +1,42 @@
-"""What the fork server loads once, so that no worker pays for it: half of a small model's time is imports.
+"""What the fork server loads once, so that no worker pays for it: most of a small model's time is imports and first uses.
 
-torch.export and the exporter load 470 modules at the first graph they see, so one is captured here, the smallest there
-is. OpenMP's threads do not survive a fork: hence one thread, so that none are made, until a worker sets its own number.
+The smallest BERT there is is made and converted, which loads all of it: transformers' loading, torch.export and the 470 modules that
+the exporter loads at its first graph, ONNX Runtime. What is there then is frozen: no collection of garbage looks at it, which would
+copy it into each worker. OpenMP's threads do not survive a fork: hence one thread, so that none are made, until a worker sets its number.
 """
 
-import torch
+import gc
+import tempfile
+from pathlib import Path
 
-import converter.backends.onnx.model_file
-import converter.backends.onnx.session
-import converter.validation  # noqa: F401 - imported to be loaded
-from converter.backends.onnx.capture import quiet_exporter
+import torch
+import transformers
+
+from converter.backends.onnx import OnnxOptions
+from converter.pipeline import run_job
+from converter.records import Job, Source
+
+THREADS = torch.get_num_threads()
+"""As many as torch would take, by the cores or by OMP_NUM_THREADS."""
+
+
+def _convert_the_smallest(folder: Path) -> None:
+    config = transformers.BertConfig(
+        vocab_size=8, hidden_size=4, num_hidden_layers=1, num_attention_heads=1, intermediate_size=4, max_position_embeddings=8
+    )
+    transformers.BertModel(config).save_pretrained(folder / "checkpoint")
+    job = Job(
+        source=Source(name="preload", folder=folder / "checkpoint"),
+        backend="onnx",
+        options=OnnxOptions(feature="default"),
+        destination=folder / "artifact",
+    )
+    run_job(job)  # whatever comes of it, each job tells for itself
+
 
 torch.set_num_threads(1)
-
-with quiet_exporter():
-    torch.onnx.export(torch.nn.Identity().eval(), (torch.zeros(2),), dynamo=True, verbose=False)
+transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers' own lacks types
+with tempfile.TemporaryDirectory() as _folder:
+    _convert_the_smallest(Path(_folder))
+gc.collect()
+gc.freeze()

@@ -94,7 +94,7 @@ class Job:
     """One checkpoint to one backend.
 
     `destination` is the artifact's folder. `model_folder` is where the checkpoint's config and tokenizer files go,
-    None where only the artifact is wanted.
+    None where only the artifact is wanted. `cache` is where conversions leave what later ones may use; None for nothing of the kind.
     """
 
     source: Source
@@ -104,6 +104,7 @@ class Job:
     model_folder: Path | None = None
     position: Position | None = None
     keep_rejected: bool = False
+    cache: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

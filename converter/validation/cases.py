@@ -16,9 +16,9 @@ from converter.errors import reason
 # Written for this test: short and long, with numbers, accents, another script and an emoji.
 SENTENCES = (
     "The ferry leaves at seven.",
-    "Nobody had expected the old bridge to hold, yet by noon more than four hundred carts had crossed it.",
+    "By noon more than four hundred carts had crossed the bridge.",
     "Où est la clé de la bibliothèque ?",
-    "In 1987 the factory made 12,450 bicycles; ten years later it made none.",
+    "In 1987 it made 12,450 bicycles; now none.",
     "Good soup needs time 🍲 and salt.",
     "東京は雨です。",
 )
@@ -68,8 +68,8 @@ class Maker:
                 Size(batch=1, choice=4, sequence=longest - past, past=past, source=longest, cached_source=longest),
                 "holes",
             ),
-            ("padded right", Size(batch=5, choice=2, sequence=33, past=3, source=21, cached_source=21), "right"),
-            ("padded left", Size(batch=3, choice=3, sequence=17, past=12, source=26, cached_source=26), "left"),
+            ("padded right", Size(batch=5, choice=2, sequence=13, past=3, source=11, cached_source=11), "right"),
+            ("padded left", Size(batch=3, choice=3, sequence=9, past=12, source=14, cached_source=14), "left"),
         )
         for name, size, padding in sizes:
             yield self._make(name, self._fit(size), padding)
@@ -114,9 +114,9 @@ class Maker:
 
     def variations(self) -> Iterator[tuple[Inputs, Mapping[str, Inputs]]]:
         """A base case and, for each input, the same with that input alone changed; with a cache that is full, then empty."""
-        yield self._vary(self._fit(Size(batch=2, choice=2, sequence=9, past=6, source=7, cached_source=7)))
+        yield self._vary(self._fit(Size(batch=1, choice=2, sequence=5, past=4, source=6, cached_source=6)))
         if self.config.use_past:
-            yield self._vary(self._fit(Size(batch=2, choice=2, sequence=9, source=7)))
+            yield self._vary(self._fit(Size(batch=1, choice=2, sequence=5, source=6)))
 
     def beyond(self) -> Iterator[tuple[str, Mapping[str, Array]]]:
         """For each axis that a shape has one length for, inputs that are one longer or shorter there, right elsewhere, and of no shape."""

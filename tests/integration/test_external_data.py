@@ -33,7 +33,7 @@ def test_an_artifact_with_external_data_is_the_same_model_and_its_faults_are_fou
     graph = capture.capture(model, find_architecture("distilbert").configure(model.config, "masked-lm"), None)
     folder = tmp_path / "external"
     folder.mkdir()
-    model_file.write(graph, capture.bind(graph, model), folder / "model.onnx", single_file_limit=0)
+    model_file.write(graph, graph.bind(model), folder / "model.onnx", single_file_limit=0)
 
     assert sorted(path.name for path in folder.iterdir()) == ["model.onnx", "model.onnx_data"]
     onnx.checker.check_model(folder / "model.onnx", full_check=True)

@@ -35,6 +35,8 @@ MAY_IMPORT_HEAVY = {
     "backends.neuron.lowering",
     "backends.neuron.static",
     "backends.onnx.capture",
+    "backends.onnx.decomposition",
+    "backends.onnx.graph",
     "backends.onnx.model_file",
     "backends.onnx.session",
     "backends.torchscript.export",

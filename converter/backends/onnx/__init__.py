@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from converter.backends.base import Backend, Session
+from converter.backends.base import Backend, Cache, Conversion, Session
 from converter.records import Options
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class OnnxBackend(Backend):
     options = OnnxOptions
     packages = ("torch", "transformers", "onnx", "onnx-ir", "onnxscript", "onnxruntime")
     library = "transformers.js"
+    caches = True
     loading = """
 import onnxruntime
 from huggingface_hub import snapshot_download
@@ -57,10 +58,15 @@ session = onnxruntime.InferenceSession(f"{folder}/onnx/model.onnx")
         return onnx_config.attn_implementation
 
     def convert(self, model: LoadedModel, config: OnnxConfig, options: Options, folder: Path, preprocessor: Any = None) -> None:
-        from converter.backends.onnx.export import export
+        self.convert_with(None, model, config, options, folder, preprocessor)
+
+    def convert_with(
+        self, cache: Cache | None, model: LoadedModel, config: OnnxConfig, options: Options, folder: Path, preprocessor: Any = None
+    ) -> Conversion:
+        from converter.backends.onnx.export import export_with
 
         assert isinstance(options, OnnxOptions)
-        export(preprocessor, model.module, config, options.opset, folder / self.main_file)
+        return export_with(cache, preprocessor, model, config, options.opset, folder / self.main_file)
 
     def open(self, folder: Path) -> Session:
         from converter.backends.onnx.session import OnnxSession

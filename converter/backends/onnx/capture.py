@@ -15,8 +15,10 @@ from onnxscript import optimizer
 
 from converter.architectures import OnnxConfig
 from converter.architectures.features import Axes
+from converter.backends.onnx.decomposition import decomposition_where_needed
+from converter.backends.onnx.graph import Graph
 from converter.checkpoints.calling import sample
-from converter.checkpoints.loading import LoadedModel, made_up_error
+from converter.checkpoints.loading import LoadedModel
 from converter.errors import ConversionError, ConverterError, reason
 
 _BATCH, _SEQUENCE, _CHOICE = 2, 8, 3
@@ -25,10 +27,9 @@ _BATCH, _SEQUENCE, _CHOICE = 2, 8, 3
 _PREFIX = "model."  # FlatModel's attribute
 
 
-def capture(model: LoadedModel, config: OnnxConfig, opset: int | None, preprocessor: Any = None) -> ir.Model:
+def capture(model: LoadedModel, config: OnnxConfig, opset: int | None, preprocessor: Any = None) -> Graph:
     """Capture `model` with the inputs, outputs and dynamic axes of `config`.
 
-    The graph's weights are inputs of its nodes under the parameters' names, without a value: see `bind`.
     Raises ConversionError where the capture fails, or where the model does not take those inputs or give those outputs.
     """
     # with a cache there are 2 or 3 tokens more in it than new ones, and all need positions
@@ -37,20 +38,7 @@ def capture(model: LoadedModel, config: OnnxConfig, opset: int | None, preproces
     flat_model, tensors = sample(model, config, size, preprocessor)
     try:
         with quiet_exporter(), torch.no_grad(), config.patch(model.module):
-            program = torch.onnx.export(
-                flat_model,
-                tensors,
-                dynamo=True,
-                input_names=list(config.inputs),
-                output_names=list(config.outputs),
-                dynamic_shapes=(tuple(dict(axes) for axes in config.inputs.values()),),
-                opset_version=opset,
-                optimize=False,
-                verbose=False,
-            )
-        if program is None:
-            raise ValueError("torch gave no graph")
-        graph = program.model
+            graph = _translate(flat_model, tensors, config, opset)
         weights = {f"{_PREFIX}{name}" for name in model.tensors()}
         _simplify(graph, weights)
     except ConverterError:
@@ -60,20 +48,35 @@ def capture(model: LoadedModel, config: OnnxConfig, opset: int | None, preproces
     _name_axes(graph.graph.inputs, config.inputs)
     _name_axes(graph.graph.outputs, config.outputs)
     _detach_weights(graph, weights)
-    return graph
+    return Graph(ir.to_proto(graph), tuple(value.name for value in _unbound(graph) if value.name))
 
 
-def bind(graph: ir.Model, model: LoadedModel) -> dict[str, torch.Tensor]:
-    """Give each weight that `graph` names its tensor in `model`, uncopied.
+def _translate(flat_model: torch.nn.Module, tensors: tuple[torch.Tensor, ...], config: OnnxConfig, opset: int | None) -> ir.Model:
+    """What torch makes of the model, every operator of it translated."""
 
-    Raises ConversionError where the checkpoint lacks one of them: a head of random numbers is never exported.
-    """
-    names = [value.name for value in _unbound(graph) if value.name]
-    made_up = model.made_up.intersection(names)
-    if made_up:
-        raise made_up_error(made_up)
-    tensors = model.tensors()
-    return {name: tensors[name] for name in names}
+    def export() -> ir.Model:
+        program = torch.onnx.export(
+            flat_model,
+            tensors,
+            dynamo=True,
+            input_names=list(config.inputs),
+            output_names=list(config.outputs),
+            dynamic_shapes=(tuple(dict(axes) for axes in config.inputs.values()),),
+            opset_version=opset,
+            optimize=False,
+            verbose=False,
+        )
+        if program is None:
+            raise ValueError("torch gave no graph")
+        return program.model
+
+    try:
+        with decomposition_where_needed():
+            return export()
+    except (
+        torch.onnx.OnnxExporterError
+    ):  # an operator that is neither translated nor in the exporter's table; or another cause, which stays
+        return export()
 
 
 def _simplify(graph: ir.Model, weights: Collection[str]) -> None:

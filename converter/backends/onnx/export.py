@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from converter.architectures import OnnxConfig
 from converter.architectures.config import overridden
-from converter.backends.onnx import OPSETS, capture, model_file
+from converter.backends.base import Cache, Conversion
+from converter.backends.onnx import OPSETS, model_file
+from converter.backends.onnx.cache import GraphCache, graph_key
+from converter.backends.onnx.capture import capture
 from converter.checkpoints.loading import LoadedModel
 from converter.errors import NotSupportedError
 
@@ -27,18 +31,33 @@ def export(preprocessor: Any, model: Any, config: OnnxConfig, opset: int | None,
     Raises: NotSupportedError for an operator set or a dtype that cannot be made; ConversionError where the configuration does not
     fit the model, where the graph cannot be captured, or where a weight would be made up; OutputError where it cannot be written.
     """
-    loaded = LoadedModel(model)
+    export_with(None, preprocessor, LoadedModel(model), config, opset, Path(output))
+    return list(config.inputs), list(config.outputs)
+
+
+def export_with(
+    cache: Cache | None, preprocessor: Any, model: LoadedModel, config: OnnxConfig, opset: int | None, output: Path
+) -> Conversion:
+    """The same with a graph that an earlier conversion captured, where `cache` has the one that this model's capture would give."""
     opset = config.default_onnx_opset if opset is None else opset
     if opset not in OPSETS:
         raise NotSupportedError(f"opset {opset} cannot be made", f"choose one from {OPSETS.start} to {OPSETS.stop - 1}")
-    if loaded.dtype == "bfloat16":
+    if model.dtype == "bfloat16":
         raise NotSupportedError("ONNX Runtime does not compute bfloat16 on a CPU, so nothing could be validated", "leave dtype at float32")
-    training = model.training
-    model.eval()
+    training = model.module.training
+    model.module.eval()
     try:
-        with overridden(loaded.config, config.values_override):
-            graph = capture.capture(loaded, config, opset, preprocessor)
-            model_file.write(graph, capture.bind(graph, loaded), Path(output))
+        with overridden(model.config, config.values_override):
+            graphs, key = (GraphCache(cache), graph_key(model, config, opset, cache.versions)) if cache else (None, None)
+            found = graphs.find(key) if graphs and key else None
+            if found and not model.tensors().keys() >= {*found.weights}:  # it is of another model, whatever it is called
+                found = None
+            graph = found or capture(model, config, opset, preprocessor)
+            model_file.write(graph, graph.bind(model), output)
     finally:
-        model.train(training)
-    return list(config.inputs), list(config.outputs)
+        model.module.train(training)
+    if graphs is None or key is None:
+        return Conversion()
+    if found:
+        return Conversion(reused=True, reject=partial(graphs.drop, key))
+    return Conversion(accept=partial(graphs.keep, key, graph))

@@ -19,6 +19,7 @@ import onnx_ir as ir
 import torch
 
 from converter.architectures.dummies import Array
+from converter.backends.onnx.graph import Graph
 from converter.errors import ConversionError, output_error
 
 SINGLE_FILE_LIMIT = 2**31 - 2**20
@@ -37,12 +38,13 @@ _TENSOR_RAW_DATA = 9
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-def write(graph: ir.Model, weights: Mapping[str, torch.Tensor], path: Path, single_file_limit: int = SINGLE_FILE_LIMIT) -> None:
-    """Write `graph` with its `weights` to `path`; into `path`_data beside it where one file cannot hold them.
+def write(graph: Graph, weights: Mapping[str, torch.Tensor], path: Path, single_file_limit: int = SINGLE_FILE_LIMIT) -> None:
+    """Write `graph` with the tensors of its `weights` to `path`; into `path`_data beside it where one file cannot hold them.
 
     Raises OutputError where the disk refuses.
     """
-    skeleton = ir.to_proto(graph)
+    skeleton = onnx.ModelProto()
+    skeleton.CopyFrom(graph.model)
     total = sum(tensor.nbytes for tensor in weights.values()) + skeleton.ByteSize()
     try:
         if total <= single_file_limit:

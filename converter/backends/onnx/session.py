@@ -38,6 +38,9 @@ class OnnxSession:
         # the arena and its copies of the initializers cost memory and change no figure: 1.34 against 1.26 times the weights
         options.enable_cpu_mem_arena = False
         options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
+        options.add_session_config_entry(
+            "session.intra_op.allow_spinning", "0"
+        )  # a thread that waits sleeps, and leaves its core to others
         options.log_severity_level = 4  # errors are raised; warnings are of shapes that the verdict names itself
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent.resolve()))
         try:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnx_ir as ir
 import pytest
 import torch
 from hypothesis import given
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from converter.backends.onnx import model_file
+from converter.backends.onnx.graph import Graph
 from converter.errors import ConversionError, OutputError
 
 DTYPES = {
@@ -36,17 +36,13 @@ WEIGHTS = {
 }
 
 
-def graph_over(weights: dict[str, torch.Tensor]) -> ir.Model:
+def graph_over(weights: dict[str, torch.Tensor]) -> Graph:
     """A graph whose outputs are `weights`, which it names and does not hold; a constant of its own is in it."""
     nodes = [helper.make_node("Identity", [name], [f"{name}.out"], name=name) for name in weights]
     outputs = [helper.make_tensor_value_info(f"{name}.out", DTYPES[tensor.dtype], tensor.shape) for name, tensor in weights.items()]
     constant = helper.make_tensor("constant", TensorProto.FLOAT, [2], [3.0, 4.0])
     graph = helper.make_graph(nodes, "graph", [], outputs, [constant])
-    for name, tensor in weights.items():  # a name that is bound later is declared as an input for onnx_ir to read it
-        graph.input.append(helper.make_tensor_value_info(name, DTYPES[tensor.dtype], tensor.shape))
-    model = ir.from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10))
-    model.graph.inputs.clear()
-    return model
+    return Graph(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), tuple(weights))
 
 
 def stored_bytes(tensor: onnx.TensorProto) -> tuple[list[int], int, bytes]:
@@ -115,7 +111,7 @@ def test_one_file_is_written_where_it_can_hold_them_and_two_where_not(tmp_path: 
 def test_a_graph_without_weights_is_a_file_too(tmp_path: Path) -> None:
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch"]) for name in "xy")
     model = helper.make_model(helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "graph", [x], [y]))
-    model_file.write(ir.from_proto(model), {}, tmp_path / "model.onnx")
+    model_file.write(Graph(model, ()), {}, tmp_path / "model.onnx")
     assert model_file.read(tmp_path / "model.onnx").tensors == ()
     onnx.checker.check_model(str(tmp_path / "model.onnx"), full_check=True)
 

@@ -1,0 +1,144 @@
+"""Decomposition only where it is needed: it traces a program twice more, which is 60% of a capture.
+
+`torch.onnx.export` decomposes every program, to be rid of the operators that it has no translation for. Those of transformers' models
+are few and each the same as another operator that has one. With these renamed nothing is left to be decomposed, and the graph
+comes out the same, node for node; a program in which anything else is left is decomposed as ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+_aten = torch.ops.aten
+
+_SAME_AS: Mapping[Any, Any] = {
+    _aten.__and__.Tensor: _aten.bitwise_and.Tensor,
+    _aten.__or__.Tensor: _aten.bitwise_or.Tensor,
+    _aten.__xor__.Tensor: _aten.bitwise_xor.Tensor,
+    _aten.min.other: _aten.minimum.default,
+    _aten.max.other: _aten.maximum.default,
+    _aten.detach_.default: _aten.detach.default,
+}
+_IN_PLACE: Mapping[Any, Any] = {
+    _aten.add_.Tensor: _aten.add.Tensor,
+    _aten.sub_.Tensor: _aten.sub.Tensor,
+    _aten.mul_.Tensor: _aten.mul.Tensor,
+    _aten.div_.Tensor: _aten.div.Tensor,
+    _aten.masked_fill_.Scalar: _aten.masked_fill.Scalar,
+}
+"""What writes into its first argument, and the operator that gives the same as a new tensor."""
+_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
+_RESHAPES = (_aten.reshape.default, _aten.view.default)
+_CONVERSIONS = (_aten.to.dtype, _aten.to.device, _aten.to.dtype_layout, _aten.to.other)
+
+
+@contextmanager
+def decomposition_where_needed() -> Iterator[None]:
+    """While it lasts, a program is decomposed by `torch.onnx.export` only where an operator of it has to be."""
+    decompose = torch.export.ExportedProgram.run_decompositions
+
+    def where_needed(program: torch.export.ExportedProgram, table: Mapping[Any, Any], **options: Any) -> torch.export.ExportedProgram:
+        _rename(program)
+        return decompose(program, table, **options) if _is_left(program, table) else program
+
+    torch.export.ExportedProgram.run_decompositions = where_needed  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        torch.export.ExportedProgram.run_decompositions = decompose  # type: ignore[method-assign]
+
+
+def _rename(program: torch.export.ExportedProgram) -> None:
+    """Put in the place of operators that have no translation the ones that do the same and have one. No node goes or
+    changes its name."""
+    for node in program.graph.nodes:
+        if node.target in _SAME_AS:
+            node.target = _SAME_AS[node.target]
+        elif node.target in _CONVERSIONS:
+            _rename_conversion(node)
+        elif node.target in _RESHAPES:
+            _settle_inferred(node)
+        elif node.target in _IN_PLACE and _is_owned(node):
+            node.args[0].replace_all_uses_with(node, delete_user_cb=lambda user, node=node: user > node)  # it is the earlier ones' still
+            node.target = _IN_PLACE[node.target]
+    program.graph_module.recompile()
+
+
+def _rename_conversion(node: torch.fx.Node) -> None:
+    """On one device a conversion is one of the dtype, or nothing."""
+    source, dtype = node.args[0], node.meta["val"].dtype
+    assert isinstance(source, torch.fx.Node)
+    same = source.meta["val"].dtype == dtype
+    node.target, node.args, node.kwargs = (
+        (_aten.alias.default if same else _aten._to_copy.default),
+        (source,),
+        {} if same else {"dtype": dtype},
+    )
+
+
+def _settle_inferred(node: torch.fx.Node) -> None:
+    """Write down the length that a reshape leaves to be inferred, where it is a number or a length of what is reshaped: of an empty
+    tensor it cannot be inferred."""
+    source, sizes = node.args
+    assert isinstance(source, torch.fx.Node)
+    assert isinstance(sizes, list | tuple)
+    if -1 not in sizes:
+        return
+    place = sizes.index(-1)
+    length, lengths = node.meta["val"].shape[place], source.meta["val"].shape
+    found: Any = length
+    if isinstance(length, torch.SymInt):
+        axis = next((axis for axis, other in enumerate(lengths) if str(other) == str(length)), None)
+        if axis is None or not _is_ambiguous(node):
+            return
+        with node.graph.inserting_before(node):
+            found = node.graph.call_function(_aten.sym_size.int, (source, axis))
+        found.meta["val"] = length
+    node.args = (source, [*sizes[:place], found, *sizes[place + 1 :]])
+
+
+def _is_ambiguous(node: torch.fx.Node) -> bool:
+    """Whether a reshape leaves a length to be inferred beside another that may be 0."""
+    if node.target not in _RESHAPES:
+        return False
+    sizes = node.args[1]
+    assert isinstance(sizes, list | tuple)
+    return -1 in sizes and any(isinstance(size, torch.fx.Node) for size in sizes)
+
+
+def _is_owned(node: torch.fx.Node) -> bool:
+    """Whether only who uses its first argument later can see that `node` writes into it: that is new, of its final dtype and shape,
+    no view of anything, and nobody has a view of it."""
+    written = node.args[0]
+    if not isinstance(written, torch.fx.Node) or written.op != "call_function" or not _is_functional(written):
+        return False
+    kept = all(getattr(written.meta["val"], name) == getattr(node.meta["val"], name) for name in ("dtype", "shape"))
+    return kept and all(user is node or _is_functional(user) for user in written.users)
+
+
+def _is_functional(node: torch.fx.Node) -> bool:
+    """Whether an operator's results share no memory with its arguments, and it writes into none."""
+    schema = getattr(node.target, "_schema", None)
+    returned = schema is not None and not any(each.alias_info for each in (*schema.arguments, *schema.returns))
+    return returned and not _is_composite(node.target)  # what it is composed of may be a view
+
+
+def _is_mutable(target: Any) -> bool:
+    schema = getattr(target, "_schema", None)
+    return schema is not None and bool(schema.is_mutable)
+
+
+def _is_composite(target: Any) -> bool:
+    return isinstance(target, torch._ops.OpOverload) and target.has_kernel_for_dispatch_key(_COMPOSITE)
+
+
+def _is_left(program: torch.export.ExportedProgram, table: Mapping[Any, Any]) -> bool:
+    """Whether an operator has to be decomposed: one of the `table`, one that writes into its arguments or is ambiguous, or any of a
+    nested graph."""
+    nested = any(name for name, _ in program.graph_module.named_modules())
+    calls = [node for node in program.graph.nodes if node.op == "call_function"]
+    return nested or any(node.target in table or _is_mutable(node.target) or _is_ambiguous(node) for node in calls)
