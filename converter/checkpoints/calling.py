@@ -16,7 +16,8 @@ from converter.architectures.dummies import make_inputs
 from converter.checkpoints.loading import LoadedModel
 from converter.errors import ConversionError, ConverterError, reason
 
-_CACHE = "past_key_values"
+CACHE = "past_key_values"
+"""What the inputs of a cache are called, before the layer and the part."""
 
 
 def call(model: torch.nn.Module, inputs: Mapping[str, torch.Tensor], outputs: Sequence[str]) -> tuple[torch.Tensor, ...]:
@@ -56,12 +57,12 @@ class FlatModel(torch.nn.Module):
 
     def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         arguments = _arguments(dict(zip(self._inputs, tensors, strict=True)))
-        if isinstance(arguments.get(_CACHE), EncoderDecoderCache):
+        if isinstance(arguments.get(CACHE), EncoderDecoderCache):
             self._encode_the_rest(arguments)
         return _pick(self.model, _result(self.model, arguments), self._outputs)
 
     def _encode_the_rest(self, arguments: dict[str, Any]) -> None:
-        cache, tokens, mask = arguments[_CACHE], arguments.pop("input_ids"), arguments["attention_mask"]
+        cache, tokens, mask = arguments[CACHE], arguments.pop("input_ids"), arguments["attention_mask"]
         held, length = cache.cross_attention_cache.layers[0].keys.shape[2], tokens.shape[1]
         torch._check(held <= length)  # type: ignore[no-untyped-call]  # torch's own lacks types
         rest = {"input_ids": tokens.narrow(1, held, length - held), "attention_mask": mask.narrow(1, held, length - held)}
@@ -100,17 +101,17 @@ def sample(model: LoadedModel, config: OnnxConfig, size: Size, preprocessor: Any
 
 def _arguments(inputs: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     """The keyword arguments of a call, with the cache that the tensors `past_key_values.…` make."""
-    arguments: dict[str, Any] = {name: tensor for name, tensor in inputs.items() if not name.startswith(f"{_CACHE}.")}
-    if f"{_CACHE}.0.key" in inputs:
-        arguments[_CACHE] = _cache(inputs, "")
-    elif f"{_CACHE}.0.decoder.key" in inputs:
-        arguments[_CACHE] = EncoderDecoderCache(_cache(inputs, "decoder."), _cache(inputs, "encoder."))
+    arguments: dict[str, Any] = {name: tensor for name, tensor in inputs.items() if not name.startswith(f"{CACHE}.")}
+    if f"{CACHE}.0.key" in inputs:
+        arguments[CACHE] = _cache(inputs, "")
+    elif f"{CACHE}.0.decoder.key" in inputs:
+        arguments[CACHE] = EncoderDecoderCache(_cache(inputs, "decoder."), _cache(inputs, "encoder."))
     return arguments
 
 
 def _cache(inputs: Mapping[str, torch.Tensor], stack: str) -> DynamicCache:
     layers = sum(name.endswith(f".{stack}key") for name in inputs)
-    return DynamicCache([(inputs[f"{_CACHE}.{layer}.{stack}key"], inputs[f"{_CACHE}.{layer}.{stack}value"]) for layer in range(layers)])
+    return DynamicCache([(inputs[f"{CACHE}.{layer}.{stack}key"], inputs[f"{CACHE}.{layer}.{stack}value"]) for layer in range(layers)])
 
 
 def _result(model: torch.nn.Module, arguments: Mapping[str, Any]) -> Any:
@@ -126,8 +127,8 @@ def _output(model: torch.nn.Module, result: Any, name: str) -> torch.Tensor:
     found = None
     if kind != "present":
         found = result.get(name)
-    elif result.get(_CACHE) is not None:
-        found = _of_cache(result[_CACHE], place)
+    elif result.get(CACHE) is not None:
+        found = _of_cache(result[CACHE], place)
     if not isinstance(found, torch.Tensor):
         raise ConversionError(f"{type(model).__name__} gives no output {name}", f"it gives: {', '.join(result)}")
     return found

@@ -17,6 +17,7 @@ import transformers
 from converter.architectures import find_architecture
 from converter.architectures.config import DEFAULT_OPSET
 from converter.backends.onnx import capture, model_file
+from converter.backends.onnx.exporter import lean_exporter
 from converter.checkpoints.loading import load_model
 from converter.records import Outcome
 
@@ -61,7 +62,7 @@ def test_tied_weights_are_written_once(tiny: Callable[..., Path], convert: Calla
 
 
 def test_the_default_opset_is_the_one_that_the_exporter_recommends() -> None:
-    with capture.quiet_exporter():
+    with lean_exporter():
         program = torch.onnx.export(torch.nn.Identity().eval(), (torch.zeros(2),), dynamo=True, verbose=False)
     assert program is not None and program.model.opset_imports[""] == DEFAULT_OPSET
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import onnx_ir as ir
@@ -16,8 +13,10 @@ from onnxscript import optimizer
 from converter.architectures import OnnxConfig
 from converter.architectures.features import Axes
 from converter.backends.onnx.decomposition import decomposition_where_needed
+from converter.backends.onnx.exporter import lean_exporter
 from converter.backends.onnx.graph import Graph
-from converter.checkpoints.calling import sample
+from converter.backends.onnx.translations import TRANSLATIONS
+from converter.checkpoints.calling import CACHE, sample
 from converter.checkpoints.loading import LoadedModel
 from converter.errors import ConversionError, ConverterError, reason
 
@@ -37,7 +36,7 @@ def capture(model: LoadedModel, config: OnnxConfig, opset: int | None, preproces
     size = config.size(_BATCH, max(2, min(_SEQUENCE, room)), _CHOICE)
     flat_model, tensors = sample(model, config, size, preprocessor)
     try:
-        with quiet_exporter(), torch.no_grad(), config.patch(model.module):
+        with lean_exporter(), torch.no_grad(), config.patch(model.module):
             graph = _translate(flat_model, tensors, config, opset)
         weights = {f"{_PREFIX}{name}" for name in model.tensors()}
         _simplify(graph, weights)
@@ -48,7 +47,11 @@ def capture(model: LoadedModel, config: OnnxConfig, opset: int | None, preproces
     _name_axes(graph.graph.inputs, config.inputs)
     _name_axes(graph.graph.outputs, config.outputs)
     _detach_weights(graph, weights)
-    return Graph(ir.to_proto(graph), tuple(value.name for value in _unbound(graph) if value.name))
+    model = ir.to_proto(graph)
+    model.graph.ClearField(
+        "value_info"
+    )  # a runtime infers them; given, ONNX Runtime fuses by them into a slower kernel (SkipLayerNormalization)
+    return Graph(model, tuple(value.name for value in _unbound(graph) if value.name))
 
 
 def _translate(flat_model: torch.nn.Module, tensors: tuple[torch.Tensor, ...], config: OnnxConfig, opset: int | None) -> ir.Model:
@@ -63,6 +66,7 @@ def _translate(flat_model: torch.nn.Module, tensors: tuple[torch.Tensor, ...], c
             output_names=list(config.outputs),
             dynamic_shapes=(tuple(dict(axes) for axes in config.inputs.values()),),
             opset_version=opset,
+            custom_translation_table=dict(TRANSLATIONS),
             optimize=False,
             verbose=False,
         )
@@ -71,12 +75,16 @@ def _translate(flat_model: torch.nn.Module, tensors: tuple[torch.Tensor, ...], c
         return program.model
 
     try:
-        with decomposition_where_needed():
+        with decomposition_where_needed(_never_empty(config)):
             return export()
-    except (
-        torch.onnx.OnnxExporterError
-    ):  # an operator that is neither translated nor in the exporter's table; or another cause, which stays
+    except torch.onnx.OnnxExporterError:  # an operator neither translated nor in the exporter's table; another cause is raised again
         return export()
+
+
+def _never_empty(config: OnnxConfig) -> list[tuple[int, int]]:
+    """The axes, by their input's place, that are never 0 long: a cache may be empty, and what is new in a call is not."""
+    new = [(place, axes) for place, (name, axes) in enumerate(config.inputs.items()) if not name.startswith(CACHE)]
+    return [(place, axis) for place, axes in new for axis in axes]
 
 
 def _simplify(graph: ir.Model, weights: Collection[str]) -> None:
@@ -86,6 +94,7 @@ def _simplify(graph: ir.Model, weights: Collection[str]) -> None:
         return any(value is not None and value.name in weights for value in node.inputs)
 
     passes.InlinePass()(graph)
+    passes.CommonSubexpressionEliminationPass()(graph)
     optimizer.fold_constants(graph, should_fold=lambda node: False if takes_a_weight(node) else None)
     passes.RemoveUnusedNodesPass()(graph)
     passes.ClearMetadataAndDocStringPass()(graph)
@@ -122,20 +131,3 @@ def _unbound(graph: ir.Model) -> list[ir.Value]:
     given = {*graph.graph.inputs, *graph.graph.initializers.values()}
     taken = (value for node in graph.graph.all_nodes() for value in node.inputs if value is not None)
     return list(dict.fromkeys(value for value in taken if value.producer() is None and value not in given))
-
-
-@contextmanager
-def quiet_exporter() -> Iterator[None]:
-    """Silence what the exporter says of itself and that no user can act on; anything else is heard."""
-    loggers = [logging.getLogger(f"torch.onnx._internal.exporter.{name}") for name in ("_registration", "_schemas")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"# The axis name: .* will not be used", category=UserWarning)
-        warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated", category=FutureWarning)
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

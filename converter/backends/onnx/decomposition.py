@@ -2,12 +2,12 @@
 
 `torch.onnx.export` decomposes every program, to be rid of the operators that it has no translation for. Those of transformers' models
 are few and each the same as another operator that has one. With these renamed nothing is left to be decomposed, and the graph
-comes out the same, node for node; a program in which anything else is left is decomposed as ever.
+comes out with the same operators; a program in which anything else is left is decomposed as ever.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,13 +37,17 @@ _CONVERSIONS = (_aten.to.dtype, _aten.to.device, _aten.to.dtype_layout, _aten.to
 
 
 @contextmanager
-def decomposition_where_needed() -> Iterator[None]:
-    """While it lasts, a program is decomposed by `torch.onnx.export` only where an operator of it has to be."""
+def decomposition_where_needed(never_empty: Collection[tuple[int, int]] = ()) -> Iterator[None]:
+    """While it lasts, a program is decomposed by `torch.onnx.export` only where an operator of it has to be.
+
+    `never_empty` are axes of the inputs, each as the input's place and the axis, that nobody gives the length 0.
+    """
     decompose = torch.export.ExportedProgram.run_decompositions
 
     def where_needed(program: torch.export.ExportedProgram, table: Mapping[Any, Any], **options: Any) -> torch.export.ExportedProgram:
-        _rename(program)
-        return decompose(program, table, **options) if _is_left(program, table) else program
+        positive = _lengths(program, never_empty)
+        _rename(program, positive)
+        return decompose(program, table, **options) if _is_left(program, table, positive) else program
 
     torch.export.ExportedProgram.run_decompositions = where_needed  # type: ignore[method-assign]
     try:
@@ -52,7 +56,14 @@ def decomposition_where_needed() -> Iterator[None]:
         torch.export.ExportedProgram.run_decompositions = decompose  # type: ignore[method-assign]
 
 
-def _rename(program: torch.export.ExportedProgram) -> None:
+def _lengths(program: torch.export.ExportedProgram, axes: Collection[tuple[int, int]]) -> frozenset[str]:
+    """What torch calls the lengths of some axes of a program's inputs."""
+    shapes = {node.name: node.meta["val"].shape for node in program.graph.nodes if node.op == "placeholder" and "val" in node.meta}
+    names = program.graph_signature.user_inputs
+    return frozenset(str(shapes[name][axis]) for place, axis in axes if isinstance(name := names[place], str))
+
+
+def _rename(program: torch.export.ExportedProgram, positive: Collection[str]) -> None:
     """Put in the place of operators that have no translation the ones that do the same and have one. No node goes or
     changes its name."""
     for node in program.graph.nodes:
@@ -61,7 +72,9 @@ def _rename(program: torch.export.ExportedProgram) -> None:
         elif node.target in _CONVERSIONS:
             _rename_conversion(node)
         elif node.target in _RESHAPES:
-            _settle_inferred(node)
+            _settle_inferred(node, positive)
+        elif node.target == _aten.rsub.Scalar and len(node.args) == 2 and not node.kwargs:
+            _turn_round(node)
         elif node.target in _IN_PLACE and _is_owned(node):
             node.args[0].replace_all_uses_with(node, delete_user_cb=lambda user, node=node: user > node)  # it is the earlier ones' still
             node.target = _IN_PLACE[node.target]
@@ -80,7 +93,17 @@ def _rename_conversion(node: torch.fx.Node) -> None:
     )
 
 
-def _settle_inferred(node: torch.fx.Node) -> None:
+def _turn_round(node: torch.fx.Node) -> None:
+    """c - x is -x + c, to the last bit."""
+    source, number = node.args
+    assert isinstance(source, torch.fx.Node)
+    with node.graph.inserting_before(node):
+        negated = node.graph.call_function(_aten.neg.default, (source,))
+    negated.meta.update(node.meta, val=source.meta["val"])
+    node.target, node.args = _aten.add.Tensor, (negated, number)
+
+
+def _settle_inferred(node: torch.fx.Node, positive: Collection[str]) -> None:
     """Write down the length that a reshape leaves to be inferred, where it is a number or a length of what is reshaped: of an empty
     tensor it cannot be inferred."""
     source, sizes = node.args
@@ -93,7 +116,7 @@ def _settle_inferred(node: torch.fx.Node) -> None:
     found: Any = length
     if isinstance(length, torch.SymInt):
         axis = next((axis for axis, other in enumerate(lengths) if str(other) == str(length)), None)
-        if axis is None or not _is_ambiguous(node):
+        if axis is None or not _is_ambiguous(node, positive):
             return
         with node.graph.inserting_before(node):
             found = node.graph.call_function(_aten.sym_size.int, (source, axis))
@@ -101,13 +124,13 @@ def _settle_inferred(node: torch.fx.Node) -> None:
     node.args = (source, [*sizes[:place], found, *sizes[place + 1 :]])
 
 
-def _is_ambiguous(node: torch.fx.Node) -> bool:
-    """Whether a reshape leaves a length to be inferred beside another that may be 0."""
+def _is_ambiguous(node: torch.fx.Node, positive: Collection[str]) -> bool:
+    """Whether a reshape leaves a length to be inferred beside another that may be 0, which those in `positive` are not."""
     if node.target not in _RESHAPES:
         return False
     sizes = node.args[1]
     assert isinstance(sizes, list | tuple)
-    return -1 in sizes and any(isinstance(size, torch.fx.Node) for size in sizes)
+    return -1 in sizes and any(isinstance(size, torch.fx.Node) and str(size.meta["val"]) not in positive for size in sizes)
 
 
 def _is_owned(node: torch.fx.Node) -> bool:
@@ -136,9 +159,9 @@ def _is_composite(target: Any) -> bool:
     return isinstance(target, torch._ops.OpOverload) and target.has_kernel_for_dispatch_key(_COMPOSITE)
 
 
-def _is_left(program: torch.export.ExportedProgram, table: Mapping[Any, Any]) -> bool:
+def _is_left(program: torch.export.ExportedProgram, table: Mapping[Any, Any], positive: Collection[str]) -> bool:
     """Whether an operator has to be decomposed: one of the `table`, one that writes into its arguments or is ambiguous, or any of a
     nested graph."""
     nested = any(name for name, _ in program.graph_module.named_modules())
     calls = [node for node in program.graph.nodes if node.op == "call_function"]
-    return nested or any(node.target in table or _is_mutable(node.target) or _is_ambiguous(node) for node in calls)
+    return nested or any(node.target in table or _is_mutable(node.target) or _is_ambiguous(node, positive) for node in calls)

@@ -1,0 +1,27 @@
+"""Operators that we translate ourselves, where ONNX Runtime does better with another form than torch's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from onnxscript import opset18 as op
+
+
+def linear(tokens: Any, weight: Any, bias: Any = None) -> Any:
+    """A linear layer as one Gemm, which takes the weight as the checkpoint has it.
+
+    torch's own is a MatMul with the transposed weight, and a session has to make that: opening BERT-base takes 0.31 instead of 0.55 CPU s
+    and 270 instead of 350 MB (`make bench`), and a call 2 to 7% less.
+    """
+    features, width = weight.shape
+    constant: Any = op.Constant
+    if len(tokens.shape) == 2:
+        return op.Gemm(tokens, weight, bias, transB=1)
+    shape = op.Concat(op.Shape(tokens, start=0, end=-1), constant(value_ints=[features]), axis=0)
+    rows = op.Reshape(tokens, constant(value_ints=[-1, width]))
+    return op.Reshape(op.Gemm(rows, weight, bias, transB=1), shape, allowzero=1)
+
+
+TRANSLATIONS: Mapping[Any, Callable[..., Any]] = {torch.ops.aten.linear.default: linear}
