@@ -1,7 +1,7 @@
 # make run    converts examples/models.txt
 # make test   runs the tests
 # make lint   runs the linters
-# make bench  measures speed, memory and size beside optimum-cli's, which it installs in build/peer; 12 minutes, 10 GB of disk
+# make bench  measures speed, memory and size beside optimum-cli's, which it installs in build/peer; PARTS="latency memory" is some of it
 # make demo-hub  shows a whole round against a Hub on loopback: convert, push, and a second run that does nothing
 # make container-test  builds the image and runs it, by hand, as GitHub runs the action, and by act
 # make action-tables   writes README's tables of the action's inputs and outputs
@@ -17,9 +17,7 @@ WORKFLOWS := $(wildcard examples/workflows/*.yml)
 XLA := build/neuron-check
 # a client of compiled models, and the transformers that it is bound to
 OPTIMUM := optimum-neuron==0.4.5 optimum==2.0.0 transformers==4.57.1 huggingface_hub==0.36.0 tokenizers==0.22.1
-# what `make bench` measures us beside, in an environment of its own: it is bound to an older transformers
 PEER := build/peer
-PEER_PINS := optimum-onnx==0.1.0 optimum==2.1.0 transformers==4.57.6 onnx==1.23.2 onnxruntime==1.32.0 numpy==2.4.6 huggingface_hub==0.36.2 tokenizers==0.22.2 safetensors==0.8.0
 EXAMPLE := examples/checkpoints/all-MiniLM-L6-v2
 
 .PHONY: run test container-test lint bench demo-hub action-tables neuron-check schema lock clean
@@ -99,10 +97,11 @@ $(XLA)/done.stamp: requirements-neuron.txt pyproject.toml
 	$(XLA)/bin/python -m pip --quiet install --no-deps --target $(XLA)/optimum $(OPTIMUM)
 	@touch $@
 
-$(PEER)/done.stamp: Makefile
+# optimum-cli, which is bound to an older transformers. torch comes first and alone, as whatever else asks for it takes any.
+$(PEER)/done.stamp: bench/requirements-peer.txt
 	$(PYTHON) -m venv --clear $(PEER)
-	$(PEER)/bin/python -m pip --quiet install torch==2.13.0
-	$(PEER)/bin/python -m pip --quiet install $(PEER_PINS)
+	$(PEER)/bin/python -m pip --quiet install $$(grep ^torch== bench/requirements-peer.txt)
+	$(PEER)/bin/python -m pip --quiet install --requirement bench/requirements-peer.txt
 	@touch $@
 
 $(EXAMPLE): $(VENV)/run.stamp

@@ -1,42 +1,61 @@
-"""`make bench`: prints what was measured beside its target; exit code 1 where a target is missed."""
+"""`make bench`: prints what was measured beside its target; exit code 1 where a target is missed.
+
+`python -m bench latency memory` measures some of it.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
+import time
+from collections.abc import Callable, Iterator
 
-from bench import memory, torchscript
-
-
-def main() -> int:
-    missed = _bench_memory("default", memory.TARGET)
-    _bench_memory("masked-lm", None)  # logits over a vocabulary are its largest outputs: shown, as no target is set for it
-    _bench_torchscript()
-    return missed
+from bench import another, batch, latency, many, memory, shared, torchscript
+from bench.table import Row, render
 
 
-def _bench_torchscript() -> None:
+def _torchscript() -> Iterator[Row]:
     """Print what has no target."""
-    print(f"TorchScript, CPU milliseconds of a call on one thread, side by side (load {os.getloadavg()[0]:.1f})")
+    print("  CPU milliseconds of a call on one thread, side by side, in brackets over eager")
     for name, shape, found in torchscript.latencies():
         figures = "  ".join(f"{kind} {value:.2f} ({value / found['eager']:.2f})" for kind, value in found.items())
         print(f"  {name:24} {shape:9} {figures}", flush=True)
-    print("TorchScript, MB of an archive")
+    print("  MB of an archive")
     for name, stored in torchscript.sizes():
         print(f"  {name:24} {'  '.join(f'{kind} {size / 1e6:.1f}' for kind, size in stored.items())}", flush=True)
+    yield from ()
 
 
-def _bench_memory(feature: str, target: float | None) -> int:
-    """Print one measurement; 1 where it misses its target."""
-    measured = memory.measure(feature)
-    print(f"peak anonymous memory of converting BERT-base, {feature}, validation included (load {os.getloadavg()[0]:.1f})")
-    for name, value in measured.items():
-        print(f"  {name:28} {value}")
-    if target is None:
-        return 0
-    met = measured["ratio"] <= target
-    print(f"  target: at most {target} times the weights: {'met' if met else 'MISSED'}", flush=True)
-    return 0 if met else 1
+PARTS: dict[str, tuple[str, Callable[[], Iterator[Row]]]] = {
+    "batch": ("ten different models, each by us and by optimum-cli", batch.measure),
+    "another": ("one more checkpoint of a configuration already seen", another.measure),
+    "many": ("a batch of a hundred", many.measure),
+    "latency": ("latency in ONNX Runtime", latency.measure),
+    "shared": ("what a shared graph adds to a repository", shared.measure),
+    "memory": ("peak anonymous memory of converting BERT-base, validation included", memory.rows),
+    "torchscript": ("TorchScript", _torchscript),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure speed, memory and size beside their targets.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"one of {', '.join(PARTS)}; all by default")
+    chosen = parser.parse_args().parts or list(PARTS)
+    if unknown := [name for name in chosen if name not in PARTS]:
+        parser.error(f"there is no part {unknown[0]!r}; there are: {', '.join(PARTS)}")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    rows: list[Row] = []
+    for name in chosen:
+        title, measure = PARTS[name]
+        started = time.perf_counter()
+        print(f"{name}: {title} (load {os.getloadavg()[0]:.1f})", flush=True)
+        rows.extend(measure())
+        print(f"  took {time.perf_counter() - started:.0f} s (load {os.getloadavg()[0]:.1f})\n", flush=True)
+    if rows:
+        print(f"OMP_NUM_THREADS=1 on both sides; load {os.getloadavg()[0]:.1f}\n")
+        print(render(rows))
+    return 0 if all(row.met for row in rows) else 1
 
 
 if __name__ == "__main__":

@@ -55,6 +55,13 @@ class Maker:
         lengths: list[int] = [self.config.max_sequence_length, *(() if self.config.positions else self.fixed.values())]
         return max(lengths)
 
+    @property
+    def is_batched(self) -> bool:
+        """Whether the first axis of every input and output is the batch, which may be of any size and whose rows are apart."""
+        axes = (*self.config.inputs.values(), *self.config.outputs.values())
+        labels = {each.get(0) for each in axes}
+        return len(labels) == 1 and None not in labels and not labels & self.fixed.keys() and not makes_its_own(self.config)
+
     def grid(self) -> Iterator[Inputs]:
         """Random inputs at batch 1, 2, 3 and 5, at lengths from one token to the model's maximum, with and without a past."""
         longest = self.longest

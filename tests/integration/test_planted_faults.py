@@ -301,18 +301,20 @@ def test_an_artifact_that_fails_its_validation_is_never_put_in_its_place(
     tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The fault is planted between writing and validating, where a bug of the exporter would be."""
+    from converter.backends import Conversion
     from converter.backends.onnx import OnnxBackend
     from converter.cli import main
 
-    convert = OnnxBackend.convert
+    convert = OnnxBackend.convert_with
 
-    def faulty(self: OnnxBackend, model: object, config: object, options: object, folder: Path, preprocessor: object) -> None:
-        convert(self, model, config, options, folder, preprocessor)  # type: ignore[arg-type]
+    def faulty(self: OnnxBackend, cache: object, model: object, config: object, options: object, folder: Path, *more: object) -> Conversion:
+        conversion = convert(self, cache, model, config, options, folder, *more)  # type: ignore[arg-type]
         written = onnx.load(folder / "model.onnx")
         _change(written, "embeddings.LayerNorm.weight", 0)
         onnx.save(written, folder / "model.onnx")
+        return conversion
 
-    monkeypatch.setattr(OnnxBackend, "convert", faulty)
+    monkeypatch.setattr(OnnxBackend, "convert_with", faulty)
     with pytest.raises(SystemExit) as ended:
         main(["onnx", "--model", str(tiny("bert")), "--quiet", str(tmp_path / "out")])
     assert ended.value.code == 1

@@ -1,0 +1,34 @@
+"""The peer: optimum-cli, in an environment of its own (`make build/peer/done.stamp`), a process for each model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.models import Model
+from bench.processes import Cost, run
+
+_CLI = Path("build/peer/bin/optimum-cli")
+
+_TASKS = {
+    "default": "feature-extraction",
+    "sequence-classification": "text-classification",
+    "token-classification": "token-classification",
+    "masked-lm": "fill-mask",
+    "causal-lm-with-past": "text-generation-with-past",
+    "seq2seq-lm-with-past": "text2text-generation-with-past",
+}
+"""What it calls our features."""
+
+
+def export(model: Model, checkpoint: Path, place: Path) -> Cost:
+    """Export a checkpoint into the folder `place`, validated as it does by itself. Raises RuntimeError where it fails or leaves no file."""
+    command = [_CLI, "export", "onnx", "--model", checkpoint, "--task", _TASKS[model.feature], "--library", "transformers", place]
+    cost = run(command)
+    if not list(place.glob("*.onnx")):  # it ends with 0 where its validation fails
+        raise RuntimeError(f"optimum-cli left no file for {model.name}:\n{cost.output[-4000:]}")
+    return cost
+
+
+def stored_bytes(place: Path) -> int:
+    """The size of all that it wrote of a model's graphs and weights."""
+    return sum(file.stat().st_size for file in place.glob("*.onnx*"))

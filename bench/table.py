@@ -1,0 +1,63 @@
+"""What was measured beside its target: the rows of the table that `make bench` prints at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_HEADER = ("what", "beside", "ours", "ratio", "target", "")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement: ours, what it is measured beside, and what either it or its ratio may be at most.
+
+    A row with neither limit is shown and misses nothing.
+    """
+
+    what: str
+    unit: str
+    ours: float
+    beside: float | None = None
+    beside_is: str = "optimum"
+    ratio_at_most: float | None = None
+    at_most: float | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """Ours over what it is beside, to two decimals, as it is shown and judged."""
+        return round(self.ours / self.beside, 2) if self.beside else None
+
+    @property
+    def met(self) -> bool:
+        """Whether it keeps every limit that it has."""
+        ratio_kept = self.ratio_at_most is None or (self.ratio is not None and self.ratio <= self.ratio_at_most)
+        return ratio_kept and (self.at_most is None or self.ours <= self.at_most)
+
+    def cells(self) -> tuple[str, ...]:
+        """What the table shows of it."""
+        limits = [
+            *([f"≤ {self.ratio_at_most:.2f} of it"] if self.ratio_at_most is not None else []),
+            *([f"≤ {_figure(self.at_most)} {self.unit}"] if self.at_most is not None else []),
+        ]
+        return (
+            self.what,
+            f"{_figure(self.beside)} {self.unit} {self.beside_is}" if self.beside is not None else "–",
+            f"{_figure(self.ours)} {self.unit}",
+            f"{self.ratio:.2f}" if self.ratio is not None else "–",
+            " and ".join(limits) or "–",
+            ("met" if self.met else "MISSED") if limits else "",
+        )
+
+
+def render(rows: Sequence[Row]) -> str:
+    """The table as text, its columns in line."""
+    lines = [_HEADER, *(row.cells() for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADER))]
+    told = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return "\n".join([told[0], "-|-".join("-" * width for width in widths), *told[1:]])
+
+
+def _figure(value: float) -> str:
+    """Three digits that count; whole above that."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
