@@ -11,6 +11,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+import transformers
+
 from bench import another, batch, latency, many, memory, shared, torchscript
 from bench.table import Row, render
 
@@ -44,7 +46,7 @@ def main() -> int:
     chosen = parser.parse_args().parts or list(PARTS)
     if unknown := [name for name in chosen if name not in PARTS]:
         parser.error(f"there is no part {unknown[0]!r}; there are: {', '.join(PARTS)}")
-    os.environ["OMP_NUM_THREADS"] = "1"
+    transformers.utils.logging.disable_progress_bar()
     rows: list[Row] = []
     for name in chosen:
         title, measure = PARTS[name]
@@ -53,7 +55,7 @@ def main() -> int:
         rows.extend(measure())
         print(f"  took {time.perf_counter() - started:.0f} s (load {os.getloadavg()[0]:.1f})\n", flush=True)
     if rows:
-        print(f"OMP_NUM_THREADS=1 on both sides; load {os.getloadavg()[0]:.1f}\n")
+        print(f"one thread (OMP_NUM_THREADS=1) on both sides; load {os.getloadavg()[0]:.1f}\n")
         print(render(rows))
     return 0 if all(row.met for row in rows) else 1
 

@@ -32,7 +32,7 @@ from converter.validation.reference import Reference
 _TIMES = 3
 
 
-class _Session(onnxruntime.InferenceSession):
+class _Session(onnxruntime.InferenceSession):  # type: ignore[misc]  # onnxruntime lacks types
     """Remembers how it was opened and what it was asked."""
 
     opened: ClassVar[list[tuple[Any, Any]]] = []
@@ -110,5 +110,5 @@ def _hash(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # as it does
     print(json.dumps(measure(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))))

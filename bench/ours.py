@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.models import Model
 from bench.processes import Cost, run
@@ -42,7 +43,7 @@ class Batch:
         self.place.mkdir(parents=True, exist_ok=True)
         manifest = self.place / "models.txt"
         manifest.write_text("".join(f"{entry.line}\n" for entry in self.entries), encoding="utf-8")
-        command = [sys.executable, "-m", "converter", "run", "--manifest", manifest, "--output", self.place / "out"]
+        command: list[str | Path] = [sys.executable, "-m", "converter", "run", "--manifest", manifest, "--output", self.place / "out"]
         cost = run([*command, "--cache", self.graphs, *flags], watch)
         others = {outcome["model"]: outcome for outcome in self._outcomes() if outcome["status"] != status}
         if others:
@@ -51,7 +52,8 @@ class Batch:
 
     def stage_seconds(self) -> float:
         """The CPU seconds of all stages, as the batch itself tells them."""
-        return sum(stage["cpu_seconds"] for outcome in self._outcomes() for stage in outcome["stages"])
+        return sum(float(stage["cpu_seconds"]) for outcome in self._outcomes() for stage in outcome["stages"])
 
-    def _outcomes(self) -> list[dict]:
-        return json.loads((self.place / "out" / "report.json").read_bytes())["outcomes"]
+    def _outcomes(self) -> list[dict[str, Any]]:
+        outcomes: list[dict[str, Any]] = json.loads((self.place / "out" / "report.json").read_bytes())["outcomes"]
+        return outcomes

@@ -22,7 +22,18 @@ _TASKS = {
 
 def export(model: Model, checkpoint: Path, place: Path) -> Cost:
     """Export a checkpoint into the folder `place`, validated as it does by itself. Raises RuntimeError where it fails or leaves no file."""
-    command = [_CLI, "export", "onnx", "--model", checkpoint, "--task", _TASKS[model.feature], "--library", "transformers", place]
+    command: list[str | Path] = [
+        _CLI,
+        "export",
+        "onnx",
+        "--model",
+        checkpoint,
+        "--task",
+        _TASKS[model.feature],
+        "--library",
+        "transformers",
+        place,
+    ]
     cost = run(command)
     if not list(place.glob("*.onnx")):  # it ends with 0 where its validation fails
         raise RuntimeError(f"optimum-cli left no file for {model.name}:\n{cost.output[-4000:]}")

@@ -59,5 +59,5 @@ def render(rows: Sequence[Row]) -> str:
 
 
 def _figure(value: float) -> str:
-    """Three digits that count; whole above that."""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    """At least three digits that count."""
+    return f"{value:.{0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2}f}"
