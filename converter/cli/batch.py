@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
@@ -25,6 +25,20 @@ class Backends(click.ParamType[tuple[str, ...]]):
         if unknown := [name for name in names if name not in BACKENDS]:
             self.fail(f"there is no backend {unknown[0]!r}; there are: {', '.join(BACKENDS)}.", param, ctx)
         return names
+
+
+class Jobs(click.ParamType[int | Literal["auto"]]):
+    """A number of jobs, or `auto`."""
+
+    name = "jobs"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | Literal["auto"]:
+        if value == "auto":
+            return "auto"
+        try:
+            return click.IntRange(min=1).convert(value, param, ctx)
+        except click.BadParameter as error:
+            self.fail(f"{error.message.rstrip('.')}, or auto.", param, ctx)
 
 
 class Lines(click.ParamType[frozenset[int]]):

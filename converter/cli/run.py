@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
 from converter import report
 from converter.backends import BACKENDS
 from converter.cli import actions
-from converter.cli.batch import Lines, jobs_of, manifest_options
+from converter.cli.batch import Jobs, Lines, jobs_of, manifest_options
 from converter.cli.console import console, output_options, push_line
 from converter.cli.paths import cache_option
 from converter.cli.progress import progress
@@ -22,7 +23,13 @@ from converter.staging import check_writable, hand_over
 @click.command("run")
 @manifest_options
 @click.option(
-    "--jobs", type=click.IntRange(min=1), default=1, show_default=True, envvar="CONVERTER_JOBS", help="How many to convert at a time."
+    "--jobs",
+    type=Jobs(),
+    default="1",
+    show_default=True,
+    envvar="CONVERTER_JOBS",
+    metavar="N|auto",
+    help="How many to convert at a time; `auto` is by cores and memory.",
 )
 @click.option("--fail-fast", is_flag=True, envvar="CONVERTER_FAIL_FAST", help="Start no other conversion once one, or a push, has failed.")
 @click.option(
@@ -54,7 +61,7 @@ def command(
     manifest: Path,
     output: Path,
     backends: tuple[str, ...],
-    jobs: int,
+    jobs: int | Literal["auto"],
     fail_fast: bool,
     lines: frozenset[int] | None,
     push: batch.Way | None,
@@ -72,7 +79,9 @@ def command(
     pushes: list[Pushed] = []
     try:
         with progress(todo) as display:
-            for outcome in local.run(todo, jobs, display, lambda: fail_fast and report.in_order(outcomes, pushes).exit_code != 0):
+            for outcome in local.run(
+                todo, None if jobs == "auto" else jobs, display, lambda: fail_fast and report.in_order(outcomes, pushes).exit_code != 0
+            ):
                 outcomes.append(outcome)
                 display.done(outcome)
                 for pushed in to_push.after(outcome):

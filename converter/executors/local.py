@@ -11,10 +11,11 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Protocol
 
 from converter.errors import reason
+from converter.executors import admission
 from converter.pipeline import Plan, carry_out, plan_job
 from converter.records import Failure, Job, Outcome
 from converter.staging import sweep
@@ -36,41 +37,70 @@ class _Worker:
     last_stage: str = "start"
 
 
-def run(jobs: Sequence[Job], workers: int, observer: Observer, halted: Callable[[], bool] = lambda: False) -> Iterator[Outcome]:
+@dataclass
+class _Queue:
+    """The jobs that wait, the next one last, and the one that is planned and waits for `room`: bytes of memory, None for any."""
+
+    waiting: list[tuple[int, Job]]
+    observer: Observer
+    room: int | None
+    held: tuple[int, Plan] | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.waiting or self.held)
+
+    def take(self, running: Sequence[Plan]) -> tuple[int, Plan | Outcome] | None:
+        """The next job, planned, or its Outcome; None for now where it is not predicted to fit beside those that run."""
+        if self.held is None:
+            index, job = self.waiting.pop()
+            planned = plan_job(job, lambda name: self.observer.stage(index, name))
+            if isinstance(planned, Outcome):
+                return index, planned
+            self.held = index, planned
+        if self.room is not None and running and sum(map(admission.predicted_bytes, [self.held[1], *running])) > self.room:
+            return None
+        taken, self.held = self.held, None
+        return taken
+
+    def drop(self) -> Job:
+        """The next job, which will not be done."""
+        dropped = self.held[1].job if self.held else self.waiting.pop()[1]
+        self.held = None
+        return dropped
+
+
+def run(jobs: Sequence[Job], workers: int | None, observer: Observer, halted: Callable[[], bool] = lambda: False) -> Iterator[Outcome]:
     """Do `jobs`, at most `workers` at a time, and give each Outcome as soon as there is one.
+
+    Where `workers` is None it is as many as there are cores, and no job is begun beside others that memory is not predicted to hold
+    with them; one that it does not hold at all runs alone.
 
     Once `halted` says so no other is started; those that run come to their end.
 
     A job that is done already, or that fails before its weights are touched, never costs a process. On an interruption
     the workers are ended, and take with them what they staged; what a killed one leaves is swept away for it.
     """
-    waiting = list(enumerate(jobs))[::-1]
     running: dict[Connection, _Worker] = {}
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    places = workers or min(admission.cores(), max(1, len(jobs)))
+    queue = _Queue(list(enumerate(jobs))[::-1], observer, None if workers else admission.available_bytes())
+    threads = max(1, (os.cpu_count() or 1) // places)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([_PRELOAD])
     try:
-        while waiting or running:
-            while waiting and len(running) < workers:
-                index, job = waiting.pop()
+        while queue or running:
+            while queue and len(running) < places:
                 if halted():
-                    yield Outcome.of(job, "cancelled")
+                    yield Outcome.of(queue.drop(), "cancelled")
                     continue
-                planned = plan_job(job, lambda name, index=index: observer.stage(index, name))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
-                if isinstance(planned, Outcome):
-                    yield planned
+                taken = queue.take([worker.plan for worker in running.values()])
+                if taken is None:
+                    break
+                index, planned = taken
+                started = planned if isinstance(planned, Outcome) else _start(context, index, planned, threads)
+                if isinstance(started, Outcome):
+                    yield started
                     continue
-                ours, theirs = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(planned, theirs, threads), daemon=True)
-                try:
-                    process.start()
-                except (EOFError, OSError) as error:  # its server has ended, and the next job starts another; or the system lets none start
-                    ours.close()
-                    yield _not_started(planned.job, error)
-                    continue
-                finally:
-                    theirs.close()
-                running[ours] = _Worker(process, index, planned)
+                running[started[0]] = started[1]
             for connection in wait(list(running)) if running else ():
                 assert isinstance(connection, Connection)
                 worker = running[connection]
@@ -88,6 +118,20 @@ def run(jobs: Sequence[Job], workers: int, observer: Observer, halted: Callable[
             worker.process.terminate()
         for worker in running.values():
             worker.process.join()
+
+
+def _start(context: ForkServerContext, index: int, plan: Plan, threads: int) -> tuple[Connection, _Worker] | Outcome:
+    """A worker for a job, and where it will be heard; the Outcome of a job that the system starts none for."""
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(plan, theirs, threads), daemon=True)
+    try:
+        process.start()
+    except (EOFError, OSError) as error:  # its server has ended, and the next job starts another; or the system lets none start
+        ours.close()
+        return _not_started(plan.job, error)
+    finally:
+        theirs.close()
+    return ours, _Worker(process, index, plan)
 
 
 def _receive(connection: Connection, worker: _Worker) -> Outcome | str:

@@ -56,6 +56,33 @@ def test_a_worker_that_is_killed_costs_its_own_job_and_no_other(tiny: Callable[.
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bystander"]  # nor does the victim leave what it had staged
 
 
+class Together:
+    """Counts how many jobs are between their fetch and their record at once."""
+
+    def __init__(self) -> None:
+        self.running: set[int] = set()
+        self.most = 0
+
+    def stage(self, index: int, name: str) -> None:
+        if name == "fetch":
+            self.running.add(index)
+        elif name == "record":
+            self.running.discard(index)
+        self.most = max(self.most, len(self.running))
+
+
+@pytest.mark.parametrize(("room", "most"), [(0, 1), (1 << 40, 2)], ids=["none", "plenty"])
+def test_auto_runs_as_many_as_memory_holds_and_one_that_it_does_not_hold_alone(
+    tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int, most: int
+) -> None:
+    monkeypatch.setattr("converter.executors.admission.available_bytes", lambda: room)
+    monkeypatch.setattr("converter.executors.admission.cores", lambda: 2)
+    together = Together()
+    outcomes = list(local.run(victim_and_bystander(tiny("bert"), tmp_path), None, together))
+    assert [outcome.status for outcome in outcomes] == ["converted"] * 2
+    assert together.most == most
+
+
 class KillServer(threading.Thread):
     """Kills the server that starts the workers while it imports torch, as the system does where there is too little memory for that."""
 
