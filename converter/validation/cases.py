@@ -75,8 +75,8 @@ class Maker:
                 Size(batch=1, choice=4, sequence=longest - past, past=past, source=longest, cached_source=longest),
                 "holes",
             ),
-            ("padded right", Size(batch=5, choice=2, sequence=13, past=3, source=11, cached_source=11), "right"),
-            ("padded left", Size(batch=3, choice=3, sequence=9, past=12, source=14, cached_source=14), "left"),
+            ("padded right", Size(batch=5, choice=2, sequence=33, past=3, source=21, cached_source=21), "right"),
+            ("padded left", Size(batch=3, choice=3, sequence=17, past=12, source=26, cached_source=26), "left"),
         )
         for name, size, padding in sizes:
             yield self._make(name, self._fit(size), padding)
