@@ -31,7 +31,7 @@ def cache_option(function: _Command) -> _Command:
     return click.option(
         "--cache",
         type=TextPath(file_okay=False),
-        default=lambda: Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "converter",
+        default=lambda: Path(os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME", "/"), ".cache"), "converter"),
         show_default="converter in the user's cache folder",
         envvar="CONVERTER_CACHE",
         help="The folder that captured graphs are kept in, so that another checkpoint of the same configuration costs no capture.",
