@@ -32,7 +32,8 @@ def measure() -> Iterator[Row]:
             seconds = (after.cpu_seconds - before.cpu_seconds) / _MORE
             in_stages = (more.stage_seconds() - alone.stage_seconds()) / _MORE
             floor = _floor(model, entries[1].checkpoint, alone.artifact(0))
-            theirs = peer.export(model, entries[1].checkpoint, place / "peer").cpu_seconds
+            exports = [peer.export(model, entry.checkpoint, place / f"peer-{entry.checkpoint.name}") for entry in entries[:2]]
+            theirs = sum(export.cpu_seconds for export in exports) / len(exports)
         print(
             f"  {model.name}: ours {seconds:.2f} CPU s ({in_stages:.2f} of them in stages), alone {before.cpu_seconds:.1f}; floor: ", end=""
         )
@@ -43,5 +44,6 @@ def measure() -> Iterator[Row]:
 
 def _floor(model: Model, checkpoint: Path, artifact: Path) -> dict[str, float]:
     """CPU seconds by what they go to, measured in a process of its own."""
-    found: dict[str, float] = json.loads(run([sys.executable, "-m", "bench.floor", checkpoint, model.feature, artifact]).output)
+    cost = run([sys.executable, "-m", "bench.floor", checkpoint, model.feature, artifact])
+    found: dict[str, float] = json.loads(cost.output.splitlines()[-1])
     return found

@@ -38,6 +38,8 @@ def measure() -> Iterator[Row]:
         print(f"  {who} holds {held[0] / 1e6:.1f} MB at the first worker, {max(held) / 1e6:.1f} at most, {held[-1] / 1e6:.1f} at the last")
     first, last = memory.peaks[0] / 1e6, memory.peaks[_LAST - 1] / 1e6
     largest = max(weights) / 1e6
-    yield Row(f"peak of a worker in {_ENTRIES}, beyond the imports", "MB", max(memory.peaks) / 1e6, largest, "weights", MEMORY_AT_MOST)
+    yield Row(
+        f"peak of a worker in {_ENTRIES}, beyond the imports", "MB", max(memory.peaks) / 1e6, largest, "largest weights", MEMORY_AT_MOST
+    )
     yield Row(f"peak of BERT-base as model {_LAST}", "MB", last, first, "as the first", GROWTH_AT_MOST)
     yield Row(f"{_ENTRIES} unchanged entries again, wall", "s", again.wall_seconds, at_most=UNCHANGED_AT_MOST)

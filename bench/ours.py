@@ -23,7 +23,8 @@ class Entry:
 
     @property
     def line(self) -> str:
-        return f'"{self.checkpoint}" feature={self.model.feature} {self.settings}'.rstrip()
+        tolerance = f"atol={self.model.atol:g}" if self.model.atol is not None else ""
+        return f'"{self.checkpoint}" feature={self.model.feature} {tolerance} {self.settings}'
 
 
 @dataclass(frozen=True)

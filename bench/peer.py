@@ -1,4 +1,4 @@
-"""The peer: optimum-cli, in an environment of its own (`make build/peer/done.stamp`), a process for each model."""
+"""optimum-cli, the peer, in an environment of its own (`make build/peer/done.stamp`), a process for each model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.models import Model
 from bench.processes import Cost, run
 
-_CLI = Path("build/peer/bin/optimum-cli")
+_CLI = Path(__file__).parent.parent / "build" / "peer" / "bin" / "optimum-cli"
 
 _TASKS = {
     "default": "feature-extraction",
@@ -36,7 +36,7 @@ def export(model: Model, checkpoint: Path, place: Path) -> Cost:
     ]
     cost = run(command)
     if not list(place.glob("*.onnx")):  # it ends with 0 where its validation fails
-        raise RuntimeError(f"optimum-cli left no file for {model.name}:\n{cost.output[-4000:]}")
+        raise RuntimeError(f"optimum-cli left no file for {model.name}:\n{cost.output[-2000:]}")
     return cost
 
 

@@ -6,6 +6,7 @@ import ctypes
 import os
 import resource
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -37,21 +38,19 @@ def run(command: Sequence[str | Path], watch: Callable[[int], None] | None = Non
     """
     _adopt_orphans()
     before, started = _cpu_seconds_of_children(), time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=_environment())
-    assert process.stdout
-    os.set_blocking(process.stdout.fileno(), False)
-    output = ""
-    while watch and process.poll() is None:
-        watch(process.pid)
-        output += process.stdout.read() or ""
-        time.sleep(_INTERVAL)
-    os.set_blocking(process.stdout.fileno(), True)
-    output += process.communicate()[0]
-    with suppress(ChildProcessError):  # there is none left
-        while True:
-            os.wait()
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as written:
+        process = subprocess.Popen(command, stdout=written, stderr=subprocess.STDOUT, env=_environment())
+        while watch and process.poll() is None:
+            watch(process.pid)
+            time.sleep(_INTERVAL)
+        process.wait()
+        with suppress(ChildProcessError):  # there is none left
+            while True:
+                os.wait()
+        written.seek(0)
+        output = written.read()
     if process.returncode:
-        raise RuntimeError(f"{' '.join(map(str, command))} ended with {process.returncode}:\n{output[-4000:]}")
+        raise RuntimeError(f"{' '.join(map(str, command))} ended with {process.returncode}:\n{output[-2000:]}")
     return Cost(_cpu_seconds_of_children() - before, time.perf_counter() - started, output)
 
 
@@ -74,9 +73,10 @@ def _cpu_seconds_of_children() -> float:
 
 @dataclass
 class WorkerMemory:
-    """Watches a batch that does one job at a time: the anonymous bytes of each job's worker beyond what its server's imports take.
+    """Watches a batch: the anonymous bytes of its workers beyond what their server's imports take.
 
-    `artifacts` are the folders that the jobs make, in their order: a job ends where its record stands.
+    `artifacts` are the folders that the jobs make, in their order: a job ends where its record stands. The largest peak is that of
+    any worker; which job it belongs to is known where one is done at a time.
     """
 
     artifacts: Sequence[Path]
@@ -87,7 +87,7 @@ class WorkerMemory:
     parent: list[int] = field(default_factory=list)
     """The same of the process that leads the batch."""
     peaks: list[int] = field(default_factory=list)
-    """Of each job that has begun."""
+    """Of each job that has begun; each worker is counted by itself."""
     _server: int | None = None
 
     def __call__(self, process: int) -> None:
