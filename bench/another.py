@@ -30,7 +30,7 @@ def measure() -> Iterator[Row]:
             alone, more = Batch(entries[1:2], place / "alone", graphs), Batch(entries[1:], place / "more", graphs)
             before, after = alone.run(), more.run()
             seconds = (after.cpu_seconds - before.cpu_seconds) / _MORE
-            in_stages = (more.stage_seconds() - alone.stage_seconds()) / _MORE
+            in_stages = (sum(more.stage_seconds()) - sum(alone.stage_seconds())) / _MORE
             floor = _floor(model, entries[1].checkpoint, alone.artifact(0))
             exports = [peer.export(model, entry.checkpoint, place / f"peer-{entry.checkpoint.name}") for entry in entries[:2]]
             theirs = sum(export.cpu_seconds for export in exports) / len(exports)

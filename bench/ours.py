@@ -51,9 +51,9 @@ class Batch:
             raise RuntimeError(f"not {status}: {json.dumps(others, indent=2)[:4000]}")
         return cost
 
-    def stage_seconds(self) -> float:
-        """The CPU seconds of all stages, as the batch itself tells them."""
-        return sum(float(stage["cpu_seconds"]) for outcome in self._outcomes() for stage in outcome["stages"])
+    def stage_seconds(self) -> list[float]:
+        """The CPU seconds of all stages of each entry, as the batch itself tells them."""
+        return [sum(float(stage["cpu_seconds"]) for stage in outcome["stages"]) for outcome in self._outcomes()]
 
     def _outcomes(self) -> list[dict[str, Any]]:
         outcomes: list[dict[str, Any]] = json.loads((self.place / "out" / "report.json").read_bytes())["outcomes"]
