@@ -25,11 +25,11 @@ from converter.staging import check_writable, hand_over
 @click.option(
     "--jobs",
     type=Jobs(),
-    default="1",
+    default="auto",
     show_default=True,
     envvar="CONVERTER_JOBS",
     metavar="N|auto",
-    help="How many to convert at a time; `auto` is by cores and memory.",
+    help="How many to convert at a time; auto is as many as cores and predicted memory allow.",
 )
 @click.option("--fail-fast", is_flag=True, envvar="CONVERTER_FAIL_FAST", help="Start no other conversion once one, or a push, has failed.")
 @click.option(

@@ -6,8 +6,8 @@ A crash, a leak or an out-of-memory kill costs one job, and the imports are paid
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -29,90 +29,60 @@ class Observer(Protocol):
     def stage(self, index: int, name: str) -> None: ...
 
 
+@dataclass(frozen=True)
+class _Planned:
+    """A job that is to be done, its place among all, and the bytes of memory that it is predicted to take."""
+
+    index: int
+    plan: Plan
+    predicted: int
+
+
 @dataclass
 class _Worker:
     process: ForkServerProcess
-    index: int
-    plan: Plan
+    job: _Planned
     last_stage: str = "start"
-
-
-@dataclass
-class _Queue:
-    """The jobs that wait, the next one last, and the one that is planned and waits for `room`: bytes of memory, None for any."""
-
-    waiting: list[tuple[int, Job]]
-    observer: Observer
-    room: int | None
-    held: tuple[int, Plan] | None = None
-
-    def __bool__(self) -> bool:
-        return bool(self.waiting or self.held)
-
-    def take(self, running: Sequence[Plan]) -> tuple[int, Plan | Outcome] | None:
-        """The next job, planned, or its Outcome; None for now where it is not predicted to fit beside those that run."""
-        if self.held is None:
-            index, job = self.waiting.pop()
-            planned = plan_job(job, lambda name: self.observer.stage(index, name))
-            if isinstance(planned, Outcome):
-                return index, planned
-            self.held = index, planned
-        if self.room is not None and running and sum(map(admission.predicted_bytes, [self.held[1], *running])) > self.room:
-            return None
-        taken, self.held = self.held, None
-        return taken
-
-    def drop(self) -> Job:
-        """The next job, which will not be done."""
-        dropped = self.held[1].job if self.held else self.waiting.pop()[1]
-        self.held = None
-        return dropped
 
 
 def run(jobs: Sequence[Job], workers: int | None, observer: Observer, halted: Callable[[], bool] = lambda: False) -> Iterator[Outcome]:
     """Do `jobs`, at most `workers` at a time, and give each Outcome as soon as there is one.
 
-    Where `workers` is None it is as many as there are cores, and no job is begun beside others that memory is not predicted to hold
-    with them; one that it does not hold at all runs alone.
-
+    Where `workers` is None it is as many as there are cores and as memory is predicted to hold: see `admission.Admission`.
     Once `halted` says so no other is started; those that run come to their end.
 
     A job that is done already, or that fails before its weights are touched, never costs a process. On an interruption
     the workers are ended, and take with them what they staged; what a killed one leaves is swept away for it.
     """
+    unplanned = deque(enumerate(jobs))
+    waiting: list[_Planned] = []
     running: dict[Connection, _Worker] = {}
-    places = workers or min(admission.cores(), max(1, len(jobs)))
-    queue = _Queue(list(enumerate(jobs))[::-1], observer, None if workers else admission.available_bytes())
-    threads = max(1, (os.cpu_count() or 1) // places)
+    admitted = admission.admission(workers, len(jobs))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([_PRELOAD])
     try:
-        while queue or running:
-            while queue and len(running) < places:
-                if halted():
-                    yield Outcome.of(queue.drop(), "cancelled")
-                    continue
-                taken = queue.take([worker.plan for worker in running.values()])
-                if taken is None:
-                    break
-                index, planned = taken
-                started = planned if isinstance(planned, Outcome) else _start(context, index, planned, threads)
+        while unplanned or waiting or running:
+            begins = admitted.choose([each.predicted for each in waiting], [each.job.predicted for each in running.values()])
+            plans = begins is None and len(waiting) < admission.PATIENCE and len(running) < admitted.workers and bool(unplanned)
+            if halted():
+                yield from (Outcome.of(job, "cancelled") for job in (*(each.plan.job for each in waiting), *(job for _, job in unplanned)))
+                waiting, unplanned = [], deque()
+            elif begins is not None:
+                chosen = waiting.pop(begins)
+                left = len(running) + 1 + len(waiting) + len(unplanned)
+                started = _start(context, chosen, admitted.threads(chosen.predicted, left))
                 if isinstance(started, Outcome):
                     yield started
-                    continue
-                running[started[0]] = started[1]
-            for connection in wait(list(running)) if running else ():
-                assert isinstance(connection, Connection)
-                worker = running[connection]
-                message = _receive(connection, worker)
-                if isinstance(message, Outcome):
-                    del running[connection]
-                    connection.close()
-                    worker.process.join()
-                    yield message
                 else:
-                    worker.last_stage = message
-                    observer.stage(worker.index, message)
+                    running[started[0]] = started[1]
+                continue
+            elif plans:
+                planned = _plan(*unplanned.popleft(), observer)
+                if isinstance(planned, Outcome):
+                    yield planned
+                else:
+                    waiting.append(planned)
+            yield from _hear(running, observer, 0 if plans else None)
     finally:
         for worker in running.values():
             worker.process.terminate()
@@ -120,18 +90,39 @@ def run(jobs: Sequence[Job], workers: int | None, observer: Observer, halted: Ca
             worker.process.join()
 
 
-def _start(context: ForkServerContext, index: int, plan: Plan, threads: int) -> tuple[Connection, _Worker] | Outcome:
+def _plan(index: int, job: Job, observer: Observer) -> _Planned | Outcome:
+    planned = plan_job(job, lambda name: observer.stage(index, name))
+    return planned if isinstance(planned, Outcome) else _Planned(index, planned, admission.predicted_bytes(planned))
+
+
+def _start(context: ForkServerContext, job: _Planned, threads: int) -> tuple[Connection, _Worker] | Outcome:
     """A worker for a job, and where it will be heard; the Outcome of a job that the system starts none for."""
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(plan, theirs, threads), daemon=True)
+    process = context.Process(target=_work, args=(job.plan, theirs, threads), daemon=True)
     try:
         process.start()
     except (EOFError, OSError) as error:  # its server has ended, and the next job starts another; or the system lets none start
         ours.close()
-        return _not_started(plan.job, error)
+        return _not_started(job.plan.job, error)
     finally:
         theirs.close()
-    return ours, _Worker(process, index, plan)
+    return ours, _Worker(process, job)
+
+
+def _hear(running: dict[Connection, _Worker], observer: Observer, timeout: float | None) -> Iterator[Outcome]:
+    """What the workers have to say, waiting for it `timeout` seconds at most; those that have ended are no longer `running`."""
+    for connection in wait(list(running), timeout) if running else ():
+        assert isinstance(connection, Connection)
+        worker = running[connection]
+        message = _receive(connection, worker)
+        if isinstance(message, Outcome):
+            del running[connection]
+            connection.close()
+            worker.process.join()
+            yield message
+        else:
+            worker.last_stage = message
+            observer.stage(worker.job.index, message)
 
 
 def _receive(connection: Connection, worker: _Worker) -> Outcome | str:
@@ -141,7 +132,7 @@ def _receive(connection: Connection, worker: _Worker) -> Outcome | str:
     except EOFError:
         worker.process.join()
         assert worker.process.pid
-        sweep(worker.plan.job.destination, worker.process.pid)
+        sweep(worker.job.plan.job.destination, worker.process.pid)
         return _died(worker)
     return message
 
@@ -168,7 +159,7 @@ def _died(worker: _Worker) -> Outcome:
         message=f"its process ended without a word ({cause}){', as the system ends one that takes too much memory' if killed else ''}",
         hint="run it with fewer --jobs, or on a machine with more memory" if killed else "run it alone with --debug and report it",
     )
-    return Outcome.of(worker.plan.job, "failed", failure=failure)
+    return Outcome.of(worker.job.plan.job, "failed", failure=failure)
 
 
 def _work(plan: Plan, connection: Connection, threads: int) -> None:

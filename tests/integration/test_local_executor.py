@@ -18,6 +18,7 @@ import pytest
 
 from converter.backends import BACKENDS
 from converter.executors import local
+from converter.executors.admission import SERVER_BYTES
 from converter.records import Job, Source
 
 
@@ -57,30 +58,79 @@ def test_a_worker_that_is_killed_costs_its_own_job_and_no_other(tiny: Callable[.
 
 
 class Together:
-    """Counts how many jobs are between their fetch and their record at once."""
+    """Knows which jobs run at once: from the fetch, with which a worker begins, to the Outcome."""
 
     def __init__(self) -> None:
         self.running: set[int] = set()
-        self.most = 0
+        self.seen: set[frozenset[int]] = set()
+        self.began: list[int] = []
 
     def stage(self, index: int, name: str) -> None:
         if name == "fetch":
+            self.began.append(index)
             self.running.add(index)
-        elif name == "record":
-            self.running.discard(index)
-        self.most = max(self.most, len(self.running))
+            self.seen.add(frozenset(self.running))
+
+    def watch(self, jobs: list[Job], workers: int | None, fail_fast: bool = False) -> list[str]:
+        """The statuses of jobs that are run under its eyes, as they come; with `fail_fast` none begins once one has ended."""
+        places = {str(job.destination): index for index, job in enumerate(jobs)}
+        statuses: list[str] = []
+        for outcome in local.run(jobs, workers, self, lambda: fail_fast and bool(statuses)):
+            self.running.discard(places[outcome.destination])
+            statuses.append(outcome.status)
+        return statuses
 
 
-@pytest.mark.parametrize(("room", "most"), [(0, 1), (1 << 40, 2)], ids=["none", "plenty"])
-def test_auto_runs_as_many_as_memory_holds_and_one_that_it_does_not_hold_alone(
-    tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int, most: int
-) -> None:
-    monkeypatch.setattr("converter.executors.admission.available_bytes", lambda: room)
+def as_predicted(monkeypatch: pytest.MonkeyPatch, memory: int, *predicted: int) -> None:
+    """Two cores, so much memory, and jobs that are predicted to take so much of it, by the number in their destination."""
     monkeypatch.setattr("converter.executors.admission.cores", lambda: 2)
-    together = Together()
-    outcomes = list(local.run(victim_and_bystander(tiny("bert"), tmp_path), None, together))
-    assert [outcome.status for outcome in outcomes] == ["converted"] * 2
-    assert together.most == most
+    monkeypatch.setattr("converter.executors.admission.available_bytes", lambda: memory + SERVER_BYTES)
+    monkeypatch.setattr("converter.executors.admission.predicted_bytes", lambda plan: predicted[int(plan.job.destination.name)])
+
+
+def numbered(checkpoint: Path, output: Path, count: int) -> list[Job]:
+    options = BACKENDS["onnx"].options()
+    source = Source(name="tiny", folder=checkpoint)
+    return [Job(source=source, backend="onnx", options=options, destination=output / str(number)) for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("memory", "predicted", "together"),
+    [(10, (6, 6), False), (12, (6, 6), True), (5, (6, 6), False), (10, (1, 11), False), (10, (11, 1), False)],
+    ids=["one at a time", "both", "each too large for all", "a small one and one too large", "one too large and a small one"],
+)
+def test_jobs_run_at_once_where_they_are_predicted_to_fit_and_each_runs(
+    tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: int, predicted: tuple[int, int], together: bool
+) -> None:
+    as_predicted(monkeypatch, memory, *predicted)
+    observer = Together()
+    assert observer.watch(numbered(tiny("bert"), tmp_path, 2), None) == ["converted"] * 2
+    assert (frozenset({0, 1}) in observer.seen) == together
+
+
+def test_a_smaller_job_goes_before_one_that_waits_for_memory(
+    tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_predicted(monkeypatch, 10, 6, 9, 4)
+    observer = Together()
+    assert observer.watch(numbered(tiny("bert"), tmp_path, 3), None) == ["converted"] * 3
+    assert sorted(observer.began[:2]) == [0, 2] and observer.began[2] == 1
+    assert frozenset({0, 2}) in observer.seen and not any(1 in seen and len(seen) > 1 for seen in observer.seen)
+
+
+def test_a_number_of_workers_is_not_held_back_by_memory(tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    as_predicted(monkeypatch, 0, 6, 6)
+    observer = Together()
+    observer.watch(numbered(tiny("bert"), tmp_path, 2), 2)
+    assert frozenset({0, 1}) in observer.seen
+
+
+def test_once_halted_nothing_that_waits_for_memory_is_started(
+    tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_predicted(monkeypatch, 10, 9, 9, 9)
+    statuses = Together().watch(numbered(tiny("bert"), tmp_path, 3), None, fail_fast=True)
+    assert statuses == ["converted", "cancelled", "cancelled"]
 
 
 class KillServer(threading.Thread):
@@ -128,12 +178,11 @@ def test_an_interruption_exits_with_130_reports_what_was_done_and_leaves_nothing
 ) -> None:
     (tmp_path / "tiny").symlink_to(tiny("bert"))
     (tmp_path / "models.txt").write_text("./tiny\n./tiny output=another opset=23\n")  # which no cache has: it takes its time
-    command = [sys.executable, "-m", "converter", "--manifest", "models.txt"]
+    command = [sys.executable, "-m", "converter", "--manifest", "models.txt", "--jobs", "1"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         for line in process.stderr:
             if line.startswith("[2/2]") and line.endswith(": convert\n"):
-                time.sleep(0.2)
                 process.send_signal(signal_sent)
                 break
         errors = process.stderr.read()
