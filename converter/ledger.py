@@ -44,7 +44,7 @@ def read_record(folder: Path) -> ArtifactRecord | None:
 def find_done(folder: Path, model_folder: Path | None, key: str) -> ArtifactRecord | None:
     """The record of an artifact in `folder` that was made with `key` and whose files, and its model's, are still what they were."""
     record = read_record(folder)
-    if record is None or record.key != key or damaged_files(folder, record.files, trust_mtime=True):
+    if record is None or record.key != key or damaged_files(folder, record.needed, trust_mtime=True):
         return None
     if model_folder and damaged_files(model_folder, record.sidecars, trust_mtime=True):
         return None
@@ -60,7 +60,7 @@ def record_problems(folder: Path, backend: str, main_file: str) -> tuple[str, ..
         return (f"its {RECORD} is not a record that this version can read",)
     if record.backend != backend or main_file not in {file.path for file in record.files}:
         return (f"its {RECORD} is the record of something else",)
-    changed = damaged_files(folder, record.files, trust_mtime=False)
+    changed = damaged_files(folder, record.needed, trust_mtime=False)
     beside = [file for file in record.sidecars if (folder.parent / file.path).exists()]  # not where the artifact was moved alone
     changed += [f"../{path}" for path in damaged_files(folder.parent, beside, trust_mtime=False)]
     return tuple(f"{name} is not the file that was validated: its sha256 is not the record's" for name in changed)

@@ -113,10 +113,12 @@ def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
                 raise ConversionError(f"{job.options.config} was changed in the meantime", "run it again")
             folder = fetch(checkpoint, job.options.allowed)
         with staging_folder(job.destination) as staged:
-            measured = _make(plan, architecture, folder, staged, stages)
+            conversion, measured = _make(plan, architecture, folder, staged, stages)
             if not (measured.verdict.passed or _is_let_pass(measured.verdict, job.options)):
                 raise _rejection(measured.verdict, job, staged)
             with stages.stage("record"):
+                for name in conversion.lent:
+                    (staged / name).unlink()
                 sidecars = copy_sidecars(folder, filter(is_sidecar, checkpoint.files), job.model_folder) if job.model_folder else ()
                 record = ArtifactRecord(
                     key=plan.key,
@@ -128,6 +130,7 @@ def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
                     signature=measured.signature,
                     tried=measured.verdict.tried,
                     files=describe_files(staged),
+                    lent=describe_files(job.destination, conversion.lent),
                     sidecars=sidecars,
                     verdict=measured.verdict,
                     stages=tuple(stages.done),
@@ -136,7 +139,8 @@ def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
     except (Exception, SystemExit) as error:  # whatever it is, it is this job's outcome and not the end of the others
         return _failed(job, stages, error)
     status: Status = "unvalidated" if record.verdict.unvalidated else "converted"
-    return Outcome.of(job, status, artifact=record, verdict=record.verdict, stages=tuple(stages.done), notes=checkpoint.notes)
+    notes = (*checkpoint.notes, *conversion.notes)
+    return Outcome.of(job, status, artifact=record, verdict=record.verdict, stages=tuple(stages.done), notes=notes)
 
 
 def look_ahead(job: Job, observe: Observer = _unobserved) -> tuple[Finding, ...] | Outcome:
@@ -203,12 +207,12 @@ def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mappi
     return options, verdict.model_copy(update={"problems": problems, "notes": (*verdict.notes, *notes)})
 
 
-def _make(plan: Plan, architecture: Architecture, folder: Path, staged: Path, stages: Stages) -> Measurement:
+def _make(plan: Plan, architecture: Architecture, folder: Path, staged: Path, stages: Stages) -> tuple[Conversion, Measurement]:
     """The artifact in `staged`, measured; made a second time, from nothing, where what was left in the cache did not serve."""
     backend, job = BACKENDS[plan.job.backend], plan.job
     cache = Cache(job.cache, plan.versions) if job.cache else None
     with stages.stage("convert"):
-        conversion = _convert(cache, architecture, backend, folder, staged, job.options)
+        conversion = _convert(cache, architecture, backend, folder, staged, job)
     with stages.stage("validate"):
         try:
             measured = measure(backend, staged, folder, architecture, job.options)
@@ -224,16 +228,16 @@ def _make(plan: Plan, architecture: Architecture, folder: Path, staged: Path, st
     assert measured
     if measured.verdict.passed:
         conversion.accept()
-    return measured
+    return conversion, measured
 
 
-def _convert(cache: Cache | None, architecture: Architecture, backend: Backend, folder: Path, staged: Path, options: Options) -> Conversion:
+def _convert(cache: Cache | None, architecture: Architecture, backend: Backend, folder: Path, staged: Path, job: Job) -> Conversion:
     from converter.architectures.dummies import makes_its_own
     from converter.checkpoints.loading import load_tokenizer
 
-    model, config = _load(folder, architecture, backend, options)
-    preprocessor = load_tokenizer(folder, options.allowed) if makes_its_own(config) else None
-    conversion = backend.convert_with(cache, model, config, options, staged, preprocessor)
+    model, config = _load(folder, architecture, backend, job.options)
+    preprocessor = load_tokenizer(folder, job.options.allowed) if makes_its_own(config) else None
+    conversion = backend.convert_with(cache, model, config, job.options, staged, preprocessor, job.destination)
     if not conversion.reused:
         gc.collect()  # a captured graph is full of cycles, and the validation wants the memory
     return conversion

@@ -64,10 +64,13 @@ class Conversion:
     """What is to be known of a conversion beside its files.
 
     `reused` says that it took from the cache what it would have had to find out. `accept` is called once the artifact has passed its
-    validation, `reject` where what was reused did not.
+    validation, `reject` where what was reused did not. `lent` are files of the checkpoint that the artifact needs and that lie where
+    it goes: in its folder they are only linked, for as long as it is tried. `notes` are what a user should know, a clause each.
     """
 
     reused: bool = False
+    lent: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     accept: Callable[[], None] = _nothing
     reject: Callable[[], None] = _nothing
 
@@ -137,8 +140,9 @@ class Backend(ABC):
         options: Options,
         folder: Path,
         preprocessor: Any = None,
+        place: Path | None = None,  # noqa: ARG002 - for subclasses
     ) -> Conversion:
-        """The same with what earlier conversions left in `cache`, for a backend that `caches`."""
+        """The same with what earlier conversions left in `cache`, for a backend that `caches`; the artifact goes to the folder `place`."""
         self.convert(model, config, options, folder, preprocessor)
         return Conversion()
 

@@ -21,6 +21,7 @@ _DTYPES: Mapping[Dtype, torch.dtype | str] = {"float32": torch.float32, "checkpo
 
 _MADE_UP = "_converter_made_up"
 _WRITTEN = "_converter_written"
+_FOLDER = "_converter_folder"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class LoadedModel:
         """config.json as the checkpoint has it where `load_model` loaded it, as transformers would write it elsewhere."""
         found: Mapping[str, Any] = getattr(self.module, _WRITTEN, None) or json.loads(self.config.to_json_string())
         return found
+
+    @property
+    def folder(self) -> Path | None:
+        """Where its checkpoint lies, where `load_model` loaded it."""
+        return getattr(self.module, _FOLDER, None)
 
     @property
     def dtype(self) -> str:
@@ -95,6 +101,7 @@ def load_model(
         raise CheckpointError(f"the weights of {folder} do not fit its config.json: {told}", "one of the two is of another model")
     setattr(module, _MADE_UP, frozenset(info["missing_keys"]))  # it goes wherever the module goes, by a user's hands too
     setattr(module, _WRITTEN, json.loads((folder / "config.json").read_bytes()))
+    setattr(module, _FOLDER, folder)
     return LoadedModel(module.eval())
 
 

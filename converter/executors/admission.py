@@ -5,7 +5,6 @@ Memory is anonymous memory, in bytes: what the kernel cannot drop. Mapped weight
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from converter.architectures import FEATURES
+from converter.checkpoints.stored import stored_tensors
 from converter.pipeline import Plan
 from converter.records import Checkpoint
 
@@ -45,8 +45,6 @@ T5_TIMES = 2
 _HALVES = ("float16", "bfloat16")
 _FLOATS: Mapping[str, int] = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
 """Bytes of an element of each floating point type, as safetensors names it."""
-_HEADER_LIMIT = 100_000_000
-"""Bytes of the longest header that safetensors itself reads."""
 _WITHOUT_LIMIT = 512
 """Tokens that validation tries where a model names no limit, as `OnnxConfig.max_sequence_length` has it."""
 _ROOT = Path("/")
@@ -148,16 +146,12 @@ def _weight_bytes(checkpoint: Checkpoint) -> tuple[int, int]:
 
 
 def _tensor_bytes(path: Path) -> tuple[int, int] | None:
-    """The bytes of the tensors in a safetensors file, as they are and in float32, by its header; None where that cannot be read."""
+    """The bytes of the tensors in a safetensors file, as they are and in float32; None where its header cannot be read."""
     try:
-        with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(length, _HEADER_LIMIT)))
-        tensors = [tensor for name, tensor in header.items() if name != "__metadata__"]
-        sizes = [(tensor["dtype"], tensor["data_offsets"][1] - tensor["data_offsets"][0]) for tensor in tensors]
-        return sum(size for _, size in sizes), sum(size * 4 // _FLOATS.get(dtype, 4) for dtype, size in sizes)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):  # its job will tell what is wrong with it
+        tensors = stored_tensors(path).values()
+    except (OSError, ValueError):  # its job will tell what is wrong with it
         return None
+    return sum(each.length for each in tensors), sum(each.length * 4 // _FLOATS.get(each.dtype, 4) for each in tensors)
 
 
 def _logits_bytes(config: Mapping[str, Any]) -> int:

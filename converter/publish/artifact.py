@@ -32,13 +32,13 @@ class Artifact:
         record = self.record
         source = record.source if record.source.repository else record.source.model_copy(update={"model": Path(record.source.model).name})
         options = {name: Path(str(value)).name if name == "config" and value else value for name, value in record.options.items()}
-        files, sidecars = (tuple(file.model_copy(update={"mtime_ns": 0}) for file in group) for group in (record.files, record.sidecars))
-        changes = {"source": source, "options": options, "files": files, "sidecars": sidecars, "stages": ()}
+        files, sidecars = (tuple(file.model_copy(update={"mtime_ns": 0}) for file in group) for group in (record.needed, record.sidecars))
+        changes = {"source": source, "options": options, "files": files, "lent": (), "sidecars": sidecars, "stages": ()}
         return record.model_copy(update=changes)
 
     def additions(self) -> Iterator[hub.Addition]:
-        """Its own files, where they go in a repository."""
-        for file in self.record.files:
+        """All that it needs, where it goes in a repository; what is lent to it goes with it."""
+        for file in self.record.needed:
             yield hub.Addition(str(PurePosixPath(self.backend, file.path)), self.folder / file.path, file.sha256)
 
     def sidecars(self) -> Iterator[hub.Addition]:
@@ -73,7 +73,7 @@ def read_artifact(folder: Path) -> Artifact:
     if not record.verdict.passed:
         raise PushError(f"{folder} has not passed its validation: {record.verdict.first_problem}", "convert it again")
     misplaced = [file.path for file in record.sidecars if not is_sidecar(file.path)]
-    changed = [*damaged_files(folder, record.files, trust_mtime=True), *damaged_files(folder.parent, record.sidecars, trust_mtime=True)]
+    changed = [*damaged_files(folder, record.needed, trust_mtime=True), *damaged_files(folder.parent, record.sidecars, trust_mtime=True)]
     if changed or misplaced:
         raise PushError(
             f"{(changed or misplaced)[0]} of {folder} is not the file that was validated",
@@ -93,4 +93,4 @@ def same_artifact(one: ArtifactRecord, other: ArtifactRecord) -> bool:
 
 
 def _contents(record: ArtifactRecord) -> Mapping[str, str]:
-    return {file.path: file.sha256 for file in record.files}
+    return {file.path: file.sha256 for file in record.needed}

@@ -155,12 +155,19 @@ class ArtifactRecord(Record):
         description="the shortest and the longest length of each axis that it was validated at, padded where the signature fixes it"
     )
     files: tuple[FileRecord, ...] = Field(description="the artifact's own files")
+    lent: tuple[FileRecord, ...] = Field((), description="files of the checkpoint in the same folder, which the artifact points into")
     sidecars: tuple[FileRecord, ...] = Field((), description="config and tokenizer files, in the model's folder")
     verdict: Verdict
     stages: tuple[Stage, ...]
 
     @property
+    def needed(self) -> tuple[FileRecord, ...]:
+        """All that it takes to run it: its own files, and those that are lent to it."""
+        return (*self.files, *self.lent)
+
+    @property
     def size(self) -> int:
+        """The bytes of its own files."""
         return sum(file.size for file in self.files)
 
 

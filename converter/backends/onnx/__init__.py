@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
@@ -27,6 +27,10 @@ class OnnxOptions(Options):
         None,
         json_schema_extra={"minimum": OPSETS.start, "maximum": OPSETS.stop - 1},
         description="ONNX operator set. By default the exporter's recommended one.",
+    )
+    weights: Literal["embedded", "shared"] = Field(
+        "embedded",
+        description="Where the weights are: in the ONNX file, or, shared, in the checkpoint's safetensors beside it, which it points into.",
     )
 
     @field_validator("opset")
@@ -61,12 +65,20 @@ session = onnxruntime.InferenceSession(f"{folder}/onnx/model.onnx")
         self.convert_with(None, model, config, options, folder, preprocessor)
 
     def convert_with(
-        self, cache: Cache | None, model: LoadedModel, config: OnnxConfig, options: Options, folder: Path, preprocessor: Any = None
+        self,
+        cache: Cache | None,
+        model: LoadedModel,
+        config: OnnxConfig,
+        options: Options,
+        folder: Path,
+        preprocessor: Any = None,
+        place: Path | None = None,
     ) -> Conversion:
         from converter.backends.onnx.export import export_with
 
         assert isinstance(options, OnnxOptions)
-        return export_with(cache, preprocessor, model, config, options.opset, folder / self.main_file)
+        shared_in = (place or folder) if options.weights == "shared" else None
+        return export_with(cache, preprocessor, model, config, options.opset, folder / self.main_file, shared_in)
 
     def open(self, folder: Path) -> Session:
         from converter.backends.onnx.session import OnnxSession

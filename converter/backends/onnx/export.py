@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from converter.backends.base import Cache, Conversion
 from converter.backends.onnx import OPSETS, model_file
 from converter.backends.onnx.cache import GraphCache, graph_key
 from converter.backends.onnx.capture import capture
+from converter.backends.onnx.sharing import Sharing, share
 from converter.checkpoints.loading import LoadedModel
 from converter.errors import NotSupportedError
 
@@ -36,9 +38,18 @@ def export(preprocessor: Any, model: Any, config: OnnxConfig, opset: int | None,
 
 
 def export_with(
-    cache: Cache | None, preprocessor: Any, model: LoadedModel, config: OnnxConfig, opset: int | None, output: Path
+    cache: Cache | None,
+    preprocessor: Any,
+    model: LoadedModel,
+    config: OnnxConfig,
+    opset: int | None,
+    output: Path,
+    shared_in: Path | None = None,
 ) -> Conversion:
-    """The same with a graph that an earlier conversion captured, where `cache` has the one that this model's capture would give."""
+    """The same with a graph that an earlier conversion captured, where `cache` has the one that this model's capture would give.
+
+    With `shared_in`, the folder that `output` will be moved to, it points into the checkpoint's own files, and holds no weights.
+    """
     opset = config.default_onnx_opset if opset is None else opset
     if opset not in OPSETS:
         raise NotSupportedError(f"opset {opset} cannot be made", f"choose one from {OPSETS.start} to {OPSETS.stop - 1}")
@@ -53,11 +64,14 @@ def export_with(
             if found and not model.tensors().keys() >= {*found.weights}:  # it is of another model, whatever it is called
                 found = None
             graph = found or capture(model, config, opset, preprocessor)
-            model_file.write(graph, graph.bind(model), output)
+            weights = graph.bind(model)
+            sharing = share(weights, model.folder, output, shared_in) if shared_in else Sharing({})
+            model_file.write(graph, weights, output, places=sharing.places)
     finally:
         model.module.train(training)
+    conversion = Conversion(lent=sharing.lent, notes=sharing.notes)
     if graphs is None or key is None:
-        return Conversion()
+        return conversion
     if found:
-        return Conversion(reused=True, reject=partial(graphs.drop, key))
-    return Conversion(accept=partial(graphs.keep, key, graph))
+        return replace(conversion, reused=True, reject=partial(graphs.drop, key))
+    return replace(conversion, accept=partial(graphs.keep, key, graph))

@@ -11,6 +11,7 @@ import mmap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 import numpy as np
@@ -38,13 +39,30 @@ _TENSOR_RAW_DATA = 9
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-def write(graph: Graph, weights: Mapping[str, torch.Tensor], path: Path, single_file_limit: int = SINGLE_FILE_LIMIT) -> None:
+@dataclass(frozen=True)
+class Place:
+    """Where the bytes of a tensor begin: a file beside the ONNX file, and an offset in it."""
+
+    location: str
+    offset: int
+
+
+def write(
+    graph: Graph,
+    weights: Mapping[str, torch.Tensor],
+    path: Path,
+    single_file_limit: int = SINGLE_FILE_LIMIT,
+    places: Mapping[str, Place] = MappingProxyType({}),
+) -> None:
     """Write `graph` with the tensors of its `weights` to `path`; into `path`_data beside it where one file cannot hold them.
 
-    Raises OutputError where the disk refuses.
+    Those that have their bytes in one of `places` already are referred to there. Raises OutputError where the disk refuses.
     """
     skeleton = onnx.ModelProto()
     skeleton.CopyFrom(graph.model)
+    for name, place in places.items():
+        _refer(skeleton.graph.initializer.add(), _tensor_header(name, weights[name]), place, weights[name].nbytes)
+    weights = {name: tensor for name, tensor in weights.items() if name not in places}
     total = sum(tensor.nbytes for tensor in weights.values()) + skeleton.ByteSize()
     try:
         if total <= single_file_limit:
@@ -84,7 +102,7 @@ def _write_external(skeleton: onnx.ModelProto, weights: Mapping[str, torch.Tenso
     with open(data, "wb") as file:
         for name, tensor in weights.items():
             file.write(b"\0" * (-file.tell() % _ALIGNMENT))
-            _refer(skeleton.graph.initializer.add(), _tensor_header(name, tensor), data.name, file.tell(), tensor.nbytes)
+            _refer(skeleton.graph.initializer.add(), _tensor_header(name, tensor), Place(data.name, file.tell()), tensor.nbytes)
             _write_tensor(file, tensor)
     path.write_bytes(skeleton.SerializeToString())
 
@@ -100,10 +118,10 @@ def _write_tensor(file: IO[bytes], tensor: torch.Tensor) -> None:
         file.write(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
-def _refer(tensor: onnx.TensorProto, header: onnx.TensorProto, location: str, offset: int, length: int) -> None:
+def _refer(tensor: onnx.TensorProto, header: onnx.TensorProto, place: Place, length: int) -> None:
     tensor.CopyFrom(header)
     tensor.data_location = onnx.TensorProto.EXTERNAL
-    for key, value in (("location", location), ("offset", offset), ("length", length)):
+    for key, value in (("location", place.location), ("offset", place.offset), ("length", length)):
         tensor.external_data.add(key=key, value=str(value))
 
 
@@ -112,11 +130,10 @@ def _refer(tensor: onnx.TensorProto, header: onnx.TensorProto, location: str, of
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor's header and the place of its bytes; `location` is the file's name, beside the model."""
+    """A tensor's header, the place of its bytes, and how many they are."""
 
     header: onnx.TensorProto
-    location: str
-    offset: int
+    place: Place
     length: int
 
 
@@ -133,7 +150,7 @@ class StoredModel:
         model = onnx.ModelProto()
         model.CopyFrom(self.skeleton)
         for stored in self.tensors:
-            _refer(model.graph.initializer.add(), stored.header, stored.location, stored.offset, stored.length)
+            _refer(model.graph.initializer.add(), stored.header, stored.place, stored.length)
         return bytes(model.SerializeToString())
 
     def weights(self) -> Iterator[tuple[str, Array]]:
@@ -147,7 +164,7 @@ class StoredModel:
         for stored in self.tensors:
             dtype = ir.DataType(stored.header.data_type).numpy()
             shape = tuple(stored.header.dims)
-            yield stored.header.name, np.memmap(self.path.with_name(stored.location), dtype, "r", stored.offset, shape)
+            yield stored.header.name, np.memmap(self.path.with_name(stored.place.location), dtype, "r", stored.place.offset, shape)
 
 
 def read(path: Path) -> StoredModel:
@@ -197,7 +214,8 @@ def _parse_tensor(path: Path, data: mmap.mmap, start: int, end: int) -> StoredTe
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             raise ValueError(f"the tensor {tensor.name!r} is stored in typed fields, which no exporter of today writes")
         return _external(tensor)
-    return StoredTensor(tensor, path.name, *place)
+    offset, length = place
+    return StoredTensor(tensor, Place(path.name, offset), length)
 
 
 def _merge(message: onnx.ModelProto | onnx.GraphProto | onnx.TensorProto, data: bytearray) -> None:
@@ -215,7 +233,7 @@ def _external(tensor: onnx.TensorProto) -> StoredTensor:
     if "length" not in entries:
         raise ValueError(f"nothing says how long the tensor {tensor.name!r} is in {location!r}")
     header = onnx.TensorProto(name=tensor.name, dims=tensor.dims, data_type=tensor.data_type)
-    return StoredTensor(header, location, int(entries.get("offset", 0)), int(entries["length"]))
+    return StoredTensor(header, Place(location, int(entries.get("offset", 0))), int(entries["length"]))
 
 
 def _fields(data: mmap.mmap, position: int, end: int) -> Iterator[tuple[int, int, int, int]]:

@@ -79,7 +79,12 @@ def test_an_option_is_for_the_backends_that_have_it(entries_of: Entries, problem
 @pytest.mark.parametrize("key", ["attol", "model", "_atol", "ATOL", ""])
 def test_an_unknown_key_is_told_with_those_there_are(problems_of: Problems, key: str) -> None:
     assert problems_of(f"org/a {key}=1\n") == [
-        (1, 7, f"{key!r} is no option of onnx; there are: to, output, allow-pickle, atol, config, dtype, feature, opset, trust-remote-code")
+        (
+            1,
+            7,
+            f"{key!r} is no option of onnx; there are: to, output, allow-pickle, atol, config, dtype, feature, opset, trust-remote-code, "
+            "weights",
+        )
     ]
 
 

@@ -23,6 +23,7 @@ VALID_VALUES: dict[str, list[Any]] = {
     "allow-pickle": [True, False],
     "trust-remote-code": [True, False],
     "opset": [18, None],
+    "weights": ["embedded", "shared"],
 }
 ONLY_TORCHSCRIPT: dict[str, list[Any]] = {
     "batch-size": [1, None],

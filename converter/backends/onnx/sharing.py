@@ -1,0 +1,109 @@
+"""`--weights shared`: an ONNX file that points into the checkpoint's safetensors, and holds none of their bytes.
+
+ONNX Runtime and onnx.checker read what an ONNX file points to only from a plain file in its own folder; the checker refuses one that
+has a second name. So the graph shares the file that the checkpoint has there, and where it has none there, a copy of it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from converter.backends.onnx.model_file import DATA_SUFFIX, Place
+from converter.checkpoints.stored import stored_tensors
+from converter.errors import output_error
+
+_HEAD = 64  # bytes by which most tensors of one size are told apart
+_WORTH_TELLING = 1_000_000  # bytes of weights in a graph that is to hold none; tables of positions are fewer
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """The `places` of weights in files beside the graph: those `lent` are the checkpoint's own. `notes` tell what could not be shared."""
+
+    places: Mapping[str, Place]
+    lent: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def share(weights: Mapping[str, torch.Tensor], checkpoint: Path | None, staged: Path, place: Path) -> Sharing:
+    """Put the safetensors of `checkpoint` that hold `weights` beside the graph `staged`, which will lie in the folder `place`.
+
+    A file that lies in `place` is linked, to be there while the graph is tried; any other is copied. Raises OutputError.
+    """
+    found = dict(_find(weights, sorted(checkpoint.glob("*.safetensors")))) if checkpoint else {}
+    names, lent, notes = {}, [], []
+    for file in dict.fromkeys(file for file, _ in found.values()):
+        if _lies_plainly(file, place) and _linked(file, staged.parent):
+            names[file] = file.name
+            lent.append(file.name)
+        else:
+            names[file] = _copied(file, staged, len(names) - len(lent))
+            notes.append(f"{file.name} was copied to {names[file]}, as no plain file of that name lies beside the ONNX file to be shared")
+    alone = [tensor.nbytes for name, tensor in weights.items() if name not in found]
+    if sum(alone) > _WORTH_TELLING:
+        notes.append(
+            f"{sum(alone) / 1e6:.1f} MB of weights are in the ONNX file, as no safetensors of the checkpoint has them as they are used"
+        )
+    return Sharing({name: Place(names[file], offset) for name, (file, offset) in found.items()}, tuple(lent), tuple(notes))
+
+
+def _find(weights: Mapping[str, torch.Tensor], files: list[Path]) -> Iterator[tuple[str, tuple[Path, int]]]:
+    """The file and the offset of each weight that stands in one of `files`, bit for bit in its own type, by whichever name."""
+    stored: dict[tuple[str, int, bytes], list[tuple[Path, int, torch.Tensor]]] = defaultdict(list)
+    for file in files:
+        with suppress(ValueError):  # no weights of this model, or they would not have been loaded
+            for tensor in stored_tensors(file).values():
+                if tensor.length:
+                    data = torch.from_numpy(np.memmap(file, np.uint8, "c", tensor.offset, tensor.length))
+                    stored[tensor.dtype, tensor.length, _head(data)].append((file, tensor.offset, data))
+    for name, weight in weights.items():
+        if weight.nbytes and weight.is_contiguous():
+            ours = weight.reshape(-1).view(torch.uint8)
+            for file, offset, theirs in stored.get((_dtype(weight), weight.nbytes, _head(ours)), ()):
+                if torch.equal(ours, theirs):
+                    yield name, (file, offset)
+                    break
+
+
+def _dtype(weight: torch.Tensor) -> str:
+    """Its type as safetensors names it: F32, F16, I64, …"""
+    dtype = weight.numpy().dtype
+    return f"{dtype.kind.upper()}{8 * dtype.itemsize}"
+
+
+def _head(data: torch.Tensor) -> bytes:
+    return data[:_HEAD].numpy().tobytes()
+
+
+def _lies_plainly(file: Path, place: Path) -> bool:
+    """Whether `file` is in `place`, and no link of either kind."""
+    there = place / file.name
+    return there.is_file() and not there.is_symlink() and there.samefile(file) and there.stat().st_nlink == 1
+
+
+def _linked(file: Path, folder: Path) -> bool:
+    """Whether the disk lets a file have a second name for a while."""
+    try:
+        os.link(file, folder / file.name)
+    except OSError:
+        return False
+    return True
+
+
+def _copied(file: Path, staged: Path, count: int) -> str:
+    """The name beside `staged` that a file is copied to: what transformers.js asks for."""
+    name = f"{staged.name}{DATA_SUFFIX}{f'_{count}' if count else ''}"
+    try:
+        shutil.copyfile(file, staged.with_name(name))
+    except OSError as error:
+        raise output_error(staged.with_name(name), error) from error
+    return name

@@ -1,0 +1,157 @@
+"""`--weights shared`: an ONNX file of kilobytes that points into the checkpoint's own safetensors, where checker and runtime take it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import transformers
+
+from converter.ledger import read_record
+from converter.publish.artifact import read_artifact
+from converter.records import Outcome
+from tests.checkpoints import MINILM, save_tiny
+
+INPUTS = {name: np.ones((2, 7), np.int64) for name in ("input_ids", "attention_mask", "token_type_ids")}
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    return save_tiny(tmp_path / "tiny", "bert")
+
+
+@pytest.fixture
+def shared(convert: Callable[..., Outcome]) -> Callable[..., Outcome]:
+    def run(folder: Path, destination: Path | None = None, **options: Any) -> Outcome:
+        outcome = convert(folder, destination or folder, weights="shared", feature="default", **options)
+        assert outcome.failure is None, outcome.failure.message
+        return outcome
+
+    return run
+
+
+def run(path: Path) -> list[np.ndarray[Any, Any]]:
+    """What a plain session and the checker, which know nothing of us, have of a file."""
+    onnx.checker.check_model(path, full_check=True)
+    return list(ort.InferenceSession(path).run(None, INPUTS))
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_beside_its_weights_the_file_adds_less_than_a_megabyte_and_computes_the_same_bit_for_bit(
+    tmp_path: Path, shared: Callable[..., Outcome], convert: Callable[..., Outcome]
+) -> None:
+    folder = tmp_path / "MiniLM"
+    shutil.copytree(MINILM, folder, copy_function=shutil.copyfile)
+    there, weights = names(folder), (folder / "model.safetensors").read_bytes()
+    outcome = shared(folder)
+    assert names(folder) - there == {"model.onnx", "converter.json"}
+    assert sum((folder / name).stat().st_size for name in names(folder) - there) < 200_000
+    assert (folder / "model.safetensors").read_bytes() == weights
+    assert (folder / "model.safetensors").stat().st_nlink == 1
+    assert outcome.artifact and [file.path for file in outcome.artifact.lent] == ["model.safetensors"]
+    assert outcome.notes == ()
+    convert(folder, tmp_path / "embedded", feature="default")
+    for ours, embedded in zip(run(folder / "model.onnx"), run(tmp_path / "embedded" / "model.onnx"), strict=True):
+        assert np.array_equal(ours, embedded)
+    assert list(tmp_path.rglob(".converter-*")) == []
+
+
+def test_where_the_weights_lie_elsewhere_they_are_copied_as_transformers_js_asks_for_them_and_that_is_told(
+    tmp_path: Path, checkpoint: Path, shared: Callable[..., Outcome]
+) -> None:
+    outcome = shared(checkpoint, tmp_path / "out")
+    assert names(tmp_path / "out") == {"model.onnx", "model.onnx_data", "converter.json"}
+    assert (tmp_path / "out" / "model.onnx_data").read_bytes() == (checkpoint / "model.safetensors").read_bytes()
+    assert [note for note in outcome.notes if note.startswith("model.safetensors was copied to model.onnx_data")]
+    run(tmp_path / "out" / "model.onnx")
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_a_link_is_refused_by_others_so_its_file_is_copied(
+    tmp_path: Path, checkpoint: Path, shared: Callable[..., Outcome], link: Callable[[Path, Path], None]
+) -> None:
+    stored = checkpoint / "model.safetensors"
+    stored.rename(tmp_path / "blob")
+    link(tmp_path / "blob", stored)
+    assert shared(checkpoint).notes
+    assert names(checkpoint) == {"config.json", "converter.json", "model.onnx", "model.onnx_data", "model.safetensors"}
+    run(checkpoint / "model.onnx")
+
+
+def test_weights_in_several_files_are_shared_from_each(tmp_path: Path, checkpoint: Path, shared: Callable[..., Outcome]) -> None:
+    folder = tmp_path / "sharded"
+    transformers.AutoModel.from_pretrained(checkpoint).save_pretrained(folder, max_shard_size="40KB")
+    shards = {path.name for path in folder.glob("*.safetensors")}
+    assert len(shards) > 1
+    artifact = shared(folder).artifact
+    assert artifact and {file.path for file in artifact.lent} == shards
+    run(folder / "model.onnx")
+
+    artifact = shared(folder, tmp_path / "out").artifact
+    assert artifact and artifact.lent == ()
+    copies = {f"model.onnx_data{f'_{number}' if number else ''}" for number in range(len(shards))}
+    assert {file.path for file in artifact.files} == {"model.onnx", *copies}
+    run(tmp_path / "out" / "model.onnx")
+
+
+def test_weights_that_are_widened_are_in_the_file_as_the_checkpoint_does_not_have_them(
+    tmp_path: Path, checkpoint: Path, shared: Callable[..., Outcome]
+) -> None:
+    folder = tmp_path / "halves"
+    transformers.AutoModel.from_pretrained(checkpoint).half().save_pretrained(folder)
+    artifact = shared(folder).artifact
+    assert artifact and artifact.lent == ()
+    assert artifact.size > 2 * (folder / "model.safetensors").stat().st_size * 0.9
+    run(folder / "model.onnx")
+
+
+def test_it_is_not_done_again_until_the_weights_that_it_points_into_change(
+    checkpoint: Path, shared: Callable[..., Outcome], command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    assert shared(checkpoint).status == "converted"
+    assert shared(checkpoint).status == "skipped"
+    assert command("validate", checkpoint, "--reference", checkpoint).returncode == 0
+
+    save_tiny(checkpoint, "bert", seed=7)
+    said = command("validate", checkpoint, "--reference", checkpoint)
+    assert said.returncode == 1
+    assert "model.safetensors is not the file that was validated" in said.stdout + said.stderr
+    assert shared(checkpoint).status == "converted"
+
+
+def test_an_artifact_that_replaces_it_leaves_the_checkpoint_its_weights(
+    checkpoint: Path, shared: Callable[..., Outcome], convert: Callable[..., Outcome]
+) -> None:
+    weights = (checkpoint / "model.safetensors").read_bytes()
+    shared(checkpoint)
+    assert convert(checkpoint, checkpoint, feature="default").failure is None
+    assert (checkpoint / "model.safetensors").read_bytes() == weights
+    record = read_record(checkpoint)
+    assert record and record.lent == ()
+
+
+def test_what_is_lent_to_it_is_pushed_with_it(checkpoint: Path, shared: Callable[..., Outcome]) -> None:
+    shared(checkpoint)
+    artifact = read_artifact(checkpoint)
+    assert [addition.path for addition in artifact.additions()] == ["onnx/model.onnx", "onnx/model.safetensors"]
+    assert [file.path for file in artifact.published.files] == ["model.onnx", "model.safetensors"]
+    assert artifact.published.lent == ()
+
+
+def test_a_failed_validation_leaves_nothing_and_no_second_name_of_the_weights(checkpoint: Path, convert: Callable[..., Outcome]) -> None:
+    there = names(checkpoint)
+    outcome = convert(checkpoint, checkpoint, weights="shared", feature="default", atol=1e-30)
+    assert outcome.failure and outcome.failure.kind == "ValidationError"
+    assert names(checkpoint) == there
+    assert (checkpoint / "model.safetensors").stat().st_nlink == 1
