@@ -39,7 +39,8 @@ def measure() -> Iterator[Row]:
             shutil.rmtree(exported)
             print(
                 f"  {entry.model.name:24} {entry.model.feature:24} optimum {each.cpu_seconds:5.1f} CPU s, "
-                f"ours {in_stages[index]:5.1f} in stages; MB: weights {weights[index] / 1e6:.1f}, ours {sizes[index] / 1e6:.1f}, optimum's {theirs[index] / 1e6:.1f}",
+                f"ours {in_stages[index]:5.1f} in stages; MB: "
+                f"weights {weights[index] / 1e6:.1f}, ours {sizes[index] / 1e6:.1f}, optimum's {theirs[index] / 1e6:.1f}",
                 flush=True,
             )
     yield Row(f"{len(TEN)} different models", "CPU s", cost.cpu_seconds, seconds, ratio_at_most=CPU_AT_MOST)
