@@ -34,9 +34,7 @@ def warm_command(configs: tuple[str, ...], feature: str | None, cache: Path) -> 
     """
     sources = [read_source(config) for config in configs] or most_used()
     check_writable(cache)
-    rows = [
-        row for number, source in enumerate(sources, 1) for row in _warm(source, feature, cache, f"[{number}/{len(sources)}] {source}")
-    ]
+    rows = [row for number, source in enumerate(sources, 1) for row in _warm(source, feature, cache, f"[{number}/{len(sources)}] {source}")]
     console.give(rows)
     failed = sum(row["error"] is not None for row in rows)
     console.say(f"{len(rows) - failed} warm, {failed} failed; graphs: {cache / 'graphs'}")
