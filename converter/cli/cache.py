@@ -33,11 +33,12 @@ def warm_command(configs: tuple[str, ...], feature: str | None, cache: Path) -> 
     package are taken. Weights are made at random, converted, and thrown away: a graph is kept once its artifact is validated.
     """
     sources = [read_source(config) for config in configs] or most_used()
-    check_writable(cache)
+    graphs = cache / "graphs"
+    check_writable(graphs)
     rows = [row for number, source in enumerate(sources, 1) for row in _warm(source, feature, cache, f"[{number}/{len(sources)}] {source}")]
     console.give(rows)
     failed = sum(row["error"] is not None for row in rows)
-    console.say(f"{len(rows) - failed} warm, {failed} failed; graphs: {cache / 'graphs'}")
+    console.say(f"{len(rows) - failed} warm, {failed} failed; graphs: {graphs}")
     return 1 if failed else 0
 
 
