@@ -29,6 +29,9 @@ COPY converter /src/converter
 RUN pip install --no-compile --no-deps --prefix /opt/package /src \
     && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/package \
     && pip uninstall --yes --quiet pip
+# The graphs of the configurations that people use most, at random weights and without the network; they lie where the package looks for shipped ones.
+RUN PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$(echo /opt/package/lib/python3*/site-packages)" \
+    python3 -m converter cache warm --quiet --cache /opt/package/share/converter
 
 # docker build --target neuron: the same command beside AWS's own SDK, for `converter neuron`; see docs/neuron.md.
 FROM ${NEURON_IMAGE} AS neuron

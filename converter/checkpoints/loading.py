@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import transformers
 
-from converter.checkpoints.policy import NOTHING_ELSE, WEIGHTS, WEIGHTS_INDEX
+from converter.checkpoints.policy import CONFIG, NOTHING_ELSE, WEIGHTS, WEIGHTS_INDEX
 from converter.errors import CheckpointError, ConversionError, reason
 from converter.records import Allowed, Dtype
 
@@ -100,9 +100,23 @@ def load_model(
         told = ", ".join(f"{name} is {tuple(found)}, not {tuple(wanted)}" for name, found, wanted in sorted(info["mismatched_keys"]))
         raise CheckpointError(f"the weights of {folder} do not fit its config.json: {told}", "one of the two is of another model")
     setattr(module, _MADE_UP, frozenset(info["missing_keys"]))  # it goes wherever the module goes, by a user's hands too
-    setattr(module, _WRITTEN, json.loads((folder / "config.json").read_bytes()))
+    setattr(module, _WRITTEN, json.loads((folder / CONFIG).read_bytes()))
     setattr(module, _FOLDER, folder)
     return LoadedModel(module.eval())
+
+
+def save_random(folder: Path, config: Mapping[str, Any], auto_class: str) -> None:
+    """Write a checkpoint of random weights to the new `folder`: `config` as its config.json, with the head of `auto_class`.
+
+    Raises CheckpointError where transformers makes no model of it.
+    """
+    folder.mkdir()
+    text = json.dumps(config)
+    (folder / CONFIG).write_text(text, encoding="utf-8")
+    with _told_plainly("configuration", folder), torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        getattr(transformers, auto_class).from_config(load_config(folder)).save_pretrained(folder)
+    (folder / CONFIG).write_text(text, encoding="utf-8")  # transformers has written its own
 
 
 def load_tokenizer(folder: Path, allowed: Allowed = NOTHING_ELSE) -> Any | None:

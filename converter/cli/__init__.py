@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 import converter
-from converter.cli import actions, convert, features, plan, push, report, run, validate
+from converter.cli import actions, cache, convert, features, plan, push, report, run, validate
 from converter.cli.console import console
 from converter.errors import ConverterError, unforeseen
 
@@ -45,7 +45,10 @@ def cli() -> None:
     """
 
 
-for _command in (run.command, plan.command, *convert.commands, validate.command, report.command, push.command, features.command):
+for _command in (
+    *(run.command, plan.command, *convert.commands, validate.command, report.command, push.command),
+    *(features.command, cache.command),
+):
     cli.add_command(_command)
 
 

@@ -80,6 +80,18 @@ def test_a_manifest_of_real_weights_is_converted_by_hand_with_no_network_on_a_re
     assert again.out.splitlines()[-1] == "0 converted, 1 done already, 0 failed; report: out/report.json"
 
 
+def test_a_checkpoint_of_a_configuration_that_the_image_knows_costs_no_capture(docker: Engine, runner: Runner) -> None:
+    """What is captured is kept in the folder of `--cache`: of the two, the small one's graph alone."""
+    (runner.workspace / "models.txt").write_text("./checkpoints/all-MiniLM-L6-v2\n", encoding="utf-8")
+    options = ("--read-only", "--network=none", "--tmpfs", "/tmp")
+    known = by_hand(docker, runner.workspace, "--manifest", "models.txt", "--cache", "cache", options=options)
+    assert (known.code, known.out.splitlines()[-1]) == (0, "1 converted, 0 done already, 0 failed; report: out/report.json"), known.err
+    assert not [*(runner.workspace / "cache").rglob("*.onnx.gz")]
+    (runner.workspace / "models.txt").write_text("./checkpoints/tiny\n", encoding="utf-8")
+    assert by_hand(docker, runner.workspace, "--manifest", "models.txt", "--cache", "cache", options=options).code == 0
+    assert len([*(runner.workspace / "cache").rglob("*.onnx.gz")]) == 1
+
+
 def test_a_user_who_is_not_root_and_has_no_home_converts_into_a_folder_of_theirs(docker: Engine, runner: Runner) -> None:
     (runner.workspace / "models.txt").write_text("./checkpoints/tiny to=onnx,torchscript\n", encoding="utf-8")
     for path in (runner.workspace, *runner.workspace.rglob("*")):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+import transformers
+from safetensors.torch import save_file
 
 from converter.architectures import FEATURES
 from converter.backends.onnx import OnnxOptions, export
@@ -15,7 +20,9 @@ from converter.executors import local
 from converter.pipeline import run_job
 from converter.records import Job, Options, Outcome
 from converter.records import Source as Src
-from tests.checkpoints import save_tiny
+from converter.warming import most_used, warm
+from tests.checkpoints import TINY_CONFIGS, save_tiny
+from tests.hub_server import HubClient, HubServer
 
 
 @pytest.fixture
@@ -147,3 +154,94 @@ def test_workers_share_the_graphs(tmp_path: Path) -> None:
     assert len(list((tmp_path / "cache" / "graphs").iterdir())) == 1
     seconds = sorted(stage.cpu_seconds for outcome in outcomes for stage in outcome.stages if stage.name == "convert")
     assert seconds[3] < seconds[-1]  # no more than the two that began at once captured
+
+
+# --- warmed
+
+
+def graphs(cache: Path) -> set[str]:
+    return {path.name for path in (cache / "graphs").iterdir()}
+
+
+def warmed(folder: Path, cache: Path, feature: str | None = None) -> None:
+    """A cache that has the graph for the config.json in `folder`, whatever else is there."""
+    (outcome,) = warm(Src(name="warmed", folder=folder), feature, cache, lambda _: None)
+    assert outcome.status == "converted", outcome.failure
+
+
+def test_a_checkpoint_with_trained_weights_costs_no_capture_with_the_graph_that_the_package_warms(
+    tmp_path: Path, minilm: Path, captures: list[Graph]
+) -> None:
+    (source,) = (each for each in most_used() if each.name == "sentence-transformers/all-MiniLM-L6-v2")
+    assert source.folder
+    warmed(source.folder, tmp_path / "cache")
+    assert len(captures) == 1
+    convert(minilm, tmp_path / "cached", tmp_path / "cache")
+    assert len(captures) == 1
+    convert(minilm, tmp_path / "fresh", None)
+    assert (tmp_path / "cached" / "model.onnx").read_bytes() == (tmp_path / "fresh" / "model.onnx").read_bytes()
+
+
+def test_tensors_as_old_checkpoints_of_the_hub_have_them_find_the_graph_of_their_configuration(
+    tmp_path: Path, captures: list[Graph]
+) -> None:
+    """bert-base-uncased's: names of pretraining, gamma and beta, a buffer that is none today, both names of a tie; in half precision."""
+    config = {**TINY_CONFIGS["bert"], "model_type": "bert", "architectures": ["BertForMaskedLM"]}
+    for place, more in (("alone", {}), ("hub", {"transformers_version": "4.6.0.dev0", "gradient_checkpointing": False})):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "config.json").write_text(json.dumps({**config, **more}), encoding="utf-8")
+    model = transformers.BertForPreTraining(transformers.BertConfig(**TINY_CONFIGS["bert"]))
+    old = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+    tensors = {"bert.embeddings.position_ids": torch.arange(40)[None]}
+    for name, tensor in model.state_dict().items():
+        ending = ".".join(name.rsplit(".", 2)[-2:])
+        tensors[f"{name.removesuffix(ending)}{old.get(ending, ending)}"] = tensor.half().clone()
+    assert {"cls.predictions.decoder.weight", "cls.predictions.transform.LayerNorm.gamma"} <= tensors.keys()
+    save_file(tensors, tmp_path / "hub" / "model.safetensors", metadata={"format": "pt"})
+    warmed(tmp_path / "alone", tmp_path / "cache")
+    convert(tmp_path / "hub", tmp_path / "out", tmp_path / "cache", "masked-lm")
+    assert len(captures) == 1
+
+
+@pytest.mark.parametrize(
+    ("model_type", "feature"),
+    [("gpt2", "causal-lm-with-past"), ("t5", "seq2seq-lm"), ("distilbert", "sequence-classification"), ("roberta", "masked-lm")],
+)
+def test_a_fine_tune_finds_the_graph_of_its_configuration(tmp_path: Path, captures: list[Graph], model_type: str, feature: str) -> None:
+    auto_class = FEATURES[feature].auto_class
+    base = save_tiny(tmp_path / "base", model_type, auto_class)
+    (base / "model.safetensors").unlink()
+    warmed(base, tmp_path / "cache", feature)
+    assert not (base / "model.safetensors").exists()
+    trained = {"problem_type": "single_label_classification", "torch_dtype": "float32", "_name_or_path": "base"}
+    fine_tune = save_tiny(tmp_path / "fine-tune", model_type, auto_class, seed=3, **trained)
+    convert(fine_tune, tmp_path / "out", tmp_path / "cache", feature)
+    assert len(captures) == 1
+    assert len(graphs(tmp_path / "cache")) == 1
+
+
+def test_of_a_checkpoint_of_the_hub_config_json_alone_is_fetched(
+    tmp_path: Path, hub: HubServer, client: HubClient, tiny: Callable[..., Path]
+) -> None:
+    hub.add_repository("org/tiny", {path.name: path for path in tiny("bert").iterdir()})
+    said = client("cache", "warm", "org/tiny", "--cache", tmp_path / "cache")
+    assert said.out.startswith("✓ org/tiny: default, largest error ")
+    assert any("config.json" in request for request in hub.requests)
+    assert not [request for request in hub.requests if "safetensors" in request]
+    assert len(graphs(tmp_path / "cache")) == 1
+
+
+def test_a_configuration_that_cannot_be_converted_is_told_and_keeps_no_other_from_being_warmed(
+    tmp_path: Path, command: Callable[..., subprocess.CompletedProcess[str]], tiny: Callable[..., Path]
+) -> None:
+    for name, config in (("other", {"model_type": "no-such"}), ("odd", {"model_type": "bert", "hidden_size": 7, "num_attention_heads": 3})):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    places = [tmp_path / "missing", tmp_path / "other", tmp_path / "odd", tiny("bert")]
+    result = command("cache", "warm", *places, "--cache", tmp_path / "cache", "--json")
+    rows = json.loads(result.stdout)
+    assert result.returncode == 1
+    assert [row["config"] for row in rows] == [*map(str, places)]
+    assert [bool(row["error"]) for row in rows] == [True, True, True, False]
+    assert result.stderr.count("error: ") == 3 and "Traceback" not in result.stderr
+    assert len(graphs(tmp_path / "cache")) == 1

@@ -20,7 +20,7 @@ LAYERS = (
     ("backends",),
     ("manifest", "validation", "report", "ledger", "staging", "stages"),
     ("pipeline",),
-    ("publish",),
+    ("publish", "warming"),
     ("executors",),
     ("onnx", "torchscript", "neuron"),
     ("cli",),

@@ -32,9 +32,13 @@ SHIPPED = Path(sys.prefix, "share", "converter", "graphs")
 """Where an installation may bring graphs of its own, as the image does; only read."""
 
 SHAPES_NOTHING = frozenset(
-    {"_name_or_path", "name_or_path", "architectures", "finetuning_task", "transformers_version", "torch_dtype", "dtype"}
+    {
+        *("_name_or_path", "name_or_path", "architectures", "finetuning_task", "transformers_version", "torch_dtype", "dtype"),
+        *("gradient_checkpointing", "problem_type", "task_specific_params", "output_past"),
+    }
 )
-"""What a configuration says of where it is from and how it is stored. The type of the loaded tensors is counted by itself."""
+"""What a configuration says of where it is from and how it is stored, then what only training, its loss, `generate` or nothing reads today.
+The type of the loaded tensors is counted by itself."""
 
 _LABELS = {"id2label": len, "label2id": len}  # as many as there are shape a head, and what they are called does not
 _SUFFIX = ".onnx.gz"

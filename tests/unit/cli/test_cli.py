@@ -11,30 +11,32 @@ import pytest
 
 import converter as package
 from converter.backends import BACKENDS
-from converter.cli import INTERRUPTED, cli
+from converter.cli import INTERRUPTED, cache, cli
 
 COMMANDS = sorted(cli.commands)
+EVERY = {name: each for name, each in [*cli.commands.items(), *cache.command.commands.items()] if not isinstance(each, click.Group)}
+"""Those that do something, by name."""
 Run = Callable[..., Any]
 
 
 def test_the_commands_are_these() -> None:
-    assert COMMANDS == ["features", "neuron", "onnx", "plan", "push", "report", "run", "torchscript", "validate"]
+    assert COMMANDS == ["cache", "features", "neuron", "onnx", "plan", "push", "report", "run", "torchscript", "validate"]
 
 
-@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=str)
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS), ["cache", "warm"]], ids=str)
 def test_every_command_explains_itself(converter: Run, command: list[str]) -> None:
     result = converter(*command, "--help")
     assert (result.code, result.err) == (0, "")
     assert result.out.startswith(f"Usage: converter {' '.join(command)}")
 
 
-@pytest.mark.parametrize("command", [cli, *cli.commands.values()], ids=lambda command: str(command.name))
+@pytest.mark.parametrize("command", [cli, *cli.commands.values(), *EVERY.values()], ids=lambda command: str(command.name))
 def test_every_command_and_every_option_has_a_help_text(command: click.Command) -> None:
     assert command.help
     assert [option.name for option in command.params if isinstance(option, click.Option) and not option.help] == []
 
 
-@pytest.mark.parametrize("command", cli.commands.values(), ids=lambda command: str(command.name))
+@pytest.mark.parametrize("command", EVERY.values(), ids=lambda command: str(command.name))
 def test_every_command_takes_json_quiet_and_debug(command: click.Command) -> None:
     assert {"json", "quiet", "debug"} <= {parameter.name for parameter in command.params}
 
@@ -95,6 +97,8 @@ def test_a_wrong_manifest_is_told_whole_on_standard_error_and_nothing_is_started
         ["validate", "nothing", "--reference", "gpt2"],
         ["validate", ".", "--reference", "gpt2"],
         ["features", "no/such/id"],
+        ["cache", "nonsense"],
+        ["cache", "warm", "no/such/id"],
         ["nonsense"],
         ["--nonsense"],
     ],
@@ -125,7 +129,9 @@ def test_an_interruption_has_an_exit_code_of_its_own(converter: Run, monkeypatch
     assert converter("plan", "--manifest", "models.txt").code == INTERRUPTED == 130
 
 
-@pytest.mark.parametrize("args", [["--help"], ["features"], ["features", "bert"], ["onnx", "--help"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "args", [["--help"], ["features"], ["features", "bert"], ["onnx", "--help"], ["cache", "warm", "--help"]], ids=" ".join
+)
 def test_what_touches_no_model_imports_nothing_heavy(python: Run, args: list[str]) -> None:
     heavy = ("torch", "transformers", "onnx", "onnxruntime", "onnx_ir", "onnxscript", "numpy", "huggingface_hub", "safetensors", "rich")
     program = (

@@ -1,0 +1,67 @@
+"""`converter cache`: the folder of captured graphs. `warm` fills it ahead, as the image's build does for the image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from converter.cli.console import console, output_options
+from converter.cli.paths import cache_option
+from converter.cli.sources import read_source
+from converter.errors import ConverterError
+from converter.records import Source
+from converter.staging import check_writable
+from converter.warming import most_used, warm
+
+
+@click.group("cache")
+def command() -> None:
+    """Captured graphs, which are kept for the next checkpoint of their configuration."""
+
+
+@command.command("warm")
+@click.argument("configs", metavar="[CONFIG]...", nargs=-1)
+@click.option("--feature", help="What the graphs are for; `converter features` lists them. By default what each config.json names.")
+@cache_option
+@output_options
+def warm_command(configs: tuple[str, ...], feature: str | None, cache: Path) -> int:
+    """Capture the graphs of configurations ahead, so that no checkpoint of theirs costs a capture.
+
+    A CONFIG is a folder with a config.json, or a Hub id, of which config.json alone is fetched; without any, those that come with the
+    package are taken. Weights are made at random, converted, and thrown away: a graph is kept once its artifact is validated.
+    """
+    sources = [read_source(config) for config in configs] or most_used()
+    graphs = cache / "graphs"
+    check_writable(graphs)
+    rows = [row for number, source in enumerate(sources, 1) for row in _warm(source, feature, cache, f"[{number}/{len(sources)}] {source}")]
+    console.give(rows)
+    failed = sum(row["error"] is not None for row in rows)
+    console.say(f"{len(rows) - failed} warm, {failed} failed; graphs: {graphs}")
+    return 1 if failed else 0
+
+
+def _warm(source: Source, feature: str | None, cache: Path, name: str) -> list[dict[str, Any]]:
+    """Warm one configuration and tell; one that cannot be converted keeps no other from it."""
+    try:
+        outcomes = warm(source, feature, cache, lambda stage: console.say_aside(f"{name}: {stage}"))
+    except ConverterError as error:
+        console.error(error)
+        return [{"config": str(source), "backend": None, "feature": feature, "error": error.message}]
+    for outcome in outcomes:
+        if outcome.failure:
+            console.failure(outcome.failure, f"{source}: ")
+        else:
+            assert outcome.verdict
+            seconds = sum(stage.seconds for stage in outcome.stages)
+            console.say(f"✓ {source}: {outcome.feature}, largest error {outcome.verdict.max_abs_error:.1e}, {seconds:.1f} s")
+    return [
+        {
+            "config": str(source),
+            "backend": outcome.backend,
+            "feature": outcome.feature,
+            "error": outcome.failure.message if outcome.failure else None,
+        }
+        for outcome in outcomes
+    ]
