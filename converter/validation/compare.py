@@ -59,13 +59,13 @@ def compare(name: str, artifact: Array, reference: Array, kept: Array, tolerance
     ours, theirs, kept = (_rows(each) for each in (artifact, reference, np.broadcast_to(kept, reference.shape)))
     step = max(1, _BLOCK // max(1, ours.shape[1]))
     blocks = [
-        _compare_rows(ours[start : start + step], theirs[start : start + step], kept[start : start + step], tolerance)
+        _compare_rows(ours[start : start + step], theirs[start : start + step], kept[start : start + step], tolerance, decides)
         for start in range(0, len(ours), step)
     ]
     made, same, ties = (sum(counts) for counts in zip(*(block.decisions for block in blocks), strict=True)) if blocks else (0, 0, 0)
     max_error = float(np.max([block.max_error for block in blocks], initial=0.0))  # NaN, where there is one
     scale = max((block.scale for block in blocks), default=0.0)
-    decided = decides and ours.shape[1] > 1 and made > 0
+    decided = ours.shape[1] > 1 and made > 0
     return Comparison(
         **specs,
         close=all(block.close for block in blocks),
@@ -77,7 +77,8 @@ def compare(name: str, artifact: Array, reference: Array, kept: Array, tolerance
     )
 
 
-_BLOCK = 1 << 20  # elements
+_BLOCK = 1 << 18  # elements, of which a core's own cache holds a few arrays
+_ROUNDED = 1e-6  # what a difference of two numbers in float32 is off by at most, in parts of itself: 2^-24
 
 
 @dataclass(frozen=True)
@@ -95,30 +96,61 @@ def _rows(array: Array) -> Array:
     return array.reshape(-1, array.shape[-1]) if array.size else array.reshape(0, 1)
 
 
-def _compare_rows(ours: Array, theirs: Array, kept: Array, tolerance: Tolerance) -> _Block:
+def _compare_rows(ours: Array, theirs: Array, kept: Array, tolerance: Tolerance, decides: bool) -> _Block:
+    return _clearly_close(ours, theirs, kept, tolerance, decides) or _compare_exactly(ours, theirs, kept, tolerance, decides)
+
+
+def _clearly_close(ours: Array, theirs: Array, kept: Array, tolerance: Tolerance, decides: bool) -> _Block | None:
+    """What `_compare_exactly` gives, at a fifth of its cost; None where no look at differences in float32 can tell.
+
+    It can where rows are kept whole or not at all, and where no element needs the relative part of the tolerance.
+    """
+    rows = kept[:, 0]
+    if ours.dtype != np.float32 or theirs.dtype != np.float32 or not (kept == rows[:, None]).all():
+        return None
+    if not rows.all():
+        ours, theirs = ours[rows], theirs[rows]
+    if not ours.size:
+        return None
+    with np.errstate(invalid="ignore", over="ignore"):
+        error = np.subtract(ours, theirs)
+        place = np.unravel_index(np.abs(error, out=error).argmax(), error.shape)  # that of a NaN where there is one
+    largest = abs(float(ours[place]) - float(theirs[place]))
+    if not largest * (1 + _ROUNDED) <= tolerance.atol * (1 - _ROUNDED):
+        return None
+    return _Block(
+        close=True,
+        expected_nan=False,
+        max_error=largest,
+        scale=max(float(theirs.max()), -float(theirs.min())),
+        decisions=_decisions(ours, theirs, tolerance) if decides else (0, 0, 0),
+    )
+
+
+def _compare_exactly(ours: Array, theirs: Array, kept: Array, tolerance: Tolerance, decides: bool) -> _Block:
     ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
     with np.errstate(invalid="ignore"):
         error = np.where(ours == theirs, 0.0, np.abs(ours - theirs))  # equal infinities are equal
     # NaN compares as not close, and a checkpoint that gives NaN proves nothing of its artifact.
     expected_nan = bool(np.any(np.isnan(theirs[kept])))
+    made = np.any(kept, axis=1)
+    our_rows, their_rows = (np.where(kept, each, -np.inf)[made] for each in (ours, theirs))
     return _Block(
         close=bool(np.all((error <= tolerance.at(theirs))[kept]) and not expected_nan),
         expected_nan=expected_nan,
         max_error=float(error[kept].max(initial=0.0)),
         scale=float(np.abs(theirs[kept & np.isfinite(theirs)]).max(initial=0.0)),
-        decisions=_decisions(ours, theirs, kept, tolerance),
+        decisions=_decisions(our_rows, their_rows, tolerance) if decides else (0, 0, 0),
     )
 
 
-def _decisions(ours: Array, theirs: Array, kept: Array, tolerance: Tolerance) -> tuple[int, int, int]:
-    """How many rows decide, how many of these the same, and how many otherwise by a tie within tolerance."""
-    made = np.any(kept, axis=1)
-    ours, theirs = (np.where(kept, each, -np.inf)[made] for each in (ours, theirs))
+def _decisions(ours: Array, theirs: Array, tolerance: Tolerance) -> tuple[int, int, int]:
+    """How many rows there are that decide, how many of these the same, and how many otherwise by a tie within tolerance."""
     if not ours.size:
         return 0, 0, 0
     rows = np.arange(len(ours))
     our_choice, their_choice = ours.argmax(axis=1), theirs.argmax(axis=1)
-    best, chosen = theirs[rows, their_choice], theirs[rows, our_choice]
+    best, chosen = (theirs[rows, choice].astype(np.float64) for choice in (their_choice, our_choice))
     same = our_choice == their_choice
     with np.errstate(invalid="ignore"):
         tie = ~same & (best - chosen <= tolerance.at(best) + tolerance.at(chosen))

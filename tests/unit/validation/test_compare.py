@@ -193,3 +193,28 @@ def test_a_large_output_is_compared_in_blocks_as_if_it_were_whole(block: int, mo
     ours[2, 3, 4] = np.nan
     broken = compared(ours.tolist(), theirs.tolist(), [[[True]]], decides=True)
     assert not broken.close and broken.max_abs_error is not None and np.isnan(broken.max_abs_error)
+
+
+_CLOSE = st.tuples(st.floats(-8, 8, width=32), st.sampled_from([0.0, 1e-7, 4e-4, 9.999e-4, 1e-3, 1.001e-3, 1.0]))
+
+
+@given(st.lists(st.tuples(_CLOSE, _CLOSE, st.booleans()), min_size=1, max_size=8))
+def test_what_is_seen_in_float32_is_what_is_found_in_float64(rows: list[tuple[tuple[float, float], tuple[float, float], bool]]) -> None:
+    theirs = np.array([[first[0], second[0]] for first, second, _ in rows], np.float32)
+    ours = theirs + np.array([[first[1], -second[1]] for first, second, _ in rows], np.float32)
+    kept = np.array([[keep] * 2 for *_, keep in rows])
+    arguments = (ours, theirs, kept, Tolerance(1e-3, 1e-3), True)
+    exact = compare_module._compare_exactly(*arguments)
+    quick = compare_module._clearly_close(*arguments)
+    assert quick is None or (quick.close, quick.scale, quick.decisions) == (exact.close, exact.scale, exact.decisions)
+    assert quick is None or quick.max_error == pytest.approx(exact.max_error, rel=1e-6)
+    if kept.any():
+        assert quick is not None or exact.max_error > 0.99e-3
+        assert quick is None or exact.max_error < 1e-3
+
+
+@pytest.mark.parametrize("value", [NAN, INF, -INF])
+def test_float32_alone_decides_nothing_over_what_is_no_finite_number(value: float) -> None:
+    for ours, theirs in ((value, value), (value, 1.0), (1.0, value)):
+        arrays = (np.array([[ours, 1.0]], np.float32), np.array([[theirs, 1.0]], np.float32))
+        assert compare_module._clearly_close(*arrays, np.ones((1, 2), bool), Tolerance(1e-3, 0), True) is None
