@@ -40,6 +40,7 @@ MAY_IMPORT_HEAVY = {
     "backends.onnx.graph",
     "backends.onnx.model_file",
     "backends.onnx.session",
+    "backends.onnx.shapes",
     "backends.onnx.sharing",
     "backends.onnx.translations",
     "backends.torchscript.export",

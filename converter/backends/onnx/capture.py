@@ -23,6 +23,9 @@ from converter.errors import ConversionError, ConverterError, reason
 _BATCH, _SEQUENCE, _CHOICE = 2, 8, 3
 """What a graph is captured at: different lengths, none of them 1, so that no two axes are taken for one."""
 
+_Axis = tuple[int, int]
+"""An axis of an input: the input's place, and the axis."""
+
 _PREFIX = "model."  # FlatModel's attribute
 
 
@@ -48,9 +51,7 @@ def capture(model: LoadedModel, config: OnnxConfig, opset: int | None, preproces
     _name_axes(graph.graph.outputs, config.outputs)
     _detach_weights(graph, weights)
     model = ir.to_proto(graph)
-    model.graph.ClearField(
-        "value_info"
-    )  # a runtime infers them; given, ONNX Runtime fuses by them into a slower kernel (SkipLayerNormalization)
+    model.graph.ClearField("value_info")  # a runtime infers it; given, ONNX Runtime fuses by it into the slower SkipLayerNormalization
     return Graph(model, tuple(value.name for value in _unbound(graph) if value.name))
 
 
@@ -74,11 +75,42 @@ def _translate(flat_model: torch.nn.Module, tensors: tuple[torch.Tensor, ...], c
             raise ValueError("torch gave no graph")
         return program.model
 
+    _tell_equal_lengths(flat_model, tensors, config)
     try:
         with decomposition_where_needed(_never_empty(config)):
             return export()
     except torch.onnx.OnnxExporterError:  # an operator neither translated nor in the exporter's table; another cause is raised again
         return export()
+
+
+def _tell_equal_lengths(flat_model: torch.nn.Module, tensors: Sequence[torch.Tensor], config: OnnxConfig) -> None:
+    """Have the model say first which axes are equally long: torch has a symbol for each, and takes twice as long to find that out one by one."""
+    equal = _equal_lengths(tensors, config)
+
+    def tell(_: torch.nn.Module, given: Sequence[torch.Tensor]) -> None:
+        for axis, others in equal:
+            torch._check(_length(given, axis) == sum(_length(given, other) for other in others))  # type: ignore[no-untyped-call]
+
+    flat_model.register_forward_pre_hook(tell)
+
+
+def _equal_lengths(tensors: Sequence[torch.Tensor], config: OnnxConfig) -> list[tuple[_Axis, list[_Axis]]]:
+    """Axes that are as long as another, or as several others in all, by their names; where it is not so in the sample, it is left out.
+
+    A configuration of a user's own may call two lengths by one name.
+    """
+    labelled = [((place, axis), label) for place, axes in enumerate(config.inputs.values()) for axis, label in axes.items()]
+    first = {label: axis for axis, label in reversed(labelled)}
+    sums = [(first[label], label.split(" + ")) for label in first if " + " in label]
+    equal = [
+        *((axis, [first[label]]) for axis, label in labelled if axis != first[label]),
+        *((axis, [first[part] for part in parts]) for axis, parts in sums if first.keys() >= {*parts}),
+    ]
+    return [(axis, others) for axis, others in equal if _length(tensors, axis) == sum(_length(tensors, other) for other in others)]
+
+
+def _length(tensors: Sequence[torch.Tensor], axis: _Axis) -> int:
+    return tensors[axis[0]].shape[axis[1]]
 
 
 def _never_empty(config: OnnxConfig) -> list[tuple[int, int]]:

@@ -16,13 +16,15 @@ from typing import Any
 import torch
 from torch.onnx._internal.exporter import _registration
 
+from converter.backends.onnx.shapes import shapes_by_definition
+
 _PROMOTION = "_TypePromotionInterpreter"
 
 
 @contextmanager
 def lean_exporter() -> Iterator[None]:
     """While it lasts, `torch.onnx.export` says nothing of itself and does nothing twice."""
-    with _quiet(), _one_registry(), _promotion_where_needed(), _no_collection():
+    with _quiet(), _one_registry(), _promotion_where_needed(), _no_dropout(), shapes_by_definition(), _no_collection():
         yield
 
 
@@ -105,6 +107,21 @@ class _Promotion:
         """Note a node whose result is of another type now; a shape never is, of promotion."""
         if node in self._before and getattr(result, "dtype", None) != self._dtypes[node]:
             self._changed.add(node)
+
+
+@contextmanager
+def _no_dropout() -> Iterator[None]:
+    """A model that is not trained drops nothing, and need not say so at every layer."""
+    dropout = torch.nn.functional.dropout
+
+    def unless_trained(input: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:  # noqa: A002 - torch's own
+        return dropout(input, p, training, inplace) if training else input
+
+    torch.nn.functional.dropout = unless_trained
+    try:
+        yield
+    finally:
+        torch.nn.functional.dropout = dropout
 
 
 @contextmanager

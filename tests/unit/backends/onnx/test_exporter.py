@@ -95,3 +95,23 @@ def undone() -> Iterator[None]:
 def test_afterwards_torch_is_as_it_was_whatever_happened() -> None:
     with undone(), pytest.raises(ValueError, match="in between"), lean_exporter():
         raise ValueError("in between")
+
+
+class Drops(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop = torch.nn.Dropout(0.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.drop(torch.nn.functional.dropout(x, 0.5, self.training)) + 1
+
+
+def test_a_model_that_is_not_trained_says_nothing_of_dropout_and_one_that_is_drops() -> None:
+    def operators(model: torch.nn.Module) -> list[str]:
+        program = torch.export.export(model, (torch.ones(2, 3),))
+        return [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
+
+    with lean_exporter():
+        assert operators(Drops().eval()) == ["aten.add.Tensor"]
+        assert operators(Drops().train()).count("aten.dropout.default") == 2
+    assert operators(Drops().eval()).count("aten.dropout.default") == 2
