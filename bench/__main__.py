@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import transformers
 
-from bench import another, batch, latency, many, memory, shared, torchscript
+from bench import another, batch, demand, latency, many, memory, shared, torchscript
 from bench.table import Row, render
 
 
@@ -36,6 +36,7 @@ PARTS: dict[str, tuple[str, Callable[[], Iterator[Row]]]] = {
     "latency": ("latency in ONNX Runtime", latency.measure),
     "shared": ("what a shared graph adds to a repository", shared.measure),
     "memory": ("peak anonymous memory of converting BERT-base, validation included", memory.rows),
+    "demand": ("what a worker takes of memory, beside what --jobs auto predicts", demand.measure),
     "torchscript": ("TorchScript", _torchscript),
 }
 

@@ -87,7 +87,7 @@ class WorkerMemory:
     parent: list[int] = field(default_factory=list)
     """The same of the process that leads the batch."""
     peaks: list[int] = field(default_factory=list)
-    """Of each job that has begun; each worker is counted by itself."""
+    """Of each job that has begun; each worker is counted by itself, with the processes that it starts."""
     _server: int | None = None
 
     def __call__(self, process: int) -> None:
@@ -100,7 +100,11 @@ class WorkerMemory:
         self.imports = self.imports or self.server[0]
         if not self.peaks or (len(self.peaks) < len(self.artifacts) and (self.artifacts[len(self.peaks) - 1] / RECORD).exists()):
             self.peaks.append(0)
-        self.peaks[-1] = max(self.peaks[-1], *(anonymous_bytes(worker) - self.imports for worker in workers))
+        self.peaks[-1] = max(self.peaks[-1], *(_with_all_it_started(worker) - self.imports for worker in workers))
+
+
+def _with_all_it_started(process: int) -> int:
+    return anonymous_bytes(process) + sum(map(_with_all_it_started, _children(process)))
 
 
 def _is_server(process: int) -> bool:

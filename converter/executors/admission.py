@@ -33,14 +33,14 @@ class Demand:
 
 
 DEMANDS: Mapping[str, Demand] = {
-    "onnx": Demand(start=100_000_000, weights=1.5, logits=4.0),
+    "onnx": Demand(start=100_000_000, weights=0.8, logits=3.0),
     "torchscript": Demand(start=250_000_000, weights=1.8, logits=4.0),
     "neuron": Demand(start=250_000_000, weights=1.8, logits=4.0),
 }
-"""No less than what was measured of BERT, GPT-2, BART and T5: see bench/RESULTS.md. Neuron's is TorchScript's: its compiler
-was measured by nobody."""
+"""No less than what was measured of BERT, GPT-2, BART and T5: see bench/RESULTS.md, `make bench PARTS=demand`. Neuron's is
+TorchScript's: its compiler was measured by nobody."""
 T5_TIMES = 2
-"""How much more of its weights a T5 takes in ONNX Runtime than the others: 2.9 times them was measured, of BERT 1.4."""
+"""How much more of its weights a T5 takes in ONNX Runtime than the others: 2.7 times them was measured, of BERT 0.6."""
 
 _HALVES = ("float16", "bfloat16")
 _FLOATS: Mapping[str, int] = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
@@ -96,11 +96,11 @@ def admission(workers: int | None, jobs: int) -> Admission:
 def predicted_bytes(plan: Plan) -> int:
     """The peak of memory that a job is predicted to take beyond the imports, in bytes.
 
-    ONNX Runtime computes in float32 whatever is stored. What is loaded in another type than it is stored in is no view of its file.
+    What is narrower than float32 is widened, by who loads it or by ONNX Runtime, and is no view of its file then.
     """
     options, checkpoint = plan.job.options, plan.checkpoint
     stored, as_float32 = _weight_bytes(checkpoint)
-    copied = as_float32 if options.dtype == "float32" and as_float32 != stored else 0
+    copied = as_float32 if as_float32 != stored else 0
     feature = FEATURES.get(options.feature or "")
     logits = _logits_bytes(checkpoint.config) if feature and feature.task.endswith("-lm") else 0
     demand = DEMANDS[plan.job.backend]

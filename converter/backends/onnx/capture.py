@@ -84,7 +84,7 @@ def _translate(flat_model: torch.nn.Module, tensors: tuple[torch.Tensor, ...], c
 
 
 def _tell_equal_lengths(flat_model: torch.nn.Module, tensors: Sequence[torch.Tensor], config: OnnxConfig) -> None:
-    """Have the model say first which axes are equally long: torch has a symbol for each, and takes twice as long to find that out one by one."""
+    """Have the model say first which axes are equally long: torch has a symbol for each, and takes twice as long to find that out."""
     equal = _equal_lengths(tensors, config)
 
     def tell(_: torch.nn.Module, given: Sequence[torch.Tensor]) -> None:

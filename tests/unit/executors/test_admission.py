@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from converter.backends import BACKENDS
-from converter.executors.admission import DEMANDS, PATIENCE, Admission, admission, available_bytes, cores, predicted_bytes
+from converter.executors.admission import DEMANDS, PATIENCE, T5_TIMES, Admission, admission, available_bytes, cores, predicted_bytes
 from converter.pipeline import Plan
 from converter.records import Checkpoint, Job, Source
 
 GB = 10**9
-START = DEMANDS["onnx"].start
+START, WEIGHTS, LOGITS = DEMANDS["onnx"].start, DEMANDS["onnx"].weights, DEMANDS["onnx"].logits
 MEMINFO = "MemTotal:       16000 kB\nMemFree:         1000 kB\nMemAvailable:    8000 kB\n"
 
 
@@ -52,36 +52,36 @@ def test_every_backend_has_a_demand() -> None:
 
 def test_what_is_predicted_grows_with_the_weights() -> None:
     assert predicted_bytes(planned()) == START
-    assert predicted_bytes(planned(GB)) == START + 1.5 * GB
+    assert predicted_bytes(planned(GB)) == START + round(WEIGHTS * GB)
     assert predicted_bytes(planned(GB, backend="torchscript")) > predicted_bytes(planned(GB))
 
 
 def test_a_t5_takes_twice_as_much_in_onnx() -> None:
-    assert predicted_bytes(planned(GB, config={"model_type": "t5"})) == START + 3 * GB
+    assert predicted_bytes(planned(GB, config={"model_type": "t5"})) == START + round(WEIGHTS * T5_TIMES * GB)
     other = planned(GB, backend="torchscript", config={"model_type": "t5"})
     assert predicted_bytes(other) == predicted_bytes(planned(GB, backend="torchscript"))
 
 
 @pytest.mark.parametrize("key", ["dtype", "torch_dtype"])
 def test_half_precision_that_is_widened_counts_twice_and_once_more_for_the_copy(key: str) -> None:
-    assert predicted_bytes(planned(GB, config={key: "bfloat16"})) == START + 1.5 * 2 * GB + 2 * GB
-    assert predicted_bytes(planned(GB, config={key: "float32"})) == START + 1.5 * GB
+    assert predicted_bytes(planned(GB, config={key: "bfloat16"})) == START + round(WEIGHTS * 2 * GB) + 2 * GB
+    assert predicted_bytes(planned(GB, config={key: "float32"})) == START + round(WEIGHTS * GB)
 
 
-def test_half_precision_that_is_kept_has_no_copy_but_is_computed_in_float32() -> None:
-    assert predicted_bytes(planned(GB, config={"dtype": "float16"}, dtype="checkpoint")) == START + 1.5 * 2 * GB
+def test_half_precision_that_is_kept_is_widened_by_the_runtime() -> None:
+    assert predicted_bytes(planned(GB, config={"dtype": "float16"}, dtype="checkpoint")) == START + round(WEIGHTS * 2 * GB) + 2 * GB
 
 
 @pytest.mark.parametrize(("dtype", "bytes_in_float32", "copied"), [("float32", 4000, 0), ("float16", 4000, 4000), ("float64", 4000, 4000)])
 def test_the_headers_of_a_folder_win_over_its_config(tmp_path: Path, dtype: str, bytes_in_float32: int, copied: int) -> None:
     save_file({"weight": np.zeros(1000, dtype=dtype)}, tmp_path / "model.safetensors")
     plan = planned((tmp_path / "model.safetensors").stat().st_size, folder=tmp_path, config={"dtype": "bfloat16"})
-    assert predicted_bytes(plan) == START + 1.5 * bytes_in_float32 + copied
+    assert predicted_bytes(plan) == START + round(WEIGHTS * bytes_in_float32) + copied
 
 
 def test_integers_are_not_widened(tmp_path: Path) -> None:
     save_file({"positions": np.arange(1000, dtype="int64")}, tmp_path / "model.safetensors")
-    assert predicted_bytes(planned(9000, folder=tmp_path)) == START + 1.5 * 8000
+    assert predicted_bytes(planned(9000, folder=tmp_path)) == START + round(WEIGHTS * 8000)
 
 
 @pytest.mark.parametrize(
@@ -89,14 +89,14 @@ def test_integers_are_not_widened(tmp_path: Path) -> None:
 )
 def test_a_header_that_cannot_be_read_is_its_jobs_to_tell_and_the_size_of_the_file_counts(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.safetensors").write_bytes(content)
-    assert predicted_bytes(planned(GB, folder=tmp_path)) == START + 1.5 * GB
+    assert predicted_bytes(planned(GB, folder=tmp_path)) == START + round(WEIGHTS * GB)
 
 
 def test_logits_over_a_vocabulary_count_at_the_longest_text() -> None:
     config = {"vocab_size": 30_000, "max_position_embeddings": 500}
-    assert predicted_bytes(planned(GB, config=config, feature="masked-lm")) == START + 1.5 * GB + 4 * 60_000_000
-    assert predicted_bytes(planned(GB, config=config, feature="default")) == START + 1.5 * GB
-    assert predicted_bytes(planned(config={"vocab_size": 10, "n_positions": 100}, feature="causal-lm")) == START + 4 * 4000
+    assert predicted_bytes(planned(GB, config=config, feature="masked-lm")) == START + round(WEIGHTS * GB) + LOGITS * 60_000_000
+    assert predicted_bytes(planned(GB, config=config, feature="default")) == START + round(WEIGHTS * GB)
+    assert predicted_bytes(planned(config={"vocab_size": 10, "n_positions": 100}, feature="causal-lm")) == START + LOGITS * 4000
     assert predicted_bytes(planned(config={"vocab_size": "many"}, feature="causal-lm-with-past")) == START
 
 
