@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError as InvalidRecord
 
 import converter
+from converter.files import describe, is_unchanged
 from converter.records import ArtifactRecord, Checkpoint, FileRecord, Options
 
 RECORD = "converter.json"
@@ -22,8 +24,14 @@ def versions_of(packages: Iterable[str]) -> dict[str, str]:
     found = {"converter": converter.__version__}
     for package in packages:
         with suppress(PackageNotFoundError):  # an SDK that is not here shapes nothing
-            found[package] = version(package)
+            found[package] = _version(package)
     return found
+
+
+@functools.cache
+def _version(package: str) -> str:
+    """It takes a millisecond and more to find, and a batch asks for each of its jobs."""
+    return version(package)
 
 
 def job_key(checkpoint: Checkpoint, backend: str, options: Options, versions: Mapping[str, str]) -> str:
@@ -71,31 +79,12 @@ def damaged_files(folder: Path, files: Iterable[FileRecord], trust_mtime: bool) 
 
     With `trust_mtime` a file of the recorded size and time of modification is taken as it is, and any other is hashed.
     """
-    return [file.path for file in files if not _unchanged(folder / file.path, file, trust_mtime)]
+    return [file.path for file in files if not is_unchanged(folder / file.path, file, trust_mtime=trust_mtime)]
 
 
 def describe_files(folder: Path, names: Iterable[str] | None = None) -> tuple[FileRecord, ...]:
-    """Size, time of modification and sha256 of the files `names` in `folder`; None is every file but the record."""
+    """The files `names` in `folder` as they are now; None is every file but the record."""
     if names is None:
         paths = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         names = (path for path in paths if path != RECORD)
-    return tuple(
-        FileRecord(path=name, size=status.st_size, mtime_ns=status.st_mtime_ns, sha256=_sha256(folder / name))
-        for name in sorted(names)
-        for status in ((folder / name).stat(),)
-    )
-
-
-def _unchanged(path: Path, file: FileRecord, trust_mtime: bool) -> bool:
-    try:
-        status = path.stat()
-        if status.st_size != file.size:
-            return False
-        return (trust_mtime and status.st_mtime_ns == file.mtime_ns) or _sha256(path) == file.sha256
-    except OSError:
-        return False
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return tuple(describe(folder, name) for name in sorted(names))

@@ -87,7 +87,8 @@ def plan_job(job: Job, observe: Observer = _unobserved) -> Plan | Outcome:
     stages = Stages(observe)
     try:
         with stages.stage("resolve"):
-            checkpoint = resolve(job.source, job.options.allowed)
+            before = read_record(job.destination)
+            checkpoint = resolve(job.source, job.options.allowed, before.source.files if before else ())
             architecture = _architecture(checkpoint, job.options)
             job = replace(job, options=_with_feature(job.options, architecture, checkpoint))
             versions = {**versions_of(BACKENDS[job.backend].packages), **architecture.origin}
@@ -295,6 +296,7 @@ def _source_record(checkpoint: Checkpoint) -> SourceRecord:
         contents=checkpoint.contents,
         pickle=checkpoint.has_pickle,
         code=checkpoint.has_code,
+        files=checkpoint.described,
     )
 
 

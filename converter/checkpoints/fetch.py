@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,14 @@ from converter import hub
 from converter.checkpoints import policy
 from converter.checkpoints.policy import NOTHING_ELSE
 from converter.errors import CheckpointError
-from converter.records import Allowed, Checkpoint, Source
+from converter.files import describe
+from converter.records import Allowed, Checkpoint, FileRecord, Source
 
 
-def resolve(source: Source, allowed: Allowed = NOTHING_ELSE) -> Checkpoint:
+def resolve(source: Source, allowed: Allowed = NOTHING_ELSE, known: Sequence[FileRecord] = ()) -> Checkpoint:
     """Find out what `source` is: its commit or content digest, its config, its files and their sizes.
 
+    What is `known` of files of a folder spares reading those that nobody has touched since.
     Raises CheckpointError where there is no such checkpoint, it is not one that can be converted, or brings what is not allowed.
     """
     contents = _look_into(source, allowed)
@@ -26,8 +28,17 @@ def resolve(source: Source, allowed: Allowed = NOTHING_ELSE) -> Checkpoint:
     listing = contents.listing
     if listing is None:
         assert source.folder
-        identity = f"sha256:{_digest(source.folder, files)}"
-        return Checkpoint(source=source, identity=identity, contents=identity, config=contents.config, files=files, folder=source.folder)
+        described = tuple(_described(source.folder, name, known) for name in files)
+        identity = _contents_of({file.path: file.sha256 for file in described})
+        return Checkpoint(
+            source=source,
+            identity=identity,
+            contents=identity,
+            config=contents.config,
+            files=files,
+            described=described,
+            folder=source.folder,
+        )
     if allowed.remote_code:
         policy.check_pin(source, listing.commit)
     hub.remember(source.name, source.revision, listing, policy.CONFIG)
@@ -135,16 +146,11 @@ def _read_text(path: Path) -> str:
         raise CheckpointError(f"{path} is not UTF-8 text", "download the checkpoint again") from error
 
 
-def _digest(folder: Path, files: Iterable[str]) -> str:
-    """The sha256 over the names and contents of `files`."""
-    total = hashlib.sha256()
-    for name in files:
-        try:
-            with open(folder / name, "rb") as file:
-                total.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-        except OSError as error:
-            raise _unreadable(folder / name, error) from error
-    return total.hexdigest()
+def _described(folder: Path, name: str, known: Sequence[FileRecord]) -> FileRecord:
+    try:
+        return describe(folder, name, known)
+    except OSError as error:
+        raise _unreadable(folder / name, error) from error
 
 
 def _unreadable(path: Path, error: OSError) -> CheckpointError:

@@ -30,7 +30,8 @@ class Artifact:
     def published(self) -> ArtifactRecord:
         """Its record as others may see it: nothing of this machine, and nothing that differs when it is made again."""
         record = self.record
-        source = record.source if record.source.repository else record.source.model_copy(update={"model": Path(record.source.model).name})
+        name = record.source.model if record.source.repository else Path(record.source.model).name
+        source = record.source.model_copy(update={"model": name, "files": ()})
         options = {name: Path(str(value)).name if name == "config" and value else value for name, value in record.options.items()}
         files, sidecars = (tuple(file.model_copy(update={"mtime_ns": 0}) for file in group) for group in (record.needed, record.sidecars))
         changes = {"source": source, "options": options, "files": files, "lent": (), "sidecars": sidecars, "stages": ()}

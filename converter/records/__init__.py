@@ -4,12 +4,11 @@ manifest line → Entry → Job → Checkpoint → Artifact → Verdict → Outc
 """
 
 from converter.records.asked import Allowed, Checkpoint, Dtype, Entry, Job, Options, Source, Visibility
-from converter.records.base import Position, Record
+from converter.records.base import FileRecord, Position, Record
 from converter.records.kept import (
     ArtifactRecord,
     Bucket,
     Failure,
-    FileRecord,
     Outcome,
     Pushed,
     PushStatus,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from converter.records.base import Position, Record
+from converter.records.base import FileRecord, Position, Record
 
 Dtype = Literal["float32", "checkpoint"]
 Visibility = Literal["public", "gated", "private"]
@@ -113,8 +113,8 @@ class Checkpoint:
 
     `files` maps each file that a conversion needs to its size in bytes, `digests` to what the Hub knows it by; `config` is
     config.json, read. `contents` stands for all of them: it stays the same at another commit that changes none.
-    `folder` holds the files; None until they are fetched. `repository` is the id that the Hub has it under today.
-    `notes` are what a user should know of where it came from, a clause each.
+    `folder` holds the files; None until they are fetched. `described` are the files of a folder as they were found. `repository` is the
+    id that the Hub has it under today. `notes` are what a user should know of where it came from, a clause each.
     """
 
     source: Source
@@ -124,6 +124,7 @@ class Checkpoint:
     digests: Mapping[str, str] = field(default_factory=dict)
     contents: str = ""
     folder: Path | None = None
+    described: tuple[FileRecord, ...] = ()
     repository: str | None = None
     visibility: Visibility | None = None
     notes: tuple[str, ...] = ()

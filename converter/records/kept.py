@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator
 
 from converter.records.asked import Job, Visibility
-from converter.records.base import Position, Record
+from converter.records.base import FileRecord, Position, Record, inside
 from converter.records.measured import Verdict
 
 Status = Literal["converted", "skipped", "unvalidated", "failed", "cancelled"]
@@ -19,32 +18,6 @@ Status = Literal["converted", "skipped", "unvalidated", "failed", "cancelled"]
 
 PushStatus = Literal["pushed", "unchanged", "failed"]
 """`unchanged` is what the repository had already, where nothing was committed."""
-
-
-def _inside(path: str) -> str:
-    """Give back a path that stays in its folder: a record may come from anywhere."""
-    parts = PurePosixPath(path).parts
-    if not parts or parts[0] == "/" or ".." in parts or "\0" in path:
-        raise ValueError("a file of an artifact lies inside its folder")
-    return path
-
-
-class FileRecord(Record):
-    """A file: its path inside the folder it belongs to, its size in bytes, its sha256, and when it was last written.
-
-    `mtime_ns` counts from the epoch. It only spares the hashing of a file that nobody has touched; the sha256 decides.
-    """
-
-    path: str
-    size: int
-    mtime_ns: int
-    sha256: str
-
-    @field_validator("path")
-    @classmethod
-    def _lies_inside(cls, path: str) -> str:
-        """What a record names may be deleted for its successor."""
-        return _inside(path)
 
 
 class TensorSpec(Record):
@@ -65,7 +38,7 @@ class Bucket(Record):
     @classmethod
     def _lies_inside(cls, file: str) -> str:
         """What it names is loaded."""
-        return _inside(file)
+        return inside(file)
 
 
 class Signature(Record):
@@ -119,7 +92,7 @@ class SourceRecord(Record):
     """The checkpoint an artifact was made from; `identity` is `commit:…` on the Hub, `sha256:…` of a folder's contents.
 
     `repository` is the id that the Hub had it under, `contents` stands for its files, whichever the commit. `pickle` and `code`
-    say what was allowed and made use of: weights from a pickle, code of the checkpoint's own.
+    say what was allowed and made use of: weights from a pickle, code of the checkpoint's own. `files` are those of a folder.
     """
 
     model: str
@@ -132,6 +105,7 @@ class SourceRecord(Record):
     contents: str = ""
     pickle: bool = False
     code: bool = False
+    files: tuple[FileRecord, ...] = ()
 
     @property
     def commit(self) -> str | None:

@@ -15,6 +15,7 @@ import onnxruntime as ort
 import pytest
 import transformers
 
+from converter import files
 from converter.ledger import read_record
 from converter.publish.artifact import read_artifact
 from converter.records import Outcome
@@ -117,10 +118,15 @@ def test_weights_that_are_widened_are_in_the_file_as_the_checkpoint_does_not_hav
 
 
 def test_it_is_not_done_again_until_the_weights_that_it_points_into_change(
-    checkpoint: Path, shared: Callable[..., Outcome], command: Callable[..., subprocess.CompletedProcess[str]]
+    checkpoint: Path,
+    shared: Callable[..., Outcome],
+    command: Callable[..., subprocess.CompletedProcess[str]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert shared(checkpoint).status == "converted"
-    assert shared(checkpoint).status == "skipped"
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "_sha256", lambda path: pytest.fail(f"{path} was read again"))
+        assert shared(checkpoint).status == "skipped"
     assert command("validate", checkpoint, "--reference", checkpoint).returncode == 0
 
     save_tiny(checkpoint, "bert", seed=7)

@@ -15,6 +15,7 @@ ROOT = Path(converter.__file__).parent
 
 LAYERS = (
     ("errors", "records"),
+    ("files",),
     ("architectures", "padding"),
     ("checkpoints", "hub"),
     ("backends",),

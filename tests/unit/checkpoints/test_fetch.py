@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from converter import files
 from converter.checkpoints.fetch import fetch, read_config, resolve
 from converter.errors import CheckpointError
 from converter.records import Checkpoint, Source
@@ -46,6 +47,21 @@ def test_one_byte_changed_is_another_checkpoint(folder: Path, name: str) -> None
     data[-1] ^= 1
     (folder / name).write_bytes(data)
     assert checkpoint_in(folder).identity != before
+
+
+def test_a_known_file_that_nobody_has_touched_is_not_read_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Source(name="./checkpoint", folder=folder)
+    first = resolve(source)
+    read: list[str] = []
+    sha256 = files._sha256
+    monkeypatch.setattr(files, "_sha256", lambda path: read.append(path.name) or sha256(path))
+    assert resolve(source, known=first.described).identity == first.identity
+    assert read == []
+
+    (folder / "vocab.txt").touch()
+    (folder / "model.safetensors").write_bytes(b"x" + (folder / "model.safetensors").read_bytes())
+    assert resolve(source, known=first.described).identity != first.identity
+    assert sorted(read) == ["model.safetensors", "vocab.txt"]
 
 
 def test_a_file_more_or_under_another_name_is_another_checkpoint(folder: Path) -> None:

@@ -1,0 +1,36 @@
+"""A file as it is now, and whether it is still what it was."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from converter.records import FileRecord
+
+
+def describe(folder: Path, name: str, known: Iterable[FileRecord] = ()) -> FileRecord:
+    """Size, time of modification and sha256 of the file `name` in `folder`; the sha256 is the `known` one where nobody has touched it.
+
+    Raises OSError where it cannot be read.
+    """
+    path = folder / name
+    status = path.stat()
+    same = (each.sha256 for each in known if (each.path, each.size, each.mtime_ns) == (name, status.st_size, status.st_mtime_ns))
+    return FileRecord(path=name, size=status.st_size, mtime_ns=status.st_mtime_ns, sha256=next(same, "") or _sha256(path))
+
+
+def is_unchanged(path: Path, file: FileRecord, *, trust_mtime: bool) -> bool:
+    """Whether `path` is what was described; with `trust_mtime` one of the same size and time of modification is taken as it is."""
+    try:
+        status = path.stat()
+        if status.st_size != file.size:
+            return False
+        return (trust_mtime and status.st_mtime_ns == file.mtime_ns) or _sha256(path) == file.sha256
+    except OSError:
+        return False
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
