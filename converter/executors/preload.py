@@ -1,8 +1,9 @@
 """What the fork server loads once, so that no worker pays for it: most of a small model's time is imports and first uses.
 
-The smallest BERT there is is made and converted, which loads all of it: transformers' loading, torch.export and the 470 modules that
-the exporter loads at its first graph, ONNX Runtime. What is there then is frozen: no collection of garbage looks at it, which would
-copy it into each worker. OpenMP's threads do not survive a fork: hence one thread, so that none are made, until a worker sets its number.
+The smallest BERT there is is made and converted, and once more by the graph that this left, which loads all of it: transformers'
+loading and tokenizers, torch.export and the 470 modules that the exporter loads at its first graph, ONNX Runtime. What is there then
+is frozen: no collection of garbage looks at it, which would copy it into each worker. OpenMP's threads do not survive a fork: hence
+one thread, so that none are made, until a worker sets its number.
 """
 
 import gc
@@ -16,22 +17,27 @@ from converter.backends.onnx import OnnxOptions
 from converter.pipeline import run_job
 from converter.records import Job, Source
 
+_WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
 THREADS = torch.get_num_threads()
 """As many as torch would take, by the cores or by OMP_NUM_THREADS."""
 
 
 def _convert_the_smallest(folder: Path) -> None:
     config = transformers.BertConfig(
-        vocab_size=8, hidden_size=4, num_hidden_layers=1, num_attention_heads=1, intermediate_size=4, max_position_embeddings=8
+        vocab_size=len(_WORDS), hidden_size=4, num_hidden_layers=1, num_attention_heads=1, intermediate_size=4, max_position_embeddings=8
     )
     transformers.BertModel(config).save_pretrained(folder / "checkpoint")
-    job = Job(
-        source=Source(name="preload", folder=folder / "checkpoint"),
-        backend="onnx",
-        options=OnnxOptions(feature="default"),
-        destination=folder / "artifact",
-    )
-    run_job(job)  # whatever comes of it, each job tells for itself
+    transformers.BertTokenizer(vocab={word: place for place, word in enumerate(_WORDS)}).save_pretrained(folder / "checkpoint")
+    for name in ("captured", "kept"):
+        job = Job(
+            source=Source(name="preload", folder=folder / "checkpoint"),
+            backend="onnx",
+            options=OnnxOptions(feature="default"),
+            destination=folder / name,
+            cache=folder / "cache",
+        )
+        run_job(job)  # whatever comes of it, each job tells for itself
 
 
 torch.set_num_threads(1)
