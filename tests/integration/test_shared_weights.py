@@ -74,18 +74,20 @@ def test_where_the_weights_lie_elsewhere_they_are_copied_as_transformers_js_asks
     outcome = shared(checkpoint, tmp_path / "out")
     assert names(tmp_path / "out") == {"model.onnx", "model.onnx_data", "converter.json"}
     assert (tmp_path / "out" / "model.onnx_data").read_bytes() == (checkpoint / "model.safetensors").read_bytes()
-    assert [note for note in outcome.notes if note.startswith("model.safetensors was copied to model.onnx_data")]
+    (note,) = outcome.notes
+    assert note.startswith("model.safetensors was copied to model.onnx_data: it lies in another folder")
     run(tmp_path / "out" / "model.onnx")
 
 
-@pytest.mark.parametrize("link", [os.symlink, os.link])
+@pytest.mark.parametrize(("link", "why"), [(os.symlink, "it is a link"), (os.link, "it has a second name")])
 def test_a_link_is_refused_by_others_so_its_file_is_copied(
-    tmp_path: Path, checkpoint: Path, shared: Callable[..., Outcome], link: Callable[[Path, Path], None]
+    tmp_path: Path, checkpoint: Path, shared: Callable[..., Outcome], link: Callable[[Path, Path], None], why: str
 ) -> None:
     stored = checkpoint / "model.safetensors"
     stored.rename(tmp_path / "blob")
     link(tmp_path / "blob", stored)
-    assert shared(checkpoint).notes
+    (note,) = shared(checkpoint).notes
+    assert note.startswith(f"model.safetensors was copied to model.onnx_data: {why}")
     assert names(checkpoint) == {"config.json", "converter.json", "model.onnx", "model.onnx_data", "model.safetensors"}
     run(checkpoint / "model.onnx")
 
@@ -161,3 +163,21 @@ def test_a_failed_validation_leaves_nothing_and_no_second_name_of_the_weights(ch
     assert outcome.failure and outcome.failure.kind == "ValidationError"
     assert names(checkpoint) == there
     assert (checkpoint / "model.safetensors").stat().st_nlink == 1
+
+
+def test_a_disk_without_second_names_gets_a_copy(checkpoint: Path, shared: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    (note,) = shared(checkpoint).notes
+    assert "its disk gives no file a second name (Operation not permitted)" in note
+    run(checkpoint / "model.onnx")
+
+
+def test_half_precision_that_is_kept_is_shared(tmp_path: Path, checkpoint: Path, shared: Callable[..., Outcome]) -> None:
+    folder = tmp_path / "halves"
+    transformers.AutoModel.from_pretrained(checkpoint).half().save_pretrained(folder)
+    artifact = shared(folder, dtype="checkpoint").artifact
+    assert artifact and [file.path for file in artifact.lent] == ["model.safetensors"]
+    run(folder / "model.onnx")

@@ -40,14 +40,17 @@ def share(weights: Mapping[str, torch.Tensor], checkpoint: Path | None, staged: 
     A file that lies in `place` is linked, to be there while the graph is tried; any other is copied. Raises OutputError.
     """
     found = dict(_find(weights, sorted(checkpoint.glob("*.safetensors")))) if checkpoint else {}
-    names, lent, notes = {}, [], []
+    names: dict[Path, str] = {}
+    lent: list[str] = []
+    notes: list[str] = []
     for file in dict.fromkeys(file for file, _ in found.values()):
-        if _lies_plainly(file, place) and _linked(file, staged.parent):
+        refusal = _refusal(file, place) or _link(file, staged.parent)
+        if refusal:
+            names[file] = _copied(file, staged, len(names) - len(lent))
+            notes.append(f"{file.name} was copied to {names[file]}: {refusal}")
+        else:
             names[file] = file.name
             lent.append(file.name)
-        else:
-            names[file] = _copied(file, staged, len(names) - len(lent))
-            notes.append(f"{file.name} was copied to {names[file]}, as no plain file of that name lies beside the ONNX file to be shared")
     alone = [tensor.nbytes for name, tensor in weights.items() if name not in found]
     if sum(alone) > _WORTH_TELLING:
         notes.append(
@@ -84,19 +87,25 @@ def _head(data: torch.Tensor) -> bytes:
     return data[:_HEAD].numpy().tobytes()
 
 
-def _lies_plainly(file: Path, place: Path) -> bool:
-    """Whether `file` is in `place`, and no link of either kind."""
+def _refusal(file: Path, place: Path) -> str:
+    """Why a graph in `place` cannot point into `file`, in a clause; empty where it can."""
     there = place / file.name
-    return there.is_file() and not there.is_symlink() and there.samefile(file) and there.stat().st_nlink == 1
+    if not there.is_file() or not there.samefile(file):
+        return "it lies in another folder than the ONNX file, where ONNX Runtime does not read it"
+    if there.is_symlink():
+        return "it is a link, which ONNX Runtime does not follow"
+    if there.stat().st_nlink > 1:
+        return "it has a second name, a hard link, which onnx.checker refuses"
+    return ""
 
 
-def _linked(file: Path, folder: Path) -> bool:
-    """Whether the disk lets a file have a second name for a while."""
+def _link(file: Path, folder: Path) -> str:
+    """Give a file a second name in `folder` for a while; why that failed, in a clause, empty where it did not."""
     try:
         os.link(file, folder / file.name)
-    except OSError:
-        return False
-    return True
+    except OSError as error:
+        return f"no artifact can be tried with it there, as its disk gives no file a second name ({error.strerror})"
+    return ""
 
 
 def _copied(file: Path, staged: Path, count: int) -> str:
