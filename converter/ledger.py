@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -24,13 +25,13 @@ def versions_of(packages: Iterable[str]) -> dict[str, str]:
     found = {"converter": converter.__version__}
     for package in packages:
         with suppress(PackageNotFoundError):  # an SDK that is not here shapes nothing
-            found[package] = _version(package)
+            found[package] = _version(package, tuple(sys.path))
     return found
 
 
 @functools.cache
-def _version(package: str) -> str:
-    """It takes a millisecond and more to find, and a batch asks for each of its jobs."""
+def _version(package: str, _: tuple[str, ...]) -> str:
+    """It takes a millisecond and more to find on a path, and a batch asks for each of its jobs."""
     return version(package)
 
 
