@@ -15,7 +15,7 @@ from converter.records import WeightCheck
 LARGE = 1024
 """Bytes from which on a tensor of numbers has to be a weight; the constants of a graph itself are smaller."""
 
-_CHUNK = 1 << 22  # bytes compared at once
+_CHUNK = 1 << 20  # elements compared at once
 
 
 def check_weights(session: Session, model: LoadedModel, keeps_ties: bool) -> WeightCheck:
@@ -60,7 +60,8 @@ def _apart(tensors: Mapping[str, Array], places: Mapping[Hashable, Sequence[str]
 def _same_bytes(stored: Array, tensor: Array) -> bool:
     if stored.shape != tensor.shape or stored.dtype != tensor.dtype:
         return False
-    ours, theirs = (np.ascontiguousarray(each).reshape(-1).view(np.uint8) for each in (stored, tensor))
+    bits = np.dtype(f"u{min(8, stored.dtype.itemsize)}")  # not as numbers: 0.0 is -0.0, and NaN is nothing
+    ours, theirs = (np.ascontiguousarray(each).reshape(-1).view(bits) for each in (stored, tensor))
     return all(np.array_equal(ours[start : start + _CHUNK], theirs[start : start + _CHUNK]) for start in range(0, len(ours), _CHUNK))
 
 
