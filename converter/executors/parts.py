@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from converter.pipeline import Plan
 from converter.records import Outcome
 
-START_SECONDS = 4.0
+START_SECONDS = 1.5
 """CPU seconds of a conversion however small its model is, as those of three BERTs on two cores have it: see bench/RESULTS.md."""
-SECONDS_PER_GB: Mapping[str, float] = {"onnx": 19.0, "torchscript": 33.0, "neuron": 33.0}
+SECONDS_PER_GB: Mapping[str, float] = {"onnx": 12.0, "torchscript": 33.0, "neuron": 33.0}
 """CPU seconds that each gigabyte of weights adds, of the same; neuron's was measured by nobody and is taken for TorchScript's."""
 
 
