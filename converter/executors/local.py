@@ -20,7 +20,8 @@ from converter.pipeline import Plan, carry_out, plan_job
 from converter.records import Failure, Job, Outcome
 from converter.staging import sweep
 
-_PRELOAD = "converter.executors.preload"
+_PRELOAD = ["converter.executors.preload", "converter.cli"]
+"""What the server imports; the second is what the script `converter` does, which multiprocessing runs in each worker (43 CPU ms)."""
 
 
 class Observer(Protocol):
@@ -59,7 +60,7 @@ def run(jobs: Sequence[Job], workers: int | None, observer: Observer, halted: Ca
     running: dict[Connection, _Worker] = {}
     admitted = admission.admission(workers, len(jobs))
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([_PRELOAD])
+    context.set_forkserver_preload(_PRELOAD)
     try:
         while unplanned or waiting or running:
             begins = admitted.choose([each.predicted for each in waiting], [each.job.predicted for each in running.values()])

@@ -24,7 +24,7 @@ class OnnxSession:
     """An ONNX file opened afresh.
 
     The runtime is given the file's own graph, with each large tensor as a reference to its bytes in that same file:
-    so it maps them, where opening by name parses all weights into memory first (810 against 420 MB for BERT-base, by `make bench`).
+    so it maps them, where opening by name parses all weights into memory first (571 against 4 MB for BERT-base, by `make bench`).
     """
 
     runtime = f"onnxruntime {ort.__version__} {_PROVIDER}"
