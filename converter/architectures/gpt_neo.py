@@ -36,7 +36,7 @@ def patched(model: torch.nn.Module) -> Iterator[None]:
     try:
         for module in tables:
             del module.bias
-            setattr(module, "bias", _Mask(module.config.window_size if module.attention_type == "local" else None))  # noqa: B010
+            setattr(module, "bias", _Mask(module.config.window_size if module.attention_type == "local" else None))  # noqa: B010 - Module says it is a Buffer
         yield
     finally:
         for module, table in tables.items():
