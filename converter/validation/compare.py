@@ -78,7 +78,7 @@ def compare(name: str, artifact: Array, reference: Array, kept: Array, tolerance
 
 
 _BLOCK = 1 << 18  # elements, of which a core's own cache holds a few arrays
-_ROUNDED = 1e-6  # what a difference of two numbers in float32 is off by at most, in parts of itself: 2^-24
+_ROUNDED = 1e-6  # more than a difference of two numbers in float32 is off by, in parts of itself: 2^-24, or 6e-8
 
 
 @dataclass(frozen=True)
