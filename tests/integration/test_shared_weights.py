@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import onnx
 import onnxruntime as ort
 import pytest
 import transformers
+from safetensors.torch import load_file, save_file
 
 from converter import files
+from converter.backends.onnx import export, model_file
 from converter.ledger import read_record
 from converter.publish.artifact import read_artifact
 from converter.records import Outcome
@@ -113,8 +116,12 @@ def test_weights_that_are_widened_are_in_the_file_as_the_checkpoint_does_not_hav
 ) -> None:
     folder = tmp_path / "halves"
     transformers.AutoModel.from_pretrained(checkpoint).half().save_pretrained(folder)
-    artifact = shared(folder).artifact
+    outcome = shared(folder)
+    artifact = outcome.artifact
     assert artifact and artifact.lent == ()
+    assert [note.partition(" MB ")[2] for note in outcome.notes] == [
+        "of weights are in the ONNX file, as no safetensors of the checkpoint has them as they are used"
+    ]
     assert artifact.size > 2 * (folder / "model.safetensors").stat().st_size * 0.9
     run(folder / "model.onnx")
 
@@ -181,3 +188,17 @@ def test_half_precision_that_is_kept_is_shared(tmp_path: Path, checkpoint: Path,
     artifact = shared(folder, dtype="checkpoint").artifact
     assert artifact and [file.path for file in artifact.lent] == ["model.safetensors"]
     run(folder / "model.onnx")
+
+
+def test_what_is_copied_and_what_one_file_cannot_hold_lie_apart(
+    tmp_path: Path, checkpoint: Path, shared: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two shards one is widened, and what is widened is too much for one file: only with a limit of one byte here."""
+    folder = tmp_path / "mixed"
+    transformers.AutoModel.from_pretrained(checkpoint).save_pretrained(folder, max_shard_size="40KB")
+    first = sorted(folder.glob("*.safetensors"))[0]
+    save_file({name: tensor.half() for name, tensor in load_file(first).items()}, first, {"format": "pt"})
+    monkeypatch.setattr(export.model_file, "write", partial(model_file.write, single_file_limit=1))
+    artifact = shared(folder, tmp_path / "out").artifact
+    assert artifact and {file.path for file in artifact.files} >= {"model.onnx", "model.onnx_data", "model.onnx_data_1"}
+    run(tmp_path / "out" / "model.onnx")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO
@@ -98,13 +99,19 @@ def _write_embedded(skeleton: onnx.ModelProto, weights: Mapping[str, torch.Tenso
 
 
 def _write_external(skeleton: onnx.ModelProto, weights: Mapping[str, torch.Tensor], path: Path) -> None:
-    data = path.with_name(path.name + DATA_SUFFIX)
+    data = free_data_file(path)
     with open(data, "wb") as file:
         for name, tensor in weights.items():
             file.write(b"\0" * (-file.tell() % _ALIGNMENT))
             _refer(skeleton.graph.initializer.add(), _tensor_header(name, tensor), Place(data.name, file.tell()), tensor.nbytes)
             _write_tensor(file, tensor)
     path.write_bytes(skeleton.SerializeToString())
+
+
+def free_data_file(path: Path) -> Path:
+    """Where the next bytes that the ONNX file `path` points to go: `path`_data, then `path`_data_1, …, as transformers.js asks for them."""
+    names = (f"{path.name}{DATA_SUFFIX}{f'_{number}' if number else ''}" for number in count())
+    return next(file for file in map(path.with_name, names) if not file.exists())
 
 
 def _tensor_header(name: str, tensor: torch.Tensor) -> onnx.TensorProto:

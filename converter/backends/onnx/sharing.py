@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from converter.backends.onnx.model_file import DATA_SUFFIX, Place
+from converter.backends.onnx.model_file import Place, free_data_file
 from converter.checkpoints.stored import stored_tensors
 from converter.errors import output_error
 
@@ -46,13 +46,13 @@ def share(weights: Mapping[str, torch.Tensor], checkpoint: Path | None, staged: 
     for file in dict.fromkeys(file for file, _ in found.values()):
         refusal = _refusal(file, place) or _link(file, staged.parent)
         if refusal:
-            names[file] = _copied(file, staged, len(names) - len(lent))
+            names[file] = _copied(file, staged)
             notes.append(f"{file.name} was copied to {names[file]}: {refusal}")
         else:
             names[file] = file.name
             lent.append(file.name)
     alone = [tensor.nbytes for name, tensor in weights.items() if name not in found]
-    if sum(alone) > _WORTH_TELLING:
+    if sum(alone) > _WORTH_TELLING or not found:
         notes.append(
             f"{sum(alone) / 1e6:.1f} MB of weights are in the ONNX file, as no safetensors of the checkpoint has them as they are used"
         )
@@ -108,11 +108,11 @@ def _link(file: Path, folder: Path) -> str:
     return ""
 
 
-def _copied(file: Path, staged: Path, count: int) -> str:
-    """The name beside `staged` that a file is copied to: what transformers.js asks for."""
-    name = f"{staged.name}{DATA_SUFFIX}{f'_{count}' if count else ''}"
+def _copied(file: Path, staged: Path) -> str:
+    """The name beside `staged` that a file is copied to."""
+    copy = free_data_file(staged)
     try:
-        shutil.copyfile(file, staged.with_name(name))
+        shutil.copyfile(file, copy)
     except OSError as error:
-        raise output_error(staged.with_name(name), error) from error
-    return name
+        raise output_error(copy, error) from error
+    return copy.name
