@@ -1,4 +1,4 @@
-"""A file as it is now, and whether it is still what it was."""
+"""A file as it is now, whether it is still what it was, and how one appears whole."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from converter.claims import PREFIX, claimed
 from converter.records import FileRecord
 
 
@@ -29,6 +30,20 @@ def is_unchanged(path: Path, file: FileRecord, *, trust_mtime: bool) -> bool:
         return (trust_mtime and status.st_mtime_ns == file.mtime_ns) or _sha256(path) == file.sha256
     except OSError:
         return False
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that others see as it was or as it will be, whoever writes it at the same time, and whenever this ends.
+
+    Raises OSError, and leaves nothing then.
+    """
+    with claimed(path):
+        temporary = path.with_name(f"{PREFIX}{path.name}")
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def _sha256(path: Path) -> str:

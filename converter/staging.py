@@ -1,24 +1,29 @@
-"""An artifact appears whole or not at all: it is written beside its place, checked there, and renamed into it."""
+"""An artifact appears whole or not at all: it is written beside its place, checked there, and renamed into it.
+
+Who writes one has claimed its place. So two runs never make the same artifact at once, and what a process left that was killed is
+swept away by whoever claims the place next.
+"""
 
 from __future__ import annotations
 
-import glob
 import logging
 import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
+from converter.claims import PREFIX, claimed
 from converter.errors import output_error
+from converter.files import write_whole
 from converter.ledger import RECORD, describe_files, read_record
 from converter.records import ArtifactRecord, FileRecord
 
 _logger = logging.getLogger(__name__)
 
-_PREFIX = ".converter-"
 REJECTED = ".rejected"
 
 
@@ -57,83 +62,112 @@ def hand_over(folder: Path) -> None:
 
 
 @contextmanager
-def staging_folder(destination: Path) -> Iterator[Path]:
-    """An empty folder on the disk of `destination`, removed at the end with whatever is left in it.
+def staging_folder(destination: Path, waits: Callable[[], None] = lambda: None) -> Iterator[Path]:
+    """An empty folder on the disk of `destination`, removed at the end with whatever is left in it; nobody else has one for it meanwhile.
 
-    The folders above it that were made for it go too, where nothing has come into them. A destination that is the mount
-    point of a disk of its own is staged in it, as no rename leads from one disk to another.
+    `waits` is called where another job for the same destination has to be waited for. The folders above that were made for it go too,
+    where nothing has come into them. A destination that is the mount point of a disk of its own is staged in it, as no rename leads
+    from one disk to another. Raises OutputError.
     """
-    parent, prefix = _staging_place(destination, os.getpid())
-    made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
+    claim, place = _staging_place(destination)
+    made = [folder for folder in (place.parent, *place.parent.parents) if not folder.exists()]
     try:
-        folder = _make_below(parent, prefix)
-    except OSError as error:
-        raise output_error(destination, error) from error
-    try:
-        yield folder
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(claimed(claim, waits))
+                shutil.rmtree(place, ignore_errors=True)  # what one left that was killed
+                stack.callback(shutil.rmtree, place, ignore_errors=True)
+                staged = place / "artifact"
+                staged.mkdir(parents=True)
+            except OSError as error:
+                raise output_error(destination, error) from error
+            yield staged
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
         for empty in made:
             with suppress(OSError):  # not empty: something else is there to stay
                 empty.rmdir()
 
 
-def sweep(destination: Path, process: int) -> None:
-    """Remove what a process of this machine, now dead, had staged for `destination`, and the folder above where it is empty."""
-    parent, prefix = _staging_place(destination, process)
-    for folder in parent.glob(f"{glob.escape(prefix)}*"):
-        shutil.rmtree(folder, ignore_errors=True)
+def sweep(destination: Path) -> None:
+    """Remove what a job that was killed had staged for `destination`, and the folder above where it is empty."""
+
+    def leave() -> NoReturn:
+        raise BlockingIOError("another job is there, and it has swept")
+
+    claim, place = _staging_place(destination)
+    if place.exists():
+        with suppress(OSError), claimed(claim, leave):
+            shutil.rmtree(place, ignore_errors=True)
     with suppress(OSError):  # not empty, or not there
-        parent.rmdir()
+        place.parent.rmdir()
 
 
-def _staging_place(destination: Path, process: int) -> tuple[Path, str]:
-    """The folder that a process stages in, and how its own staging folders' names begin."""
+def _staging_place(destination: Path) -> tuple[Path, Path]:
+    """What is claimed by who writes to a destination, and the folder that it is staged in."""
     destination = destination.resolve()
     parent = destination if destination.is_mount() else destination.parent
-    return parent, f"{_PREFIX}{destination.name}-{process}-"
-
-
-def _make_below(parent: Path, prefix: str) -> Path:
-    """A new folder in `parent`, made anew where another job has just found it empty and removed it."""
-    for last in (False, True):
-        parent.mkdir(parents=True, exist_ok=True)
-        try:
-            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        except FileNotFoundError:
-            if last:
-                raise
-            continue
-        folder.chmod(0o755)  # mkdtemp's 0700 would lock others out of the artifact
-        return folder
-    raise AssertionError("unreachable")
+    return parent / destination.name, parent / f"{PREFIX}{destination.name}"
 
 
 def publish(folder: Path, record: ArtifactRecord, destination: Path) -> None:
-    """Write the record last of all and move the staged artifact to its place.
+    """Write the record last of all and move the staged artifact to its place; nothing of it is lost with the machine's power then.
 
-    Where the destination stands already (an older artifact, a folder of the user's), the old artifact's record goes first
+    An older artifact that stands there alone is moved aside whole. Where others have files there, the old artifact's record goes first
     and the new one's comes last, so that at no moment a record stands beside files that are not its own.
     """
     destination = destination.resolve()  # a link stays one, and what it leads to is replaced
     try:
-        _write_synced(folder / RECORD, record.model_dump_json(indent=2))
-        try:
-            folder.rename(destination)  # succeeds over an empty folder too
-            return
-        except OSError:
-            if not destination.is_dir():
-                raise
+        (folder / RECORD).write_text(record.model_dump_json(indent=2), encoding="utf-8")
+        _sync(folder)
         old = read_record(destination)
-        (destination / RECORD).unlink(missing_ok=True)
-        for file in old.files if old else ():
-            _remove(destination / file.path, destination)
-        for name in (*reversed([file.path for file in record.files]), RECORD):
-            target = destination / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).replace(target)
+        if not _publish_whole(folder, old, destination):
+            _publish_each(folder, record, old, destination)
+        _sync(destination.parent, "")
     except OSError as error:
         raise output_error(destination, error) from error
+
+
+def _publish_whole(folder: Path, old: ArtifactRecord | None, destination: Path) -> bool:
+    """Rename the staged folder to its place, the `old` artifact aside before; False where something else is in the way, as a mount is."""
+    aside = folder.with_name("replaced")
+    try:
+        if old and _stands_alone(old, destination):
+            destination.rename(aside)
+        folder.rename(destination)  # succeeds over an empty folder too
+    except OSError:
+        if aside.exists():
+            aside.rename(destination)
+        if not destination.is_dir():
+            raise
+        return False
+    return True
+
+
+def _stands_alone(record: ArtifactRecord, folder: Path) -> bool:
+    """Whether an artifact's folder holds nothing but what it came with, and is nobody's working folder."""
+    own = {file.path for file in record.files} | {RECORD}
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()} <= own and folder != Path.cwd()
+
+
+def _publish_each(folder: Path, record: ArtifactRecord, old: ArtifactRecord | None, destination: Path) -> None:
+    (destination / RECORD).unlink(missing_ok=True)
+    for file in old.files if old else ():
+        _remove(destination / file.path, destination)
+    for name in (*reversed([file.path for file in record.files]), RECORD):
+        target = destination / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).replace(target)
+    _sync(destination, "")
+
+
+def _sync(folder: Path, pattern: str = "**/*") -> None:
+    """Have the disk hold what the kernel still has to write of a folder: itself, and what in it fits the pattern."""
+    for path in (*folder.glob(pattern), folder) if pattern else (folder,):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _remove(path: Path, folder: Path) -> None:
@@ -165,19 +199,7 @@ def copy_sidecars(source: Path, names: Iterable[str], folder: Path) -> tuple[Fil
         target = folder / name
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = target.with_name(f"{_PREFIX}{os.getpid()}-{target.name}")
-            try:
-                shutil.copyfile(source / name, temporary)
-                temporary.replace(target)
-            finally:
-                temporary.unlink(missing_ok=True)
+            write_whole(target, (source / name).read_bytes())
         except OSError as error:
             raise output_error(target, error) from error
     return describe_files(folder, names)
-
-
-def _write_synced(path: Path, text: str) -> None:
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())

@@ -132,8 +132,7 @@ def _receive(connection: Connection, worker: _Worker) -> Outcome | str:
         message: Outcome | str = connection.recv()
     except EOFError:
         worker.process.join()
-        assert worker.process.pid
-        sweep(worker.job.plan.job.destination, worker.process.pid)
+        sweep(worker.job.plan.job.destination)
         return _died(worker)
     return message
 

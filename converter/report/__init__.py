@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from converter.errors import output_error
+from converter.files import write_whole
 from converter.records import Outcome, Pushed, PushStatus, Record, Status
 from converter.report.markdown import render
 
@@ -71,13 +70,8 @@ def write(report: Report, folder: Path) -> Path:
         (JSON_NAME, report.model_dump_json(indent=2)),
         (MARKDOWN_NAME, render(report.outcomes, report.pushes, report.summary)),
     ):
-        temporary = folder / f".converter-{os.getpid()}-{name}"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(folder / name)
+            write_whole(folder / name, text.encode())
         except OSError as error:
-            with suppress(OSError):  # it may never have been made
-                temporary.unlink()
             raise output_error(folder / name, error) from error
     return folder / JSON_NAME

@@ -15,7 +15,7 @@ ROOT = Path(converter.__file__).parent
 
 LAYERS = (
     ("errors", "records"),
-    ("files",),
+    ("claims", "files"),
     ("architectures", "padding"),
     ("checkpoints", "hub"),
     ("backends",),
@@ -155,6 +155,7 @@ def test_modules_of_one_layer_do_not_import_one_another_in_a_circle() -> None:
         ("rich", ("cli",)),
         ("yaml", ("manifest", "publish")),
         ("tenacity", ("hub",)),
+        ("filelock", ("claims",)),
     ],
 )
 def test_a_library_with_one_owner_is_imported_by_nobody_else(package: str, allowed: tuple[str, ...]) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from converter.errors import OutputError
 from converter.ledger import RECORD, describe_files, read_record
-from converter.staging import check_writable, copy_sidecars, hand_over, keep_rejected, publish, staging_folder
+from converter.staging import check_writable, copy_sidecars, hand_over, keep_rejected, publish, staging_folder, sweep
 from tests.unit.samples import artifact_record
 
 
@@ -97,6 +98,7 @@ def test_an_artifact_goes_into_a_linked_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("failing", ["model.onnx", "model.onnx_data", RECORD])
 def test_no_record_stands_beside_files_that_are_not_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
     put(tmp_path / "onnx", "one", model__onnx="old", model__onnx_data="old")
+    (tmp_path / "onnx" / "mine.txt").write_text("mine", encoding="utf-8")
     replace = Path.replace
 
     def fail(self: Path, target: Path) -> Path:
@@ -110,8 +112,99 @@ def test_no_record_stands_beside_files_that_are_not_its_own(tmp_path: Path, monk
     assert not (tmp_path / "onnx" / RECORD).exists()
     monkeypatch.undo()
     put(tmp_path / "onnx", "two", model__onnx="new", model__onnx_data="new")
-    assert contents(tmp_path) == {"onnx/model.onnx": "new", "onnx/model.onnx_data": "new"}
+    assert contents(tmp_path) == {"onnx/mine.txt": "mine", "onnx/model.onnx": "new", "onnx/model.onnx_data": "new"}
     assert key_of(tmp_path / "onnx") == "two"
+
+
+def test_an_older_artifact_stays_whole_until_the_newer_takes_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict[str, str]] = []
+    put(tmp_path / "onnx", "one", model__onnx="old", model__onnx_data="old")
+    rename = Path.rename
+
+    def look(self: Path, target: Path) -> Path:
+        seen.append(contents(tmp_path / "onnx"))
+        renamed = rename(self, target)
+        seen.append(contents(tmp_path / "onnx"))
+        return renamed
+
+    monkeypatch.setattr(Path, "rename", look)
+    put(tmp_path / "onnx", "two", model__onnx="new", model__onnx_data="new")
+    old, new = ({"model.onnx": text, "model.onnx_data": text} for text in ("old", "new"))
+    assert seen == [old, {}, {}, new]
+
+
+def test_an_older_artifact_comes_back_where_the_newer_cannot_take_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "onnx", "one", model__onnx="old")
+    rename = Path.rename
+
+    def fail(self: Path, target: Path) -> Path:
+        if self.name == "artifact":
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OutputError, match="Input/output error"), staging_folder(tmp_path / "onnx") as staged:
+        (staged / "artifact").write_text("new", encoding="utf-8")
+        publish(staged, artifact_record(*describe_files(staged), key="two"), tmp_path / "onnx")
+    assert not (tmp_path / "onnx" / RECORD).exists()  # file by file it could not be put there either
+
+
+def test_all_of_an_artifact_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[str] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def note_sync(descriptor: int) -> None:
+        happened.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        fsync(descriptor)
+
+    def note_rename(self: Path, target: Path) -> Path:
+        happened.append("renamed")
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(Path, "rename", note_rename)
+    put(tmp_path / "model" / "onnx", "one", model__onnx="graph", model__onnx_data="weights")
+    before, after = happened[: happened.index("renamed")], happened[happened.index("renamed") + 1 :]
+    assert set(before) == {"model.onnx", "model.onnx_data", RECORD, "artifact"}
+    assert after == ["model"]
+
+
+def test_what_a_killed_process_left_is_swept_away_by_the_next(tmp_path: Path) -> None:
+    left = tmp_path / ".converter-onnx" / "artifact"
+    left.mkdir(parents=True)
+    (left / "model.onnx").write_text("half", encoding="utf-8")
+    (tmp_path / ".converter-onnx.lock").touch()
+    with staging_folder(tmp_path / "onnx") as staged:
+        assert list(staged.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_process_is_swept_after_and_one_that_lives_is_not(tmp_path: Path) -> None:
+    with staging_folder(tmp_path / "out" / "onnx") as staged:
+        sweep(tmp_path / "out" / "onnx")
+        assert staged.exists()
+    (tmp_path / "out" / ".converter-onnx" / "artifact").mkdir(parents=True)
+    sweep(tmp_path / "out" / "onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_two_that_write_one_artifact_the_second_waits_and_is_told_so(tmp_path: Path) -> None:
+    told = threading.Event()
+    order: list[str] = []
+
+    def second() -> None:
+        with staging_folder(tmp_path / "onnx", told.set):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with staging_folder(tmp_path / "onnx"):
+        thread.start()
+        assert told.wait(10)
+        order.append("first")
+    thread.join(10)
+    assert order == ["first", "second"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_record_made_by_somebody_else_deletes_nothing_elsewhere(tmp_path: Path) -> None:
@@ -149,13 +242,15 @@ def test_sidecars_come_as_they_are_with_their_folders(tmp_path: Path) -> None:
 
 
 def test_a_sidecar_that_cannot_be_copied_whole_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def half(source: Path, target: Path) -> None:
-        Path(target).write_text("ha", encoding="utf-8")
+    def half(target: Path, _: bytes) -> None:
+        with open(target, "w", encoding="utf-8") as file:
+            file.write("ha")
         raise OSError(28, "No space left on device")
 
     (tmp_path / "to").mkdir()
     (tmp_path / "to" / "config.json").write_text("old", encoding="utf-8")
-    monkeypatch.setattr("shutil.copyfile", half)
+    (tmp_path / "config.json").write_text("new", encoding="utf-8")
+    monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(OutputError, match=r"cannot write to .*config\.json: the disk is full"):
         copy_sidecars(tmp_path, iter(["config.json"]), tmp_path / "to")
     assert contents(tmp_path / "to") == {"config.json": "old"}

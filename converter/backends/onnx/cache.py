@@ -12,7 +12,6 @@ import hashlib
 import json
 import logging
 import sys
-import tempfile
 import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -25,6 +24,7 @@ from converter.architectures import OnnxConfig
 from converter.backends.base import Cache
 from converter.backends.onnx.graph import Graph
 from converter.checkpoints.loading import LoadedModel
+from converter.files import write_whole
 
 _logger = logging.getLogger(__name__)
 
@@ -122,16 +122,7 @@ class GraphCache:
     def keep(self, key: str, graph: Graph) -> None:
         """Keep a graph that was found right. Where nothing can be written it is told, and costs nothing but the next capture."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".", suffix=_SUFFIX, delete=False) as file:
-                temporary = Path(file.name)
-                try:
-                    file.write(gzip.compress(graph.to_bytes(), mtime=0))
-                    file.close()
-                    temporary.chmod(0o644)  # others may use them, which a temporary file's 0600 would not let them
-                    temporary.replace(self.folder / f"{key}{_SUFFIX}")
-                finally:
-                    temporary.unlink(missing_ok=True)
+            write_whole(self.folder / f"{key}{_SUFFIX}", gzip.compress(graph.to_bytes(), mtime=0))
         except OSError as error:
             _logger.warning("the captured graph cannot be kept in %s: %s", self.folder, error.strerror)
 
