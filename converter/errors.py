@@ -30,9 +30,13 @@ if TYPE_CHECKING:
 
 
 class ConverterError(Exception):
-    """An error with a sentence for the user, a hint, and the exit code of the command that meets it."""
+    """An error with a sentence for the user, a hint, and the exit code of the command that meets it.
+
+    `passing` is true of one that another attempt may not meet.
+    """
 
     exit_code = 1
+    passing = False
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -128,10 +132,21 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
+_LACK_OF_MEMORY = ("can't allocate memory", "std::bad_alloc", "bad allocation", "Cannot allocate memory", "failed to allocate")
+"""How torch's allocator, the C++ libraries, the kernel and ONNX Runtime's arena put it."""
+
+
+def is_lack_of_memory(error: BaseException) -> bool:
+    """Whether there was not enough memory, in whatever words a library has for it."""
+    while not isinstance(error, MemoryError) and error.__cause__ is not None:
+        error = error.__cause__
+    return isinstance(error, MemoryError) or any(words.lower() in str(error).lower() for words in _LACK_OF_MEMORY)
+
+
 def unforeseen(error: Exception | SystemExit) -> ConverterError:
     """What the user is told of an error that nobody thought of, which is a bug of ours or of a library's."""
     told = ConverterError("there is not enough memory", "run it with fewer --jobs, or on a machine with more memory")
-    if not isinstance(error, MemoryError):
+    if not is_lack_of_memory(error):
         told = ConverterError(f"something went wrong that should not: {reason(error)}", "report it, with what --debug shows")
     told.__cause__ = error
     return told

@@ -18,6 +18,7 @@ from converter.files import describe, is_unchanged
 from converter.records import ArtifactRecord, Checkpoint, FileRecord, Options
 
 RECORD = "converter.json"
+LOG = "converter.log"
 
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:
@@ -84,8 +85,8 @@ def damaged_files(folder: Path, files: Iterable[FileRecord], trust_mtime: bool) 
 
 
 def describe_files(folder: Path, names: Iterable[str] | None = None) -> tuple[FileRecord, ...]:
-    """The files `names` in `folder` as they are now; None is every file but the record."""
+    """The files `names` in `folder` as they are now; None is every file but the record and the log."""
     if names is None:
         paths = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-        names = (path for path in paths if path != RECORD)
+        names = (path for path in paths if path not in (RECORD, LOG))
     return tuple(describe(folder, name) for name in sorted(names))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,11 +22,13 @@ from converter.architectures import FEATURES, Architecture, OnnxConfig, find_arc
 from converter.backends import BACKENDS, Backend, Cache, Conversion
 from converter.checkpoints.fetch import fetch, resolve
 from converter.checkpoints.policy import is_sidecar
-from converter.errors import ConversionError, ConverterError, ValidationError, unforeseen
-from converter.ledger import describe_files, find_done, job_key, read_record, record_problems, versions_of
+from converter.errors import ConversionError, ConverterError, ValidationError, is_lack_of_memory, unforeseen
+from converter.ledger import LOG, describe_files, find_done, job_key, read_record, record_problems, versions_of
+from converter.logs import JobLog
 from converter.records import (
     ArtifactRecord,
     Checkpoint,
+    Event,
     Failure,
     Finding,
     Job,
@@ -45,11 +47,11 @@ from converter.staging import copy_sidecars, keep_rejected, publish, staging_fol
 if TYPE_CHECKING:
     from converter.checkpoints.loading import LoadedModel
 
-Observer = Callable[[str], None]
-"""Is told the name of each stage as it begins."""
+Observer = Callable[[Event], None]
+"""Is told what happens, as it happens."""
 
 
-def _unobserved(_: str) -> None:
+def _unobserved(_: Event) -> None:
     pass
 
 
@@ -79,12 +81,22 @@ class Measurement:
 def run_job(job: Job, observe: Observer = _unobserved) -> Outcome:
     """Do one job from beginning to end. Whatever goes wrong becomes its outcome; only an interruption is raised."""
     planned = plan_job(job, observe)
-    return planned if isinstance(planned, Outcome) else carry_out(planned, observe)
+    return planned if isinstance(planned, Outcome) else conclude(job, carry_out(planned, observe))
+
+
+def conclude(job: Job, outcome: Outcome) -> Outcome:
+    """The outcome of a job that nothing more will be done about, with the last line of its log."""
+    if not job.log:
+        return outcome
+    log = JobLog(job, kept=outcome.status in ("converted", "unvalidated"))
+    log.write(Event.of_outcome(outcome))
+    return outcome.model_copy(update={"log": str(log.path)})
 
 
 def plan_job(job: Job, observe: Observer = _unobserved) -> Plan | Outcome:
     """The story up to the first weight: a Plan, or the Outcome of a job that fails here or is done already."""
-    stages = Stages(observe)
+    told: list[Event] = []
+    stages = Stages(both(told.append, observe))
     try:
         with stages.stage("resolve"):
             before = read_record(job.destination)
@@ -93,27 +105,33 @@ def plan_job(job: Job, observe: Observer = _unobserved) -> Plan | Outcome:
             job = replace(job, options=_with_feature(job.options, architecture, checkpoint))
             versions = {**versions_of(BACKENDS[job.backend].packages), **architecture.origin}
             key = job_key(checkpoint, job.backend, job.options, versions)
-            done = find_done(job.destination, job.model_folder, key)
+            done = _find_done(job, key)
     except (Exception, SystemExit) as error:  # whatever it is, it is this job's outcome and not the end of the others
+        JobLog(job).write(*told)
         return _failed(job, stages, error)
-    if done and not (done.verdict.unvalidated and BACKENDS[job.backend].validates_here):
-        status: Status = "unvalidated" if done.verdict.unvalidated else "skipped"
-        return Outcome.of(job, status, artifact=done, verdict=done.verdict, stages=tuple(stages.done), notes=checkpoint.notes)
+    if done:
+        return _done_already(job, done, stages, checkpoint)
     return Plan(job=job, checkpoint=checkpoint, versions=versions, key=key, stages=tuple(stages.done))
 
 
 def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
     """The rest of the story: fetch, load, convert, validate, and put the artifact in its place with its record."""
     job, checkpoint, backend = plan.job, plan.checkpoint, BACKENDS[plan.job.backend]
-    stages = Stages(observe, plan.stages)
+    log = JobLog(job)
+    tell = both(log.write, observe)
+    log.write(Event(event="job-began", message=_told_of(plan)), *map(Event.of_stage, plan.stages))
+    stages = Stages(tell, plan.stages)
     try:
-        with stages.stage("fetch"):
-            backend.ready(job.options)
-            architecture = _architecture(checkpoint, job.options)
-            if not architecture.origin.items() <= plan.versions.items():
-                raise ConversionError(f"{job.options.config} was changed in the meantime", "run it again")
-            folder = fetch(checkpoint, job.options.allowed)
-        with staging_folder(job.destination) as staged:
+        with ExitStack() as stack:
+            with stages.stage("fetch"):
+                backend.ready(job.options)
+                staged = stack.enter_context(staging_folder(job.destination, lambda: tell(Event(event="waiting"))))
+                if done := _find_done(job, plan.key):  # another run has made it in the meantime
+                    return _done_already(job, done, stages, checkpoint)
+                architecture = _architecture(checkpoint, job.options)
+                if not architecture.origin.items() <= plan.versions.items():
+                    raise ConversionError(f"{job.options.config} was changed in the meantime", "run it again")
+                folder = fetch(checkpoint, job.options.allowed)
             conversion, measured = _make(plan, architecture, folder, staged, stages)
             if not (measured.verdict.passed or _is_let_pass(measured.verdict, job.options)):
                 raise _rejection(measured.verdict, job, staged)
@@ -136,9 +154,14 @@ def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
                     verdict=measured.verdict,
                     stages=tuple(stages.done),
                 )
+                log.move(staged)
                 publish(staged, record, job.destination)
+                log.path = job.destination / LOG
     except (Exception, SystemExit) as error:  # whatever it is, it is this job's outcome and not the end of the others
         return _failed(job, stages, error)
+    except BaseException:
+        log.write(Event(event="job-ended", status="interrupted", stage=stages.current))
+        raise
     status: Status = "unvalidated" if record.verdict.unvalidated else "converted"
     notes = (*checkpoint.notes, *conversion.notes)
     return Outcome.of(job, status, artifact=record, verdict=record.verdict, stages=tuple(stages.done), notes=notes)
@@ -206,6 +229,33 @@ def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mappi
     notes = (f"atol {options.atol:g} is what its record says",) if recorded.get("atol") and "atol" not in asked else ()
     problems = (*verdict.problems, *record_problems(artifact, backend.name, backend.main_file))
     return options, verdict.model_copy(update={"problems": problems, "notes": (*verdict.notes, *notes)})
+
+
+def _find_done(job: Job, key: str) -> ArtifactRecord | None:
+    """The record of the artifact, where it is there already; one that was not validated is not, where it can be here."""
+    done = find_done(job.destination, job.model_folder, key)
+    return None if done and done.verdict.unvalidated and BACKENDS[job.backend].validates_here else done
+
+
+def _done_already(job: Job, done: ArtifactRecord, stages: Stages, checkpoint: Checkpoint) -> Outcome:
+    status: Status = "unvalidated" if done.verdict.unvalidated else "skipped"
+    return Outcome.of(job, status, artifact=done, verdict=done.verdict, stages=tuple(stages.done), notes=checkpoint.notes)
+
+
+def _told_of(plan: Plan) -> str:
+    """What a job's log begins with."""
+    chosen = ", ".join(f"{name} {value}" for name, value in plan.job.options.model_dump(exclude_defaults=True).items())
+    return f"{plan.checkpoint.identity} with {', '.join(f'{name} {version}' for name, version in plan.versions.items())}; {chosen}"
+
+
+def both(first: Observer, second: Observer) -> Observer:
+    """Tells two, in this order."""
+
+    def tell(event: Event) -> None:
+        first(event)
+        second(event)
+
+    return tell
 
 
 def _make(plan: Plan, architecture: Architecture, folder: Path, staged: Path, stages: Stages) -> tuple[Conversion, Measurement]:
@@ -301,14 +351,15 @@ def _source_record(checkpoint: Checkpoint) -> SourceRecord:
 
 
 def _failed(job: Job, stages: Stages, error: Exception | SystemExit) -> Outcome:
-    told = error if isinstance(error, ConverterError) else unforeseen(error)
-    if told is not error and job.options.config:
+    told = error if isinstance(error, ConverterError) and not is_lack_of_memory(error) else unforeseen(error)
+    if told is not error and job.options.config and not is_lack_of_memory(error):
         told = own_fault(job.options.config, error)
     failure = Failure(
         stage=stages.current,
         kind=type(error).__name__,
         message=told.message,
         hint=told.hint,
+        passing=told.passing,
         traceback="".join(traceback.format_exception(error)),
     )
     verdict = error.verdict if isinstance(error, ValidationError) else None

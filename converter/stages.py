@@ -12,15 +12,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from converter.records import Stage
+from converter.records import Event, Stage
 
 _INTERVAL = 0.01  # seconds between two looks at the memory
 
 
 class Stages:
-    """The stages of one job so far; `observe` is told the name of each as it begins."""
+    """The stages of one job so far; `observe` is told as each begins and ends."""
 
-    def __init__(self, observe: Callable[[str], None], done: Iterable[Stage] = ()) -> None:
+    def __init__(self, observe: Callable[[Event], None], done: Iterable[Stage] = ()) -> None:
         self._observe = observe
         self.current = ""
         self.done = list(done)
@@ -29,7 +29,7 @@ class Stages:
     def stage(self, name: str) -> Iterator[None]:
         """Measure the body of a with-statement as the stage `name`; its cost is kept where it fails too."""
         self.current = name
-        self._observe(name)
+        self._observe(Event(event="stage-began", stage=name))
         peak = _MemoryPeak()
         started, cpu_started = time.perf_counter(), _cpu_seconds()
         try:
@@ -39,6 +39,7 @@ class Stages:
             self.done.append(
                 Stage(name=name, seconds=round(seconds, 4), cpu_seconds=round(cpu_seconds, 4), peak_anonymous_bytes=peak.stop())
             )
+            self._observe(Event.of_stage(self.done[-1]))
 
 
 class _MemoryPeak:

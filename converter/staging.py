@@ -19,7 +19,7 @@ from typing import NoReturn
 from converter.claims import PREFIX, claimed
 from converter.errors import output_error
 from converter.files import write_whole
-from converter.ledger import RECORD, describe_files, read_record
+from converter.ledger import LOG, RECORD, describe_files, read_record
 from converter.records import ArtifactRecord, FileRecord
 
 _logger = logging.getLogger(__name__)
@@ -145,15 +145,17 @@ def _publish_whole(folder: Path, old: ArtifactRecord | None, destination: Path) 
 
 def _stands_alone(record: ArtifactRecord, folder: Path) -> bool:
     """Whether an artifact's folder holds nothing but what it came with, and is nobody's working folder."""
-    own = {file.path for file in record.files} | {RECORD}
+    own = {file.path for file in record.files} | {RECORD, LOG}
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()} <= own and folder != Path.cwd()
 
 
 def _publish_each(folder: Path, record: ArtifactRecord, old: ArtifactRecord | None, destination: Path) -> None:
     (destination / RECORD).unlink(missing_ok=True)
+    (destination / LOG).unlink(missing_ok=True)
     for file in old.files if old else ():
         _remove(destination / file.path, destination)
-    for name in (*reversed([file.path for file in record.files]), RECORD):
+    log = [LOG] if (folder / LOG).exists() else []
+    for name in (*reversed([file.path for file in record.files]), *log, RECORD):
         target = destination / name
         target.parent.mkdir(parents=True, exist_ok=True)
         (folder / name).replace(target)

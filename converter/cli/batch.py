@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -12,7 +13,7 @@ from converter.backends import BACKENDS
 from converter.cli.paths import TextPath
 from converter.errors import UsageError
 from converter.manifest import DEFAULT_BACKENDS, read_manifest
-from converter.records import Job
+from converter.records import Job, LogFormat
 
 
 class Backends(click.ParamType[tuple[str, ...]]):
@@ -39,6 +40,21 @@ class Jobs(click.ParamType[int | Literal["auto"]]):
             return click.IntRange(min=1).convert(value, param, ctx)
         except click.BadParameter as error:
             self.fail(f"{error.message.rstrip('.')}, or auto.", param, ctx)
+
+
+class Seconds(click.ParamType[float | None]):
+    """A time such as `90`, `30m` or `2h`, in seconds; 0 is None, for no end."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
+        found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([smh]?)", value, re.ASCII)
+        if not found:
+            self.fail(f"{value!r} is no time; write seconds as 90, minutes as 30m, hours as 2h, or 0 for no end.", param, ctx)
+        return float(found[1]) * _UNITS[found[2]] or None
+
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
 class Lines(click.ParamType[frozenset[int]]):
@@ -91,6 +107,7 @@ def jobs_of(
     *,
     keep_rejected: bool = False,
     cache: Path | None = None,
+    log: LogFormat | None = None,
     lines: Collection[int] | None = None,
 ) -> list[Job]:
     """A job for each entry and backend, in the manifest's order; with `lines`, for the entries there alone.
@@ -107,6 +124,7 @@ def jobs_of(
             position=entry.position,
             keep_rejected=keep_rejected,
             cache=cache,
+            log=log,
         )
         for entry in read_manifest(manifest, backends)
         for backend, options in entry.backends.items()

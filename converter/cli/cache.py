@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from converter.cli.console import console, output_options
 from converter.cli.paths import cache_option
 from converter.cli.sources import read_source
 from converter.errors import ConverterError
-from converter.records import Source
+from converter.records import Event, Source
 from converter.staging import check_writable
 from converter.warming import most_used, warm
 
@@ -42,10 +43,15 @@ def warm_command(configs: tuple[str, ...], feature: str | None, cache: Path) -> 
     return 1 if failed else 0
 
 
+def _tell(name: str, event: Event) -> None:
+    if event.event == "stage-began":
+        console.say_aside(f"{name}: {event.stage}")
+
+
 def _warm(source: Source, feature: str | None, cache: Path, name: str) -> list[dict[str, Any]]:
     """Warm one configuration and tell; one that cannot be converted keeps no other from it."""
     try:
-        outcomes = warm(source, feature, cache, lambda stage: console.say_aside(f"{name}: {stage}"))
+        outcomes = warm(source, feature, cache, partial(_tell, name))
     except ConverterError as error:
         console.error(error)
         return [{"config": str(source), "backend": None, "feature": feature, "error": error.message}]

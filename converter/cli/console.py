@@ -6,7 +6,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 from pydantic_core import to_json
@@ -14,7 +14,8 @@ from pydantic_core import to_json
 from converter.backends import Backend
 from converter.cli import actions
 from converter.errors import ConverterError, ManifestError
-from converter.records import Failure, Outcome, Pushed
+from converter.logs import line
+from converter.records import Event, Failure, LogFormat, Outcome, Pushed
 from converter.report import Report
 from converter.report.markdown import bytes_for_people
 
@@ -22,12 +23,16 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 class Console:
-    """The one owner of both streams. `--json` leaves standard output to one JSON document, `--quiet` to nothing."""
+    """The one owner of both streams. `--json` leaves standard output to one JSON document, `--quiet` to nothing.
+
+    With `--log-format json` standard error has an event a line, as JSON, and nothing else.
+    """
 
     def __init__(self) -> None:
         self.quiet = False
         self.json = False
         self.debug = False
+        self.log_format: LogFormat = "text"
 
     def say(self, text: str) -> None:
         """A result, for people; in a workflow's log beside all else, as GitHub reads the two streams out of step."""
@@ -36,8 +41,20 @@ class Console:
 
     def say_aside(self, text: str) -> None:
         """A word on how it goes."""
-        if not self.quiet:
+        if self.logs_json:
+            self.event(Event(event="note", message=text))
+        elif not self.quiet:
             click.echo(text, err=True)
+
+    @property
+    def logs_json(self) -> bool:
+        """Whether standard error is for other programs."""
+        return self.log_format == "json"
+
+    def event(self, event: Event) -> None:
+        """What happens, for other programs; printed with `--log-format json` only. `--quiet` leaves errors."""
+        if self.logs_json and not (self.quiet and event.event != "error"):
+            click.echo(line(event, "json"), err=True)
 
     def notices(self, backends: Iterable[Backend]) -> None:
         """What a user should know of the backends in use, once each."""
@@ -53,7 +70,10 @@ class Console:
     def error(self, error: ConverterError) -> None:
         """An error that ends the command: every problem of a manifest, the sentence, what to do."""
         for position, problem in error.problems if isinstance(error, ManifestError) else ():
-            click.echo(f"{position}: {problem}", err=True)
+            if self.logs_json:
+                self.event(Event(event="error", position=str(position), message=problem))
+            else:
+                click.echo(f"{position}: {problem}", err=True)
         self._error(error.message, error.hint, "".join(traceback.format_exception(error)))
 
     def failure(self, failure: Failure, where: str = "") -> None:
@@ -70,6 +90,10 @@ class Console:
                 self.failure(pushed.failure, f"{pushed.position}: {pushed.repository}: ")
 
     def _error(self, message: str, hint: str, trace: str) -> None:
+        if self.logs_json:
+            shown = f"{message}\n{trace}" if self.debug and trace else message
+            self.event(Event(event="error", message=shown, hint=hint or None))
+            return
         if self.debug and trace:
             click.echo(trace, err=True, nl=False)
         click.echo(f"error: {message}", err=True)
@@ -92,10 +116,22 @@ logging.getLogger("converter").propagate = False
 
 
 def output_options(function: _Command) -> _Command:
-    """`--json`, `--quiet` and `--debug`, which every command takes."""
+    """`--json`, `--quiet`, `--debug` and `--log-format`, which every command takes."""
 
-    def remember(_: click.Context, parameter: click.Parameter, value: bool) -> None:
+    def remember(_: click.Context, parameter: click.Parameter, value: bool | LogFormat) -> None:
         setattr(console, str(parameter.name), value)
+
+    function = click.option(
+        "--log-format",
+        type=click.Choice(get_args(LogFormat)),
+        default="text",
+        show_default=True,
+        envvar="CONVERTER_LOG_FORMAT",
+        expose_value=False,
+        is_eager=True,
+        callback=remember,
+        help="How it is told how it goes: text for people, or JSON, an event a line.",
+    )(function)
 
     for name, text in (
         ("debug", "Show the traceback of an error."),

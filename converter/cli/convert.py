@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def _needed(backend: Backend) -> str:
 def _check(backend: Backend, job: Job) -> int:
     """Tell what is found of the model; what is wrong is a failure."""
     with progress([job]) as display:
-        found = look_ahead(job, lambda stage: display.stage(0, stage))
+        found = look_ahead(job, partial(display.tell, 0))
     if isinstance(found, Outcome):
         assert found.failure
         console.give(found.model_dump(mode="json"))
@@ -90,7 +91,7 @@ _SIGNS = {True: "✓", False: "x", None: "?"}
 def _convert(backend: Backend, job: Job) -> int:
     console.notices([backend])
     with progress([job]) as display:
-        outcome = run_job(job, lambda stage: display.stage(0, stage))
+        outcome = run_job(job, partial(display.tell, 0))
     hand_over(job.destination)
     console.give(outcome.model_dump(mode="json"))
     if job.options.feature is None and outcome.feature:

@@ -1,4 +1,4 @@
-"""How a batch goes: a live display on a terminal, plain lines in a pipe or in CI, nothing with `--quiet`."""
+"""How a batch goes: a live display on a terminal, plain lines in a pipe or in CI, events for other programs, nothing with `--quiet`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from types import TracebackType
 from typing import Self
 
 from converter.cli import actions
-from converter.cli.console import console, on_terminal, outcome_line, results_on_terminal
-from converter.records import Job, Outcome
+from converter.cli.console import console, on_terminal, outcome_line, push_line, results_on_terminal
+from converter.logs import about
+from converter.records import Event, Job, Outcome, Pushed
 
 
 class PlainProgress:
-    """A line whenever a job enters a stage."""
+    """A line whenever a job enters a stage, and for what a user should know of it."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._names = [f"[{number}/{len(jobs)}] {job.source} → {job.backend}" for number, job in enumerate(jobs, 1)]
@@ -23,6 +24,17 @@ class PlainProgress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         return None
 
+    def tell(self, index: int, event: Event) -> None:
+        """Something has happened to a job."""
+        if event.event == "stage-began" and event.stage:
+            self.stage(index, event.stage)
+        elif event.event == "waiting":
+            console.say_aside(f"{self._names[index]}: waits for another run that makes it")
+        elif event.event == "retry":
+            console.say_aside(f"{self._names[index]}: {event.message}; attempt {event.attempt} follows in {event.seconds:.0f} s")
+        elif event.event == "warning" and event.message:
+            console.say_aside(event.message)
+
     def stage(self, index: int, name: str) -> None:
         """A job has begun a stage."""
         console.say_aside(f"{self._names[index]}: {name}")
@@ -32,6 +44,45 @@ class PlainProgress:
         console.say(outcome_line(outcome))
         for note in outcome.notes:
             console.say_aside(f"  note: {note}")
+
+    def pushed(self, pushed: Pushed) -> None:
+        """A push has ended."""
+        console.say(push_line(pushed))
+
+
+class EventProgress(PlainProgress):
+    """Each event as a line of JSON; results go to standard output as ever."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        super().__init__(jobs)
+        self._jobs = jobs
+        console.event(Event(event="batch-began", message=f"{len(jobs)} to do"))
+
+    def tell(self, index: int, event: Event) -> None:
+        console.event(about(self._jobs[index], event))
+
+    def done(self, outcome: Outcome) -> None:
+        event = Event.of_outcome(outcome)
+        position = str(outcome.position) if outcome.position else None
+        named = {"model": outcome.model, "backend": outcome.backend, "position": position}
+        console.event(event.model_copy(update=named))
+        for note in outcome.notes:
+            console.event(Event(event="note", message=note).model_copy(update=named))
+        console.say(outcome_line(outcome))
+
+    def pushed(self, pushed: Pushed) -> None:
+        failure = pushed.failure
+        console.event(
+            Event(
+                event="pushed",
+                model=pushed.repository,
+                position=str(pushed.position) if pushed.position else None,
+                status=pushed.status,
+                message=failure.message if failure else pushed.url or None,
+                hint=failure.hint or None if failure else None,
+            )
+        )
+        super().pushed(pushed)
 
 
 class GroupedProgress(PlainProgress):
@@ -109,6 +160,8 @@ _STAGES = ("resolve", "fetch", "convert", "validate", "record")
 
 def progress(jobs: Sequence[Job]) -> PlainProgress:
     """The display that fits where standard error goes."""
+    if console.logs_json:
+        return EventProgress(jobs)
     if console.quiet:
         return PlainProgress(jobs)
     if actions.active():

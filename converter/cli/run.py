@@ -10,13 +10,15 @@ import click
 from converter import report
 from converter.backends import BACKENDS
 from converter.cli import actions
-from converter.cli.batch import Jobs, Lines, jobs_of, manifest_options
-from converter.cli.console import console, output_options, push_line
+from converter.cli.batch import Jobs, Lines, Seconds, jobs_of, manifest_options
+from converter.cli.console import console, output_options
 from converter.cli.paths import cache_option
 from converter.cli.progress import progress
+from converter.errors import OutputError
 from converter.executors import local
+from converter.executors.limits import Limits
 from converter.publish import batch
-from converter.records import Outcome, Pushed
+from converter.records import Event, Outcome, Pushed
 from converter.staging import check_writable, hand_over
 
 
@@ -31,7 +33,29 @@ from converter.staging import check_writable, hand_over
     metavar="N|auto",
     help="How many to convert at a time; auto is as many as cores and predicted memory allow.",
 )
-@click.option("--fail-fast", is_flag=True, envvar="CONVERTER_FAIL_FAST", help="Start no other conversion once one, or a push, has failed.")
+@click.option(
+    "--timeout",
+    type=Seconds(),
+    default="2h",
+    show_default=True,
+    envvar="CONVERTER_TIMEOUT",
+    metavar="TIME",
+    help="How long one conversion may take, as 90, 30m or 2h; 0 for no end. One that takes longer is ended, and has failed.",
+)
+@click.option(
+    "--retries",
+    type=click.IntRange(min=0, max=100),
+    default=2,
+    show_default=True,
+    envvar="CONVERTER_RETRIES",
+    metavar="N",
+    help="How often a conversion is tried again that met what may pass: a Hub that does not answer, others that took all memory.",
+)
+@click.option(
+    "--fail-fast/--keep-going",
+    envvar="CONVERTER_FAIL_FAST",
+    help="Start no other conversion once one, or a push, has failed; or go on with all others, as is the default.",
+)
 @click.option(
     "--lines",
     type=Lines(),
@@ -62,6 +86,8 @@ def command(
     output: Path,
     backends: tuple[str, ...],
     jobs: int | Literal["auto"],
+    timeout: float | None,
+    retries: int,
     fail_fast: bool,
     lines: frozenset[int] | None,
     push: batch.Way | None,
@@ -71,28 +97,35 @@ def command(
     cache: Path,
 ) -> int:
     """Convert every checkpoint of a manifest, and write report.json and report.md into the output folder."""
-    todo = jobs_of(manifest, output, backends, keep_rejected=keep_rejected, cache=cache, lines=lines)
+    todo = jobs_of(manifest, output, backends, keep_rejected=keep_rejected, cache=cache, log=console.log_format, lines=lines)
     to_push = batch.plan(todo, push, push_to, private=private) if push else batch.Pushes()
     check_writable(output)
     console.notices(BACKENDS[job.backend] for job in todo)
     outcomes: list[Outcome] = []
     pushes: list[Pushed] = []
+
+    def has_failed() -> bool:
+        return fail_fast and report.in_order(outcomes, pushes).exit_code != 0
+
     try:
         with progress(todo) as display:
-            for outcome in local.run(
-                todo, None if jobs == "auto" else jobs, display, lambda: fail_fast and report.in_order(outcomes, pushes).exit_code != 0
-            ):
+            for outcome in local.run(todo, None if jobs == "auto" else jobs, display, has_failed, Limits(timeout=timeout, retries=retries)):
                 outcomes.append(outcome)
                 display.done(outcome)
                 for pushed in to_push.after(outcome):
                     pushes.append(pushed)
-                    console.say(push_line(pushed))
+                    display.pushed(pushed)
     finally:  # an interrupted batch has a report of what it did
         result = report.in_order(outcomes, pushes)
-        written = report.write(result, output)
+        try:
+            written = report.write(result, output)
+        except OutputError:
+            console.failures(result)  # nothing else will tell of them
+            raise
         hand_over(output)
     console.failures(result)
     actions.tell(result, output)
     console.give(result.model_dump(mode="json"))
+    console.event(Event(event="batch-ended", message=result.summary))
     console.say(f"{result.summary}; report: {written}")
     return result.exit_code

@@ -1,52 +1,103 @@
 """Jobs in child processes of this machine, forked from a server that has imported torch and transformers once.
 
-A crash, a leak or an out-of-memory kill costs one job, and the imports are paid once for the whole batch.
+A crash, a hang, a leak or an out-of-memory kill costs one job, and the imports are paid once for the whole batch.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import sys
+import tempfile
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from math import inf
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
 from typing import Protocol
 
 from converter.errors import reason
 from converter.executors import admission
-from converter.pipeline import Plan, carry_out, plan_job
-from converter.records import Failure, Job, Outcome
+from converter.executors.limits import Limits, pause_before
+from converter.executors.worker import GRACE, TELL_WHERE, work
+from converter.logs import JobLog
+from converter.pipeline import Plan, conclude, plan_job
+from converter.records import Event, Failure, Job, Outcome
 from converter.staging import sweep
 
 _PRELOAD = ["converter.executors.preload", "converter.cli"]
 """What the server imports; the second is what the script `converter` does, which multiprocessing runs in each worker (43 CPU ms)."""
+_PRINTED = 64_000  # bytes that are kept of what a job's libraries print, the last ones
 
 
 class Observer(Protocol):
     """Is told how the batch goes; `index` is the job's place in the sequence that was given."""
 
-    def stage(self, index: int, name: str) -> None: ...
+    def tell(self, index: int, event: Event) -> None: ...
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """A job to be done for the time `number`, from `due` on by the monotonic clock; `alone` where it met what others may have caused."""
+
+    index: int
+    job: Job
+    number: int = 1
+    due: float = 0.0
+    alone: bool = False
 
 
 @dataclass(frozen=True)
 class _Planned:
-    """A job that is to be done, its place among all, and the bytes of memory that it is predicted to take."""
+    """What an attempt is to do, and the bytes of memory that this is predicted to take."""
 
-    index: int
+    attempt: _Attempt
     plan: Plan
     predicted: int
 
 
 @dataclass
 class _Worker:
+    """A process at its job. `deadline` is by the monotonic clock; while it waits for another run's job there is none."""
+
     process: ForkServerProcess
-    job: _Planned
+    planned: _Planned
+    printed: Path
+    deadline: float
     last_stage: str = "start"
 
+    def heard(self, event: Event, timeout: float) -> None:
+        if event.event == "stage-began" and event.stage:
+            self.last_stage = event.stage
+        if event.event == "waiting":
+            self.deadline = inf
+        elif self.deadline == inf:
+            self.deadline = time.monotonic() + timeout
 
-def run(jobs: Sequence[Job], workers: int | None, observer: Observer, halted: Callable[[], bool] = lambda: False) -> Iterator[Outcome]:
+    def end(self) -> None:
+        """End it and all that it has started, and take with it what it has staged."""
+        self.process.terminate()
+        self.process.join(GRACE)
+        self.process.kill()
+        assert self.process.pid
+        with suppress(ProcessLookupError, PermissionError):  # nobody is left of them
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.join()
+        sweep(self.planned.plan.job.destination)
+
+
+def run(
+    jobs: Sequence[Job],
+    workers: int | None,
+    observer: Observer,
+    halted: Callable[[], bool] = lambda: False,
+    limits: Limits = Limits(),  # noqa: B008 - it is frozen
+) -> Iterator[Outcome]:
     """Do `jobs`, at most `workers` at a time, and give each Outcome as soon as there is one.
 
     Where `workers` is None it is as many as there are cores and as memory is predicted to hold: see `admission.Admission`.
@@ -55,86 +106,166 @@ def run(jobs: Sequence[Job], workers: int | None, observer: Observer, halted: Ca
     A job that is done already, or that fails before its weights are touched, never costs a process. On an interruption
     the workers are ended, and take with them what they staged; what a killed one leaves is swept away for it.
     """
-    unplanned = deque(enumerate(jobs))
-    waiting: list[_Planned] = []
-    running: dict[Connection, _Worker] = {}
-    admitted = admission.admission(workers, len(jobs))
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOAD)
-    try:
-        while unplanned or waiting or running:
-            begins = admitted.choose([each.predicted for each in waiting], [each.job.predicted for each in running.values()])
-            plans = begins is None and len(waiting) < admission.PATIENCE and len(running) < admitted.workers and bool(unplanned)
-            if halted():
-                yield from (Outcome.of(job, "cancelled") for job in (*(each.plan.job for each in waiting), *(job for _, job in unplanned)))
-                waiting, unplanned = [], deque()
-            elif begins is not None:
-                chosen = waiting.pop(begins)
-                left = len(running) + 1 + len(waiting) + len(unplanned)
-                started = _start(context, chosen, admitted.threads(chosen.predicted, left))
-                if isinstance(started, Outcome):
-                    yield started
-                else:
-                    running[started[0]] = started[1]
-                continue
-            elif plans:
-                planned = _plan(*unplanned.popleft(), observer)
-                if isinstance(planned, Outcome):
-                    yield planned
-                else:
-                    waiting.append(planned)
-            yield from _hear(running, observer, 0 if plans else None)
-    finally:
-        for worker in running.values():
+    with tempfile.TemporaryDirectory(prefix="converter-") as folder:
+        batch = _Batch(jobs, workers, observer, halted, limits, Path(folder))
+        try:
+            while batch.is_left:
+                yield from batch.step()
+        finally:
+            batch.end()
+
+
+class _Batch:
+    """Jobs on their way: not planned yet, waiting for room, running, or waiting for another attempt."""
+
+    def __init__(
+        self, jobs: Sequence[Job], workers: int | None, observer: Observer, halted: Callable[[], bool], limits: Limits, folder: Path
+    ) -> None:
+        self._observer, self._halted, self._limits, self._folder = observer, halted, limits, folder
+        self._unplanned = deque(_Attempt(index, job) for index, job in enumerate(jobs))
+        self._waiting: list[_Planned] = []
+        self._running: dict[Connection, _Worker] = {}
+        self._later: list[_Attempt] = []
+        self._admission = admission.admission(workers, len(jobs))
+        self._memory = limits.memory if limits.memory is not None else admission.available_bytes()
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(_PRELOAD)
+
+    @property
+    def is_left(self) -> bool:
+        return bool(self._unplanned or self._waiting or self._running or self._later)
+
+    def step(self) -> Iterator[Outcome]:
+        """Begin one job or plan one, and hear what the workers have to say; where there is nothing to begin, wait for that."""
+        now = time.monotonic()
+        for attempt in [each for each in self._later if each.due <= now]:
+            self._later.remove(attempt)
+            self._unplanned.appendleft(attempt)
+        begins = self._admission.choose(
+            [each.predicted for each in self._waiting], [each.planned.predicted for each in self._running.values()]
+        )
+        plans = begins is None and len(self._waiting) < admission.PATIENCE and len(self._running) < self._admission.workers
+        plans = plans and bool(self._unplanned)
+        if self._halted():
+            yield from self._cancel()
+        elif begins is not None:
+            yield from self._start(self._waiting.pop(begins))
+            return
+        elif plans:
+            yield from self._plan(self._unplanned.popleft())
+        yield from self._hear(0 if plans else self._patience())
+
+    def end(self) -> None:
+        """End all that still runs."""
+        for worker in self._running.values():
             worker.process.terminate()
-        for worker in running.values():
-            worker.process.join()
+        for worker in self._running.values():
+            worker.end()
 
+    def _cancel(self) -> Iterator[Outcome]:
+        left = (*(each.attempt for each in self._waiting), *self._unplanned, *self._later)
+        self._waiting, self._unplanned, self._later = [], deque(), []
+        yield from (Outcome.of(attempt.job, "cancelled") for attempt in left)
 
-def _plan(index: int, job: Job, observer: Observer) -> _Planned | Outcome:
-    planned = plan_job(job, lambda name: observer.stage(index, name))
-    return planned if isinstance(planned, Outcome) else _Planned(index, planned, admission.predicted_bytes(planned))
+    def _patience(self) -> float | None:
+        """Seconds in which something is to be done that no worker says."""
+        times = [*(worker.deadline for worker in self._running.values()), *(attempt.due for attempt in self._later)]
+        first = min(times, default=inf)
+        return None if first == inf else max(0.0, first - time.monotonic())
 
-
-def _start(context: ForkServerContext, job: _Planned, threads: int) -> tuple[Connection, _Worker] | Outcome:
-    """A worker for a job, and where it will be heard; the Outcome of a job that the system starts none for."""
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(job.plan, theirs, threads), daemon=True)
-    try:
-        process.start()
-    except (EOFError, OSError) as error:  # its server has ended, and the next job starts another; or the system lets none start
-        ours.close()
-        return _not_started(job.plan.job, error)
-    finally:
-        theirs.close()
-    return ours, _Worker(process, job)
-
-
-def _hear(running: dict[Connection, _Worker], observer: Observer, timeout: float | None) -> Iterator[Outcome]:
-    """What the workers have to say, waiting for it `timeout` seconds at most; those that have ended are no longer `running`."""
-    for connection in wait(list(running), timeout) if running else ():
-        assert isinstance(connection, Connection)
-        worker = running[connection]
-        message = _receive(connection, worker)
-        if isinstance(message, Outcome):
-            del running[connection]
-            connection.close()
-            worker.process.join()
-            yield message
+    def _plan(self, attempt: _Attempt) -> Iterator[Outcome]:
+        planned = plan_job(attempt.job, lambda event: self._observer.tell(attempt.index, event))
+        if isinstance(planned, Plan):
+            predicted = sys.maxsize if attempt.alone else admission.predicted_bytes(planned)
+            self._waiting.append(_Planned(attempt, planned, predicted))
+        elif planned.failure:
+            yield from self._settle(attempt, planned)
         else:
-            worker.last_stage = message
-            observer.stage(worker.job.index, message)
+            yield planned
 
+    def _start(self, planned: _Planned) -> Iterator[Outcome]:
+        """Begin a job in a process of its own."""
+        left = len(self._running) + 1 + len(self._waiting) + len(self._unplanned) + len(self._later)
+        threads = self._admission.threads(planned.predicted, left)
+        printed = self._folder / f"{planned.attempt.index}-{planned.attempt.number}"
+        ours, theirs = self._context.Pipe(duplex=False)
+        arguments = (planned.plan, theirs, threads, self._memory, printed if planned.plan.job.log else None)
+        process = self._context.Process(target=work, args=arguments, daemon=True)
+        try:
+            process.start()
+        except (EOFError, OSError) as error:  # its server has ended, and the next job starts another; or the system lets none start
+            ours.close()
+            yield from self._settle(planned.attempt, _not_started(planned.plan.job, error))
+        else:
+            deadline = time.monotonic() + (self._limits.timeout or inf)
+            self._running[ours] = _Worker(process, planned, printed, deadline)
+        finally:
+            theirs.close()
 
-def _receive(connection: Connection, worker: _Worker) -> Outcome | str:
-    """The worker's next word: a stage's name, its Outcome, or the Outcome of its death."""
-    try:
-        message: Outcome | str = connection.recv()
-    except EOFError:
+    def _hear(self, timeout: float | None) -> Iterator[Outcome]:
+        """What the workers have to say, waiting for it `timeout` seconds at most; those that have ended are no longer running."""
+        if not self._running and timeout is None:
+            return
+        for connection in wait(list(self._running), timeout):
+            assert isinstance(connection, Connection)
+            worker = self._running[connection]
+            said = self._receive(connection, worker)
+            if isinstance(said, Event):
+                worker.heard(said, self._limits.timeout or inf)
+                self._observer.tell(worker.planned.attempt.index, said)
+            else:
+                yield from self._ended(connection, said)
+        now = time.monotonic()
+        for connection, worker in list(self._running.items()):
+            if worker.deadline <= now:
+                assert worker.process.pid and self._limits.timeout
+                with suppress(ProcessLookupError):
+                    os.kill(worker.process.pid, TELL_WHERE)
+                worker.end()
+                yield from self._ended(connection, _too_long(worker, self._limits.timeout))
+
+    def _receive(self, connection: Connection, worker: _Worker) -> Event | Outcome:
+        """The worker's next word: what happens, its Outcome, or the Outcome of its death."""
+        try:
+            said: Event | Outcome = connection.recv()
+        except (EOFError, OSError):
+            worker.end()
+            return _died(worker, in_company=len(self._running) > 1)
+        return said
+
+    def _ended(self, connection: Connection, outcome: Outcome) -> Iterator[Outcome]:
+        worker = self._running.pop(connection)
+        connection.close()
         worker.process.join()
-        sweep(worker.job.plan.job.destination)
-        return _died(worker)
-    return message
+        kept = outcome.status in ("converted", "unvalidated")
+        JobLog(worker.planned.plan.job, kept=kept).write(*_printed(worker.printed))
+        yield from self._settle(worker.planned.attempt, outcome)
+
+    def _settle(self, attempt: _Attempt, outcome: Outcome) -> Iterator[Outcome]:
+        """Give the outcome of an attempt, or make another where that may end otherwise."""
+        failure = outcome.failure
+        if not (failure and failure.passing and attempt.number <= self._limits.retries) or self._halted():
+            yield conclude(attempt.job, outcome.model_copy(update={"attempts": attempt.number}))
+            return
+        number, killed = attempt.number + 1, failure.kind == "WorkerDied"
+        seconds = pause_before(number)
+        event = Event(event="retry", stage=failure.stage, attempt=number, seconds=seconds, message=failure.message)
+        JobLog(attempt.job).write(event)
+        self._observer.tell(attempt.index, event)
+        self._later.append(replace(attempt, number=number, due=time.monotonic() + seconds, alone=attempt.alone or killed))
+
+
+def _printed(file: Path) -> Iterator[Event]:
+    """What a job's libraries have printed, a line each, the last of it."""
+    try:
+        size = file.stat().st_size
+        with open(file, "rb") as stream:
+            stream.seek(max(0, size - _PRINTED))
+            text = stream.read(_PRINTED).decode(errors="replace")
+        file.unlink()
+    except FileNotFoundError:
+        return
+    yield from (Event(event="output", message=line.rstrip()) for line in text.splitlines() if line.strip())
 
 
 def _not_started(job: Job, error: EOFError | OSError) -> Outcome:
@@ -145,35 +276,35 @@ def _not_started(job: Job, error: EOFError | OSError) -> Outcome:
         kind="NotStarted",
         message=f"its process could not be started: {cause}",
         hint="run it with fewer --jobs, or on a machine with more memory",
+        passing=ended,
     )
     return Outcome.of(job, "failed", failure=failure)
 
 
-def _died(worker: _Worker) -> Outcome:
+def _died(worker: _Worker, *, in_company: bool) -> Outcome:
+    """What is told of a worker that ended without an Outcome. One that was killed among others may have been so for their memory."""
     code = worker.process.exitcode or 0
     cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     killed = code == -signal.SIGKILL
+    job = worker.planned.plan.job
+    look = f"look into {JobLog(job).path}, " if job.log else ""
     failure = Failure(
         stage=worker.last_stage,
         kind="WorkerDied",
         message=f"its process ended without a word ({cause}){', as the system ends one that takes too much memory' if killed else ''}",
-        hint="run it with fewer --jobs, or on a machine with more memory" if killed else "run it alone with --debug and report it",
+        hint="run it with fewer --jobs, or on a machine with more memory" if killed else f"{look}run it alone with --debug and report it",
+        passing=killed and in_company,
     )
-    return Outcome.of(worker.job.plan.job, "failed", failure=failure)
+    return Outcome.of(job, "failed", failure=failure)
 
 
-def _work(plan: Plan, connection: Connection, threads: int) -> None:
-    """A worker's whole life: one job."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C too, and ends the workers
-    signal.signal(signal.SIGTERM, _raise_exit)  # so that the staged files are removed on the way out
-    import torch
-
-    from converter.executors.preload import THREADS
-
-    torch.set_num_threads(min(threads, THREADS))
-    connection.send(carry_out(plan, connection.send))
-    connection.close()
-
-
-def _raise_exit(number: int, _: object) -> None:
-    raise SystemExit(128 + number)
+def _too_long(worker: _Worker, timeout: float) -> Outcome:
+    job = worker.planned.plan.job
+    look = f", or look into {JobLog(job).path} for what it was doing" if job.log else ""
+    failure = Failure(
+        stage=worker.last_stage,
+        kind="TimedOut",
+        message=f"it was not done after {timeout:g} s, and was ended",
+        hint=f"give it more time with --timeout{look}",
+    )
+    return Outcome.of(job, "failed", failure=failure)

@@ -61,6 +61,7 @@ def ask(
         told = sentence(error, repository, revision, kind)
         if told is None:
             raise
+        told.passing = _may_pass(error)
     assert told
     raise told  # outside of the handler, so that the client's error is not its context
 

@@ -3,7 +3,7 @@
 manifest line → Entry → Job → Checkpoint → Artifact → Verdict → Outcome → report
 """
 
-from converter.records.asked import Allowed, Checkpoint, Dtype, Entry, Job, Options, Source, Visibility
+from converter.records.asked import Allowed, Checkpoint, Dtype, Entry, Job, LogFormat, Options, Source, Visibility
 from converter.records.base import FileRecord, Position, Record
 from converter.records.kept import (
     ArtifactRecord,
@@ -19,6 +19,7 @@ from converter.records.kept import (
     TensorSpec,
 )
 from converter.records.measured import Case, Comparison, Finding, Generation, Influence, Verdict, WeightCheck
+from converter.records.told import Event
 
 __all__ = [
     "Allowed",
@@ -29,12 +30,14 @@ __all__ = [
     "Comparison",
     "Dtype",
     "Entry",
+    "Event",
     "Failure",
     "FileRecord",
     "Finding",
     "Generation",
     "Influence",
     "Job",
+    "LogFormat",
     "Options",
     "Outcome",
     "Position",

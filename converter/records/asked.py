@@ -13,6 +13,7 @@ from converter.records.base import FileRecord, Position, Record
 
 Dtype = Literal["float32", "checkpoint"]
 Visibility = Literal["public", "gated", "private"]
+LogFormat = Literal["text", "json"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +96,7 @@ class Job:
 
     `destination` is the artifact's folder. `model_folder` is where the checkpoint's config and tokenizer files go,
     None where only the artifact is wanted. `cache` is where conversions leave what later ones may use; None for nothing of the kind.
+    `log` is how its log is written, None where it keeps none.
     """
 
     source: Source
@@ -105,6 +107,7 @@ class Job:
     position: Position | None = None
     keep_rejected: bool = False
     cache: Path | None = None
+    log: LogFormat | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -79,12 +79,16 @@ class Stage(Record):
 
 
 class Failure(Record):
-    """Why a job failed: the stage, the sentence, what to do, and the traceback that only `--debug` shows."""
+    """Why a job failed: the stage, the sentence, what to do, and the traceback that only `--debug` shows.
+
+    `passing` is a failure that another attempt may not meet.
+    """
 
     stage: str
     kind: str
     message: str
     hint: str = ""
+    passing: bool = False
     traceback: str = Field("", exclude=True)
 
 
@@ -158,6 +162,8 @@ class Outcome(Record):
     verdict: Verdict | None = None
     failure: Failure | None = None
     stages: tuple[Stage, ...] = ()
+    attempts: int = 1
+    log: str | None = Field(None, description="the file that tells how it went")
     notes: tuple[str, ...] = Field((), description="what a user should know of where the checkpoint came from")
 
     @classmethod

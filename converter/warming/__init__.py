@@ -7,15 +7,14 @@ such is written and converted as any other is, and what the conversion keeps is 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from converter.architectures import FEATURES, find_architecture
 from converter.backends import BACKENDS
 from converter.checkpoints.fetch import read_config
 from converter.errors import NotSupportedError
-from converter.pipeline import run_job
-from converter.records import Checkpoint, Job, Outcome, Source
+from converter.pipeline import Observer, run_job
+from converter.records import Checkpoint, Event, Job, Outcome, Source
 
 _CONFIGS = Path(__file__).parent / "configs"
 
@@ -26,10 +25,10 @@ def most_used() -> list[Source]:
     return [Source(name=path.parent.relative_to(_CONFIGS).as_posix(), folder=path.parent) for path in paths]
 
 
-def warm(source: Source, feature: str | None, cache: Path, observe: Callable[[str], None]) -> list[Outcome]:
+def warm(source: Source, feature: str | None, cache: Path, observe: Observer) -> list[Outcome]:
     """Keep in `cache` the graphs that a checkpoint with the config.json of `source` needs; an Outcome for each backend that keeps any.
 
-    `feature` None is the one that config.json names. `observe` is told the name of each stage.
+    `feature` None is the one that config.json names. `observe` is told what happens.
     Raises CheckpointError and NotSupportedError where that config.json is of nothing that can be converted.
     """
     from converter.checkpoints.loading import save_random
@@ -42,7 +41,7 @@ def warm(source: Source, feature: str | None, cache: Path, observe: Callable[[st
     feature = architecture.choose_feature(feature, checkpoint.classes)
     with tempfile.TemporaryDirectory(prefix="converter-") as name:
         folder = Path(name)
-        observe("make")
+        observe(Event(event="stage-began", stage="make"))
         save_random(folder / "checkpoint", config, FEATURES[feature].auto_class)
         jobs = [
             Job(

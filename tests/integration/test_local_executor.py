@@ -19,7 +19,7 @@ import pytest
 from converter.backends import BACKENDS
 from converter.executors import local
 from converter.executors.admission import SERVER_BYTES
-from converter.records import Job, Source
+from converter.records import Event, Job, Source
 
 
 def victim_and_bystander(checkpoint: Path, output: Path) -> list[Job]:
@@ -40,8 +40,8 @@ class KillAt:
     def __init__(self, index: int, stage: str) -> None:
         self._when = (index, stage)
 
-    def stage(self, index: int, name: str) -> None:
-        if (index, name) == self._when:
+    def tell(self, index: int, event: Event) -> None:
+        if (index, event.stage) == self._when and event.event == "stage-began":
             (worker,) = multiprocessing.active_children()
             assert worker.pid
             os.kill(worker.pid, signal.SIGKILL)
@@ -65,8 +65,8 @@ class Together:
         self.seen: set[frozenset[int]] = set()
         self.began: list[int] = []
 
-    def stage(self, index: int, name: str) -> None:
-        if name == "fetch":
+    def tell(self, index: int, event: Event) -> None:
+        if event.event == "stage-began" and event.stage == "fetch":
             self.began.append(index)
             self.running.add(index)
             self.seen.add(frozenset(self.running))
@@ -146,7 +146,7 @@ class KillServer(threading.Thread):
         time.sleep(0.2)
         os.kill(pid, signal.SIGKILL)
 
-    def stage(self, index: int, name: str) -> None:
+    def tell(self, index: int, event: Event) -> None:
         pass
 
 
@@ -192,4 +192,5 @@ def test_an_interruption_exits_with_130_reports_what_was_done_and_leaves_nothing
     outcomes = json.loads((tmp_path / "out" / "report.json").read_text())["outcomes"]
     assert [outcome["status"] for outcome in outcomes] == ["converted"]
     left = [path for path in (tmp_path / "out").rglob("*") if "another" in path.as_posix() or path.name.startswith(".")]
-    assert left == []
+    assert [path.name for path in left if path.is_file()] == ["onnx.log"]
+    assert left[-1].read_text().splitlines()[-1].endswith("status=interrupted")

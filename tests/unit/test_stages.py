@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from converter.records import Stage
+from converter.records import Event, Stage
 from converter.stages import Stages, anonymous_bytes
 
 
@@ -19,14 +19,16 @@ def sleep_in_steps(seconds: float) -> None:
         time.sleep(0.01)
 
 
-def test_stages_are_told_as_they_begin_and_kept_in_order_after_those_done_before() -> None:
-    told: list[str] = []
+def test_stages_are_told_as_they_begin_and_end_and_kept_in_order_after_those_done_before() -> None:
+    told: list[Event] = []
     before = Stage(name="resolve", seconds=1, cpu_seconds=1, peak_anonymous_bytes=1)
     stages = Stages(told.append, [before])
     for name in ("fetch", "convert"):
         with stages.stage(name):
-            assert told[-1] == stages.current == name
-    assert told == ["fetch", "convert"]
+            assert (told[-1].event, told[-1].stage, stages.current) == ("stage-began", name, name)
+        cost = stages.done[-1]
+        assert (told[-1].event, told[-1].stage, told[-1].seconds) == ("stage-ended", name, cost.seconds)
+    assert [event.stage for event in told] == ["fetch", "fetch", "convert", "convert"]
     assert [stage.name for stage in stages.done] == ["resolve", "fetch", "convert"]
     assert stages.done[0] == before
 
