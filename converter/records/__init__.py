@@ -18,7 +18,7 @@ from converter.records.kept import (
     Status,
     TensorSpec,
 )
-from converter.records.measured import Case, Comparison, Finding, Generation, Influence, Verdict, WeightCheck
+from converter.records.measured import Case, Comparison, Finding, Generation, Influence, Latency, Verdict, WeightCheck
 
 __all__ = [
     "Allowed",
@@ -35,6 +35,7 @@ __all__ = [
     "Generation",
     "Influence",
     "Job",
+    "Latency",
     "Options",
     "Outcome",
     "Position",
