@@ -160,14 +160,15 @@ class Verdict(Record):
 
     @property
     def passed(self) -> bool:
-        return not any(self._problems())
+        return not any(self.all_problems())
 
     @property
     def first_problem(self) -> str:
         """What is wrong, in a clause; empty for a verdict that has passed."""
-        return next(self._problems(), "")
+        return next(self.all_problems(), "")
 
-    def _problems(self) -> Iterator[str]:
+    def all_problems(self) -> Iterator[str]:
+        """All that is wrong, a clause each; nothing for a verdict that has passed."""
         yield from self.problems
         if self.unvalidated:
             yield f"it was not validated: {self.unvalidated}"

@@ -1,4 +1,4 @@
-"""All outcomes of a batch, as data and as text."""
+"""All outcomes of a batch, as data, as text and as a page."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ from converter.report.markdown import render
 
 JSON_NAME = "report.json"
 MARKDOWN_NAME = "report.md"
+HTML_NAME = "report.html"
 
 
 class Report(Record):
@@ -66,10 +68,13 @@ def in_order(outcomes: Iterable[Outcome], pushes: Iterable[Pushed] = ()) -> Repo
 
 
 def write(report: Report, folder: Path) -> Path:
-    """Write report.json and report.md into `folder`, each whole or not at all; return the first. Raises OutputError."""
+    """Write report.json, report.md and report.html into `folder`, each whole or not at all; return the first. Raises OutputError."""
+    from converter.report import page
+
     for name, text in (
         (JSON_NAME, report.model_dump_json(indent=2)),
         (MARKDOWN_NAME, render(report.outcomes, report.pushes, report.summary)),
+        (HTML_NAME, page.render(report.outcomes, report.pushes, report.summary, datetime.now(UTC))),
     ):
         temporary = folder / f".converter-{os.getpid()}-{name}"
         try:
