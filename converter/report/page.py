@@ -246,6 +246,6 @@ def _words(signs: Mapping[str, str]) -> dict[str, str]:
     return {state: told.partition(" ")[2] for state, told in signs.items()}
 
 
-def _hash(text: str) -> str:
+def _hash(text: str) -> Markup:
     """A script or style as a Content-Security-Policy names it."""
-    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
+    return Markup("'sha256-{}'").format(b64encode(sha256(text.encode()).digest()).decode())

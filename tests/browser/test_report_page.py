@@ -62,14 +62,14 @@ def test_no_name_or_message_of_a_checkpoint_turns_into_markup(page: Page) -> Non
 
 
 def test_the_filter_by_state_hides_the_rows_of_all_others(page: Page) -> None:
-    page.get_by_label("failed").check(force=True)
+    page.get_by_role("radio", name="failed").check(force=True)
     assert len(shown(page)) == COUNTS["failed"]
     assert page.locator("#jobs > tbody:not([data-state=failed]):visible").count() == 0
     expect(page.get_by_role("status")).to_have_text("3 of 6 jobs")
-    page.get_by_label("Model").fill("GONE")
+    page.get_by_role("searchbox").fill("GONE")
     assert shown(page) == ["./gone"]
-    page.get_by_label("all").check(force=True)
-    page.get_by_label("Model").fill("")
+    page.get_by_role("radio", name="all").check(force=True)
+    page.get_by_role("searchbox").fill("")
     assert len(shown(page)) == 6
 
 
@@ -80,7 +80,7 @@ def test_a_column_sorts_one_way_then_the_other_then_as_the_manifest_has_it(page:
     head.get_by_role("button").click()
     expect(head).to_have_attribute("aria-sort", direction)
     once = shown(page)
-    place = page.get_by_role("columnheader").all_inner_texts().index(f"{column}")
+    place = [each.rstrip(" ↓↑") for each in page.locator("#jobs > thead th").all_inner_texts()].index(column)
     cells = page.locator(f"#jobs > tbody > tr:first-child > :nth-child({place + 1})")
     values = cells.evaluate_all("all => all.map(each => each.dataset.value ?? (each.textContent.trim() || null))")
     told = [value for value in values if value is not None]
@@ -139,8 +139,9 @@ def test_a_script_that_got_into_the_page_would_not_run_nor_load_anything(browser
     """The policy is in force, and what the other tests listen for is heard."""
     context = browser.new_context(offline=True)
     page = opened(context, written, said)
-    added = """() => { const script = document.createElement("script"); script.textContent = "window.ran = true"; document.body.append(script);
-        document.body.append(Object.assign(new Image(), { src: "http://127.0.0.1:9/x.png" })); }"""
+    added = """() => { const script = document.createElement("script"); script.textContent = "window.ran = true";
+        document.body.append(script);
+        document.body.append(Object.assign(new Image(), { src: "http://127.0.0.1:9/x.png" })) }"""
     page.evaluate(added)
     page.wait_for_timeout(200)
     assert page.evaluate("window.ran") is None
