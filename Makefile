@@ -4,6 +4,7 @@
 # make bench  measures speed, memory and size beside optimum-cli's, which it installs in build/peer; PARTS="latency memory" is some of it
 # make demo-hub  shows a whole round against a Hub on loopback: convert, push, and a second run that does nothing
 # make container-test  builds the image and runs it, by hand, as GitHub runs the action, and by act
+# make browser-test  opens report.html in a browser, which it installs by apt where there is none
 # make action-tables   writes README's tables of the action's inputs and outputs
 # make neuron-check  holds what is said of Neuron without its SDK against torch-xla and optimum-neuron, with the SDK's torch: 7 GB
 # Each sets up what it needs in .venv first; a second call starts at once.
@@ -20,7 +21,7 @@ OPTIMUM := optimum-neuron==0.4.5 optimum==2.0.0 transformers==4.57.1 huggingface
 PEER := build/peer
 EXAMPLE := examples/checkpoints/all-MiniLM-L6-v2
 
-.PHONY: run test container-test lint bench demo-hub action-tables neuron-check schema lock clean
+.PHONY: run test container-test browser-test lint bench demo-hub action-tables neuron-check schema lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp $(EXAMPLE)
@@ -32,6 +33,9 @@ test: $(VENV)/dev.stamp
 
 container-test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -m container tests/container
+
+browser-test: $(VENV)/dev.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser tests/browser
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check

@@ -40,6 +40,9 @@ class Session(Protocol):
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """The outputs by name for inputs by name. Raises ConversionError with the runtime's own words."""
 
+    def time(self, inputs: Mapping[str, Array]) -> float:
+        """The seconds of one call in the runtime itself, without the way to a process of its own. Raises ConversionError as `run` does."""
+
     def weights(self) -> Iterator[StoredWeight]:
         """Each stored tensor, one at a time, so that they are never all in memory."""
 

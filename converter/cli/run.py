@@ -96,7 +96,7 @@ def command(
     keep_rejected: bool,
     cache: Path,
 ) -> int:
-    """Convert every checkpoint of a manifest, and write report.json and report.md into the output folder."""
+    """Convert every checkpoint of a manifest, and write report.json, report.md and report.html into the output folder."""
     todo = jobs_of(manifest, output, backends, keep_rejected=keep_rejected, cache=cache, log=console.log_format, lines=lines)
     to_push = batch.plan(todo, push, push_to, private=private) if push else batch.Pushes()
     check_writable(output)

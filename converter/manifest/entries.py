@@ -84,7 +84,7 @@ def _output(raw: RawEntry, source: Source, problems: list[Problem]) -> str | Non
     # a link goes by its own name, so it is not resolved
     default = Path(os.path.normpath(source.folder.absolute())).name if source.folder else source.name
     path = PurePosixPath(token.text if token else default)
-    reserved = {"report.json", "report.md"}
+    reserved = {"report.json", "report.md", "report.html"}
     if (
         path.is_absolute()
         or not path.parts

@@ -18,7 +18,7 @@ from converter.records.kept import (
     Status,
     TensorSpec,
 )
-from converter.records.measured import Case, Comparison, Finding, Generation, Influence, Verdict, WeightCheck
+from converter.records.measured import Case, Comparison, Finding, Generation, Influence, Latency, Verdict, WeightCheck
 from converter.records.told import Event
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "Generation",
     "Influence",
     "Job",
+    "Latency",
     "LogFormat",
     "Options",
     "Outcome",

@@ -118,6 +118,20 @@ class Generation(Record):
         return f"{others} of the {self.tokens} tokens that it generates are not the checkpoint's" if others else ""
 
 
+class Latency(Record):
+    """What one call took, of the artifact in its session and of the checkpoint in PyTorch, for the same arrays: a hint, no benchmark.
+
+    `seconds` and `reference_seconds` are the least of `calls` calls each, made in turn, at the lengths of the named `axes` and with
+    `threads` threads. An artifact that runs in a process of its own is timed there, without the hand-over.
+    """
+
+    axes: Mapping[str, int]
+    seconds: float
+    reference_seconds: float
+    calls: int
+    threads: int
+
+
 class Finding(Record):
     """What was found of a model before it is converted, at the lengths of some axes, by name: a sentence, and whether all is well.
 
@@ -141,18 +155,20 @@ class Verdict(Record):
     influences: tuple[Influence, ...] = ()
     generation: Generation | None = Field(None, description="None where the model has no cache or gives no tokens")
     weights: WeightCheck = WeightCheck(compared=0)
+    latency: Latency | None = Field(None, description="None where nothing ran it, and in records of before it was measured")
     notes: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
-        return not any(self._problems())
+        return not any(self.all_problems())
 
     @property
     def first_problem(self) -> str:
         """What is wrong, in a clause; empty for a verdict that has passed."""
-        return next(self._problems(), "")
+        return next(self.all_problems(), "")
 
-    def _problems(self) -> Iterator[str]:
+    def all_problems(self) -> Iterator[str]:
+        """All that is wrong, a clause each; nothing for a verdict that has passed."""
         yield from self.problems
         if self.unvalidated:
             yield f"it was not validated: {self.unvalidated}"

@@ -1,9 +1,10 @@
-"""All outcomes of a batch, as data and as text."""
+"""All outcomes of a batch, as data, as text and as a page."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ from converter.report.markdown import render
 
 JSON_NAME = "report.json"
 MARKDOWN_NAME = "report.md"
+HTML_NAME = "report.html"
 
 
 class Report(Record):
@@ -65,10 +67,13 @@ def in_order(outcomes: Iterable[Outcome], pushes: Iterable[Pushed] = ()) -> Repo
 
 
 def write(report: Report, folder: Path) -> Path:
-    """Write report.json and report.md into `folder`, each whole or not at all; return the first. Raises OutputError."""
+    """Write report.json, report.md and report.html into `folder`, each whole or not at all; return the first. Raises OutputError."""
+    from converter.report import page
+
     for name, text in (
         (JSON_NAME, report.model_dump_json(indent=2)),
         (MARKDOWN_NAME, render(report.outcomes, report.pushes, report.summary)),
+        (HTML_NAME, page.render(report.outcomes, report.pushes, report.summary, datetime.now(UTC))),
     ):
         try:
             write_whole(folder / name, text.encode())

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from converter.records import ArtifactRecord, Outcome, Pushed, Verdict
 
-_SIGNS = {
+SIGNS = {
     "converted": "✅ converted",
     "skipped": "⏭️ done already",
     "unvalidated": "⚠️ not validated",
     "failed": "❌ failed",
     "cancelled": "⏹️ not started",
 }
+PUSH_SIGNS = {"pushed": "✅ pushed", "unchanged": "⏭️ there already", "failed": "❌ not pushed"}
 
 
 def render(outcomes: Sequence[Outcome], pushes: Sequence[Pushed], summary: str) -> str:
@@ -45,10 +46,10 @@ def _table(outcomes: Iterable[Outcome]) -> Iterator[str]:
         verdict, artifact = outcome.verdict, outcome.artifact
         cells = (
             cell(outcome.model),
-            f"`{_short(artifact.source.identity)}`" if artifact else "",
+            f"`{short(artifact.source.identity)}`" if artifact else "",
             outcome.backend,
             outcome.feature or "",
-            _SIGNS[outcome.status],
+            SIGNS[outcome.status],
             bytes_for_people(artifact.size) if artifact else "",
             _error(verdict),
             f"{verdict.top1_agreement:.1%}" if verdict and verdict.top1_agreement is not None else "",
@@ -71,9 +72,6 @@ def _failures(outcomes: Iterable[Outcome]) -> Iterator[str]:
             yield f"  To do: {cell(outcome.failure.hint)}."
 
 
-_PUSH_SIGNS = {"pushed": "✅ pushed", "unchanged": "⏭️ there already", "failed": "❌ not pushed"}
-
-
 def _pushes(pushes: Sequence[Pushed]) -> Iterator[str]:
     if pushes:
         yield from ("", "## Pushed to the Hub", "", "| repository | | commit | |", "|---|---|---|---|")
@@ -81,7 +79,7 @@ def _pushes(pushes: Sequence[Pushed]) -> Iterator[str]:
         told = f"{pushed.failure.message}. To do: {pushed.failure.hint}" if pushed.failure else ". ".join(pushed.notes)
         name = f"pull request {pushed.pull_request}" if pushed.pull_request else pushed.commit[:12]
         where = f"[{name}]({pushed.url})" if pushed.url else ""
-        yield f"| {cell(pushed.repository)} | {_PUSH_SIGNS[pushed.status]} | {where} | {cell(told)} |"
+        yield f"| {cell(pushed.repository)} | {PUSH_SIGNS[pushed.status]} | {where} | {cell(told)} |"
 
 
 def _notes(outcomes: Iterable[Outcome]) -> Iterator[str]:
@@ -114,13 +112,13 @@ def _details(outcomes: Iterable[Outcome]) -> Iterator[str]:
                 yield f"| {case.name} | {axes} | {cell(case.error)} | | | | ❌ |"
             for each in case.comparisons:
                 figures = (
-                    _figure(each.max_abs_error),
-                    _figure(each.max_rel_error),
+                    figure(each.max_abs_error),
+                    figure(each.max_rel_error),
                     "" if each.top1_agreement is None else f"{each.top1_agreement:.1%}",
                 )
                 yield f"| {case.name} | {axes} | {each.output} | {' | '.join(figures)} | {'✓' if each.passed else '❌'} |"
         for influence in verdict.influences:
-            change = f"{_figure(influence.artifact_change)} beside the checkpoint's {_figure(influence.reference_change)}"
+            change = f"{figure(influence.artifact_change)} beside the checkpoint's {figure(influence.reference_change)}"
             yield from ("", f"{'✓' if influence.passed else '❌'} Another `{influence.input}` moves the outputs by {change}.")
         if verdict.notes:
             yield from ("", *(f"Note: {cell(note)}." for note in verdict.notes))
@@ -128,14 +126,16 @@ def _details(outcomes: Iterable[Outcome]) -> Iterator[str]:
 
 
 def _error(verdict: Verdict | None) -> str:
-    return _figure(verdict.max_abs_error) if verdict else ""
+    return figure(verdict.max_abs_error) if verdict else ""
 
 
-def _figure(value: float | None) -> str:
+def figure(value: float | None) -> str:
+    """An error, as it is told; empty where there is none."""
     return "" if value is None else f"{value:.1e}"
 
 
-def _short(identity: str) -> str:
+def short(identity: str) -> str:
+    """What a checkpoint is known by, as much of it as tells it apart."""
     kind, _, digest = identity.partition(":")
     return f"{digest[:12]}" if kind == "commit" else f"{kind}:{digest[:12]}"
 

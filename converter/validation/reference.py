@@ -31,6 +31,11 @@ class Reference:
         self.model = model
         self._outputs = tuple(outputs)
 
+    @property
+    def threads(self) -> int:
+        """How many threads a call has, as sessions have that follow torch's setting."""
+        return torch.get_num_threads()
+
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """The outputs by name."""
         tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}

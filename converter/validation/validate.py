@@ -1,4 +1,4 @@
-"""The measurement: interface, grid of cases, influence of every input, weights. It judges nothing but figures."""
+"""The measurement: interface, grid of cases, influence of every input, weights, latency. It judges nothing but figures."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from converter.validation.cases import Inputs, Maker
 from converter.validation.compare import Tolerance, compare, kept_positions
 from converter.validation.generation import compare_generation
 from converter.validation.interface import behaviour_problems, guard_problems, interface_problems, run
+from converter.validation.latency import measure_latency
 from converter.validation.reference import Reference
 from converter.validation.weights import check_weights
 
@@ -59,19 +60,22 @@ def validate(session: Session, reference: Reference, config: OnnxConfig, tokeniz
                 unvalidated=session.unrunnable,
                 problems=tuple(interface_problems(session.signature, config, inputs[0].arrays, reference.model.dtype)),
             )
+        problems = (
+            *interface_problems(session.signature, config, inputs[0].arrays, reference.model.dtype),
+            *behaviour_problems(session, inputs[0].arrays),
+            *guard_problems(session, maker),
+        )
+        cases = tuple(_run_case(case, session, reference, config, tolerance) for case in inputs)
         return Verdict(
             atol=tolerance.atol,
             rtol=tolerance.rtol,
             runtime=session.runtime,
-            problems=(
-                *interface_problems(session.signature, config, inputs[0].arrays, reference.model.dtype),
-                *behaviour_problems(session, inputs[0].arrays),
-                *guard_problems(session, maker),
-            ),
-            cases=tuple(_run_case(case, session, reference, config, tolerance) for case in inputs),
+            problems=problems,
+            cases=cases,
             influences=tuple(_influences(session, reference, config, maker)),
             generation=compare_generation(session, reference, config, rng, tolerance),
             weights=check_weights(session, reference.model, options.keeps_ties),
+            latency=measure_latency(session, reference, inputs, cases),
             notes=tuple(notes),
         )
 

@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.debian import install
+
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "converter-container-test"
 LOCAL_BASE = "localhost/base:bookworm"
 COMMANDS = ("podman", "buildah", "runc", "mmdebstrap")
@@ -85,7 +87,7 @@ def engine() -> Iterator[Engine]:
         found.do("pull", found.base, timeout=600)
         yield found
     else:
-        _install()
+        install(*COMMANDS, why="no Docker daemon answers")
         CACHE.mkdir(parents=True, exist_ok=True)
         archive = _base()
         folder = Path(tempfile.mkdtemp(prefix="podman-", dir="/var/tmp"))  # short, as the path of a socket may have 108 characters
@@ -127,16 +129,6 @@ def _service(folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
 
 def _podman(*args: str, environment: Mapping[str, str]) -> None:
     subprocess.run(["podman", *args], env=dict(environment), check=True, stdout=subprocess.DEVNULL, timeout=300)
-
-
-def _install() -> None:
-    """Install what is missing of Podman's way, where that can be done."""
-    missing = [command for command in COMMANDS if not shutil.which(command)]
-    if missing:
-        assert os.geteuid() == 0 and shutil.which("apt-get"), f"no Docker daemon answers, and these are missing: {', '.join(missing)}"
-        for words in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *missing]):
-            environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-            subprocess.run(["apt-get", *words], env=environment, check=True, stdout=subprocess.DEVNULL, timeout=900)
 
 
 def _base() -> Path:

@@ -97,6 +97,7 @@ def test_each_bad_entry_fails_in_a_sentence_and_the_good_one_is_converted(worksp
         "out",
         "out/report.json",
         "out/report.md",
+        "out/report.html",
         "out/good",
         "out/good/config.json",
         "out/good/onnx",

@@ -124,7 +124,7 @@ class Nudged:
     def __init__(self, session: OnnxSession, token: int, by: float) -> None:
         self._session, self._token, self._by = session, token, by
         self.runtime, self.signature, self.weights, self.close = session.runtime, session.signature, session.weights, session.close
-        self.unrunnable, self.notes = session.unrunnable, session.notes
+        self.unrunnable, self.notes, self.time = session.unrunnable, session.notes, session.time
 
     def run(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         found = dict(self._session.run(inputs))

@@ -29,7 +29,7 @@ LAYERS = (
 )
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 
-HEAVY = ("torch", "transformers", "onnx", "onnx_ir", "onnxscript", "onnxruntime")
+HEAVY = ("torch", "transformers", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "jinja2")
 MAY_IMPORT_HEAVY = {
     "backends.neuron.check",
     "backends.neuron.export",
@@ -53,6 +53,7 @@ MAY_IMPORT_HEAVY = {
     "checkpoints.calling",
     "checkpoints.loading",
     "executors.preload",
+    "report.page",
     "validation.reference",
 }
 
@@ -156,6 +157,7 @@ def test_modules_of_one_layer_do_not_import_one_another_in_a_circle() -> None:
         ("yaml", ("manifest", "publish")),
         ("tenacity", ("hub",)),
         ("filelock", ("claims",)),
+        ("jinja2", ("report",)),
     ],
 )
 def test_a_library_with_one_owner_is_imported_by_nobody_else(package: str, allowed: tuple[str, ...]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from converter.records import ArtifactRecord, Bucket, Case, Comparison, FileRecord, Influence, Position, Verdict, WeightCheck
+from converter.records import ArtifactRecord, Bucket, Case, Comparison, FileRecord, Influence, Latency, Position, Verdict, WeightCheck
 from tests.unit.samples import artifact_record, case, comparison, verdict
 
 
@@ -88,6 +89,14 @@ def test_an_artifacts_record_is_the_same_when_it_is_read_back() -> None:
     record = artifact_record(FileRecord(path="deep/model.onnx", size=3, mtime_ns=0, sha256="0" * 64))
     assert ArtifactRecord.model_validate_json(record.model_dump_json()) == record
     assert record.size == 3
+
+
+def test_a_verdict_of_before_latency_was_measured_can_be_read_and_has_none() -> None:
+    timed = verdict(latency=Latency(axes={"batch": 2}, seconds=0.001, reference_seconds=0.002, calls=5, threads=1))
+    assert Verdict.model_validate_json(timed.model_dump_json()) == timed
+    before = json.loads(timed.model_dump_json())
+    del before["latency"]
+    assert Verdict.model_validate(before) == verdict()
 
 
 def test_a_record_is_frozen_and_has_no_other_fields() -> None:

@@ -44,11 +44,10 @@ class NeuronSession:
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """The outputs by name of the smallest bucket that takes the inputs, which has to refuse what is not just of its shape."""
-        try:
-            file = choose(inputs, self.signature).file
-        except (InputError, LookupError):
-            file = self._largest
-        return self._archive(file).run(inputs)
+        return self._archive_for(inputs).run(inputs)
+
+    def time(self, inputs: Mapping[str, Array]) -> float:
+        return self._archive_for(inputs).time(inputs)
 
     def weights(self) -> Iterator[StoredWeight]:
         """What an archive stores as tensors; the SDK compiles weights into its code, where none can be read."""
@@ -58,6 +57,13 @@ class NeuronSession:
         for archive in self._opened.values():
             archive.close()
         self._opened.clear()
+
+    def _archive_for(self, inputs: Mapping[str, Array]) -> ArchiveSession:
+        try:
+            file = choose(inputs, self.signature).file
+        except (InputError, LookupError):
+            file = self._largest
+        return self._archive(file)
 
     def _archive(self, file: str) -> ArchiveSession:
         if file not in self._opened:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -61,6 +62,11 @@ class OnnxSession:
         except Exception as error:  # as above
             raise ConversionError(f"ONNX Runtime does not run it: {reason(error)}") from error
         return {name: np.asarray(result) for name, result in zip(names, results, strict=True)}
+
+    def time(self, inputs: Mapping[str, Array]) -> float:
+        started = time.perf_counter()
+        self.run(inputs)
+        return time.perf_counter() - started
 
     def weights(self) -> Iterator[StoredWeight]:
         return (StoredWeight(name, array, name) for name, array in self._stored.weights())

@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import sys
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from operator import attrgetter
@@ -128,6 +129,10 @@ def main() -> None:
             return
         if said["do"] == "run":
             send(answers, *_run(module, said["order"], inputs))
+        elif said["do"] == "time":
+            started = time.perf_counter()
+            answer, _ = _run(module, said["order"], inputs)
+            send(answers, {**answer, "seconds": time.perf_counter() - started})
         else:
             for name, tensor in tensors_of(module):
                 send(answers, {"name": name, "storage": [tensor.untyped_storage().data_ptr(), tensor.storage_offset()]}, {"tensor": tensor})

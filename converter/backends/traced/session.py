@@ -74,21 +74,16 @@ class ArchiveSession:
             )
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        missing = [spec.name for spec in self.signature.inputs if spec.name not in inputs]
-        if missing:
-            raise ConversionError(f"{self._kind} does not run it: there is no {', '.join(missing)}")
-        self._send(
-            {"do": "run", "order": [spec.name for spec in self.signature.inputs]},
-            {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in inputs.items()},
-        )
-        said, tensors = self._receive()
-        if "error" in said:
-            raise ConversionError(f"{self._kind} does not run it: {said['error']}")
+        _, tensors = self._call("run", inputs)
         results = [tensors[str(place)].numpy() for place in range(len(tensors))]
         names = [spec.name for spec in self.signature.outputs]
         if len(names) != len(results):
             raise ConversionError(f"it gives {len(results)} outputs, and its {runner.SIGNATURE} names {len(names)}")
         return dict(zip(names, results, strict=True))
+
+    def time(self, inputs: Mapping[str, Array]) -> float:
+        said, _ = self._call("time", inputs)
+        return float(said["seconds"])
 
     def weights(self) -> Iterator[StoredWeight]:
         self._send({"do": "weights"})
@@ -103,6 +98,19 @@ class ArchiveSession:
         self._process.kill()  # it holds nothing that has to be brought to an end
         self._process.communicate()
         self._said.close()
+
+    def _call(self, what: str, inputs: Mapping[str, Array]) -> runner.Message:
+        missing = [spec.name for spec in self.signature.inputs if spec.name not in inputs]
+        if missing:
+            raise ConversionError(f"{self._kind} does not run it: there is no {', '.join(missing)}")
+        self._send(
+            {"do": what, "order": [spec.name for spec in self.signature.inputs]},
+            {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in inputs.items()},
+        )
+        said, tensors = self._receive()
+        if "error" in said:
+            raise ConversionError(f"{self._kind} does not run it: {said['error']}")
+        return said, tensors
 
     def _send(self, said: Mapping[str, Any], tensors: Mapping[str, torch.Tensor] | None = None) -> None:
         assert self._process.stdin

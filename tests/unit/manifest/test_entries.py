@@ -94,7 +94,8 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file(problems_of: Pro
 
 
 @pytest.mark.parametrize(
-    "output", ["..", "../x", "a/../../x", "/tmp/x", "//x", ".hidden", "a/.rejected", ".", "report.json", "report.md/x", "", "a\0b"]
+    "output",
+    ["..", "../x", "a/../../x", "/tmp/x", "//x", ".hidden", "a/.rejected", ".", "report.json", "report.md/x", "report.html", "", "a\0b"],
 )
 def test_an_output_that_is_no_folder_inside_the_output_folder_is_told(problems_of: Problems, output: str) -> None:
     ((line, column, problem),) = problems_of(f'org/a output="{output}"\n')

@@ -69,10 +69,10 @@ def test_the_report_is_json_that_every_reader_knows(tmp_path: Path) -> None:
     json.loads(report.write(told, tmp_path).read_bytes(), parse_constant=refuse)
 
 
-def test_nothing_but_the_two_reports_is_left_in_the_folder(tmp_path: Path) -> None:
+def test_nothing_but_the_three_reports_is_left_in_the_folder(tmp_path: Path) -> None:
     for _ in range(2):
         report.write(Report(outcomes=()), tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.json", "report.md"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json", "report.md"]
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
