@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -14,9 +17,9 @@ from converter.cli.batch import Jobs, Lines, jobs_of, manifest_options
 from converter.cli.console import console, output_options, push_line
 from converter.cli.paths import cache_option
 from converter.cli.progress import progress
-from converter.executors import local
+from converter.executors import local, ray
 from converter.publish import batch
-from converter.records import Outcome, Pushed
+from converter.records import Job, Outcome, Pushed
 from converter.staging import check_writable, hand_over
 
 
@@ -30,6 +33,22 @@ from converter.staging import check_writable, hand_over
     envvar="CONVERTER_JOBS",
     metavar="N|auto",
     help="How many to convert at a time; auto is as many as cores and predicted memory allow.",
+)
+@click.option(
+    "--executor",
+    type=click.Choice(("local", "ray")),
+    default="local",
+    show_default=True,
+    envvar="CONVERTER_EXECUTOR",
+    help="Where conversions run: in workers of this machine, or on the nodes of a Ray cluster; see docs/scaling.md.",
+)
+@click.option(
+    "--ray-address",
+    metavar="HOST:PORT|auto|local",
+    default=lambda: os.environ.get("RAY_ADDRESS") or ray.LOCAL,
+    show_default="RAY_ADDRESS, or local",
+    envvar="CONVERTER_RAY_ADDRESS",
+    help="With --executor ray: the cluster's head, auto for the one that this machine is a node of, or local to start one here.",
 )
 @click.option("--fail-fast", is_flag=True, envvar="CONVERTER_FAIL_FAST", help="Start no other conversion once one, or a push, has failed.")
 @click.option(
@@ -62,6 +81,8 @@ def command(
     output: Path,
     backends: tuple[str, ...],
     jobs: int | Literal["auto"],
+    executor: Literal["local", "ray"],
+    ray_address: str,
     fail_fast: bool,
     lines: frozenset[int] | None,
     push: batch.Way | None,
@@ -77,16 +98,24 @@ def command(
     console.notices(BACKENDS[job.backend] for job in todo)
     outcomes: list[Outcome] = []
     pushes: list[Pushed] = []
+
+    def halted() -> bool:
+        return fail_fast and report.in_order(outcomes, pushes).exit_code != 0
+
+    def begin(display: local.Observer) -> Generator[Outcome | Pushed]:
+        if executor == "ray":
+            return ray.run(todo, to_push, output, display, halted, ray_address)
+        return _run_here(todo, to_push, None if jobs == "auto" else jobs, display, halted)
+
     try:
-        with progress(todo) as display:
-            for outcome in local.run(
-                todo, None if jobs == "auto" else jobs, display, lambda: fail_fast and report.in_order(outcomes, pushes).exit_code != 0
-            ):
-                outcomes.append(outcome)
-                display.done(outcome)
-                for pushed in to_push.after(outcome):
-                    pushes.append(pushed)
-                    console.say(push_line(pushed))
+        with progress(todo) as display, closing(begin(display)) as told:
+            for each in told:
+                if isinstance(each, Pushed):
+                    pushes.append(each)
+                    console.say(push_line(each))
+                else:
+                    outcomes.append(each)
+                    display.done(each)
     finally:  # an interrupted batch has a report of what it did
         result = report.in_order(outcomes, pushes)
         written = report.write(result, output)
@@ -96,3 +125,11 @@ def command(
     console.give(result.model_dump(mode="json"))
     console.say(f"{result.summary}; report: {written}")
     return result.exit_code
+
+
+def _run_here(
+    jobs: list[Job], to_push: batch.Pushes, workers: int | None, observer: local.Observer, halted: Callable[[], bool]
+) -> Generator[Outcome | Pushed]:
+    for outcome in local.run(jobs, workers, observer, halted):
+        yield outcome
+        yield from to_push.after(outcome)
