@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -13,12 +16,12 @@ from converter.cli import actions
 from converter.cli.batch import Jobs, Lines, Seconds, jobs_of, manifest_options
 from converter.cli.console import console, output_options
 from converter.cli.paths import cache_option
-from converter.cli.progress import progress
+from converter.cli.progress import PlainProgress, progress
 from converter.errors import OutputError
-from converter.executors import local
+from converter.executors import local, ray
 from converter.executors.limits import Limits
 from converter.publish import batch
-from converter.records import Event, Outcome, Pushed
+from converter.records import Event, Job, Outcome, Pushed
 from converter.staging import check_writable, hand_over
 
 
@@ -32,6 +35,22 @@ from converter.staging import check_writable, hand_over
     envvar="CONVERTER_JOBS",
     metavar="N|auto",
     help="How many to convert at a time; auto is as many as cores and predicted memory allow.",
+)
+@click.option(
+    "--executor",
+    type=click.Choice(("local", "ray")),
+    default="local",
+    show_default=True,
+    envvar="CONVERTER_EXECUTOR",
+    help="Where conversions run: in workers of this machine, or on the nodes of a Ray cluster; see docs/scaling.md.",
+)
+@click.option(
+    "--ray-address",
+    metavar="HOST:PORT|auto|local",
+    default=lambda: os.environ.get("RAY_ADDRESS") or ray.LOCAL,
+    show_default="RAY_ADDRESS, or local",
+    envvar="CONVERTER_RAY_ADDRESS",
+    help="With --executor ray: the cluster's head, auto for the one that this machine is a node of, or local to start one here.",
 )
 @click.option(
     "--timeout",
@@ -86,6 +105,8 @@ def command(
     output: Path,
     backends: tuple[str, ...],
     jobs: int | Literal["auto"],
+    executor: Literal["local", "ray"],
+    ray_address: str,
     timeout: float | None,
     retries: int,
     fail_fast: bool,
@@ -104,17 +125,24 @@ def command(
     outcomes: list[Outcome] = []
     pushes: list[Pushed] = []
 
-    def has_failed() -> bool:
+    def halted() -> bool:
         return fail_fast and report.in_order(outcomes, pushes).exit_code != 0
 
+    def begin(display: PlainProgress) -> Generator[Outcome | Pushed]:
+        limits = Limits(timeout=timeout, retries=retries)
+        if executor == "ray":
+            return ray.run(todo, to_push, output, display, halted, ray_address, limits)
+        return _run_here(todo, to_push, None if jobs == "auto" else jobs, display, halted, limits)
+
     try:
-        with progress(todo) as display:
-            for outcome in local.run(todo, None if jobs == "auto" else jobs, display, has_failed, Limits(timeout=timeout, retries=retries)):
-                outcomes.append(outcome)
-                display.done(outcome)
-                for pushed in to_push.after(outcome):
-                    pushes.append(pushed)
-                    display.pushed(pushed)
+        with progress(todo) as display, closing(begin(display)) as told:
+            for each in told:
+                if isinstance(each, Pushed):
+                    pushes.append(each)
+                    display.pushed(each)
+                else:
+                    outcomes.append(each)
+                    display.done(each)
     finally:  # an interrupted batch has a report of what it did
         result = report.in_order(outcomes, pushes)
         try:
@@ -129,3 +157,11 @@ def command(
     console.event(Event(event="batch-ended", message=result.summary))
     console.say(f"{result.summary}; report: {written}")
     return result.exit_code
+
+
+def _run_here(
+    jobs: list[Job], to_push: batch.Pushes, workers: int | None, observer: local.Observer, halted: Callable[[], bool], limits: Limits
+) -> Generator[Outcome | Pushed]:
+    for outcome in local.run(jobs, workers, observer, halted, limits):
+        yield outcome
+        yield from to_push.after(outcome)

@@ -18,7 +18,7 @@ DEFAULT_NAME = "{name}-ONNX"
 
 
 @dataclass
-class _Parcel:
+class Parcel:
     """The artifacts of one model, and where they go."""
 
     target: Target
@@ -34,7 +34,7 @@ class _Parcel:
 class Pushes:
     """The pushes of a batch that are still to come."""
 
-    parcels: Sequence[_Parcel] = ()
+    parcels: Sequence[Parcel] = ()
 
     def after(self, outcome: Outcome) -> Iterator[Pushed]:
         """Push what this outcome was the last one to be waited for, as far as it succeeded."""
@@ -45,7 +45,7 @@ class Pushes:
                     yield from _push(parcel)
 
 
-def _push(parcel: _Parcel) -> Iterator[Pushed]:
+def _push(parcel: Parcel) -> Iterator[Pushed]:
     """Push what was validated; what was not is told, and a failure where there is nothing else."""
     made = [each for each in parcel.outcomes if each.artifact]
     left = [each for each in made if each.status == "unvalidated"]
@@ -64,7 +64,7 @@ def plan(jobs: Sequence[Job], way: Way, name: str, *, private: bool) -> Pushes:
     """
     check_name(name)
     problems: list[tuple[Position, str]] = []
-    parcels: dict[str, _Parcel] = {}
+    parcels: dict[str, Parcel] = {}
     try:
         account = check_account()
     except RightsError as error:
@@ -76,7 +76,7 @@ def plan(jobs: Sequence[Job], way: Way, name: str, *, private: bool) -> Pushes:
         except ValueError as error:
             problems.append((job.position, str(error)))
             continue
-        parcel = parcels.setdefault(target.repository.casefold(), _Parcel(target, []))
+        parcel = parcels.setdefault(target.repository.casefold(), Parcel(target, []))
         clash = _clash(parcel, job)
         if clash:
             problems.append((job.position, clash))
@@ -115,7 +115,7 @@ def _target(job: Job, way: Way, name: str, *, private: bool) -> Target:
     return Target(repository=job.source.name, create_pr=way == "pr")
 
 
-def _clash(parcel: _Parcel, job: Job) -> str:
+def _clash(parcel: Parcel, job: Job) -> str:
     """Why this job's artifact cannot go where the others of the parcel go; empty where it can."""
     assert job.position
     for other in parcel.jobs:

@@ -158,6 +158,7 @@ def test_modules_of_one_layer_do_not_import_one_another_in_a_circle() -> None:
         ("tenacity", ("hub",)),
         ("filelock", ("claims",)),
         ("jinja2", ("report",)),
+        ("ray", ("executors",)),
     ],
 )
 def test_a_library_with_one_owner_is_imported_by_nobody_else(package: str, allowed: tuple[str, ...]) -> None:
@@ -211,4 +212,5 @@ def test_only_the_command_line_reads_the_environment_of_the_converter() -> None:
     assert {name for name in readers if layer(name) != "cli"} == {
         "backends.neuron.sdk",  # the SDK takes its target from there
         "logs",  # whatever is there as the token is to be in no line
+        "executors.cluster",  # and Ray its settings
     }

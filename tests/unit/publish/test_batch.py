@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from converter.publish import batch
-from converter.publish.batch import Pushes, _Parcel
+from converter.publish.batch import Parcel, Pushes
 from converter.publish.push import Target
 from converter.records import Job, Options, Outcome, Position, Pushed, Source
 from tests.unit.samples import failed, outcome, pushed, verdict
@@ -25,7 +25,7 @@ def pushes(monkeypatch: pytest.MonkeyPatch) -> Pushes:
 
     monkeypatch.setattr(batch, "push", push_double)
     jobs = [Job(source=Source(name="org/a"), backend=name, options=Options(), destination=Path("out", name)) for name in BACKENDS]
-    return Pushes([_Parcel(Target(repository="org/a"), jobs)])
+    return Pushes([Parcel(Target(repository="org/a"), jobs)])
 
 
 def _ended(name: str, status: str) -> Outcome:

@@ -1,0 +1,232 @@
+"""What a node of a cluster does with a task: jobs done by its own local executor, told word for word, and pushed where asked.
+
+It knows nothing of the cluster: `work` is a generator of messages, whoever carries them.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import platform
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from types import ModuleType
+
+from converter.backends import BACKENDS
+from converter.executors import local
+from converter.executors.limits import Limits
+from converter.ledger import versions_of
+from converter.publish.batch import Parcel, Pushes
+from converter.publish.push import Target
+from converter.records import Event, Failure, Job, Outcome, Pushed
+
+_LOOK = 0.2
+"""Seconds between two looks for a cancellation, which Ray raises between two instructions and never in a wait."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marker:
+    """A file that the driver has put into its output folder: who reads its token there sees the same folder."""
+
+    folder: Path
+    name: str
+    token: str
+
+    def is_seen(self) -> bool:
+        """Whether this machine sees the driver's folder by this path, and no other of its own."""
+        try:
+            return (self.folder / self.name).read_text(encoding="ascii") == self.token
+        except (OSError, UnicodeDecodeError):
+            return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """Jobs that are done one after the other on one node, their paths absolute; one job, or with `target` all of a model.
+
+    `versions` are those that the driver has of what shapes each backend's artifacts.
+    """
+
+    jobs: tuple[Job, ...]
+    limits: Limits
+    versions: Mapping[str, Mapping[str, str]]
+    marker: Marker
+    target: Target | None = None
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The task has come to a node."""
+
+    node: str
+
+
+@dataclass(frozen=True)
+class Happened:
+    """Something has happened to a job, by its place in the task."""
+
+    place: int
+    event: Event
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a job, by its place in the task."""
+
+    place: int
+    outcome: Outcome
+
+
+Message = Begun | Happened | Done | Pushed
+
+
+def work(task: Task) -> Iterator[Message]:
+    """Do a task: what happens, as it happens; an Outcome for each of its jobs, and what became of the push.
+
+    What a node lacks becomes the Outcome of every job: the driver's output folder, a checkpoint's folder, the driver's versions.
+    """
+    yield Begun(platform.node())
+    if failure := _other_versions(task) or _unshared(task):
+        yield from (Done(place, Outcome.of(job, "failed", failure=failure)) for place, job in enumerate(task.jobs))
+        return
+    with _output(task.marker) as folder:
+        jobs = [_moved(job, task.marker.folder, folder) for job in task.jobs]
+        places = {str(job.destination): place for place, job in enumerate(jobs)}
+        pushes = Pushes([Parcel(task.target, jobs)] if task.target else [])
+        for said in _followed(jobs, task.limits):
+            if isinstance(said, Happened):
+                yield said
+                continue
+            yield Done(places[said.destination], _told(said, task, folder))
+            for pushed in pushes.after(said):
+                yield _told_of_push(pushed, task, folder)
+
+
+def _other_versions(task: Task) -> Failure | None:
+    """What the artifacts are made with counts among what they are known by: it has to be the same everywhere."""
+    for backend, wanted in task.versions.items():
+        found = versions_of(BACKENDS[backend].packages)
+        for name in sorted({*wanted, *found}):
+            if wanted.get(name) != found.get(name):
+                here, there = (f"{name} {each[name]}" if name in each else f"no {name}" for each in (found, wanted))
+                return Failure(
+                    stage="start",
+                    kind="OtherVersions",
+                    message=f"the node {platform.node()} has {here}, and the driver has {there}",
+                    hint="install the same versions on all nodes, such as by constraints.txt or from one image",
+                )
+    return None
+
+
+def _unshared(task: Task) -> Failure | None:
+    """What of the driver's files the node does not see. Without the output folder a push is still possible."""
+    own = [Path(job.options.config.rpartition(":")[0]) for job in task.jobs if job.options.config]
+    lacking = [path for path in (*(job.source.folder for job in task.jobs if job.source.folder), *own) if not path.exists()]
+    if lacking:
+        what, hint = f"{lacking[0]} is not there on the node {platform.node()}", "put it on a file system that all nodes share"
+    elif not task.target and not task.marker.is_seen():
+        what = f"the node {platform.node()} does not see the output folder {task.marker.folder}"
+        hint = "give an --output on a file system that all nodes share, or --push"
+    else:
+        return None
+    return Failure(stage="start", kind="NotShared", message=what, hint=hint)
+
+
+@contextmanager
+def _output(marker: Marker) -> Iterator[Path]:
+    """The driver's output folder where it is seen; elsewhere one of the node's own, until what is in it is pushed."""
+    if marker.is_seen():
+        yield marker.folder
+        return
+    with tempfile.TemporaryDirectory(prefix="converter-") as folder:
+        yield Path(folder)
+
+
+def _moved(job: Job, old: Path, new: Path) -> Job:
+    """The job with its places in another output folder."""
+    model_folder = new / job.model_folder.relative_to(old) if job.model_folder else None
+    return replace(job, destination=new / job.destination.relative_to(old), model_folder=model_folder)
+
+
+def _told(outcome: Outcome, task: Task, folder: Path) -> Outcome:
+    """An outcome as the driver knows its job; of what lies in no shared folder it says so."""
+    destination, log = (
+        str(task.marker.folder / Path(path).relative_to(folder)) if path else None for path in (outcome.destination, outcome.log)
+    )
+    away = folder != task.marker.folder and outcome.artifact is not None
+    notes = (f"it was made on {platform.node()}, where it is pushed from and not kept",) if away else ()
+    return outcome.model_copy(update={"destination": destination, "log": None if away else log, "notes": (*outcome.notes, *notes)})
+
+
+def _told_of_push(pushed: Pushed, task: Task, folder: Path) -> Pushed:
+    old, new = str(folder), str(task.marker.folder)
+    artifacts, notes = (tuple(each.replace(old, new) for each in texts) for texts in (pushed.artifacts, pushed.notes))
+    return pushed.model_copy(update={"artifacts": artifacts, "notes": notes})
+
+
+@dataclass(frozen=True)
+class _Teller:
+    """An observer that puts what happens into a queue."""
+
+    said: SimpleQueue[Happened | Outcome | BaseException | None] = field(default_factory=SimpleQueue)
+
+    def tell(self, index: int, event: Event) -> None:
+        self.said.put(Happened(index, event))
+
+
+def _followed(jobs: Sequence[Job], limits: Limits) -> Iterator[Happened | Outcome]:
+    """What happens to jobs, and their Outcomes of jobs as they come. Who stops listening, as a cancelled task does, ends those that run."""
+    teller, stopped = _Teller(), threading.Event()
+
+    def do() -> None:
+        try:
+            for outcome in local.run(jobs, 1, teller, stopped.is_set, limits):
+                teller.said.put(outcome)
+            teller.said.put(None)
+        except BaseException as error:  # it is raised where it is heard
+            teller.said.put(error)
+
+    with _no_main_module():
+        thread = threading.Thread(target=do, name="jobs")
+        thread.start()
+        try:
+            while (said := _next(teller.said)) is not None:
+                if isinstance(said, BaseException):
+                    raise said
+                yield said
+        finally:
+            stopped.set()
+            _end(thread)
+
+
+def _next(queue: SimpleQueue[Happened | Outcome | BaseException | None]) -> Happened | Outcome | BaseException | None:
+    while True:
+        with suppress(Empty):
+            return queue.get(timeout=_LOOK)
+
+
+def _end(thread: threading.Thread) -> None:
+    """Wait for the jobs of a thread to end, and end those that run."""
+    told: set[int | None] = set()
+    while thread.is_alive():
+        for child in multiprocessing.active_children():
+            if child.pid not in told:  # a second word would interrupt its clearing away
+                child.terminate()
+                told.add(child.pid)
+        thread.join(_LOOK)
+
+
+@contextmanager
+def _no_main_module() -> Iterator[None]:
+    """multiprocessing runs the main module again in each worker: Ray's own is of no use there, and takes a third of a second to import."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main

@@ -1,0 +1,335 @@
+"""A batch on a real Ray cluster of this machine: what a lost node, a crash or an unshared folder costs, and what is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from converter.backends import BACKENDS
+from converter.errors import UsageError
+from converter.executors import node, ray
+from converter.executors.admission import SERVER_BYTES
+from converter.executors.cluster import Node
+from converter.executors.limits import Limits
+from converter.publish.batch import Pushes
+from converter.records import Event, Job, Outcome, Position, Pushed, Source
+from tests.checkpoints import save_tiny
+from tests.hub_server import OWNER_TOKEN, HubServer
+
+COUNT = 12
+ROOT = Path(__file__).parents[2]
+
+# Starts a head without cores and two nodes of one core; tells each node's id and the processes that make it one, then waits.
+_PROGRAM = """
+import json, sys
+from ray.cluster_utils import Cluster
+
+small = {"object_store_memory": 80_000_000, "memory": 4_000_000_000, "include_dashboard": False}
+check = {"initial_delay_ms": 0, "period_ms": 500, "timeout_ms": 1000, "failure_threshold": 3}
+quick = {f"health_check_{name}": value for name, value in check.items()}
+cluster = Cluster(initialize_head=True, head_node_args={**small, "num_cpus": 0, "_system_config": quick})
+nodes = [cluster.add_node(num_cpus=1, **small) for _ in range(2)]
+raylets = [node.all_processes["raylet"][0].process.pid for node in nodes]
+print(json.dumps([cluster.address, raylets]), flush=True)
+sys.stdin.read()
+cluster.shutdown()
+"""
+
+
+class RayCluster:
+    """Three nodes on loopback: a head without cores, and two of a core each."""
+
+    def __init__(self, **variables: str) -> None:
+        settings = {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **variables}
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _PROGRAM],
+            env=os.environ | settings,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert self._process.stdout
+        self.address, self.raylets = json.loads(self._process.stdout.readline())
+
+    def kill_node(self, number: int) -> None:
+        """All processes of a node at once, as it is when a machine is gone."""
+        processes = [self.raylets[number], *below(self.raylets[number])]
+        for process in processes:
+            os.kill(process, signal.SIGKILL)
+
+    def close(self) -> None:
+        self._process.communicate(timeout=60)
+
+
+def below(process: int) -> list[int]:
+    """All that a process has started, and what they have."""
+    found: list[int] = []
+    for path in Path(f"/proc/{process}/task").glob("*/children"):
+        for child in map(int, path.read_text(encoding="ascii").split()):
+            found += [child, *below(child)]
+    return found
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RayCluster]:
+    """For the tests that leave it as it was."""
+    running = RayCluster()
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("checkpoints")
+    return [save_tiny(folder / str(number), "bert", seed=number) for number in range(COUNT)]
+
+
+def jobs_of(checkpoints: list[Path], output: Path, **options: Any) -> list[Job]:
+    return [
+        Job(
+            source=Source(name=path.name, folder=path),
+            backend="onnx",
+            options=BACKENDS["onnx"].options(**options),
+            destination=output / path.name / "onnx",
+            model_folder=output / path.name,
+            position=Position(file="models.txt", line=line),
+            cache=Path(os.environ["CONVERTER_CACHE"]),
+        )
+        for line, path in enumerate(checkpoints, 1)
+    ]
+
+
+class Unobserved:
+    def tell(self, index: int, event: Event) -> None:
+        pass
+
+
+def convert(jobs: list[Job], output: Path, address: str, observer: Any = None, **more: Any) -> list[Outcome]:
+    output.mkdir(exist_ok=True)
+    told = list(ray.run(jobs, Pushes(), output, observer or Unobserved(), address=address, **more))
+    assert not any(isinstance(each, Pushed) for each in told)
+    return [each for each in told if isinstance(each, Outcome)]
+
+
+def hidden(folder: Path) -> list[str]:
+    """What nobody should find: staged files, marks, temporary ones."""
+    return [path.as_posix() for path in folder.rglob(".*")]
+
+
+class KillNode:
+    """Kills the node that has entered a job's stage first, once."""
+
+    def __init__(self, cluster: RayCluster, stage: str) -> None:
+        self._cluster, self._stage, self.killed = cluster, stage, False
+        self.stages: list[tuple[int, str]] = []
+
+    def tell(self, index: int, event: Event) -> None:
+        if event.event != "stage-began":
+            return
+        self.stages.append((index, str(event.stage)))
+        if event.stage == self._stage and not self.killed:
+            self.killed = True
+            self._cluster.kill_node(0)
+
+
+def test_all_jobs_of_a_batch_come_out_though_a_node_is_lost_and_then_the_last_core(
+    checkpoints: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "3")
+    cluster = RayCluster()
+    try:
+        killer = KillNode(cluster, "validate")
+        outcomes = convert(jobs_of(checkpoints, tmp_path / "out"), tmp_path / "out", cluster.address, killer)
+        assert killer.killed
+        assert [outcome.status for outcome in outcomes] == ["converted"] * COUNT, [each.failure for each in outcomes if each.failure]
+        assert sorted(outcome.model for outcome in outcomes) == sorted(path.name for path in checkpoints)
+        assert hidden(tmp_path / "out") == []
+        assert len(list((tmp_path / "out").rglob("converter.json"))) == COUNT
+        again = convert(jobs_of(checkpoints, tmp_path / "out"), tmp_path / "out", cluster.address)
+        assert [outcome.status for outcome in again] == ["skipped"] * COUNT
+
+        monkeypatch.setattr(ray, "_WITHOUT_CORES", 3.0)
+        last = replace_all(jobs_of(checkpoints, tmp_path / "lost"), tmp_path / "lost")
+        killer = KillNode(cluster, "fetch")
+        cluster.raylets.reverse()
+        lost = convert(last, tmp_path / "lost", cluster.address, killer)
+        assert sorted(outcome.model for outcome in lost) == sorted(path.name for path in checkpoints)
+        failures = [outcome.failure for outcome in lost if outcome.failure]
+        assert failures and all(failure.kind == "ClusterLost" and "run the same command again" in failure.hint for failure in failures)
+        assert hidden(tmp_path / "lost") == []
+    finally:
+        cluster.close()
+
+
+def replace_all(jobs: list[Job], output: Path) -> list[Job]:
+    """The jobs with an opset that no graph is kept for: they take their time."""
+    return [replace(job, options=BACKENDS["onnx"].options(opset=23), cache=output.parent / "cold") for job in jobs]
+
+
+def test_a_job_that_is_killed_costs_itself_and_no_other(cluster: RayCluster, checkpoints: list[Path], tmp_path: Path) -> None:
+    class KillJob:
+        """Kills the process of the first job, on whichever node it is."""
+
+        def tell(self, index: int, event: Event) -> None:
+            if (index, event.event, event.stage) == (0, "stage-began", "convert"):
+                workers = [child for raylet in cluster.raylets for child in below(raylet)]
+                os.kill(next(each for each in workers if is_at_work(each)), signal.SIGKILL)
+
+    jobs = jobs_of(checkpoints[:3], tmp_path / "out", opset=21)
+    outcomes = {outcome.model: outcome for outcome in convert(jobs, tmp_path / "out", cluster.address, KillJob())}
+    failed = [outcome.failure for outcome in outcomes.values() if outcome.failure]
+    assert [(failure.kind, "SIGKILL" in failure.message) for failure in failed] == [("WorkerDied", True)]
+    assert sorted(outcome.status for outcome in outcomes.values()) == ["converted", "converted", "failed"]
+    assert hidden(tmp_path / "out") == []
+
+
+def is_at_work(process: int) -> bool:
+    """Whether it was forked for a job: a child of a fork server."""
+    parent = int(Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[1])
+    return b"forkserver" in Path(f"/proc/{parent}/cmdline").read_bytes()
+
+
+def test_an_interruption_ends_the_jobs_and_leaves_nothing(cluster: RayCluster, checkpoints: list[Path], tmp_path: Path) -> None:
+    class Interrupt:
+        def tell(self, index: int, event: Event) -> None:
+            if event.stage == "convert":
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        convert(jobs_of(checkpoints[:4], tmp_path / "out", opset=22), tmp_path / "out", cluster.address, Interrupt())
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
+    until = time.monotonic() + 10
+    while any(is_at_work(child) for raylet in cluster.raylets for child in below(raylet)):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def test_once_halted_what_no_node_has_begun_is_cancelled(cluster: RayCluster, checkpoints: list[Path], tmp_path: Path) -> None:
+    seen: list[Outcome] = []
+    (tmp_path / "out").mkdir()
+    jobs = jobs_of(checkpoints, tmp_path / "out")
+    for outcome in ray.run(jobs, Pushes(), tmp_path / "out", Unobserved(), lambda: bool(seen), cluster.address):
+        assert isinstance(outcome, Outcome)
+        seen.append(outcome)
+    statuses = [outcome.status for outcome in seen]
+    assert len(statuses) == COUNT and set(statuses) == {"converted", "cancelled"}
+    assert statuses.count("converted") <= 3  # as many as ran, and one that had just begun
+
+
+def test_an_output_folder_that_the_node_does_not_see_is_told(tmp_path: Path, checkpoints: list[Path]) -> None:
+    marker = node.Marker(folder=tmp_path, name="mark", token="a")
+    (tmp_path / "mark").write_text("of another folder by the same path")
+    task = node.Task(jobs=tuple(jobs_of(checkpoints[:1], tmp_path)), versions={}, limits=Limits(), marker=marker)
+    (failure,) = [said.outcome.failure for said in node.work(task) if isinstance(said, node.Done)]
+    assert failure and failure.kind == "NotShared" and "does not see the output folder" in failure.message and "--push" in failure.hint
+
+
+def test_a_checkpoint_that_the_node_does_not_see_is_told(tmp_path: Path) -> None:
+    marker = node.Marker(folder=tmp_path, name="mark", token="a")
+    task = node.Task(jobs=tuple(jobs_of([tmp_path / "elsewhere"], tmp_path)), versions={}, limits=Limits(), marker=marker)
+    (failure,) = [said.outcome.failure for said in node.work(task) if isinstance(said, node.Done)]
+    assert failure and f"{tmp_path / 'elsewhere'} is not there on the node" in failure.message and "share" in failure.hint
+
+
+def test_a_node_with_other_versions_makes_nothing(tmp_path: Path, checkpoints: list[Path]) -> None:
+    marker = node.Marker(folder=tmp_path, name="mark", token="a")
+    task = node.Task(jobs=tuple(jobs_of(checkpoints[:1], tmp_path)), versions={"onnx": {"torch": "1.0"}}, limits=Limits(), marker=marker)
+    (failure,) = [said.outcome.failure for said in node.work(task) if isinstance(said, node.Done)]
+    assert failure and failure.kind == "OtherVersions" and "install the same versions" in failure.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:10001", "nonsense"])
+def test_an_address_where_there_is_no_cluster_is_told_soon_and_nothing_is_started(address: str, tmp_path: Path) -> None:
+    began = time.monotonic()
+    with pytest.raises(UsageError, match="nothing was started"):
+        convert([], tmp_path, address)
+    assert time.monotonic() - began < 15
+    assert list(tmp_path.iterdir()) == []
+
+
+GB = 10**9
+NODES = (Node(2, 8 * GB), Node(16, 64 * GB))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given"),
+    [(GB, (1, GB)), (4 * GB, (1, 4 * GB)), (16 * GB, (4, 16 * GB)), (40 * GB, (16, 40 * GB)), (100 * GB, (16, 64 * GB))],
+)
+def test_a_job_asks_for_its_share_of_the_roomiest_node_and_never_for_more_than_that_has(wanted: int, given: tuple[int, int]) -> None:
+    assert ray.demand(wanted - SERVER_BYTES, NODES) == given
+
+
+def test_a_node_pushes_what_it_has_made_a_model_at_a_time(hub: HubServer, tmp_path: Path) -> None:
+    checkpoint = save_tiny(tmp_path / "tiny", "bert", "AutoModelForMaskedLM")
+    hub.forget()
+    for name in ("org/one", "org/two"):
+        hub.add_repository(name, {path.name: path for path in checkpoint.iterdir()})
+    variables = hub.environment(tmp_path / "home") | {"HF_TOKEN": OWNER_TOKEN, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    cluster = RayCluster(**variables)
+    try:
+        (tmp_path / "models.txt").write_text("org/one\norg/two to=onnx,torchscript\n")
+        command = [sys.executable, "-m", "converter", "--manifest", "models.txt", "--push", "commit", "--executor", "ray"]
+        said = subprocess.run(
+            [*command, "--ray-address", cluster.address],
+            cwd=tmp_path,
+            env=os.environ | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        cluster.close()
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert "3 converted, 0 done already, 0 failed; 2 pushed" in said.stdout
+    assert {"onnx/model.onnx", "torchscript/model.pt"} <= set(hub.files("org/two"))
+    report = json.loads((tmp_path / "out" / "report.json").read_bytes())
+    assert [push["artifacts"] for push in report["pushes"]] == [["out/org/one/onnx"], ["out/org/two/onnx", "out/org/two/torchscript"]]
+    assert OWNER_TOKEN not in said.stdout + said.stderr + json.dumps(report)
+
+
+_UNSHARED = """
+import sys
+from pathlib import Path
+from converter.backends import BACKENDS
+from converter.executors.limits import Limits
+from converter.executors.node import Done, Marker, Task, work
+from converter.publish.push import Target
+from converter.records import Job, Pushed, Source
+
+there = Path("/nowhere/that/is/shared")
+job = Job(source=Source(name="org/one"), backend="onnx", options=BACKENDS["onnx"].options(),
+          destination=there / "a/onnx", model_folder=there / "a")
+marker, target = Marker(folder=there, name="mark", token="a"), Target(repository="org/one")
+task = Task(jobs=(job,), versions={}, limits=Limits(), marker=marker, target=target)
+for said in work(task):
+    if isinstance(said, Done):
+        print(said.outcome.status, said.outcome.destination, *said.outcome.notes, sep="|")
+    elif isinstance(said, Pushed):
+        print(said.status, *said.artifacts, sep="|")
+"""
+
+
+def test_a_node_that_shares_no_folder_pushes_and_keeps_nothing(hub: HubServer, tmp_path: Path) -> None:
+    checkpoint = save_tiny(tmp_path / "tiny", "bert", "AutoModelForMaskedLM")
+    hub.forget()
+    hub.add_repository("org/one", {path.name: path for path in checkpoint.iterdir()})
+    (tmp_path / "own").mkdir()
+    variables = hub.environment(tmp_path / "home") | {"HF_TOKEN": OWNER_TOKEN, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "own")}
+    said = subprocess.run([sys.executable, "-c", _UNSHARED], env=os.environ | variables, capture_output=True, text=True, check=False)
+    made, pushed = said.stdout.splitlines()
+    assert made.startswith("converted|/nowhere/that/is/shared/a/onnx|") and "pushed from and not kept" in made, said.stderr
+    assert pushed == "pushed|/nowhere/that/is/shared/a/onnx"
+    assert "onnx/model.onnx" in hub.files("org/one")
+    assert [path for path in (tmp_path / "own").iterdir() if path.name.startswith("converter-")] == []
