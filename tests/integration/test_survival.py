@@ -1,0 +1,275 @@
+"""Batches that are stopped anywhere, and jobs that crash, hang or take too much: what is done stays done, whole, and is done once."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from converter.executors import local
+from converter.executors.limits import Limits
+from converter.ledger import LOG, damaged_files, read_record
+from converter.records import Event
+from tests.checkpoints import save_tiny
+from tests.integration.test_local_executor import numbered
+
+COUNT = 30
+SEED = 20261125
+
+
+@pytest.fixture(scope="module")
+def batch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a manifest of thirty checkpoints of one configuration."""
+    folder = tmp_path_factory.mktemp("batch")
+    for number in range(COUNT):
+        save_tiny(folder / f"model{number}", "bert", seed=number)
+    (folder / "models.txt").write_text("".join(f"./model{number}\n" for number in range(COUNT)))
+    return folder
+
+
+def start(folder: Path, *arguments: str, manifest: str = "models.txt") -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "converter", "--manifest", manifest, *arguments]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def below(process: int) -> list[int]:
+    """All that a process has started, and what they have."""
+    found: list[int] = []
+    for path in Path(f"/proc/{process}/task").glob("*/children"):
+        try:
+            for child in map(int, path.read_text(encoding="ascii").split()):
+                found += [child, *below(child)]
+        except OSError:  # it has ended
+            continue
+    return found
+
+
+def seen(output: Path) -> dict[str, int]:
+    """When each artifact was made, by its folder. Whatever bears a final name has to be whole, with its record and its log."""
+    made = {}
+    for record_file in output.rglob("converter.json"):
+        folder = record_file.parent
+        if any(part.startswith(".") for part in folder.relative_to(output).parts):
+            continue
+        record = read_record(folder)
+        assert record and damaged_files(folder, record.needed, trust_mtime=False) == []
+        assert damaged_files(folder.parent, record.sidecars, trust_mtime=False) == []
+        assert (folder / LOG).is_file()
+        made[folder.relative_to(output).as_posix()] = record_file.stat().st_mtime_ns
+    finals = {
+        path.parent.relative_to(output).as_posix() for path in output.rglob("model.onnx*") if not any(p.startswith(".") for p in path.parts)
+    }
+    assert finals <= made.keys()
+    return made
+
+
+def test_a_batch_that_is_killed_again_and_again_ends_with_each_artifact_made_once(batch: Path, tmp_path: Path) -> None:
+    chance = random.Random(SEED)
+    output = tmp_path / "out"
+    made: dict[str, int] = {}
+    victims = ["parent", "worker", "server", "parent", "term", "parent", "interrupt", "parent"]
+    for victim in [*victims, "nobody"]:
+        process = start(batch, "--output", str(output), "--jobs", "2", "--retries", "0")
+        assert process.stderr
+        if victim != "nobody":
+            for line in process.stderr:  # the imports are over once a worker speaks
+                if line.endswith(": fetch\n"):
+                    break
+            time.sleep(chance.uniform(0, 1.5))
+            started = below(process.pid)
+            if victim in ("worker", "server") and started:
+                os.kill(started[-1] if victim == "worker" else started[0], signal.SIGKILL)
+            else:
+                process.send_signal({"term": signal.SIGTERM, "interrupt": signal.SIGINT}.get(victim, signal.SIGKILL))
+        process.communicate(timeout=120)
+        now = seen(output)
+        assert made.items() <= now.items(), f"after {victim}: something was made twice, or is gone"
+        made = now
+    assert process.returncode == 0
+    assert len(made) == COUNT
+    assert list(output.rglob(".*")) == []
+    logs = [(output / folder / LOG).read_text() for folder in made]
+    assert all(log.count("status=converted") <= 1 for log in logs)  # a parent that is killed may not come to tell it
+    assert sorted(path.name for path in output.iterdir() if path.is_file()) == ["report.html", "report.json", "report.md"]
+
+
+def test_the_workers_of_a_killed_parent_end_and_leave_nothing_staged(tiny: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "tiny").symlink_to(tiny("bert"))
+    (tmp_path / "models.txt").write_text("./tiny opset=23\n")  # which no cache has: it takes its time
+    process = start(tmp_path)
+    assert process.stderr
+    for line in process.stderr:
+        if line.endswith(": convert\n"):
+            break
+    started = below(process.pid)
+    process.kill()
+    process.communicate()
+    until = time.monotonic() + 20
+    while [each for each in started if Path(f"/proc/{each}").exists()]:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert list((tmp_path / "out").rglob(".*")) == []
+    assert (tmp_path / "out" / "tiny" / "onnx.log").read_text().splitlines()[-1].endswith("status=interrupted")
+
+
+def test_two_runs_on_one_output_share_the_work_and_do_nothing_twice(batch: Path, tmp_path: Path) -> None:
+    (batch / "ten.txt").write_text("".join(f"./model{number}\n" for number in range(10)))
+    arguments = ("--output", str(tmp_path / "out"), "--jobs", "1", "--json")
+    runs = [start(batch, *arguments, manifest="ten.txt") for _ in range(2)]
+    statuses = []
+    for run in runs:
+        told, errors = run.communicate(timeout=200)
+        assert run.returncode == 0, errors
+        statuses.append([outcome["status"] for outcome in json.loads(told)["outcomes"]])
+    assert sorted(zip(*statuses, strict=True)) == [("converted", "skipped")] * statuses[0].count("converted") + [
+        ("skipped", "converted")
+    ] * statuses[1].count("converted")
+    assert len(seen(tmp_path / "out")) == 10
+    assert list((tmp_path / "out").rglob(".*")) == []
+
+
+_FAULTS = """
+import ctypes, os, sys, time
+from converter.architectures.bert import BertOnnxConfig
+
+class Fault(BertOnnxConfig):
+    def generate_dummy_inputs(self, *arguments, **options):
+        return self.fault() or super().generate_dummy_inputs(*arguments, **options)
+
+class Segfault(Fault):
+    def fault(self):
+        ctypes.string_at(0)
+
+class Abort(Fault):
+    def fault(self):
+        os.abort()
+
+class Leaves(Fault):
+    def fault(self):
+        os._exit(0)
+
+class Exits(Fault):
+    def fault(self):
+        sys.exit(0)
+
+class Hangs(Fault):
+    def fault(self):
+        while True:
+            time.sleep(0.1)
+
+class HangsForGood(Fault):
+    def fault(self):
+        ctypes.PyDLL(None).sleep(3600)  # a native call that lets no Python run
+
+class Devours(Fault):
+    def fault(self):
+        held = []
+        while True:
+            held.append(bytearray(1 << 30))
+
+class DevoursTensors(Fault):
+    def fault(self):
+        import torch
+        torch.zeros(1 << 50)
+"""
+
+
+def test_whatever_a_job_does_to_itself_it_does_to_no_other(tiny: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "tiny").symlink_to(tiny("bert"))
+    (tmp_path / "faults.py").write_text(_FAULTS)
+    expected = {
+        "Segfault": ("WorkerDied", "SIGSEGV"),
+        "Abort": ("WorkerDied", "SIGABRT"),
+        "Leaves": ("WorkerDied", "exit code 0"),
+        "Exits": ("SystemExit", "SystemExit: 0"),
+        "Hangs": ("TimedOut", "it was not done after 20 s, and was ended"),
+        "HangsForGood": ("TimedOut", "it was not done after 20 s, and was ended"),
+        "Devours": ("MemoryError", "there is not enough memory"),
+        "DevoursTensors": ("RuntimeError", "there is not enough memory"),
+    }
+    lines = [f"./tiny config=./faults.py:{name} output={name} feature=default\n" for name in expected]
+    (tmp_path / "models.txt").write_text("".join([*lines[:4], "./tiny output=good\n", *lines[4:], "./tiny output=last\n"]))
+    process = start(tmp_path, "--jobs", "2", "--timeout", "20", "--json")
+    told, errors = process.communicate(timeout=200)
+    assert process.returncode == 1, errors
+    outcomes: dict[str, Any] = {Path(each["destination"]).parent.name: each for each in json.loads(told)["outcomes"]}
+    assert [outcomes[name]["status"] for name in ("good", "last")] == ["converted"] * 2
+    for name, (kind, words) in expected.items():
+        failure = outcomes[name]["failure"]
+        assert (failure["kind"], failure["stage"]) == (kind, "convert"), (name, failure)
+        assert words in failure["message"] and failure["hint"], (name, failure)
+    assert "test_survival" not in errors and "Traceback" not in errors
+    assert list((tmp_path / "out").rglob(".*")) == []
+    said = (tmp_path / "out" / "Segfault" / "onnx.log").read_text()
+    assert "Segmentation fault" in said and "faults.py" in said  # where it was, for who has to find out why
+    assert "faults.py" in (tmp_path / "out" / "Hangs" / "onnx.log").read_text()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 3 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder], capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"this machine lets nobody mount a disk: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_disk_that_is_full_in_the_middle_costs_what_does_not_fit(batch: Path, small_disk: Path) -> None:
+    process = start(batch, "--output", str(small_disk / "out"), "--jobs", "2", "--json")
+    told, errors = process.communicate(timeout=200)
+    assert process.returncode == 1
+    assert "the disk is full" in errors and "Traceback" not in errors
+    made = seen(small_disk / "out")
+    assert 0 < len(made) < COUNT
+    assert list((small_disk / "out").rglob(".*")) == []
+    if told:
+        outcomes = json.loads(told)["outcomes"]
+        assert len(outcomes) == COUNT
+        assert {each["status"] for each in outcomes} == {"converted", "failed"}
+    shutil.rmtree(small_disk / "out" / "model0")  # some room
+    process = start(batch, "--output", str(small_disk / "out"), "--jobs", "2")
+    process.communicate(timeout=200)
+    again = seen(small_disk / "out")
+    assert {name: made[name] for name in made if "model0/" not in name}.items() <= again.items()
+
+
+class KillOnce:
+    """Kills the worker of one job as it enters a stage, the first time."""
+
+    def __init__(self, index: int, stage: str) -> None:
+        self._when, self.told = (index, stage), list[Event]()
+        self.processes: set[int] = set()
+
+    def tell(self, index: int, event: Event) -> None:
+        self.told.append(event)
+        if (index, event.stage, event.event) == (*self._when, "stage-began") and "retry" not in {each.event for each in self.told}:
+            for child in below(os.getpid()):
+                parent = int(Path(f"/proc/{child}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[1])
+                if os.getpgid(child) == child and parent != os.getpid():
+                    os.kill(child, signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_among_others_is_tried_again_alone(
+    tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("converter.executors.local.pause_before", lambda _: 0.2)
+    jobs = numbered(tiny("bert"), tmp_path, 3)
+    observer = KillOnce(1, "convert")
+    outcomes = list(local.run(jobs, 2, observer, limits=Limits(retries=1)))
+    assert [each.status for each in outcomes] == ["converted"] * 3, [each.failure for each in outcomes]
+    retries = [event for event in observer.told if event.event == "retry"]
+    assert retries and all("SIGKILL" in str(event.message) for event in retries)
+    assert max(each.attempts for each in outcomes) == 2
