@@ -7,13 +7,13 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from converter.records import FileRecord
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a regular file, or a link to one, to be read.
 
     Raises OSError, for all else too, which is not opened: a pipe is waited for, a device may never end. What takes the file's place in
@@ -21,8 +21,9 @@ def open_regular(path: Path) -> BinaryIO:
     """
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
-        kind = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
-        raise OSError(kind, "it is a folder" if stat.S_ISDIR(mode) else "it is no regular file", os.fspath(path))
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+        raise OSError(errno.EINVAL, "it is no regular file", os.fspath(path))
     return open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
 
 

@@ -13,6 +13,7 @@ import torch
 import transformers
 
 from converter.checkpoints.policy import CONFIG, NOTHING_ELSE, WEIGHTS, WEIGHTS_INDEX
+from converter.checkpoints.size import check_model
 from converter.errors import CheckpointError, ConversionError, reason
 from converter.records import Allowed, Dtype
 
@@ -73,7 +74,11 @@ def made_up_error(names: Iterable[str]) -> ConversionError:
 def load_config(folder: Path) -> Any:
     """The checkpoint's configuration as transformers reads it."""
     with _told_plainly("configuration", folder):
-        return transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        return _read_config(folder, NOTHING_ELSE)
+
+
+def _read_config(folder: Path, allowed: Allowed) -> Any:
+    return transformers.AutoConfig.from_pretrained(folder, trust_remote_code=allowed.remote_code, local_files_only=True)
 
 
 def load_model(
@@ -84,6 +89,10 @@ def load_model(
     `attn_implementation` None is what a user of transformers gets. Raises CheckpointError where transformers refuses.
     """
     has_safetensors = (folder / WEIGHTS).is_file() or (folder / WEIGHTS_INDEX).is_file()
+    stored = sum(path.stat().st_size for pattern in ("*.safetensors", "*.bin") for path in folder.glob(pattern))
+    with _told_plainly("configuration", folder), torch.device("meta"):  # which has no memory: 5 ms for BERT
+        shell = getattr(transformers, auto_class).from_config(_read_config(folder, allowed), trust_remote_code=allowed.remote_code)
+    check_model(shell, folder, stored)
     with _told_plainly("weights", folder):
         module, info = getattr(transformers, auto_class).from_pretrained(
             folder,
@@ -138,8 +147,8 @@ class _told_plainly:  # noqa: N801 - reads as a with-statement's sentence
         logging.getLogger("transformers").setLevel(logging.ERROR)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, MemoryError) or not isinstance(error, Exception):
-            return
+        if error is None or isinstance(error, MemoryError | CheckpointError | KeyboardInterrupt | SystemExit | GeneratorExit):
+            return  # all else is transformers' or, no Exception to Python, a panic of the tokenizers' Rust
         raise CheckpointError(
             f"transformers cannot load the {self.what} of {self.folder}: {reason(error)}", "see with --debug what it says in full"
         ) from error

@@ -58,7 +58,7 @@ class _Composer(yaml.SafeLoader):
         self._depth += 1
         if self._nodes > MAX_NODES or self._depth > _DEEPEST:
             what = "nested too deeply" if self._depth > _DEEPEST else f"it has more than {MAX_NODES:,} values"
-            raise yaml.MarkedYAMLError(problem=what, problem_mark=self.peek_event().start_mark)
+            raise yaml.MarkedYAMLError(problem=what, problem_mark=self.peek_event().start_mark)  # type: ignore[no-untyped-call]  # PyYAML's own lacks types
         node: yaml.Node | None = super().compose_node(parent, index)
         self._depth -= 1
         return node
