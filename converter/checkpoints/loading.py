@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,8 +135,22 @@ def load_tokenizer(folder: Path, allowed: Allowed = NOTHING_ELSE) -> Any | None:
     """The checkpoint's tokenizer, or None where it has none. Raises CheckpointError for one that cannot be loaded."""
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")):
         return None
-    with _told_plainly("tokenizer", folder):
+    with _told_plainly("tokenizer", folder), _unprinted():
         return transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=allowed.remote_code, local_files_only=True)
+
+
+@contextmanager
+def _unprinted() -> Iterator[None]:
+    """Let nothing reach standard output, which is for results: the tokenizers' Rust prints names that it finds in a file, as they are."""
+    sys.stdout.flush()
+    with open(os.devnull, "wb") as nowhere:
+        kept = os.dup(1)
+        try:
+            os.dup2(nowhere.fileno(), 1)
+            yield
+        finally:
+            os.dup2(kept, 1)
+            os.close(kept)
 
 
 class _told_plainly:  # noqa: N801 - reads as a with-statement's sentence

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     import torch
 
 _LAYERS = re.compile(r"(num|n)_(\w+_)?layers?|(encoder|decoder)_layers")
-_SHARED = 1000
-"""Layers that any checkpoint may have, as they may share their weights; ALBERT's have 12 such. transformers builds so many in a second."""
+_SHARED = 128
+"""Layers that any checkpoint may have, as they may share their weights; ALBERT's have 12 such, and no model's 24."""
+_LABELS_OF_ANY = 1000
+"""Labels that any checkpoint may have, however small it is."""
 _ROW = 16
 """The fewest bytes of weights that a label has in a head: 128 weights of one bit."""
 _WIDENED = 32
@@ -35,12 +37,15 @@ def check_counts(checkpoint: Checkpoint, folder: Path) -> None:
     transformers makes an object for each before it looks at a weight.
     """
     counts = dict(_counts(checkpoint.config))
+    for name, count in counts.items():
+        if count < 0:
+            raise _claimed(checkpoint, f"{name} {_figure(count)}, fewer than none")
     layers = {name: count for name, count in counts.items() if name != _LABELS and count > _SHARED}
     tensors = _tensors(checkpoint, folder) if layers else 0
     for name, count in layers.items():
         if count > tensors:
             raise _claimed(checkpoint, f"{name} {_figure(count)}, more than there are tensors in its weights, which are {tensors:,}")
-    labels, most = counts.get(_LABELS, 0), max(_SHARED, checkpoint.weight_bytes // _ROW)
+    labels, most = counts.get(_LABELS, 0), max(_LABELS_OF_ANY, checkpoint.weight_bytes // _ROW)
     if labels > most:
         raise _claimed(checkpoint, f"{_LABELS} {_figure(labels)}, and its weights have room for {most:,}")
 
@@ -65,12 +70,13 @@ def _counts(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
         if isinstance(value, int) and (key == _LABELS or _LAYERS.fullmatch(key)):
             yield (name if key != _LABELS else _LABELS), value
         elif key == "attention_types" and isinstance(value, list):  # GPT Neo's layers: [[["global", "local"], 12]]
-            yield (
-                name,
-                max((each[1] for each in value if isinstance(each, list) and len(each) == 2 and isinstance(each[1], int)), default=0),
-            )
+            yield name, sum(_repeated(*each) for each in value if isinstance(each, list) and len(each) == 2)
         elif isinstance(value, dict) and not prefix:
             yield from _counts(value, f"{name}.")
+
+
+def _repeated(kinds: Any, times: Any) -> int:
+    return len(kinds) * times if isinstance(kinds, list) and isinstance(times, int) else 0
 
 
 def _tensors(checkpoint: Checkpoint, folder: Path) -> int:
@@ -86,4 +92,4 @@ def _claimed(checkpoint: Checkpoint, what: str) -> CheckpointError:
 
 
 def _figure(count: int) -> str:
-    return f"{count:,}" if count < 10**30 else "of more than 30 digits"
+    return f"{count:,}" if abs(count) < 10**30 else "of more than 30 digits"
