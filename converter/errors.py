@@ -20,6 +20,7 @@ A message is one sentence that says what happened; the hint says what to do abou
 from __future__ import annotations
 
 import errno
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,6 +28,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from converter.records import Position, Verdict
+
+
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+"""Control characters, what turns the direction of writing, and half characters: the first command a terminal, the second hide what is
+written (https://trojansource.codes), the third cannot be written at all."""
+
+
+def printable(text: str) -> str:
+    """Text on one line that a terminal shows and does not obey, whoever wrote it; what else is in it is shown as Python escapes it."""
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def brief(text: str, longest: int = 100) -> str:
+    """The beginning of a text of somebody else's, as much of it as belongs in a sentence."""
+    return printable(text if len(text) <= longest else f"{text[:longest]}…")
 
 
 class ConverterError(Exception):
@@ -40,8 +56,8 @@ class ConverterError(Exception):
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = printable(message)
+        self.hint = printable(hint)
 
     def __str__(self) -> str:
         return self.message

@@ -1,13 +1,40 @@
-"""A file as it is now, whether it is still what it was, and how one appears whole."""
+"""A file as it is now, whether it is still what it was, and how one appears whole. Nothing but a regular file is opened."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+import stat
 from collections.abc import Iterable
+from io import BufferedReader
 from pathlib import Path
 
 from converter.claims import PREFIX, claimed
 from converter.records import FileRecord
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file, or a link to one, to be read.
+
+    Raises OSError, for all else too, which is not opened: a pipe is waited for, a device may never end. What takes the file's place in
+    this moment is not waited for either.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+        raise OSError(errno.EINVAL, "it is no regular file", os.fspath(path))
+    return open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
+
+
+def read_at_most(path: Path, limit: int) -> bytes:
+    """All of a regular file. Raises OSError, for one of more than `limit` bytes too."""
+    with open_regular(path) as file:
+        data = file.read(limit + 1) or b""  # None is what has nothing to give at the moment, as some files of the kernel's
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"it has more than {limit / 2**20:g} MB", os.fspath(path))
+    return data
 
 
 def describe(folder: Path, name: str, known: Iterable[FileRecord] = ()) -> FileRecord:
@@ -25,7 +52,7 @@ def is_unchanged(path: Path, file: FileRecord, *, trust_mtime: bool) -> bool:
     """Whether `path` is what was described; with `trust_mtime` one of the same size and time of modification is taken as it is."""
     try:
         status = path.stat()
-        if status.st_size != file.size:
+        if status.st_size != file.size or not stat.S_ISREG(status.st_mode):
             return False
         return (trust_mtime and status.st_mtime_ns == file.mtime_ns) or _sha256(path) == file.sha256
     except OSError:
@@ -47,5 +74,5 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,11 +14,13 @@ from pathlib import Path
 from pydantic import ValidationError as InvalidRecord
 
 import converter
-from converter.files import describe, is_unchanged
+from converter.files import describe, is_unchanged, read_at_most
 from converter.records import ArtifactRecord, Checkpoint, FileRecord, Options
 
 RECORD = "converter.json"
 LOG = "converter.log"
+RECORD_LIMIT = 16 * 2**20
+"""Bytes of the largest record that is read; one of a validation of many cases has 50 kB."""
 
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:
@@ -46,7 +48,7 @@ def job_key(checkpoint: Checkpoint, backend: str, options: Options, versions: Ma
 def read_record(folder: Path) -> ArtifactRecord | None:
     """The record in an artifact's folder; None where there is none that this version can read."""
     try:
-        return ArtifactRecord.model_validate_json((folder / RECORD).read_bytes())
+        return ArtifactRecord.model_validate_json(read_at_most(folder / RECORD, RECORD_LIMIT))
     except (OSError, InvalidRecord):
         return None
 

@@ -11,6 +11,11 @@ from converter.architectures.features import Axes
 
 class T5OnnxConfig(OnnxSeq2SeqConfigWithPast):
     @property
+    def positions(self) -> None:
+        """None, as they are relative: whatever a config.json says of them, no text has to be of that length."""
+        return
+
+    @property
     def inputs(self) -> Mapping[str, Axes]:
         source, target = "encoder_sequence", "decoder_sequence"
         if self.use_past:

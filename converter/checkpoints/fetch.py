@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,10 @@ from typing import Any
 from converter import hub
 from converter.checkpoints import policy
 from converter.checkpoints.policy import NOTHING_ELSE
+from converter.checkpoints.size import check_counts
+from converter.checkpoints.stored import check_header
 from converter.errors import CheckpointError
-from converter.files import describe
+from converter.files import describe, read_at_most
 from converter.records import Allowed, Checkpoint, FileRecord, Source
 
 
@@ -28,6 +29,12 @@ def resolve(source: Source, allowed: Allowed = NOTHING_ELSE, known: Sequence[Fil
     listing = contents.listing
     if listing is None:
         assert source.folder
+        for name, size in files.items():  # before any is read whole
+            if name.endswith(".safetensors"):
+                _check_weights(source.folder / name)
+            elif policy.is_sidecar(name) and size > policy.SIDECAR_LIMIT:
+                told = f"{name} of {source} has {size:,} bytes, as no config and no vocabulary has"
+                raise CheckpointError(told, "move it out of the checkpoint's folder")
         described = tuple(_described(source.folder, name, known) for name in files)
         identity = _contents_of({file.path: file.sha256 for file in described})
         return Checkpoint(
@@ -64,7 +71,8 @@ def fetch(checkpoint: Checkpoint, allowed: Allowed = NOTHING_ELSE) -> Path:
         if name.endswith(".safetensors"):
             _check_weights(folder / name)
         if allowed.remote_code and name in policy.CODE_MAPS:
-            policy.check_code(_read_text(folder / name), f"{name} of {checkpoint.source}")
+            policy.check_code(_read_text(folder / name, policy.CONFIG_LIMIT), f"{name} of {checkpoint.source}")
+    check_counts(checkpoint, folder)
     return folder
 
 
@@ -79,7 +87,7 @@ class _Contents:
 
     listing: hub.Listing | None
     files: Mapping[str, hub.RemoteFile]
-    read: Callable[[str], str]
+    read: Callable[[str, int], str]
     config: dict[str, Any]
 
 
@@ -87,31 +95,34 @@ def _look_into(source: Source, allowed: Allowed) -> _Contents:
     listing, files, read = _look_into_folder(source.folder) if source.folder else _look_into_repository(source)
     if policy.CONFIG not in files:
         raise CheckpointError(f"{source} has no {policy.CONFIG}", "name a folder or repository as transformers' save_pretrained writes it")
-    return _Contents(listing, files, read, policy.check_config(read(policy.CONFIG), str(source), allowed))
+    return _Contents(listing, files, read, policy.check_config(read(policy.CONFIG, policy.CONFIG_LIMIT), str(source), allowed))
 
 
-def _look_into_folder(folder: Path) -> tuple[None, Mapping[str, hub.RemoteFile], Callable[[str], str]]:
+def _look_into_folder(folder: Path) -> tuple[None, Mapping[str, hub.RemoteFile], Callable[[str, int], str]]:
     try:
         if not folder.is_dir():
             raise CheckpointError(f"there is no folder {folder}", "check the path; a Hub id has the form name or org/name")
         files = {path.relative_to(folder).as_posix(): hub.RemoteFile(path.stat().st_size, "") for path in _files(folder)}
     except OSError as error:
         raise _unreadable(folder, error) from error
-    return None, files, lambda name: _read_text(folder / name)
+    return None, files, lambda name, limit: _read_text(folder / name, limit)
 
 
-def _look_into_repository(source: Source) -> tuple[hub.Listing, Mapping[str, hub.RemoteFile], Callable[[str], str]]:
+def _look_into_repository(source: Source) -> tuple[hub.Listing, Mapping[str, hub.RemoteFile], Callable[[str, int], str]]:
     listing = hub.look(source.name, source.revision)
 
-    def read(name: str) -> str:
-        return _read_text(hub.download(source.name, listing.commit, {name: listing.files[name].digest}) / name)
+    def read(name: str, limit: int) -> str:
+        size = listing.files[name].size
+        if size > limit:  # nothing of such a size is fetched for that
+            raise CheckpointError(f"{name} of {source} has {size:,} bytes, and at most {limit:,} are read", "take another checkpoint")
+        return _read_text(hub.download(source.name, listing.commit, {name: listing.files[name].digest}) / name, limit)
 
     return listing, listing.files, read
 
 
 def _needed(name: str, contents: _Contents, allowed: Allowed) -> list[str]:
     """The files that a conversion needs: the weights, config and tokenizer, and the code where it may be run."""
-    weights = policy.weight_files(name, contents.files, contents.read, allowed)
+    weights = policy.weight_files(name, contents.files, lambda index: contents.read(index, policy.INDEX_LIMIT), allowed)
     code = filter(policy.is_code, contents.files) if allowed.remote_code else ()
     return sorted({*filter(policy.is_sidecar, contents.files), *weights, *code})
 
@@ -133,13 +144,23 @@ def _notes(source: Source, listing: hub.Listing) -> Iterable[str]:
 
 
 def _files(folder: Path) -> Iterable[Path]:
-    """The files of a folder and of its first level of folders, where sentence-transformers keeps its modules."""
-    return (path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.is_file())
+    """The files of a folder and of its first level of folders, where sentence-transformers keeps its modules.
+
+    Raises CheckpointError for a pipe, a device, a link that leads nowhere and the like, where they may be read: that may never end.
+    """
+    for path in (path for pattern in ("*", "*/*") for path in folder.glob(pattern)):
+        if path.is_file():
+            yield path
+        elif policy.may_be_read(path.relative_to(folder).as_posix()) and not path.is_dir():
+            link = path.is_symlink() and not path.exists()
+            raise CheckpointError(
+                f"{path} is {'a link that leads nowhere' if link else 'neither a file nor a folder'}", "take it away, or put the file there"
+            )
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Path, limit: int) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_at_most(path, limit).decode("utf-8")
     except OSError as error:
         raise _unreadable(path, error) from error
     except UnicodeDecodeError as error:
@@ -154,15 +175,12 @@ def _described(folder: Path, name: str, known: Sequence[FileRecord]) -> FileReco
 
 
 def _unreadable(path: Path, error: OSError) -> CheckpointError:
-    return CheckpointError(f"{path} cannot be read: {error.strerror}", "check its permissions")
+    return CheckpointError(f"{path} cannot be read: {error.strerror}", "check what it is, and its permissions")
 
 
 def _check_weights(path: Path) -> None:
     """Read a safetensors header against the file's size: a truncated download ends here, not in a wrong model."""
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(os.fspath(path), framework="numpy") as file:
-            file.keys()
-    except (SafetensorError, OSError) as error:
+        check_header(path)
+    except (ValueError, OSError) as error:
         raise CheckpointError(f"the weights in {path} are damaged or cut short: {error}", "download the checkpoint again") from error

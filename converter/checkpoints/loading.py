@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ import torch
 import transformers
 
 from converter.checkpoints.policy import CONFIG, NOTHING_ELSE, WEIGHTS, WEIGHTS_INDEX
+from converter.checkpoints.size import check_model
 from converter.errors import CheckpointError, ConversionError, reason
 from converter.records import Allowed, Dtype
 
@@ -73,7 +77,11 @@ def made_up_error(names: Iterable[str]) -> ConversionError:
 def load_config(folder: Path) -> Any:
     """The checkpoint's configuration as transformers reads it."""
     with _told_plainly("configuration", folder):
-        return transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        return _read_config(folder, NOTHING_ELSE)
+
+
+def _read_config(folder: Path, allowed: Allowed) -> Any:
+    return transformers.AutoConfig.from_pretrained(folder, trust_remote_code=allowed.remote_code, local_files_only=True)
 
 
 def load_model(
@@ -84,6 +92,10 @@ def load_model(
     `attn_implementation` None is what a user of transformers gets. Raises CheckpointError where transformers refuses.
     """
     has_safetensors = (folder / WEIGHTS).is_file() or (folder / WEIGHTS_INDEX).is_file()
+    stored = sum(path.stat().st_size for pattern in ("*.safetensors", "*.bin") for path in folder.glob(pattern))
+    with _told_plainly("configuration", folder), torch.device("meta"):  # which has no memory: 5 ms for BERT
+        shell = getattr(transformers, auto_class).from_config(_read_config(folder, allowed), trust_remote_code=allowed.remote_code)
+    check_model(shell, folder, stored)
     with _told_plainly("weights", folder):
         module, info = getattr(transformers, auto_class).from_pretrained(
             folder,
@@ -123,8 +135,22 @@ def load_tokenizer(folder: Path, allowed: Allowed = NOTHING_ELSE) -> Any | None:
     """The checkpoint's tokenizer, or None where it has none. Raises CheckpointError for one that cannot be loaded."""
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")):
         return None
-    with _told_plainly("tokenizer", folder):
+    with _told_plainly("tokenizer", folder), _unprinted():
         return transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=allowed.remote_code, local_files_only=True)
+
+
+@contextmanager
+def _unprinted() -> Iterator[None]:
+    """Let nothing reach standard output, which is for results: the tokenizers' Rust prints names that it finds in a file, as they are."""
+    sys.stdout.flush()
+    with open(os.devnull, "wb") as nowhere:
+        kept = os.dup(1)
+        try:
+            os.dup2(nowhere.fileno(), 1)
+            yield
+        finally:
+            os.dup2(kept, 1)
+            os.close(kept)
 
 
 class _told_plainly:  # noqa: N801 - reads as a with-statement's sentence
@@ -138,8 +164,8 @@ class _told_plainly:  # noqa: N801 - reads as a with-statement's sentence
         logging.getLogger("transformers").setLevel(logging.ERROR)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, MemoryError) or not isinstance(error, Exception):
-            return
+        if error is None or isinstance(error, MemoryError | CheckpointError | KeyboardInterrupt | SystemExit | GeneratorExit):
+            return  # all else is transformers' or, no Exception to Python, a panic of the tokenizers' Rust
         raise CheckpointError(
             f"transformers cannot load the {self.what} of {self.folder}: {reason(error)}", "see with --debug what it says in full"
         ) from error

@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from pathlib import PurePosixPath
 from typing import Any
 
-from converter.errors import CheckpointError
+from converter.errors import CheckpointError, brief
 from converter.records import Allowed, Source
 
 NOTHING_ELSE = Allowed()
@@ -22,6 +22,13 @@ PICKLED_INDEX = "pytorch_model.bin.index.json"
 CODE_MAPS = (CONFIG, "tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
 """The files in which a checkpoint names code of its own."""
 
+CONFIG_LIMIT = 8 * 2**20
+"""Bytes of the largest config.json that is read: one with 60,000 labels has 4 MB. Of the worst Python makes twenty times its size."""
+INDEX_LIMIT = 32 * 2**20
+"""The same of an index of shards, which has some hundred bytes for each tensor: these are 300,000."""
+SIDECAR_LIMIT = 2**30
+"""Bytes of the largest file that goes beside an artifact: the vocabularies of today have 35 MB."""
+
 _SIDECARS = (
     "*.json",
     "*.txt",
@@ -32,7 +39,9 @@ _SIDECARS = (
     # sentence-transformers keeps a folder per module
     "[0-9]_*/config.json",
 )
+_LONGEST_NAME = 200  # characters of a model_type; the longest of transformers' own has 40
 _NOT_SIDECARS = ("*.index.json", "converter.json", "report.json", "requirements*.txt", "LICENSE*", "trainer_state.json", "*_results.json")
+_MOST_TOLD = 5  # files that are named in a sentence
 _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -49,6 +58,11 @@ def is_code(name: str) -> bool:
     return name.endswith(".py") and len(PurePosixPath(name).parts) <= 2
 
 
+def may_be_read(name: str) -> bool:
+    """Whether transformers or we may read a file, so that it has to be one: all but what a hidden folder holds."""
+    return not any(part.startswith(".") for part in PurePosixPath(name).parts)
+
+
 def check_config(text: str, name: str, allowed: Allowed = NOTHING_ELSE) -> dict[str, Any]:
     """Parse config.json and make sure that it says which model it is of."""
     try:
@@ -57,7 +71,7 @@ def check_config(text: str, name: str, allowed: Allowed = NOTHING_ELSE) -> dict[
         raise CheckpointError(f"{CONFIG} of {name} is not JSON: {error}", "download the checkpoint again") from error
     if not isinstance(config, dict):
         raise CheckpointError(f"{CONFIG} of {name} is not a JSON object", "download the checkpoint again")
-    if not isinstance(config.get("model_type"), str) or not config["model_type"]:
+    if not isinstance(config.get("model_type"), str) or not 0 < len(config["model_type"]) <= _LONGEST_NAME:
         raise CheckpointError(
             f"{CONFIG} of {name} has no model_type, so nothing says which architecture it is",
             'add "model_type": "bert" (or whichever it is) to it, as transformers\' save_pretrained does',
@@ -121,8 +135,9 @@ def _shards(name: str, files: Collection[str], index: str, text: str) -> tuple[s
     if not shards:
         raise CheckpointError(f"{index} of {name} names no weights", "download the checkpoint again")
     if unsafe:
-        raise CheckpointError(f"{index} of {name} names {unsafe[0]!r}, which is no file beside it", "do not use this checkpoint")
+        raise CheckpointError(f"{index} of {name} names {brief(unsafe[0])!r}, which is no file beside it", "do not use this checkpoint")
     missing = [shard for shard in shards if shard not in files]
     if missing:
-        raise CheckpointError(f"{name} lacks {len(missing)} of its {len(shards)} weight files: {', '.join(missing)}", "download them")
+        told = f"{', '.join(map(brief, missing[:_MOST_TOLD]))}{', …' if len(missing) > _MOST_TOLD else ''}"
+        raise CheckpointError(f"{name} lacks {len(missing)} of its {len(shards)} weight files: {told}", "download them")
     return tuple(shards)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from converter.errors import brief, printable
 from converter.records import Source
 
 _PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?"
 _HUB_ID = re.compile(rf"(?:{_PART}/)?{_PART}")
 _REVISION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,253}[A-Za-z0-9._-])?")
-UNSTORABLE = re.compile("[\0\ud800-\udfff]")  # what neither a file's name nor a record can hold
 _WRITTEN_AS_PATH = re.compile(r"(?:\.{1,2}|~[^/]*)?(?:/|$)")
 
 
@@ -30,20 +30,20 @@ def parse_source(text: str, base: Path) -> Source:
     What is written as a path is one; a bare name is a folder where `base` holds such a folder, otherwise a Hub id.
     Raises ValueError, in a sentence, for what can be neither.
     """
-    if not text or UNSTORABLE.search(text):
-        raise ValueError(f"{text!r} is no name: it is empty, or holds what no file's name can")
+    if not text or printable(text) != text:
+        raise ValueError(f"{brief(text)!r} is no name: it is empty, or holds what no terminal can show")
     try:
         folder = base / Path(text).expanduser()
         is_folder = bool(_WRITTEN_AS_PATH.match(text)) or folder.is_dir()
     except RuntimeError:  # expanduser, of ~somebody
-        raise ValueError(f"{text!r} is in the home of a user that this system does not know") from None
+        raise ValueError(f"{brief(text)!r} is in the home of a user that this system does not know") from None
     except OSError:  # a name too long for a file, or in a folder that may not be looked into
         is_folder = False
     if is_folder:
         return Source(name=text, folder=folder)
     name, _, revision = text.partition("@")
     if not is_hub_id(name):
-        raise ValueError(f"{name!r} is neither a folder here nor a Hub id of the form name or org/name; a path starts with ./")
+        raise ValueError(f"{brief(name)!r} is neither a folder here nor a Hub id of the form name or org/name; a path starts with ./")
     if "@" in text and not is_revision(revision):
-        raise ValueError(f"{revision!r} is not a revision: a branch, a tag or a commit")
+        raise ValueError(f"{brief(revision)!r} is not a revision: a branch, a tag or a commit")
     return Source(name=name, revision=revision or None)

@@ -55,6 +55,7 @@ class Seconds(click.ParamType[float | None]):
 
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+_DIGITS = 18  # of a number of a line; Python reads none of thousands of them
 
 
 class Lines(click.ParamType[frozenset[int]]):
@@ -64,7 +65,7 @@ class Lines(click.ParamType[frozenset[int]]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[int]:
         words = [word.strip() for word in value.split(",")]
-        if not all(word.isascii() and word.isdigit() for word in words):
+        if not all(word.isascii() and word.isdigit() and len(word) <= _DIGITS for word in words):
             self.fail(f"{value!r} is not of the form 3,7.", param, ctx)
         return frozenset(map(int, words))
 

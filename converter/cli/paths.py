@@ -1,4 +1,5 @@
-"""Paths on the command line. They go into records, which are UTF-8, so a path that is not is refused at the door."""
+"""Paths on the command line. They go into records and to terminals, so a path that is not UTF-8, or that a terminal would obey, is refused
+at the door."""
 
 from __future__ import annotations
 
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from converter.errors import printable
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -23,6 +26,8 @@ class TextPath(click.Path):
             str(value).encode()
         except UnicodeEncodeError:
             self.fail(f"{str(value)!r} is not UTF-8 text.", param, ctx)
+        if printable(str(value)) != str(value):
+            self.fail(f"{str(value)!r} has characters that no terminal can show.", param, ctx)
         return super().convert(value, param, ctx)
 
 

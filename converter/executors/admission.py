@@ -45,6 +45,8 @@ T5_TIMES = 2
 _HALVES = ("float16", "bfloat16")
 _FLOATS: Mapping[str, int] = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
 """Bytes of an element of each floating point type, as safetensors names it."""
+_UNHEARD_OF = 10**9
+"""No vocabulary and no text has as many tokens."""
 _WITHOUT_LIMIT = 512
 """Tokens that validation tries where a model names no limit, as `OnnxConfig.max_sequence_length` has it."""
 _ROOT = Path("/")
@@ -155,10 +157,13 @@ def _tensor_bytes(path: Path) -> tuple[int, int] | None:
 
 
 def _logits_bytes(config: Mapping[str, Any]) -> int:
-    """The bytes of the logits of one text as long as the model takes, in float32."""
+    """The bytes of the logits of one text as long as the model takes, in float32; 0 where config.json has no figures for that."""
     vocabulary = config.get("vocab_size")
     length = config.get("max_position_embeddings") or config.get("n_positions") or _WITHOUT_LIMIT
-    return 4 * vocabulary * length if isinstance(vocabulary, int) and isinstance(length, int) else 0
+    if not isinstance(vocabulary, int) or not isinstance(length, int):
+        return 0
+    # whatever is wrong with them, its job will tell
+    return 4 * vocabulary * length if 0 < vocabulary < _UNHEARD_OF and 0 < length < _UNHEARD_OF else 0
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:

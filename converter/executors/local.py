@@ -63,12 +63,13 @@ class _Planned:
 
 @dataclass
 class _Worker:
-    """A process at its job. `deadline` is by the monotonic clock; while it waits for another run's job there is none."""
+    """A process at its job, which has had company or has it. `deadline` is by the monotonic clock; who waits for another run has none."""
 
     process: ForkServerProcess
     planned: _Planned
     printed: Path
     deadline: float
+    in_company: bool
     last_stage: str = "start"
 
     def heard(self, event: Event, timeout: float) -> None:
@@ -198,7 +199,9 @@ class _Batch:
             yield from self._settle(planned.attempt, _not_started(planned.plan.job, error))
         else:
             deadline = time.monotonic() + (self._limits.timeout or inf)
-            self._running[ours] = _Worker(process, planned, printed, deadline)
+            for other in self._running.values():
+                other.in_company = True
+            self._running[ours] = _Worker(process, planned, printed, deadline, in_company=bool(self._running))
         finally:
             theirs.close()
 
@@ -230,7 +233,7 @@ class _Batch:
             said: Event | Outcome = connection.recv()
         except (EOFError, OSError):
             worker.end()
-            return _died(worker, in_company=len(self._running) > 1)
+            return _died(worker)
         return said
 
     def _ended(self, connection: Connection, outcome: Outcome) -> Iterator[Outcome]:
@@ -281,7 +284,7 @@ def _not_started(job: Job, error: EOFError | OSError) -> Outcome:
     return Outcome.of(job, "failed", failure=failure)
 
 
-def _died(worker: _Worker, *, in_company: bool) -> Outcome:
+def _died(worker: _Worker) -> Outcome:
     """What is told of a worker that ended without an Outcome. One that was killed among others may have been so for their memory."""
     code = worker.process.exitcode or 0
     cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
@@ -293,7 +296,7 @@ def _died(worker: _Worker, *, in_company: bool) -> Outcome:
         kind="WorkerDied",
         message=f"its process ended without a word ({cause}){', as the system ends one that takes too much memory' if killed else ''}",
         hint="run it with fewer --jobs, or on a machine with more memory" if killed else f"{look}run it alone with --debug and report it",
-        passing=killed and in_company,
+        passing=killed and worker.in_company,
     )
     return Outcome.of(job, "failed", failure=failure)
 

@@ -6,12 +6,14 @@ All problems are found before anything is started, each with its file, line and 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 from converter.errors import ManifestError, UsageError
+from converter.files import read_at_most
 from converter.manifest.entries import DEFAULT_BACKENDS, check_entry, meetings
 from converter.manifest.text import read_text
-from converter.manifest.tokens import Problem
+from converter.manifest.tokens import MOST_PROBLEMS, Problem
 from converter.manifest.yaml_file import read_yaml
 from converter.records import Entry, Position
 
@@ -19,6 +21,8 @@ __all__ = ["DEFAULT_BACKENDS", "MAX_BYTES", "read_manifest"]
 
 MAX_BYTES = 16 * 2**20
 """A manifest of 100,000 lines has 10 MB; what is larger is not a manifest."""
+MAX_ENTRIES = 100_000
+"""What such a manifest has. Each takes some kilobytes until all is converted."""
 
 
 def read_manifest(path: Path, default_backends: Sequence[str] = DEFAULT_BACKENDS) -> tuple[Entry, ...]:
@@ -27,10 +31,7 @@ def read_manifest(path: Path, default_backends: Sequence[str] = DEFAULT_BACKENDS
     Raises ManifestError with every problem, UsageError for a file that cannot be read.
     """
     try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise UsageError(f"the manifest {path} has more than {MAX_BYTES >> 20} MB", "check that it is a manifest")
+        data = read_at_most(path, MAX_BYTES)
         text = data.decode("utf-8-sig")
     except OSError as error:
         raise UsageError(f"the manifest {path} cannot be read: {error.strerror}", "check --manifest") from error
@@ -39,8 +40,18 @@ def read_manifest(path: Path, default_backends: Sequence[str] = DEFAULT_BACKENDS
         raise ManifestError([(Position(file=str(path), line=line), "this line is not UTF-8 text")]) from error
     problems: list[Problem] = []
     read = read_yaml if path.suffix in (".yaml", ".yml") else read_text
-    entries = [entry for raw in read(str(path), text, problems) if (entry := check_entry(raw, path.parent, problems, default_backends))]
-    problems += meetings(entries)
+    entries: list[Entry] = []
+    for raw in read(str(path), text, problems):
+        if entry := check_entry(raw, path.parent, problems, default_backends):
+            entries.append(entry)
+        if len(entries) > MAX_ENTRIES:
+            problems.append((entries[-1].position, f"a manifest has at most {MAX_ENTRIES:,} models; divide this one"))
+            break
+        if len(problems) >= MOST_PROBLEMS:
+            break
+    problems += islice(meetings(entries), MOST_PROBLEMS)
+    if len(problems) >= MOST_PROBLEMS:
+        problems[MOST_PROBLEMS:] = [(problems[-1][0], "there are more problems than are told; is this a manifest?")]
     if not entries and not problems:
         problems.append((Position(file=str(path), line=1), "this manifest names no model"))
     if problems:

@@ -10,11 +10,15 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
 from converter.backends import BACKENDS
-from converter.checkpoints.source import UNSTORABLE, parse_source
-from converter.manifest.tokens import Problem, RawEntry
+from converter.checkpoints.source import parse_source
+from converter.errors import brief, printable
+from converter.manifest.tokens import LONGEST, Problem, RawEntry, Token
 from converter.records import Entry, Options, Source
 
 DEFAULT_BACKENDS = ("onnx",)
+
+_DEEPEST = 16
+"""Folders that an entry's own may lie in, below the output folder; a Hub id has one."""
 
 
 class EntrySettings(BaseModel):
@@ -33,6 +37,9 @@ class EntrySettings(BaseModel):
 def check_entry(raw: RawEntry, base: Path, problems: list[Problem], default_backends: Sequence[str] = DEFAULT_BACKENDS) -> Entry | None:
     """The entry that `raw` makes, or None where a problem is noted; it goes to `default_backends` where it names none."""
     before = len(problems)
+    problems += _too_long(raw)
+    if len(problems) > before:
+        return None
     try:
         source = parse_source(raw.model.text, base)
     except ValueError as error:
@@ -41,7 +48,9 @@ def check_entry(raw: RawEntry, base: Path, problems: list[Problem], default_back
     to = raw.settings.get("to")
     backends = tuple(dict.fromkeys(name.strip() for name in to.text.split(","))) if to else tuple(default_backends)
     place = (to or raw.model).position
-    problems += [(place, f"there is no backend {name!r}; there are: {', '.join(BACKENDS)}") for name in backends if name not in BACKENDS]
+    problems += [
+        (place, f"there is no backend {brief(name)!r}; there are: {', '.join(BACKENDS)}") for name in backends if name not in BACKENDS
+    ]
     known = [name for name in backends if name in BACKENDS]
     options = {name: _options(name, raw, base, problems) for name in known}
     _check_keys(raw, known, problems)
@@ -50,6 +59,12 @@ def check_entry(raw: RawEntry, base: Path, problems: list[Problem], default_back
         return None
     checked = {name: value for name, value in options.items() if value is not None}
     return Entry(source=source, backends=checked, output=output, position=raw.model.position)
+
+
+def _too_long(raw: RawEntry) -> Iterator[Problem]:
+    """The words that nothing can be called; what is done with the others takes no longer than a word deserves."""
+    words = (raw.model, *raw.settings.values(), *(Token(key, token.position) for key, token in raw.settings.items()))
+    yield from ((word.position, f"{brief(word.text)!r} has more than {LONGEST} characters") for word in words if len(word.text) > LONGEST)
 
 
 def _options(backend: str, raw: RawEntry, base: Path, problems: list[Problem]) -> Options | None:
@@ -64,7 +79,9 @@ def _options(backend: str, raw: RawEntry, base: Path, problems: list[Problem]) -
             if name not in given:
                 problems.append((raw.model.position, f"{backend} needs {name.replace('_', '-')}="))
                 continue
-            problems.append((given[name].position, f"{name.replace('_', '-')}={given[name].text}: {_lower(detail['msg'])}"))
+            problems.append(
+                (given[name].position, f"{name.replace('_', '-')}={brief(given[name].text)}: {_lower(brief(detail['msg'], LONGEST))}")
+            )
         return None
     # like every path in a manifest it is relative to the manifest
     return options.model_copy(update={"config": str(base / options.config)}) if options.config else options
@@ -75,7 +92,7 @@ def _check_keys(raw: RawEntry, backends: list[str], problems: list[Problem]) -> 
     allowed = [*EntrySettings.model_fields, *sorted(options)]
     for key, token in raw.settings.items():
         if key not in allowed and backends:
-            problems.append((token.position, f"{key!r} is no option of {', '.join(backends)}; there are: {', '.join(allowed)}"))
+            problems.append((token.position, f"{brief(key)!r} is no option of {', '.join(backends)}; there are: {', '.join(allowed)}"))
 
 
 def _output(raw: RawEntry, source: Source, problems: list[Problem]) -> str | None:
@@ -87,11 +104,12 @@ def _output(raw: RawEntry, source: Source, problems: list[Problem]) -> str | Non
     reserved = {"report.json", "report.md", "report.html"}
     if (
         path.is_absolute()
-        or not path.parts
-        or any(part.startswith(".") or UNSTORABLE.search(part) for part in path.parts)
+        or not 0 < len(path.parts) <= _DEEPEST
+        or any(part.startswith(".") for part in path.parts)
+        or printable(str(path)) != str(path)
         or path.parts[0] in reserved
     ):
-        problems.append(((token or raw.model).position, f"{str(path)!r} cannot be a folder inside the output folder; set output="))
+        problems.append(((token or raw.model).position, f"{brief(str(path))!r} cannot be a folder inside the output folder; set output="))
         return None
     return str(path)
 
@@ -103,20 +121,26 @@ def meetings(entries: Sequence[Entry]) -> Iterator[Problem]:
     for entry in entries:
         owner = owners.setdefault(entry.output.casefold(), entry)
         if owner.source != entry.source and owner.backends.keys().isdisjoint(entry.backends):
-            yield (entry.position, f"{entry.output!r} is where the files of line {owner.position.line} go, of another model; set output=")
+            yield (
+                entry.position,
+                f"{brief(entry.output)!r} is where the files of line {owner.position.line} go, of another model; set output=",
+            )
         for backend in entry.backends:
             place = f"{entry.output}/{backend}"
             other = taken.setdefault(place.casefold(), entry)
             if other is not entry:
                 yield (
                     entry.position,
-                    f"its {backend} artifact would go to {place!r}, where line {other.position.line} has its own; set output=",
+                    f"its {backend} artifact would go to {brief(place)!r}, where line {other.position.line} has its own; set output=",
                 )
     for entry in entries:
         parents = [str(parent).casefold() for parent in (PurePosixPath(entry.output), *PurePosixPath(entry.output).parents)]
         for parent in parents:
             if parent in taken and taken[parent] is not entry:
-                yield (entry.position, f"{entry.output!r} lies inside the artifact of line {taken[parent].position.line}; set output=")
+                yield (
+                    entry.position,
+                    f"{brief(entry.output)!r} lies inside the artifact of line {taken[parent].position.line}; set output=",
+                )
 
 
 def _lower(message: str) -> str:

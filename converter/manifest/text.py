@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from converter.manifest.tokens import Problem, RawEntry, Token
+from converter.errors import brief
+from converter.manifest.tokens import MOST_PROBLEMS, Problem, RawEntry, Token
 from converter.records import Position
 
-_WORD = re.compile(r'(?:[^\s"]|"[^"]*")+')
+_WORD = re.compile(r'(?:[^\s"]++|"[^"]*+")++')  # possessive, as it keeps no place to go back to for each character
 
 
 def read_text(file: str, text: str, problems: list[Problem]) -> Iterator[RawEntry]:
     for number, line in enumerate(text.split("\n"), 1):
+        if len(problems) >= MOST_PROBLEMS:
+            return
         words = list(_words(file, number, line, problems))
         if words:
             yield RawEntry(words[0], _pairs(words[1:], problems))
@@ -41,9 +44,9 @@ def _pairs(words: list[Token], problems: list[Problem]) -> dict[str, Token]:
     for word in words:
         key, equals, value = word.text.partition("=")
         if not equals:
-            problems.append((word.position, f"{word.text!r} is not of the form key=value"))
+            problems.append((word.position, f"{brief(word.text)!r} is not of the form key=value"))
         elif key in settings:
-            problems.append((word.position, f"{key!r} is set twice"))
+            problems.append((word.position, f"{brief(key)!r} is set twice"))
         else:
             settings[key] = Token(value, word.position)
     return settings

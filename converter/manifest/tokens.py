@@ -9,6 +9,11 @@ from converter.records import Position
 
 Problem = tuple[Position, str]
 
+LONGEST = 4096
+"""Characters of a word: as many as Linux takes for a path, which is the longest that a word can be."""
+MOST_PROBLEMS = 10_000
+"""After so many a file is read no further: it is no manifest, and each problem is kept until all are told."""
+
 
 @dataclass(frozen=True)
 class Token:

@@ -10,8 +10,16 @@ from collections.abc import Iterator, Mapping
 
 import yaml
 
-from converter.manifest.tokens import Problem, RawEntry, Token
+from converter.errors import brief
+from converter.manifest.tokens import LONGEST, MOST_PROBLEMS, Problem, RawEntry, Token
 from converter.records import Position
+
+MAX_CHARACTERS = 4 * 2**20
+"""PyYAML reads a quarter of a megabyte in a second: so many are some 75,000 models."""
+MAX_NODES = 500_000
+"""Words, lists and mappings of a document: those of so many models. Each takes a kilobyte."""
+_DEEPEST = 20
+"""Levels of nesting; a manifest has five."""
 
 
 def read_yaml(file: str, text: str, problems: list[Problem]) -> Iterator[RawEntry]:
@@ -22,18 +30,38 @@ def read_yaml(file: str, text: str, problems: list[Problem]) -> Iterator[RawEntr
         return
     top = reader.mapping(root)
     problems += [
-        (reader.at(node), f"{key!r} is not known here; there are: defaults, models") for key, node in top.items() if key not in _TOP_KEYS
+        (reader.at(node), f"{brief(key)!r} is not known here; there are: defaults, models")
+        for key, node in top.items()
+        if key not in _TOP_KEYS
     ]
     defaults = reader.settings(reader.mapping(top["defaults"])) if "defaults" in top else {}
     models = top.get("models")
     if isinstance(models, yaml.SequenceNode):
-        for item in models.value:
+        for item in models.value[: None if len(problems) < MOST_PROBLEMS else 0]:
             yield from reader.entry(item, defaults)
     else:
         problems.append((reader.at(models or root), "a list of models belongs under 'models:'"))
 
 
 _TOP_KEYS = ("defaults", "models")
+
+
+class _Composer(yaml.SafeLoader):
+    """Composes no more than a manifest can be."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._nodes = self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self._nodes += 1
+        self._depth += 1
+        if self._nodes > MAX_NODES or self._depth > _DEEPEST:
+            what = "nested too deeply" if self._depth > _DEEPEST else f"it has more than {MAX_NODES:,} values"
+            raise yaml.MarkedYAMLError(problem=what, problem_mark=self.peek_event().start_mark)  # type: ignore[no-untyped-call]  # PyYAML's own lacks types
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 class _Reader:
@@ -44,15 +72,18 @@ class _Reader:
         self._problems = problems
 
     def compose(self, text: str) -> yaml.Node | None:
+        if len(text) > MAX_CHARACTERS:
+            problem = f"a manifest in YAML has at most {MAX_CHARACTERS >> 20} MB; divide it, or write it as models.txt"
+            self._problems.append((Position(file=self._file, line=1), problem))
+            return None
         try:
-            node: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
+            node: yaml.Node | None = yaml.compose(text, Loader=_Composer)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-            self._problems.append((Position(file=self._file, line=line, column=column), f"this is not YAML: {error.problem}"))
-        except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
-            reason = "nested too deeply" if isinstance(error, RecursionError) else str(error).splitlines()[0]
-            self._problems.append((Position(file=self._file, line=1), f"this is not YAML: {reason}"))
+            self._problems.append((Position(file=self._file, line=line, column=column), f"this is not YAML: {brief(str(error.problem))}"))
+        except (yaml.YAMLError, ValueError, OverflowError) as error:
+            self._problems.append((Position(file=self._file, line=1), f"this is not YAML: {brief(str(error).splitlines()[0])}"))
         else:
             return node
         return None
@@ -81,7 +112,7 @@ class _Reader:
             if not isinstance(key, yaml.ScalarNode):
                 self._problems.append((self.at(key), "a key is a single word"))
             elif key.value in found:
-                self._problems.append((self.at(key), f"{key.value!r} is set twice"))
+                self._problems.append((self.at(key), f"{brief(key.value)!r} is set twice"))
             else:
                 found[key.value] = value
         return found
@@ -90,6 +121,9 @@ class _Reader:
         if isinstance(node, yaml.ScalarNode):
             return Token("" if node.tag.endswith(":null") else node.value, self.at(node))
         if isinstance(node, yaml.SequenceNode) and all(isinstance(item, yaml.ScalarNode) for item in node.value):
+            if sum(len(item.value) for item in node.value) > LONGEST:  # an alias makes a long one of a short one
+                self._problems.append((self.at(node), f"this list has more than {LONGEST} characters"))
+                return None
             return Token(",".join(item.value for item in node.value), self.at(node))
         self._problems.append((self.at(node), "a single value or a list of such belongs here"))
         return None

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+
+from converter.errors import printable
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+"""What is counted and may come from a record that anybody wrote: Python's own numbers have no end, and a float has."""
+Text = Annotated[str, AfterValidator(printable)]
+"""What is shown to people, whoever wrote it: on one line, and nothing that a terminal obeys."""
 
 
 class Record(BaseModel):
@@ -17,8 +25,8 @@ class Position(Record):
     """A place in a manifest; line and column count from 1."""
 
     file: str
-    line: int
-    column: int = 1
+    line: Count
+    column: Count = 1
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
@@ -39,8 +47,8 @@ class FileRecord(Record):
     """
 
     path: str
-    size: int
-    mtime_ns: int
+    size: Count
+    mtime_ns: Annotated[int, Field(ge=-(2**63), lt=2**63)]
     sha256: str
 
     @field_validator("path")

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator
 
 from converter.records.asked import Job, Visibility
-from converter.records.base import FileRecord, Position, Record, inside
+from converter.records.base import Count, FileRecord, Position, Record, Text, inside
 from converter.records.measured import Verdict
 
 Status = Literal["converted", "skipped", "unvalidated", "failed", "cancelled"]
@@ -32,7 +32,7 @@ class Bucket(Record):
     """One of the shapes that an artifact takes: the axes, by name, that have one length in it, and the file that runs it."""
 
     file: str
-    fixed: Mapping[str, int]
+    fixed: Mapping[str, Count]
 
     @field_validator("file")
     @classmethod
@@ -51,7 +51,7 @@ class Signature(Record):
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    fixed: Mapping[str, int] = {}
+    fixed: Mapping[str, Count] = {}
     equal: Mapping[str, str] = {}
     padding: Mapping[str, int] = {}
     buckets: tuple[Bucket, ...] = ()
@@ -72,10 +72,10 @@ class Signature(Record):
 class Stage(Record):
     """What a stage of a job cost. `peak_anonymous_bytes` is memory that the kernel cannot drop, the process's own whole."""
 
-    name: str
+    name: Text
     seconds: float
     cpu_seconds: float
-    peak_anonymous_bytes: int
+    peak_anonymous_bytes: Count
 
 
 class Failure(Record):
@@ -84,10 +84,10 @@ class Failure(Record):
     `passing` is a failure that another attempt may not meet.
     """
 
-    stage: str
-    kind: str
-    message: str
-    hint: str = ""
+    stage: Text
+    kind: Text
+    message: Text
+    hint: Text = ""
     passing: bool = False
     traceback: str = Field("", exclude=True)
 
@@ -103,7 +103,7 @@ class SourceRecord(Record):
     revision: str | None
     identity: str
     model_type: str
-    weight_bytes: int
+    weight_bytes: Count
     repository: str | None = None
     visibility: Visibility | None = None
     contents: str = ""
@@ -129,7 +129,7 @@ class ArtifactRecord(Record):
     versions: Mapping[str, str]
     dtype: str = Field(description="floating point type of the artifact's weights")
     signature: Signature
-    tried: Mapping[str, tuple[int, int]] = Field(
+    tried: Mapping[str, tuple[Count, Count]] = Field(
         description="the shortest and the longest length of each axis that it was validated at, padded where the signature fixes it"
     )
     files: tuple[FileRecord, ...] = Field(description="the artifact's own files")
@@ -153,10 +153,10 @@ class Outcome(Record):
     """What became of one job."""
 
     model: str
-    backend: str
-    feature: str | None
+    backend: Text
+    feature: Text | None
     status: Status
-    destination: str
+    destination: Text
     position: Position | None = None
     artifact: ArtifactRecord | None = None
     verdict: Verdict | None = None
@@ -164,7 +164,7 @@ class Outcome(Record):
     stages: tuple[Stage, ...] = ()
     attempts: int = 1
     log: str | None = Field(None, description="the file that tells how it went")
-    notes: tuple[str, ...] = Field((), description="what a user should know of where the checkpoint came from")
+    notes: tuple[Text, ...] = Field((), description="what a user should know of where the checkpoint came from")
 
     @classmethod
     def of(cls, job: Job, status: Status, **found: Any) -> Self:
@@ -186,12 +186,12 @@ class Pushed(Record):
     `url` is the commit's or the pull request's.
     """
 
-    repository: str
+    repository: Text
     status: PushStatus
     artifacts: tuple[str, ...] = Field(description="the folders that they come from")
-    url: str = ""
-    commit: str = ""
-    pull_request: int | None = None
+    url: Text = ""
+    commit: Text = ""
+    pull_request: Count | None = None
     position: Position | None = None
     failure: Failure | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[Text, ...] = ()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import Field
 
-from converter.records.base import Record
+from converter.records.base import Count, Record, Text
 
 
 class Comparison(Record):
@@ -20,8 +20,8 @@ class Comparison(Record):
     output: str
     dtype: str
     expected_dtype: str
-    shape: tuple[int, ...]
-    expected_shape: tuple[int, ...]
+    shape: tuple[Count, ...]
+    expected_shape: tuple[Count, ...]
     close: bool
     max_abs_error: float | None = None
     max_rel_error: float | None = None
@@ -51,9 +51,9 @@ class Case(Record):
     """One set of inputs given to both: the length of each named axis, and every output compared."""
 
     name: str
-    axes: Mapping[str, int]
+    axes: Mapping[str, Count]
     comparisons: tuple[Comparison, ...] = ()
-    error: str | None = None
+    error: Text | None = None
 
     @property
     def passed(self) -> bool:
@@ -77,7 +77,7 @@ class WeightCheck(Record):
     bytes of its own here, `joined` one that shares its bytes where each name was asked to have its own.
     """
 
-    compared: int
+    compared: Count
     different: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     tied: tuple[tuple[str, ...], ...] = ()
@@ -100,10 +100,10 @@ class Generation(Record):
     """Greedy generation with the cache fed back: how many tokens the artifact chose, how many of them as transformers' `generate`
     did, and how many otherwise where transformers held both for equal within tolerance."""
 
-    tokens: int
-    equal: int
-    ties: int = 0
-    error: str | None = None
+    tokens: Count
+    equal: Count
+    ties: Count = 0
+    error: Text | None = None
 
     @property
     def passed(self) -> bool:
@@ -149,14 +149,14 @@ class Verdict(Record):
     atol: float
     rtol: float
     runtime: str
-    unvalidated: str = Field("", description="why nothing was measured, where nothing here runs the artifact; empty where it was")
-    problems: tuple[str, ...] = Field((), description="what is wrong and no figure: names, dtypes, axes, a changed file")
+    unvalidated: Text = Field("", description="why nothing was measured, where nothing here runs the artifact; empty where it was")
+    problems: tuple[Text, ...] = Field((), description="what is wrong and no figure: names, dtypes, axes, a changed file")
     cases: tuple[Case, ...] = ()
     influences: tuple[Influence, ...] = ()
     generation: Generation | None = Field(None, description="None where the model has no cache or gives no tokens")
     weights: WeightCheck = WeightCheck(compared=0)
     latency: Latency | None = Field(None, description="None where nothing ran it, and in records of before it was measured")
-    notes: tuple[str, ...] = ()
+    notes: tuple[Text, ...] = ()
 
     @property
     def passed(self) -> bool:

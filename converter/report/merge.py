@@ -8,8 +8,12 @@ from pathlib import Path
 import pydantic
 
 from converter.errors import UsageError
+from converter.files import read_at_most
 from converter.records import Failure, Job, Outcome, Position, Pushed
 from converter.report import JSON_NAME, Report, in_order
+
+REPORT_LIMIT = 2**29
+"""Bytes of the largest report that is read: an outcome has 5 kB, and a manifest 100,000 of them at most."""
 
 _Place = tuple[int, int]
 
@@ -65,7 +69,7 @@ def _files(parts: Sequence[Path], but: Path | None) -> list[Path]:
 
 def _read(path: Path) -> Report:
     try:
-        return Report.model_validate_json(path.read_bytes())
+        return Report.model_validate_json(read_at_most(path, REPORT_LIMIT))
     except OSError as error:
         raise UsageError(f"the report {path} cannot be read: {error.strerror}", "check --merge") from error
     except pydantic.ValidationError as error:

@@ -140,6 +140,7 @@ def test_two_runs_on_one_output_share_the_work_and_do_nothing_twice(batch: Path,
 
 _FAULTS = """
 import ctypes, os, sys, time
+import numpy
 from converter.architectures.bert import BertOnnxConfig
 
 class Fault(BertOnnxConfig):
@@ -175,7 +176,7 @@ class Devours(Fault):
     def fault(self):
         held = []
         while True:
-            held.append(bytearray(1 << 30))
+            held.append(numpy.empty(1 << 30, numpy.uint8))
 
 class DevoursTensors(Fault):
     def fault(self):

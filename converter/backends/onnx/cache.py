@@ -24,7 +24,7 @@ from converter.architectures import OnnxConfig
 from converter.backends.base import Cache
 from converter.backends.onnx.graph import Graph
 from converter.checkpoints.loading import LoadedModel
-from converter.files import write_whole
+from converter.files import open_regular, write_whole
 
 _logger = logging.getLogger(__name__)
 
@@ -42,6 +42,8 @@ The type of the loaded tensors is counted by itself."""
 
 _LABELS = {"id2label": len, "label2id": len}  # as many as there are shape a head, and what they are called does not
 _SUFFIX = ".onnx.gz"
+GRAPH_LIMIT = 2**28
+"""Bytes of the largest graph that is read; they hold no weights, and that of a BART with its cache has 2 MB."""
 
 
 def graph_key(model: LoadedModel, config: OnnxConfig, opset: int, versions: Mapping[str, str]) -> str | None:
@@ -101,6 +103,15 @@ def _sources() -> str:
     return total.hexdigest()
 
 
+def _decompressed(path: Path) -> bytes:
+    """What was compressed to `path`. Raises as gzip does, and ValueError for what no graph comes to."""
+    with open_regular(path) as file, gzip.open(file) as stream:
+        data = stream.read(GRAPH_LIMIT + 1)
+    if len(data) > GRAPH_LIMIT:
+        raise ValueError("it is larger than any graph")
+    return data
+
+
 class GraphCache:
     """Graphs in a folder, which many processes may use at once; a graph appears there whole or not at all."""
 
@@ -112,7 +123,7 @@ class GraphCache:
         for folder in (self.folder, SHIPPED):
             path = folder / f"{key}{_SUFFIX}"
             try:
-                return Graph.from_bytes(gzip.decompress(path.read_bytes()))
+                return Graph.from_bytes(_decompressed(path))
             except FileNotFoundError:
                 continue
             except (OSError, EOFError, zlib.error, ValueError) as error:  # gzip has a checksum, so that what is spoilt is noticed

@@ -50,4 +50,10 @@ class Graph:
         if _WEIGHTS not in found or not message.graph.node:
             raise ValueError("it is no captured graph")
         message.ClearField("metadata_props")
-        return cls(message, tuple(json.loads(found[_WEIGHTS])))
+        try:
+            weights = json.loads(found[_WEIGHTS])
+        except RecursionError as error:
+            raise ValueError("it is no captured graph") from error
+        if not isinstance(weights, list) or not all(isinstance(name, str) for name in weights):
+            raise ValueError("it is no captured graph")
+        return cls(message, tuple(weights))

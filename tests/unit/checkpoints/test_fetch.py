@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,9 @@ def test_a_known_file_that_nobody_has_touched_is_not_read_again(folder: Path, mo
     assert read == []
 
     (folder / "vocab.txt").touch()
-    (folder / "model.safetensors").write_bytes(b"x" + (folder / "model.safetensors").read_bytes())
+    with open(folder / "model.safetensors", "r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"x")
     assert resolve(source, known=first.described).identity != first.identity
     assert sorted(read) == ["model.safetensors", "vocab.txt"]
 
@@ -103,7 +106,13 @@ def test_shards_and_their_index_are_taken_and_other_weights_are_not(folder: Path
 def test_weights_cut_short_are_told_before_they_are_loaded(folder: Path, kept: int) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(CheckpointError, match="damaged or cut short"):
+        checkpoint_in(folder)
+
+
+def test_weights_cut_short_after_they_were_looked_at_are_told_before_they_are_loaded(folder: Path) -> None:
     checkpoint = checkpoint_in(folder)
+    os.truncate(folder / "model.safetensors", 100)
     with pytest.raises(CheckpointError, match="damaged or cut short"):
         fetch(checkpoint)
 
@@ -111,7 +120,7 @@ def test_weights_cut_short_are_told_before_they_are_loaded(folder: Path, kept: i
 def test_weights_that_are_another_format_are_told(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"PK\x03\x04" * 100)
     with pytest.raises(CheckpointError, match="damaged or cut short"):
-        fetch(checkpoint_in(folder))
+        checkpoint_in(folder)
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:

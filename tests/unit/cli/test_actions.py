@@ -87,7 +87,7 @@ def test_a_failure_is_an_annotation_at_its_line_whatever_its_words(github: Path,
     report.write(REPORT, github)
     tell(REPORT, github)
     assert commands(capsys.readouterr().err)[1:] == [
-        "::error file=my%2Cmodels.txt,line=3,col=5,title=./a%3Ab%2Cc to onnx::100%25 wrong:%0D%0Ait is, alas. To do: look%0Aelsewhere"
+        "::error file=my%2Cmodels.txt,line=3,col=5,title=./a%3Ab%2Cc to onnx::100%25 wrong:\\r\\nit is, alas. To do: look\\nelsewhere"
     ]
 
 
@@ -275,10 +275,10 @@ def test_the_lines_of_a_job_are_a_group_and_what_became_of_it_is_not_in_it(
 
 def test_no_name_of_a_manifest_gives_a_command(github: Path, converter: Run, manifest: Callable[..., Path]) -> None:
     result = converter("plan", "--manifest", manifest('models: ["./a\\n::error::planted"]', "models.yaml"))
-    assert (result.code, result.out) == (1, "")
-    assert "\n::error::planted" in result.err
-    (command,) = commands(result.err)
-    assert command.startswith(f"::error file={github / 'models.yaml'},line=1,col=10,title=./a%0A")
+    assert (result.code, result.out) == (2, "")
+    assert "planted" in result.err and "\n::error::planted" not in result.err
+    command = commands(result.err)[0]
+    assert command.startswith(f"::error file={github / 'models.yaml'},line=1,col=10,title=manifest::")
 
 
 def test_what_cannot_be_planned_is_annotated(github: Path, converter: Run, manifest: Callable[..., Path]) -> None:

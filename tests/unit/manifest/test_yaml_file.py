@@ -84,7 +84,7 @@ def test_a_mistake_in_the_defaults_is_told_once_however_many_models_there_are(ya
         ("models: [*nothing]\n", (1, 10)),
         ("models: [org/\x07a]\n", (1, 1)),
         ('models: ["\\UFFFFFFFF"]\n', (1, 1)),
-        (f"models: {'[' * 5000}\n", (1, 1)),
+        (f"models: {'[' * 5000}\n", (1, 28)),
     ],
 )
 def test_what_is_not_yaml_is_told(yaml_problems: Problems, text: str, place: tuple[int, int]) -> None:
