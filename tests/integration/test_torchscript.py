@@ -370,7 +370,11 @@ def test_both_backends_of_an_entry_and_what_is_done_already(command: Run, tiny: 
     assert first.stderr.count("PyTorch calls TorchScript deprecated") == 1
     assert [outcome["status"] for outcome in json.loads(first.stdout)["outcomes"]] == ["converted"] * 2
     left = {path.relative_to(tmp_path / "out/ours").as_posix() for path in (tmp_path / "out/ours").rglob("*") if path.is_file()}
-    assert left == {"config.json", "onnx/model.onnx", "onnx/converter.json", "torchscript/model.pt", "torchscript/converter.json"}
+    onnx, torchscript = (
+        {f"{backend}/{name}" for name in (main, "converter.json", "converter.log")}
+        for backend, main in (("onnx", "model.onnx"), ("torchscript", "model.pt"))
+    )
+    assert left == {"config.json", *onnx, *torchscript}
     again = command("--manifest", manifest, "--output", tmp_path / "out", "--json")
     assert [outcome["status"] for outcome in json.loads(again.stdout)["outcomes"]] == ["skipped"] * 2
     validated = command("validate", tmp_path / "out/ours", "--reference", tiny("distilbert"), "--json")
