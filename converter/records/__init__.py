@@ -3,7 +3,7 @@
 manifest line → Entry → Job → Checkpoint → Artifact → Verdict → Outcome → report
 """
 
-from converter.records.asked import Allowed, Checkpoint, Dtype, Entry, Job, Options, Source, Visibility
+from converter.records.asked import LONGEST_AXIS, Allowed, Checkpoint, Dtype, Entry, Job, Options, Source, Visibility
 from converter.records.base import FileRecord, Position, Record
 from converter.records.kept import (
     ArtifactRecord,
@@ -21,6 +21,7 @@ from converter.records.kept import (
 from converter.records.measured import Case, Comparison, Finding, Generation, Influence, Verdict, WeightCheck
 
 __all__ = [
+    "LONGEST_AXIS",
     "Allowed",
     "ArtifactRecord",
     "Bucket",
