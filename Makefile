@@ -1,6 +1,7 @@
 # make run    converts examples/models.txt
 # make test   runs the tests
 # make lint   runs the linters
+# make fuzz   tries broken inputs on all that is read of others' files; INPUTS=100 is how many each reader is given
 # make bench  measures speed, memory and size beside optimum-cli's, which it installs in build/peer; PARTS="latency memory" is some of it
 # make demo-hub  shows a whole round against a Hub on loopback: convert, push, and a second run that does nothing
 # make container-test  builds the image and runs it, by hand, as GitHub runs the action, and by act
@@ -14,6 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 OUTPUT ?= out
+INPUTS ?= 10000
 WORKFLOWS := $(wildcard examples/workflows/*.yml)
 XLA := build/neuron-check
 # a client of compiled models, and the transformers that it is bound to
@@ -21,7 +23,7 @@ OPTIMUM := optimum-neuron==0.4.5 optimum==2.0.0 transformers==4.57.1 huggingface
 PEER := build/peer
 EXAMPLE := examples/checkpoints/all-MiniLM-L6-v2
 
-.PHONY: run test container-test browser-test lint bench demo-hub action-tables neuron-check schema lock clean
+.PHONY: run test fuzz container-test browser-test lint bench demo-hub action-tables neuron-check schema lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp $(EXAMPLE)
@@ -30,6 +32,9 @@ run: $(VENV)/run.stamp $(EXAMPLE)
 # One thread of OpenMP for each worker: more would wait for one another's cores.
 test: $(VENV)/dev.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
+
+fuzz: $(VENV)/dev.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --inputs $(INPUTS)
 
 container-test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -m container tests/container

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import click
 import converter
 from converter.cli import actions, cache, convert, features, plan, push, report, run, validate
 from converter.cli.console import console
-from converter.errors import ConverterError, unforeseen
+from converter.errors import ConverterError, printable, unforeseen
 
 INTERRUPTED = 130
 
@@ -59,7 +60,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     try:
         code = cli.main(args, prog_name="converter", standalone_mode=False) or 0
     except click.ClickException as error:
-        error.show()
+        _show(error)
         actions.usage_error(error)
         code = error.exit_code
     except ConverterError as error:
@@ -74,6 +75,14 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     finally:
         actions.end()
     sys.exit(code)
+
+
+def _show(error: click.ClickException) -> None:
+    """Tell as Click does, in lines of which no word of the command line controls the terminal."""
+    told = io.StringIO()
+    error.show(told)
+    for line in told.getvalue().removesuffix("\n").split("\n"):
+        click.echo(printable(line), err=True)
 
 
 def _end_with(error: ConverterError) -> None:

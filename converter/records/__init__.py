@@ -3,7 +3,7 @@
 manifest line → Entry → Job → Checkpoint → Artifact → Verdict → Outcome → report
 """
 
-from converter.records.asked import Allowed, Checkpoint, Dtype, Entry, Job, LogFormat, Options, Source, Visibility
+from converter.records.asked import LONGEST_AXIS, Allowed, Checkpoint, Dtype, Entry, Job, LogFormat, Options, Source, Visibility
 from converter.records.base import FileRecord, Position, Record
 from converter.records.kept import (
     ArtifactRecord,
@@ -22,6 +22,7 @@ from converter.records.measured import Case, Comparison, Finding, Generation, In
 from converter.records.told import Event
 
 __all__ = [
+    "LONGEST_AXIS",
     "Allowed",
     "ArtifactRecord",
     "Bucket",

@@ -15,6 +15,9 @@ Dtype = Literal["float32", "checkpoint"]
 Visibility = Literal["public", "gated", "private"]
 LogFormat = Literal["text", "json"]
 
+LONGEST_AXIS = 2**31 - 1
+"""The longest axis that an option may ask for: no text and no memory has as much, and numpy fails at more in ways of its own."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Allowed:

@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         if not asked.targets or target.name in asked.targets:
             failed |= _tell(fuzz(target, asked.inputs, asked.seed))
     if not asked.targets:
-        failed |= _tell(outside(max(2, asked.inputs // 500), asked.seed))
+        failed |= _tell(outside(max(2, asked.inputs // 250), asked.seed))
     return 1 if failed else 0
 
 

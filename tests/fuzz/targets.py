@@ -335,9 +335,8 @@ def _command(folder: Path) -> Try:
     def run(data: bytes) -> None:
         inside = _OUTWARD.sub(rb"\1_", data.replace(b"\0", b"").replace(b"..", b"__"))  # what a user names may be written to
         arguments = [os.fsdecode(word) for word in inside.split(b"\n")]
-        out, err = (
-            io.TextIOWrapper(io.BytesIO(), "utf-8", each.errors, write_through=True) for each in (sys.__stdout__, sys.__stderr__) if each
-        )
+        streams = [each for each in (sys.__stdout__, sys.__stderr__) if each]
+        out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", each.errors, write_through=True) for each in streams)
         with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
                 main(arguments)

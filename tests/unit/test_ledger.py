@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -152,3 +153,33 @@ def test_the_description_is_of_every_file_but_the_record(artifact: Path) -> None
 
 def test_versions_are_of_the_installed_distributions_and_ours() -> None:
     assert set(versions_of(("pydantic", "click", "no-such-package"))) == {"converter", "pydantic", "click"}
+
+
+def test_a_record_that_is_a_pipe_or_without_end_is_none(artifact: Path) -> None:
+    (artifact / RECORD).unlink()
+    os.mkfifo(artifact / RECORD)
+    assert read_record(artifact) is None
+    (artifact / RECORD).unlink()
+    (artifact / RECORD).symlink_to("/dev/zero")
+    assert read_record(artifact) is None
+
+
+@pytest.mark.parametrize("field", ["size", "mtime_ns"])
+def test_a_record_of_files_larger_than_any_is_none(artifact: Path, field: str) -> None:
+    """Its size was an OverflowError, where it was told."""
+    record = json.loads((artifact / RECORD).read_text(encoding="utf-8"))
+    record["files"][0][field] = 10**400
+    (artifact / RECORD).write_text(json.dumps(record), encoding="utf-8")
+    assert read_record(artifact) is None
+
+
+def test_a_pipe_in_the_place_of_a_file_is_not_done_and_not_waited_for(artifact: Path) -> None:
+    path = artifact / "model.onnx"
+    path.unlink()
+    os.mkfifo(path)
+    record = json.loads((artifact / RECORD).read_text(encoding="utf-8"))
+    record["files"][0] |= {"size": 0, "mtime_ns": path.stat().st_mtime_ns}
+    (artifact / RECORD).write_text(json.dumps(record), encoding="utf-8")
+    assert find_done(artifact, None, KEY) is None
+    read = read_record(artifact)
+    assert read and damaged_files(artifact, read.files, trust_mtime=False) == ["model.onnx"]

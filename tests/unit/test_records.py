@@ -8,7 +8,19 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from converter.records import ArtifactRecord, Bucket, Case, Comparison, FileRecord, Influence, Latency, Position, Verdict, WeightCheck
+from converter.records import (
+    ArtifactRecord,
+    Bucket,
+    Case,
+    Comparison,
+    Failure,
+    FileRecord,
+    Influence,
+    Latency,
+    Position,
+    Verdict,
+    WeightCheck,
+)
 from tests.unit.samples import artifact_record, case, comparison, verdict
 
 
@@ -116,3 +128,14 @@ def test_a_file_of_an_artifact_lies_inside_it(path: str) -> None:
 
 def test_a_position_reads_as_editors_write_it() -> None:
     assert str(Position(file="models.txt", line=3)) == "models.txt:3:1"
+
+
+def test_what_a_record_tells_people_no_terminal_obeys() -> None:
+    read = Failure.model_validate_json('{"stage": "a\\u001b[2J", "kind": "b", "message": "c\\n\\u202ed", "hint": "\\u0007"}')
+    assert (read.stage, read.message, read.hint) == ("a\\x1b[2J", "c\\n\\u202ed", "\\x07")
+
+
+@pytest.mark.parametrize("size", [-1, 2**63, 10**400])
+def test_a_size_that_no_file_has_is_no_record(size: int) -> None:
+    with pytest.raises(ValidationError):
+        FileRecord(path="a", size=size, mtime_ns=0, sha256="")

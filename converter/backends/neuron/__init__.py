@@ -15,7 +15,7 @@ from converter.backends.base import Backend, Session
 from converter.backends.neuron import sdk
 from converter.backends.traced import without_cache
 from converter.errors import NotSupportedError
-from converter.records import Finding, Options
+from converter.records import LONGEST_AXIS, Finding, Options
 
 if TYPE_CHECKING:
     from converter.architectures import OnnxConfig
@@ -37,9 +37,9 @@ def _lengths(value: Any) -> Any:
         raise PydanticCustomError("lengths", "give a number of tokens, or several by commas") from None
 
 
-_LENGTH = {"type": "integer", "minimum": 1}
+_LENGTH = {"type": "integer", "minimum": 1, "maximum": LONGEST_AXIS}
 _Lengths = Annotated[
-    tuple[Annotated[int, Field(ge=1)], ...],
+    tuple[Annotated[int, Field(ge=1, le=LONGEST_AXIS)], ...],
     BeforeValidator(_lengths),
     WithJsonSchema({"anyOf": [_LENGTH, {"type": "array", "items": _LENGTH, "minItems": 1}, {"type": "string"}]}),
 ]
@@ -49,7 +49,7 @@ class NeuronOptions(Options):
     """The options of `converter neuron`."""
 
     target: sdk.Target = Field(examples=["inf2"], description="The instances that it is compiled for: inf1, inf2 or trn1.")
-    batch_size: int = Field(ge=1, examples=[1], description="How many texts a call takes.")
+    batch_size: int = Field(ge=1, le=LONGEST_AXIS, examples=[1], description="How many texts a call takes.")
     sequence_length: _Lengths = Field(
         min_length=1, examples=["128,256"], description="How many tokens of each text a call takes; several by commas make several buckets."
     )

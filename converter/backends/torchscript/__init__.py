@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from converter.backends.base import Backend, Session
 from converter.backends.traced import without_cache
-from converter.records import Options
+from converter.records import LONGEST_AXIS, Options
 
 if TYPE_CHECKING:
     from converter.architectures import OnnxConfig
@@ -23,15 +23,20 @@ class TorchScriptOptions(Options):
     batch_size: int | None = Field(
         None,
         ge=1,
+        le=LONGEST_AXIS,
         description="How many texts to trace with, which is how many a trace takes that holds at one shape alone; 1 there by default.",
     )
     sequence_length: int | None = Field(
         None,
         ge=1,
+        le=LONGEST_AXIS,
         description="How many tokens of each text to trace with, to the same effect; by default there as many as the model takes.",
     )
     decoder_length: int | None = Field(
-        None, ge=1, description="The same for the decoder of a model that has an encoder too; by default as many as the encoder's."
+        None,
+        ge=1,
+        le=LONGEST_AXIS,
+        description="The same for the decoder of a model that has an encoder too; by default as many as the encoder's.",
     )
     freeze: bool = Field(False, description="Make the weights constants of the code, which have no names and cannot be trained.")
     untie: bool = Field(

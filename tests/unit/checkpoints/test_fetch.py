@@ -146,3 +146,43 @@ def test_a_folder_with_a_config_that_says_nothing_is_told(folder: Path, config: 
 def test_the_config_alone_wants_no_weights(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     assert read_config(Source(name="x", folder=folder)) == {"model_type": "bert"}
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors", "anything", "chat_templates/x.jinja"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "nowhere", "loop"])
+def test_what_is_neither_a_file_nor_a_folder_is_refused_unread(folder: Path, name: str, kind: str) -> None:
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to({"device": "/dev/zero", "nowhere": folder / "gone", "loop": path}[kind])
+    told = "neither a file nor a folder" if kind in ("pipe", "device") else "a link that leads nowhere"
+    with pytest.raises(CheckpointError, match=f"{name} is {told}"):
+        checkpoint_in(folder)
+
+
+def test_a_socket_of_git_hinders_nothing(folder: Path) -> None:
+    before = checkpoint_in(folder)
+    (folder / ".git").mkdir()
+    os.mkfifo(folder / ".git" / "fsmonitor--daemon.ipc")
+    assert checkpoint_in(folder) == before
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors.index.json", "vocab.txt"])
+def test_a_file_larger_than_any_of_its_kind_is_refused_unread(folder: Path, name: str) -> None:
+    if name.endswith(".index.json"):
+        (folder / "model.safetensors").unlink()
+    with open(folder / name, "ab") as file:
+        file.truncate(2**40)
+    with pytest.raises(CheckpointError, match=f"{name} .*(has more than|1,099,511,627,776 bytes)"):
+        checkpoint_in(folder)
+
+
+def test_weights_whose_header_is_wrong_are_not_hashed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_sha256", lambda path: pytest.fail(f"{path} was read"))
+    (folder / "model.safetensors").write_bytes(bytes(8))
+    os.truncate(folder / "model.safetensors", 2**40)  # a terabyte that takes no room
+    with pytest.raises(CheckpointError, match="damaged or cut short"):
+        checkpoint_in(folder)

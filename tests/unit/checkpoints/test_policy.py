@@ -144,3 +144,19 @@ def test_code_of_its_own_is_refused() -> None:
 def test_an_adapter_is_refused_as_the_model_below_it_is_another() -> None:
     with pytest.raises(CheckpointError, match="adapter"):
         weight_files("ours", {"model.safetensors", "adapter_config.json", "adapter_model.safetensors"}, str)
+
+
+@pytest.mark.parametrize(
+    "text", [f'{{"model_type": "bert", "x": {"9" * 5000}}}', f'{{"model_type": "{"a" * 10**6}"}}', '{"model_type": 1e999}'], ids=range(3)
+)
+def test_a_config_with_figures_and_names_without_end_is_refused(text: str) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        check_config(text, "org/a")
+    assert len(caught.value.message) < 500
+
+
+def test_of_thousands_of_missing_shards_some_are_named() -> None:
+    index = json.dumps({"weight_map": {str(n): f"{n}.safetensors" for n in range(100_000)}})
+    with pytest.raises(CheckpointError, match="lacks 100000 of its 100000") as caught:
+        weight_files("org/a", [WEIGHTS_INDEX], lambda _: index)
+    assert len(caught.value.message) < 500

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from converter.checkpoints.stored import stored_tensors
+from converter.checkpoints.stored import HEADER_LIMIT, stored_tensors
 
 
 def test_the_bytes_at_a_tensors_place_are_the_tensors(tmp_path: Path) -> None:
@@ -37,3 +40,63 @@ def test_a_header_of_another_kind_is_a_value_error(tmp_path: Path, header: bytes
     path.write_bytes(len(header).to_bytes(8, "little") + header)
     with pytest.raises(ValueError, match=r"."):
         stored_tensors(path)
+
+
+_TENSOR = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"a": {**_TENSOR, "dtype": ["F32"]}},  # was a TypeError of the whole batch, where its type was looked up
+        {"a": {**_TENSOR, "dtype": "F31"}},
+        {"a": {**_TENSOR, "data_offsets": [0, 10**400]}},  # was an OverflowError of the whole batch, where memory was predicted
+        {"a": {**_TENSOR, "data_offsets": [0, 4.0]}},
+        {"a": {**_TENSOR, "data_offsets": [-4, 0]}},
+        {"a": {**_TENSOR, "data_offsets": [4, 0]}},
+        {"a": {**_TENSOR, "data_offsets": [0, 8]}},
+        {"a": {**_TENSOR, "data_offsets": [2**63, 2**63 + 4]}},
+        {"a": {**_TENSOR, "shape": [2**40, 2**40]}},
+        {"a": _TENSOR, "b": _TENSOR},  # they overlap
+        {"__metadata__": {"a": 1}, "a": _TENSOR},
+        {"a": _TENSOR, "__metadata__": {"a": "b"}, "c": []},
+    ],
+    ids=range(12),
+)
+def test_a_header_whose_tensors_do_not_lie_in_the_file_is_a_value_error(tmp_path: Path, header: dict[str, Any]) -> None:
+    data = json.dumps(header).encode()
+    (tmp_path / "file").write_bytes(len(data).to_bytes(8, "little") + data + bytes(4))
+    with pytest.raises(ValueError, match=r"."):
+        stored_tensors(tmp_path / "file")
+
+
+@pytest.mark.parametrize("length", [HEADER_LIMIT + 1, 2**63, 2**64 - 1])
+def test_a_header_longer_than_any_is_not_read(tmp_path: Path, length: int) -> None:
+    (tmp_path / "file").write_bytes(length.to_bytes(8, "little"))
+    os.truncate(tmp_path / "file", 2**33)
+    with pytest.raises(ValueError, match=f"would have {length} bytes"):
+        stored_tensors(tmp_path / "file")
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=3),
+        st.fixed_dictionaries(
+            {
+                "dtype": st.sampled_from(["F32", "F16", "I64", "F8_E4M3", "", None, 1]),
+                "shape": st.lists(st.integers(-1, 2**64), max_size=3) | st.none(),
+                "data_offsets": st.lists(st.integers(-1, 16) | st.integers() | st.floats(), max_size=3),
+            }
+        ),
+        max_size=3,
+    )
+)
+def test_whatever_a_header_says_its_tensors_lie_in_the_file(tmp_path_factory: pytest.TempPathFactory, header: dict[str, Any]) -> None:
+    path = tmp_path_factory.mktemp("stored") / "file"
+    data = json.dumps(header).encode()
+    path.write_bytes(len(data).to_bytes(8, "little") + data + bytes(16))
+    try:
+        found = stored_tensors(path)
+    except ValueError:
+        return
+    assert all(8 + len(data) <= each.offset <= each.offset + each.length <= path.stat().st_size for each in found.values())

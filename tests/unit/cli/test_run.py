@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 Run = Callable[..., Any]
 
 
@@ -63,3 +65,24 @@ def test_the_backends_are_for_models_that_name_none(
 def test_an_option_that_those_backends_do_not_have_is_a_problem_of_the_manifest(converter: Run, manifest: Callable[..., Path]) -> None:
     result = converter("run", "--manifest", manifest("./a opset=21\n"), "--backends", "torchscript")
     assert (result.code, "'opset' is no option of torchscript" in result.err) == (2, True)
+
+
+@pytest.mark.parametrize("lines", ["9" * 5000, "1,,2", "٣", "-1", "\x1b[2J"], ids=range(5))
+def test_lines_that_are_no_numbers_are_a_usage_error(converter: Run, manifest: Callable[..., Path], lines: str) -> None:
+    result = converter("run", "--manifest", manifest("./nothing\n"), "--lines", lines)
+    assert result.code == 2
+    assert "is not of the form 3,7." in result.err and "\x1b" not in result.err
+
+
+@pytest.mark.parametrize("argument", ["--manifest=\x1b[2J", "--output=\x1b[2J", "\x1b[2J", "--\x1b[2J"])
+def test_no_word_of_the_command_line_controls_the_terminal(converter: Run, argument: str) -> None:
+    result = converter("run", argument)
+    assert result.code == 2
+    assert "\x1b" not in result.err + result.out
+
+
+@pytest.mark.parametrize("name", ["sequence-length", "batch-size"])
+def test_a_length_that_no_tensor_has_is_a_problem_of_the_manifest(converter: Run, manifest: Callable[..., Path], name: str) -> None:
+    result = converter("run", "--manifest", manifest(f"./nothing to=torchscript {name}=99999999999999999999\n"))
+    assert result.code == 2
+    assert f"{name}=99999999999999999999: input should be less than or equal to 2147483647" in result.err

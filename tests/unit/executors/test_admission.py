@@ -258,3 +258,11 @@ def test_a_number_is_its_users_word_whatever_memory_there_is(monkeypatch: pytest
     assert admission(None, jobs=1).workers == 1
     assert admission(None, jobs=0).workers == 1
     assert admission(None, jobs=9).choose([GB], [1]) is None
+
+
+@pytest.mark.parametrize("figure", [10**400, -(10**400), -1, 0, 10**12, True, 1.5, "120", [1], None], ids=range(10))
+def test_a_config_with_figures_of_nothing_is_predicted_all_the_same(figure: object) -> None:
+    """The first was an OverflowError, which ended the whole batch."""
+    for name in ("vocab_size", "max_position_embeddings", "n_positions"):
+        config = {"vocab_size": 100, name: figure}
+        assert START <= predicted_bytes(planned(config=config, feature="causal-lm")) < 10**13

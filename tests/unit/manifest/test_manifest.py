@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -9,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from converter import manifest as manifest_module
-from converter.errors import ManifestError, UsageError
+from converter.errors import ManifestError, UsageError, printable
 from converter.manifest import read_manifest
+from converter.manifest.tokens import MOST_PROBLEMS
 from converter.records import Entry
 
 
@@ -220,3 +222,82 @@ def test_valid_lines_come_back_as_they_were_from_either_kind_of_manifest(
         assert [entry.output for entry in entries] == [f"out-{n}" for n in range(len(lines))]
         for entry, (_, _, _, settings) in zip(entries, lines, strict=True):
             assert entry.backends["onnx"] == type(entry.backends["onnx"]).model_validate(settings)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_manifest_that_is_no_file_is_told_and_not_waited_for(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "models.txt"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(UsageError, match="cannot be read: it is no regular file"):
+        read_manifest(path)
+
+
+def problems(path: Path) -> list[tuple[int, str]]:
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(path)
+    return [(position.line, problem) for position, problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("models.txt", '"\n' * 10**5),  # as many problems as lines, and no entry between them
+        ("models.txt", "a b\n" * 10**5),
+        ("models.yaml", f"models: [{'-a,' * 15_000}]"),
+        ("models.yaml", f"models: [&a {{b: c}}{', *a' * 15_000}]"),
+    ],
+    ids=["quotes", "words", "entries", "aliases"],
+)
+def test_a_file_of_nothing_but_problems_is_read_no_further_than_ten_thousand(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    told = problems(tmp_path / name)
+    assert len(told) <= MOST_PROBLEMS + 1
+    assert "there are more problems than are told; is this a manifest?" in {problem for _, problem in told}
+
+
+def test_more_models_than_any_manifest_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest_module, "MAX_ENTRIES", 10)
+    (tmp_path / "models.txt").write_text("".join(f"org/m{n}\n" for n in range(30)), encoding="utf-8")
+    assert problems(tmp_path / "models.txt") == [(11, "a manifest has at most 10 models; divide this one")]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["a" * 10**6, f'"{"a" * 10**6}"', f"org/a {'b' * 10**6}=c", f"org/a atol={'9' * 10**6}", f"org/a to={'onnx,' * 10**5}"],
+    ids=["model", "quoted", "key", "value", "list"],
+)
+def test_a_word_longer_than_any_path_is_told_in_a_line(tmp_path: Path, line: str) -> None:
+    (tmp_path / "models.txt").write_text(line, encoding="utf-8")
+    ((_, told),) = problems(tmp_path / "models.txt")
+    assert "has more than 4096 characters" in told and len(told) < 300
+
+
+@pytest.mark.parametrize("output", ["/".join("a" * 17), "a/" * 2000, "a\x1b[2Jb", "a\u202eb"])
+def test_an_output_that_no_folder_is_called_is_refused(tmp_path: Path, output: str) -> None:
+    (tmp_path / "models.txt").write_text(f"org/a output={output}\n", encoding="utf-8")
+    ((_, told),) = problems(tmp_path / "models.txt")
+    assert "cannot be a folder inside the output folder" in told
+    assert printable(told) == told
+
+
+@pytest.mark.parametrize("name", ["./\x1b[2J", "./\x1b]0;x\x07", "./a\u202eb", "./\x7f", "./\x9b2J"])
+def test_a_name_that_a_terminal_would_obey_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "models.txt").write_text(f"{name}\n", encoding="utf-8")
+    ((_, told),) = problems(tmp_path / "models.txt")
+    assert "is no name" in told
+
+
+@given(st.binary(max_size=300), st.sampled_from(["models.txt", "models.yaml"]))
+def test_any_bytes_are_entries_or_problems_that_a_terminal_can_show(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes, name: str
+) -> None:
+    path = tmp_path_factory.mktemp("any") / name
+    path.write_bytes(data)
+    try:
+        read_manifest(path)
+    except ManifestError as error:
+        assert error.problems
+        assert [told for _, told in error.problems if not told or printable(told) != told] == []

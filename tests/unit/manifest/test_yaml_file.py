@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from converter.manifest import yaml_file
 from converter.records import Entry
 
 Entries = Callable[..., tuple[Entry, ...]]
@@ -114,3 +115,22 @@ def test_no_tag_does_anything(yaml_entries: Entries) -> None:
 
 def test_a_key_that_is_no_word_is_told(yaml_problems: Problems) -> None:
     assert "a key is a single word" in [problem for _, _, problem in yaml_problems("models: [org/a]\n? [a, b]\n: c\n")]
+
+
+def test_an_alias_makes_no_long_list_of_a_short_one(yaml_problems: Problems) -> None:
+    text = f"models:\n- {{model: org/a, to: [&a {'x' * 1000}{', *a' * 10_000}]}}\n"
+    assert [told for _, _, told in yaml_problems(text)] == ["this list has more than 4096 characters"]
+
+
+def test_a_document_that_doubles_itself_at_each_level_costs_nothing(yaml_problems: Problems) -> None:
+    levels = "".join(f"x{n}: &x{n} [*x{n - 1}, *x{n - 1}]\n" for n in range(1, 60))
+    assert len(yaml_problems(f"x0: &x0 [a, a]\n{levels}models: *x59\n")) < 100
+
+
+def test_a_document_that_is_too_large_or_has_too_many_values_is_not_read(yaml_problems: Problems, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yaml_file, "MAX_NODES", 20)
+    ((line, _, told),) = yaml_problems("models:\n" + "- org/a\n" * 30)
+    assert (line, told) == (19, "this is not YAML: it has more than 20 values")
+    monkeypatch.setattr(yaml_file, "MAX_CHARACTERS", 20)
+    ((_, _, told),) = yaml_problems("models:\n" + "- org/a\n" * 30)
+    assert "a manifest in YAML has at most" in told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,9 @@ def test_a_report_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "report.json").mkdir()
     with pytest.raises(UsageError, match="cannot be read: Is a directory"):
         merge([tmp_path], [])
+
+
+def test_a_report_that_is_a_pipe_is_an_error_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "report.json")
+    with pytest.raises(UsageError, match="cannot be read: it is no regular file"):
+        merge([tmp_path / "report.json"], [])

@@ -236,3 +236,25 @@ def test_a_graph_is_whole_however_many_write_it_and_whenever_they_are_killed(emp
 
 def test_the_versions_that_shape_a_graph_are_those_of_the_backend() -> None:
     assert {"torch", "transformers", "onnxscript", "onnx-ir", "onnx"} <= set(OnnxBackend.packages)
+
+
+@pytest.mark.parametrize("weights", ["5", "{}", "[1]", "[[]]", "null", "[" * 100_000], ids=range(6))
+def test_weights_that_are_no_list_of_names_are_no_graph(weights: str) -> None:
+    message = onnx.ModelProto()
+    message.ParseFromString(graph().to_bytes())
+    message.metadata_props[0].value = weights
+    with pytest.raises(ValueError, match=r"."):
+        Graph.from_bytes(message.SerializeToString())
+
+
+def test_a_graph_that_swells_or_never_ends_is_none_and_is_told(
+    empty: GraphCache, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cache, "GRAPH_LIMIT", 10**6)
+    empty.keep("a", graph())
+    (empty.folder / "a.onnx.gz").write_bytes(gzip.compress(bytes(10**8)))
+    assert empty.find("a") is None
+    assert "larger than any graph" in caplog.text
+    (empty.folder / "a.onnx.gz").unlink()
+    os.mkfifo(empty.folder / "a.onnx.gz")
+    assert empty.find("a") is None

@@ -1,0 +1,51 @@
+"""The fuzzer runs, and what it would tell it tells: a short run of it, and readers that it has to find wrong."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from converter.errors import CheckpointError
+from tests.fuzz.mutation import mutated
+from tests.fuzz.running import fuzz, outside
+from tests.fuzz.targets import TARGETS, Target, attempt
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+def test_a_few_hundred_broken_inputs_end_in_a_sentence(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = fuzz(target, 200, seed=2)
+    assert (result.tried, result.wrong) == (200, {})
+
+
+def test_so_do_whole_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = outside(2, seed=2)
+    assert (result.tried, result.wrong) == (2, {})
+
+
+def test_the_same_seed_gives_the_same_inputs_and_most_are_others_than_they_were() -> None:
+    seeds = [b'{"a": [1, {"b": "c"}], "d": null}', b"some text\n" * 10]
+    one, other = ([mutated(rng, seeds) for _ in range(500)] for rng in (random.Random(7), random.Random(7)))
+    assert one == other
+    assert len({*one}) > 400 and sum(each in seeds for each in one) < 50
+
+
+def refuse(_: bytes) -> None:
+    raise CheckpointError("it is wrong", "mend it")
+
+
+def stumble(_: bytes) -> None:
+    raise CheckpointError("something went wrong that should not: KeyError: 'a'")
+
+
+def crash(_: bytes) -> None:
+    raise OverflowError("too large")
+
+
+def test_a_sentence_is_right_and_an_unforeseen_error_of_any_kind_is_not() -> None:
+    assert attempt(lambda _: None, b"") == attempt(refuse, b"") == ""
+    assert "should not" in attempt(stumble, b"")
+    assert attempt(crash, b"") == "builtins.OverflowError: too large"
