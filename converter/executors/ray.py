@@ -273,7 +273,7 @@ def demand(predicted: int, nodes: Sequence[Node]) -> tuple[int, int]:
 
 def _units(jobs: Sequence[Job], pushes: Pushes) -> Iterator[_Unit]:
     """A task for each push, and for each job that belongs to none, in the order of their first jobs."""
-    parcels = {str(job.destination): parcel for parcel in pushes.parcels for job in parcel.jobs}
+    parcels = pushes.by_destination
     together: dict[int, list[tuple[int, Job]]] = {}
     for index, job in enumerate(jobs):
         parcel = parcels.get(str(job.destination))
