@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -13,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from bench.models import MINILM, SMALL
+from bench.models import BERT_BASE, MINILM, weight_bytes
 from bench.processes import run
 from bench.scaling import Measured
 from bench.table import Row
@@ -23,10 +24,10 @@ from converter.pipeline import Plan, plan_job, run_job
 from converter.records import Event, Job, Outcome, Position, Source
 from converter.report import page
 from converter.stages import anonymous_bytes
+from tests.checkpoints import save_tiny
 from tests.hub_server import HubServer
 
 _OUTCOMES = 20_000
-_PLANS = 500
 _REPOSITORIES = 100
 _TASKS = 2_048
 _LOOKS = 50
@@ -43,8 +44,10 @@ def measure() -> Iterator[Row]:
         command: list[str | Path] = [sys.executable, "-m", "bench.growth", place / "outcome.json", str(_OUTCOMES), place]
         seen: list[int] = []
         grown = json.loads(run(command, lambda process: seen.append(anonymous_bytes(process))).output.splitlines()[-1])
-        planning = _planning(place)
-    print(f"  a report of {_OUTCOMES} is written in {grown['seconds']:.1f} s")
+        tiny, base = save_tiny(place / "tiny", "bert"), BERT_BASE.checkpoint(place / "base")
+        planning = _planning(tiny)
+        hashing = (_planning(base, times=3) - planning) / weight_bytes(base)
+    print(f"  a report of {_OUTCOMES} is written in {grown['seconds']:.1f} CPU s")
     yield _row("an outcome in memory", "kB", grown["kept"] / 1e3, taken.outcome_bytes / 1e3)
     yield _row("… at most, as the report is written", "kB", (max(seen) - grown["before"]) / _OUTCOMES / 1e3, taken.writing_bytes / 1e3)
     yield _row("… in report.json", "kB", grown[report.JSON_NAME] / 1e3, taken.json_bytes / 1e3)
@@ -52,6 +55,7 @@ def measure() -> Iterator[Row]:
     yield _row("… in report.html", "kB", grown[report.HTML_NAME] / 1e3, taken.html_bytes / 1e3)
     yield _row("files of MiniLM in the output folder", "", files, taken.files)
     yield _row("planning a checkpoint in a folder", "CPU ms", planning * 1e3, taken.planning * 1e3)
+    yield _row("… for each GB of its weights", "CPU s", hashing * 1e9, taken.hashing * 1e9)
     api, resolved, fetched, asking = _questions()
     yield _row("questions of a plan, to the API", "", api, taken.plan_api)
     yield _row("… for files", "", resolved, taken.plan_resolved)
@@ -77,14 +81,15 @@ def _converted(place: Path) -> tuple[Outcome, int]:
     return outcome, len(events) + 3  # that it began, its outcome, and its end
 
 
-def _planning(place: Path) -> float:
-    """CPU seconds to plan a checkpoint of the smallest model."""
-    folder = SMALL[0].checkpoint(place / "small")
-    source, options = Source(name=str(folder), folder=folder), BACKENDS["onnx"].options(feature=SMALL[0].feature)
+def _planning(folder: Path, times: int = 500) -> float:
+    """CPU seconds to plan a checkpoint in a folder, which nobody has converted yet."""
+    job = Job(
+        source=Source(name=str(folder), folder=folder), backend="onnx", options=BACKENDS["onnx"].options(), destination=folder / "none"
+    )
     started = time.process_time()
-    for number in range(_PLANS):
-        assert isinstance(plan_job(Job(source=source, backend="onnx", options=options, destination=place / f"none-{number}")), Plan)
-    return (time.process_time() - started) / _PLANS
+    for _ in range(times):
+        assert isinstance(plan_job(job), Plan)
+    return (time.process_time() - started) / times
 
 
 def _questions() -> tuple[float, float, float, float]:
@@ -120,7 +125,7 @@ def _look() -> float:
     import ray
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray.init("local", num_cpus=1, include_dashboard=False, object_store_memory=80_000_000, log_to_driver=False, logging_level="ERROR")
+    ray.init("local", num_cpus=1, include_dashboard=False, object_store_memory=80_000_000, log_to_driver=False, logging_level=logging.ERROR)
     try:
         quiet = ray.remote(num_cpus=1, num_returns="streaming", max_retries=0)(_quiet)
         streams = [quiet.remote() for _ in range(_TASKS)]
@@ -139,7 +144,7 @@ def _quiet() -> Iterator[int]:
 
 
 def _grow(told: Path, count: int, place: Path) -> Mapping[str, float]:
-    """Bytes of memory before; then, for each of so many outcomes, those kept and those of each file; and the seconds of writing all."""
+    """Bytes of memory before; then, for each of so many outcomes, those kept and those of each file; and the CPU seconds of writing all."""
     one = json.loads(told.read_bytes())
     assert page  # it is imported before, as its imports are no outcome's
     before = anonymous_bytes()
@@ -148,9 +153,9 @@ def _grow(told: Path, count: int, place: Path) -> Mapping[str, float]:
         own = {"model": f"org/model-{number}", "position": Position(file="models.txt", line=number + 1, column=1).model_dump()}
         outcomes.append(Outcome.model_validate_json(json.dumps({**one, **own})))
     kept = anonymous_bytes() - before
-    started = time.perf_counter()
+    started = time.process_time()
     report.write(report.in_order(outcomes), place)
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     names = (report.JSON_NAME, report.MARKDOWN_NAME, report.HTML_NAME)
     sizes = {name: (place / name).stat().st_size / count for name in names}
     return {"before": before, "kept": kept / count, "seconds": seconds, **sizes}

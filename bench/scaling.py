@@ -28,8 +28,10 @@ class Measured:
     """What a checkpoint costs beside its conversion, which is `executors.parts`' to say. Questions are those for MiniLM's 11 files."""
 
     planning: float = 0.56e-3
-    """CPU seconds to plan a checkpoint in a folder."""
-    asking: float = 3e-3
+    """CPU seconds to plan a checkpoint in a folder, without its weights."""
+    hashing: float = 0.84e-9
+    """CPU seconds that planning takes for each byte of weights in a folder, as it is known by their sha256."""
+    asking: float = 8.7e-3
     """CPU seconds of a question to the Hub, in the client."""
     plan_api: int = 1
     plan_resolved: int = 3
@@ -37,14 +39,14 @@ class Measured:
     """Questions of planning and of fetching: to the Hub's API, and for files (a HEAD and a GET each)."""
     words: int = 13
     """What Ray's driver hears of a task: that it began, that its 5 stages began and ended, its outcome, its end."""
-    look: float = 2.1e-6
+    look: float = 1.5e-6
     """Seconds of `ray.wait` for each task that is under way, and so of every word: it is given all of them."""
-    outcome_bytes: int = 31_000
-    writing_bytes: int = 65_000
-    """Memory of the command for each outcome: as it is kept, and at most, while the report is written."""
-    json_bytes: int = 16_000
-    markdown_bytes: int = 1_250
-    html_bytes: int = 5_000
+    outcome_bytes: int = 70_000
+    writing_bytes: int = 130_000
+    """Memory of the command for each outcome of a MiniLM: as it is kept, and at most, while the report is written."""
+    json_bytes: int = 23_000
+    markdown_bytes: int = 1_300
+    html_bytes: int = 5_200
     files: int = 13
     """Of MiniLM in the output folder."""
     forwards: float = (0.33 + 0.18) / 0.90
@@ -93,7 +95,7 @@ class Assumed:
     egress: float = 0.09 / 1e9
     """Dollars, at about what large clouds list: of a core for an hour, and of a byte of artifacts that leaves the cloud."""
     from_hub: bool = True
-    """Or checkpoints are in folders, on the same file server."""
+    """Or checkpoints are in folders: on the same file server, or, for one machine alone, on its own disk."""
     seed: int = 20_261_125
 
 
@@ -241,7 +243,8 @@ class Cluster:
                 questions = self.measured.plan_api + self.measured.plan_resolved
                 yield self.planner.take(self.clock.now, questions * (self.assumed.round_trip + self.measured.asking))
             else:
-                yield self.planner.take(self.clock.now, self.measured.planning)
+                read = self._served(weights) if self.nodes > 1 else self.clock.now
+                yield max(read, self.planner.take(self.clock.now, self.measured.planning + self.measured.hashing * weights))
             predicted = round(DEMANDS["onnx"].start + DEMANDS["onnx"].weights * weights)
             cores, memory = demand(predicted, [Capacity(self.assumed.cores, self.assumed.memory)])
             self.given[number] = task = Task(number, weights, cores, memory)
@@ -270,9 +273,10 @@ class Cluster:
             asked = (0, 0) if is_alone else (self.measured.plan_api, self.measured.plan_resolved)
             yield self._ask(asked[0], asked[1] + self.measured.fetch_resolved)
             yield self.clock.now + (sum(asked) + self.measured.fetch_resolved) * self.assumed.round_trip
-        else:
-            yield self.file_server.take(self.clock.now, task.weights / self.assumed.file_server)
-        yield machine.network.take(self.clock.now, task.weights / self.assumed.network)
+        elif not is_alone:
+            yield self._served(task.weights)
+        if self.assumed.from_hub or not is_alone:
+            yield machine.network.take(self.clock.now, task.weights / self.assumed.network)
         seconds = START_SECONDS + SECONDS_PER_GB["onnx"] * task.weights / 1e9
         shared = seconds * self.measured.forwards * self.assumed.speedup
         held = seconds - shared + shared / task.cores
@@ -281,7 +285,7 @@ class Cluster:
         self.cores_held += held * task.cores
         self.memory_held += held * task.memory
         if not is_alone:
-            yield self.file_server.take(self.clock.now, task.weights / self.assumed.file_server)
+            yield self._served(task.weights)
             yield machine.network.take(self.clock.now, task.weights / self.assumed.network)
         took = self.clock.now - began
         self.longest = max(self.longest, took)
@@ -289,6 +293,10 @@ class Cluster:
         if not is_alone:
             yield self.hearer.take(self.clock.now, self.measured.words * self.measured.look * len(self.given))
         self._end(task, failed=took > self.assumed.timeout)
+
+    def _served(self, size: float) -> float:
+        """When the file server has given or taken so many bytes."""
+        return self.file_server.take(self.clock.now, size / self.assumed.file_server)
 
     def _ask(self, api: int, resolved: int) -> float:
         return max(self.api.take(self.clock.now, api), self.resolved.take(self.clock.now, resolved))

@@ -17,7 +17,7 @@ FREE = replace(SMALL, from_hub=False, losses=0.0, network=math.inf, file_server=
 
 @pytest.mark.parametrize(("nodes", "at_once"), [(1, 1), (4, 4)])
 def test_where_nothing_else_takes_time_the_cores_are_busy_for_as_long_as_the_conversions_take(nodes: int, at_once: int) -> None:
-    cluster = Cluster(nodes, replace(FREE, cores=1), Measured(planning=0.0, look=0.0)).run()
+    cluster = Cluster(nodes, replace(FREE, cores=1), Measured(planning=0.0, hashing=0.0, look=0.0)).run()
     conversions = START_SECONDS * FREE.checkpoints + SECONDS_PER_GB["onnx"] * cluster.weights / 1e9
     assert cluster.core_seconds == pytest.approx(conversions)
     longest = START_SECONDS + SECONDS_PER_GB["onnx"] * 32  # the last may begin as all others end
