@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import transformers
 
-from bench import another, batch, demand, latency, many, memory, shared, torchscript
+from bench import another, batch, demand, growth, latency, many, memory, shared, torchscript
 from bench.table import Row, render
 
 
@@ -37,6 +37,7 @@ PARTS: dict[str, tuple[str, Callable[[], Iterator[Row]]]] = {
     "shared": ("what a shared graph adds to a repository", shared.measure),
     "memory": ("peak anonymous memory of converting BERT-base, validation included", memory.rows),
     "demand": ("what a worker takes of memory, beside what --jobs auto predicts", demand.measure),
+    "growth": ("what grows with a batch, beside what bench.scaling takes for it", growth.measure),
     "torchscript": ("TorchScript", _torchscript),
 }
 

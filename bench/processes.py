@@ -29,8 +29,9 @@ class Cost:
     output: str
 
 
-def run(command: Sequence[str | Path], watch: Callable[[int], None] | None = None) -> Cost:
-    """Run a command with one OpenMP thread and without the network; `watch` is called with its process id every few milliseconds.
+def run(command: Sequence[str | Path], watch: Callable[[int], None] | None = None, environment: Mapping[str, str] | None = None) -> Cost:
+    """Run a command with one OpenMP thread and without the network, or in an `environment` of its own; `watch` is called with its
+    process id every few milliseconds.
 
     A process that outlives its parent, as a fork server does, becomes this one's child and is waited for too.
 
@@ -39,7 +40,7 @@ def run(command: Sequence[str | Path], watch: Callable[[int], None] | None = Non
     _adopt_orphans()
     before, started = _cpu_seconds_of_children(), time.perf_counter()
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as written:
-        process = subprocess.Popen(command, stdout=written, stderr=subprocess.STDOUT, env=_environment())
+        process = subprocess.Popen(command, stdout=written, stderr=subprocess.STDOUT, env=environment or _environment())
         while watch and process.poll() is None:
             watch(process.pid)
             time.sleep(_INTERVAL)

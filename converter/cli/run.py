@@ -124,9 +124,10 @@ def command(
     console.notices(BACKENDS[job.backend] for job in todo)
     outcomes: list[Outcome] = []
     pushes: list[Pushed] = []
+    failed = False
 
     def halted() -> bool:
-        return fail_fast and report.in_order(outcomes, pushes).exit_code != 0
+        return fail_fast and failed
 
     def begin(display: PlainProgress) -> Generator[Outcome | Pushed]:
         limits = Limits(timeout=timeout, retries=retries)
@@ -143,6 +144,7 @@ def command(
                 else:
                     outcomes.append(each)
                     display.done(each)
+                failed = failed or report.in_order(outcomes[-1:], pushes[-1:]).exit_code != 0
     finally:  # an interrupted batch has a report of what it did
         result = report.in_order(outcomes, pushes)
         try:

@@ -32,7 +32,7 @@ ATTEMPTS = 3
 """How often a task is given to the cluster that is lost with its node each time."""
 LOCAL = "local"
 """The address of a cluster of this machine's cores, which is started for the batch and ends with it."""
-_PER_CORE = 2
+PER_CORE = 2
 """Tasks given to the cluster for each of its cores: one that runs, and one that waits for it to end."""
 _START = 60.0  # seconds for a cluster to be reached, or started
 _WITHOUT_CORES = 60.0  # seconds for a cluster that has lost its last core to come by another
@@ -92,7 +92,7 @@ class _Cluster:
     @property
     def window(self) -> int:
         """How many tasks it is given at a time."""
-        return _PER_CORE * sum(node.cores for node in self.nodes)
+        return PER_CORE * sum(node.cores for node in self.nodes)
 
     def give(self, order: Give | Cancel) -> None:
         try:
@@ -273,7 +273,7 @@ def demand(predicted: int, nodes: Sequence[Node]) -> tuple[int, int]:
 
 def _units(jobs: Sequence[Job], pushes: Pushes) -> Iterator[_Unit]:
     """A task for each push, and for each job that belongs to none, in the order of their first jobs."""
-    parcels = {str(job.destination): parcel for parcel in pushes.parcels for job in parcel.jobs}
+    parcels = pushes.by_destination
     together: dict[int, list[tuple[int, Job]]] = {}
     for index, job in enumerate(jobs):
         parcel = parcels.get(str(job.destination))

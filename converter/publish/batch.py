@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -36,13 +37,18 @@ class Pushes:
 
     parcels: Sequence[Parcel] = ()
 
+    @cached_property
+    def by_destination(self) -> Mapping[str, Parcel]:
+        """The parcel of each artifact, by the artifact's folder; no two jobs of a batch have one and the same."""
+        return {str(job.destination): parcel for parcel in self.parcels for job in parcel.jobs}
+
     def after(self, outcome: Outcome) -> Iterator[Pushed]:
         """Push what this outcome was the last one to be waited for, as far as it succeeded."""
-        for parcel in self.parcels:
-            if outcome.destination in {str(job.destination) for job in parcel.jobs}:
-                parcel.outcomes.append(outcome)
-                if len(parcel.outcomes) == len(parcel.jobs):
-                    yield from _push(parcel)
+        parcel = self.by_destination.get(outcome.destination)
+        if parcel:
+            parcel.outcomes.append(outcome)
+            if len(parcel.outcomes) == len(parcel.jobs):
+                yield from _push(parcel)
 
 
 def _push(parcel: Parcel) -> Iterator[Pushed]:
