@@ -20,14 +20,20 @@ def line(event: Event, log_format: LogFormat) -> str:
     """An event in one line, without secrets: as JSON, or as `name=value`, a value quoted as JSON where it has to be."""
     fields = event.model_dump(mode="json", exclude_none=True)
     if log_format == "json":
-        return redacted(json.dumps(fields, ensure_ascii=False))
+        return redacted(_json(fields))
     time, name = fields.pop("time"), fields.pop("event")
     return redacted(" ".join([time, name, *(f"{key}={_value(value)}" for key, value in fields.items())]))
 
 
 def _value(value: object) -> str:
     text = str(value)
-    return text if _PLAIN.fullmatch(text) and text.isprintable() else json.dumps(text, ensure_ascii=not text.isprintable())
+    return text if _PLAIN.fullmatch(text) and text.isprintable() else _json(text)
+
+
+def _json(value: object) -> str:
+    """JSON in which nothing stands for itself that a terminal obeys, or that is no character."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if text.isprintable() else json.dumps(value)
 
 
 def redacted(text: str) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from converter.cli.batch import Seconds
+
 Run = Callable[..., Any]
 
 
@@ -86,3 +88,47 @@ def test_a_length_that_no_tensor_has_is_a_problem_of_the_manifest(converter: Run
     result = converter("run", "--manifest", manifest(f"./nothing to=torchscript {name}=99999999999999999999\n"))
     assert result.code == 2
     assert f"{name}=99999999999999999999: input should be less than or equal to 2147483647" in result.err
+
+
+def test_with_json_logs_standard_error_has_an_event_a_line_and_nothing_else(
+    converter: Run, manifest: Callable[..., Path], tmp_path: Path
+) -> None:
+    result = converter("run", "--manifest", manifest("./a\n./b\n"), "--output", tmp_path / "out", "--log-format", "json")
+    events = [json.loads(each) for each in result.err.splitlines()]
+    assert [each["event"] for each in events] == [
+        "batch-began",
+        *("stage-began", "stage-ended", "job-ended") * 2,
+        *("error", "error", "batch-ended"),
+    ]
+    ended = events[3]
+    assert (ended["model"], ended["status"], ended["stage"]) == ("./a", "failed", "resolve")
+    assert "there is no folder" in ended["message"] and ended["hint"] and ended["seconds"] >= 0
+    assert "✗ ./a → onnx: failed at stage resolve" in result.out
+
+
+def test_a_wrong_manifest_is_told_as_events_too(converter: Run, manifest: Callable[..., Path], tmp_path: Path) -> None:
+    path = manifest("./a to=nowhere\n")
+    result = converter("run", "--manifest", path, "--output", tmp_path / "out", "--log-format", "json")
+    events = [json.loads(each) for each in result.err.splitlines()]
+    assert (result.code, [each["event"] for each in events]) == (2, ["error", "error"])
+    assert events[0]["position"] == f"{path}:1:5"
+
+
+def test_each_failure_has_a_log_that_the_report_names(converter: Run, manifest: Callable[..., Path], tmp_path: Path) -> None:
+    for _ in range(2):
+        converter("run", "--manifest", manifest("./a\n"), "--output", tmp_path / "out")
+    (outcome,) = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))["outcomes"]
+    assert outcome["log"] == str(tmp_path / "out" / "a" / "onnx.log")
+    events = [each.split()[1] for each in Path(outcome["log"]).read_text(encoding="utf-8").splitlines()]
+    assert events == ["stage-began", "stage-ended", "job-ended"] * 2  # it tells of every run
+
+
+@pytest.mark.parametrize("given", ["soon", "-1", "1e9", "", "5 m", "٣"])
+def test_what_is_no_time_is_told(given: str, converter: Run, manifest: Callable[..., Path], tmp_path: Path) -> None:
+    result = converter("run", "--manifest", manifest("./a\n"), "--output", tmp_path / "out", "--timeout", given)
+    assert (result.code, "is no time; write seconds as 90, minutes as 30m" in result.err) == (2, True)
+
+
+def test_a_time_has_units_and_zero_is_no_end() -> None:
+    given = {"90": 90.0, "1.5s": 1.5, "30m": 1800.0, "2h": 7200.0, "0": None}
+    assert {text: Seconds().convert(text, None, None) for text in given} == given
