@@ -149,6 +149,8 @@ class _Driver:
                 while self.connection.poll(0 if self.streams else _LOOK):
                     self._obey(self.connection.recv())
                 ready = ray.wait([*self.streams], num_returns=1, timeout=_TURN)[0] if self.streams else []
+                if ready:  # a look at thousands of tasks is dear: so it is at all that have something to say
+                    ready = ray.wait([*self.streams], num_returns=len(self.streams), timeout=0)[0]
                 for stream in ready:
                     self.connection.send(self._next(stream))
         finally:
