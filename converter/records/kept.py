@@ -23,16 +23,16 @@ PushStatus = Literal["pushed", "unchanged", "failed"]
 class TensorSpec(Record):
     """An input or output of an artifact: numpy's name of its dtype; a dimension is a length or an axis's name."""
 
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...]
+    name: Text
+    dtype: Text
+    shape: tuple[Count | Text, ...]
 
 
 class Bucket(Record):
     """One of the shapes that an artifact takes: the axes, by name, that have one length in it, and the file that runs it."""
 
     file: str
-    fixed: Mapping[str, Count]
+    fixed: Mapping[Text, Count]
 
     @field_validator("file")
     @classmethod
@@ -51,7 +51,7 @@ class Signature(Record):
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    fixed: Mapping[str, Count] = {}
+    fixed: Mapping[Text, Count] = {}
     equal: Mapping[str, str] = {}
     padding: Mapping[str, int] = {}
     buckets: tuple[Bucket, ...] = ()
@@ -99,10 +99,10 @@ class SourceRecord(Record):
     say what was allowed and made use of: weights from a pickle, code of the checkpoint's own. `files` are those of a folder.
     """
 
-    model: str
-    revision: str | None
-    identity: str
-    model_type: str
+    model: Text
+    revision: Text | None
+    identity: Text
+    model_type: Text
     weight_bytes: Count
     repository: str | None = None
     visibility: Visibility | None = None
@@ -129,7 +129,7 @@ class ArtifactRecord(Record):
     versions: Mapping[str, str]
     dtype: str = Field(description="floating point type of the artifact's weights")
     signature: Signature
-    tried: Mapping[str, tuple[Count, Count]] = Field(
+    tried: Mapping[Text, tuple[Count, Count]] = Field(
         description="the shortest and the longest length of each axis that it was validated at, padded where the signature fixes it"
     )
     files: tuple[FileRecord, ...] = Field(description="the artifact's own files")
@@ -152,7 +152,7 @@ class ArtifactRecord(Record):
 class Outcome(Record):
     """What became of one job."""
 
-    model: str
+    model: Text
     backend: Text
     feature: Text | None
     status: Status

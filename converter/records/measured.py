@@ -17,9 +17,9 @@ class Comparison(Record):
     and numbered in `top1_ties`; None where the output decides nothing.
     """
 
-    output: str
-    dtype: str
-    expected_dtype: str
+    output: Text
+    dtype: Text
+    expected_dtype: Text
     shape: tuple[Count, ...]
     expected_shape: tuple[Count, ...]
     close: bool
@@ -50,8 +50,8 @@ class Comparison(Record):
 class Case(Record):
     """One set of inputs given to both: the length of each named axis, and every output compared."""
 
-    name: str
-    axes: Mapping[str, Count]
+    name: Text
+    axes: Mapping[Text, Count]
     comparisons: tuple[Comparison, ...] = ()
     error: Text | None = None
 
@@ -63,7 +63,7 @@ class Case(Record):
 class Influence(Record):
     """How far the outputs move when one input alone is changed, in the checkpoint and in the artifact."""
 
-    input: str
+    input: Text
     reference_change: float
     artifact_change: float
     passed: bool
@@ -78,11 +78,11 @@ class WeightCheck(Record):
     """
 
     compared: Count
-    different: tuple[str, ...] = ()
-    unknown: tuple[str, ...] = ()
-    tied: tuple[tuple[str, ...], ...] = ()
-    doubled: tuple[str, ...] = ()
-    joined: tuple[str, ...] = ()
+    different: tuple[Text, ...] = ()
+    unknown: tuple[Text, ...] = ()
+    tied: tuple[tuple[Text, ...], ...] = ()
+    doubled: tuple[Text, ...] = ()
+    joined: tuple[Text, ...] = ()
 
     def problems(self) -> Iterator[str]:
         """What is wrong with the stored weights, a clause each."""
@@ -148,7 +148,7 @@ class Verdict(Record):
 
     atol: float
     rtol: float
-    runtime: str
+    runtime: Text
     unvalidated: Text = Field("", description="why nothing was measured, where nothing here runs the artifact; empty where it was")
     problems: tuple[Text, ...] = Field((), description="what is wrong and no figure: names, dtypes, axes, a changed file")
     cases: tuple[Case, ...] = ()

@@ -139,3 +139,9 @@ def test_what_a_record_tells_people_no_terminal_obeys() -> None:
 def test_a_size_that_no_file_has_is_no_record(size: int) -> None:
     with pytest.raises(ValidationError):
         FileRecord(path="a", size=size, mtime_ns=0, sha256="")
+
+
+def test_nor_does_a_terminal_obey_the_names_in_a_verdict_that_was_read() -> None:
+    named = case(comparison(output="a\u202e", dtype="b\x1b[2J")).model_copy(update={"name": "c"})
+    read = Verdict.model_validate_json(verdict(cases=(named,)).model_dump_json().replace('"c"', '"\\u202e"'))
+    assert read.first_problem == r"a\u202e is b\x1b[2J instead of float32 at batch 2, sequence 3 (\u202e)"
