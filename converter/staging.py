@@ -6,6 +6,7 @@ swept away by whoever claims the place next.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -168,8 +169,15 @@ def _sync(folder: Path, pattern: str = "**/*") -> None:
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in _UNSYNCED:
+                raise
         finally:
             os.close(descriptor)
+
+
+_UNSYNCED = (errno.EINVAL, errno.EOPNOTSUPP)
+"""Of a file system that cannot be asked for it, as some that are mounted from elsewhere cannot for a folder."""
 
 
 def _remove(path: Path, folder: Path) -> None:

@@ -162,8 +162,8 @@ class Outcome(Record):
     verdict: Verdict | None = None
     failure: Failure | None = None
     stages: tuple[Stage, ...] = ()
-    attempts: int = 1
-    log: str | None = Field(None, description="the file that tells how it went")
+    attempts: Count = 1
+    log: Text | None = Field(None, description="the file that tells how it went")
     notes: tuple[Text, ...] = Field((), description="what a user should know of where the checkpoint came from")
 
     @classmethod

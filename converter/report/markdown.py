@@ -70,6 +70,8 @@ def _failures(outcomes: Iterable[Outcome]) -> Iterator[str]:
         yield f"- **{cell(outcome.model)}** to {outcome.backend}{where}, stage *{outcome.failure.stage}*: {message}."
         if outcome.failure.hint:
             yield f"  To do: {cell(outcome.failure.hint)}."
+        if outcome.log:
+            yield f"  Its log: {cell(outcome.log)}."
 
 
 def _pushes(pushes: Sequence[Pushed]) -> Iterator[str]:

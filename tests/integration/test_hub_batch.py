@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from converter.hub.asking import ATTEMPTS
 from tests.hub_server import HubClient, HubServer
 
 
@@ -43,8 +44,31 @@ def test_a_repository_is_converted_at_its_commit_and_again_only_when_its_content
     again = run()[0]["outcomes"][0]
     assert again["status"] == "converted"
     assert again["artifact"]["source"]["identity"] == f"commit:{other}" != f"commit:{first}"
-    written = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.suffix in (".json", ".md")]
-    assert written and not any("hf_secret" in path.read_text(encoding="utf-8") for path in written)
+    written = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.suffix in (".json", ".md", ".html", ".log")]
+    assert {path.suffix for path in written} == {".json", ".md", ".html", ".log"}
+    assert not any("hf_secret" in path.read_text(encoding="utf-8") for path in written)
+
+
+def test_a_model_whose_hub_does_not_answer_has_another_attempt_after_the_others(
+    hub: HubServer, client: HubClient, tiny: Callable[..., Path], tmp_path: Path
+) -> None:
+    for name in ("org/late", "org/soon"):
+        hub.add_repository(name, _files(tiny("bert")))
+    (tmp_path / "models.txt").write_text("org/late\norg/soon\norg/missing\n")
+    arguments = ("--manifest", tmp_path / "models.txt", "--output", tmp_path / "out", "--log-format", "json")
+    hub.fail("/api/models/org/late", status=503, times=ATTEMPTS)
+    said = client("run", *arguments, "--retries", "1", expect=1)
+    events = [json.loads(line) for line in said.err.splitlines()]
+    (retry,) = [event for event in events if event["event"] == "retry"]
+    assert (retry["model"], retry["attempt"], retry["seconds"]) == ("org/late", 2, 5.0)
+    assert "status 503" in retry["message"]
+    ended = [(event["model"], event["status"], event.get("attempt")) for event in events if event["event"] == "job-ended"]
+    assert sorted(ended) == [("org/late", "converted", 2), ("org/missing", "failed", None), ("org/soon", "converted", None)]
+    assert ended[-1][0] == "org/late"
+    hub.fail("/api/models/org/late", status=503, times=ATTEMPTS)
+    given_up = client("run", *arguments, "--retries", "0", expect=1)
+    assert "retry" not in {json.loads(line)["event"] for line in given_up.err.splitlines()}
+    hub.end_faults()
 
 
 def _files(folder: Path) -> dict[str, bytes | Path]:

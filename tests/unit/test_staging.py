@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from pathlib import Path
@@ -168,6 +169,22 @@ def test_all_of_an_artifact_is_on_the_disk_before_it_has_its_name(tmp_path: Path
     before, after = happened[: happened.index("renamed")], happened[happened.index("renamed") + 1 :]
     assert set(before) == {"model.onnx", "model.onnx_data", RECORD, "artifact"}
     assert after == ["model"]
+
+
+@pytest.mark.parametrize(("number", "is_published"), [(errno.EINVAL, True), (errno.EIO, False)])
+def test_a_file_system_that_cannot_be_asked_to_write_through_is_let_be_and_one_that_fails_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, is_published: bool
+) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    if is_published:
+        put(tmp_path / "onnx", "one", model__onnx="new")
+    else:
+        with pytest.raises(OutputError, match="Input/output error"):
+            put(tmp_path / "onnx", "one", model__onnx="new")
+    assert (tmp_path / "onnx").exists() == is_published
 
 
 def test_what_a_killed_process_left_is_swept_away_by_the_next(tmp_path: Path) -> None:
