@@ -26,11 +26,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 1 if told else 0
     failed = False
     print(f"{'target':16} {'inputs':>8} {'CPU s':>7} {'slowest s':>9} {'peak MB':>8}  wrong")
+    if not asked.targets:  # first, as the system tells the peak of all children so far
+        failed |= _tell(outside(max(2, asked.inputs // 250), asked.seed))
     for target in TARGETS:
         if not asked.targets or target.name in asked.targets:
             failed |= _tell(fuzz(target, asked.inputs, asked.seed))
-    if not asked.targets:
-        failed |= _tell(outside(max(2, asked.inputs // 250), asked.seed))
     return 1 if failed else 0
 
 
