@@ -28,14 +28,14 @@ def claimed(path: Path, waits: Callable[[], None] = _unobserved) -> Iterator[Non
 
     lock = FileLock(path.with_name(f"{PREFIX}{path.name}.lock"))
     for attempt in range(_ATTEMPTS):
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 lock.acquire(blocking=False)
             except Timeout:
                 waits()
                 lock.acquire(poll_interval=0.1)
-        except FileNotFoundError:
+        except (FileNotFoundError, FileExistsError):  # the folder has gone in between
             if attempt == _ATTEMPTS - 1:
                 raise
         else:

@@ -153,6 +153,10 @@ def _unprinted() -> Iterator[None]:
             os.close(kept)
 
 
+_PANIC = "PanicException"
+"""What a panic of the tokenizers' Rust is raised as; it is no Exception to Python, and can be imported from nowhere."""
+
+
 class _told_plainly:  # noqa: N801 - reads as a with-statement's sentence
     """Turn whatever transformers raises over a checkpoint into a CheckpointError with its first line."""
 
@@ -164,8 +168,10 @@ class _told_plainly:  # noqa: N801 - reads as a with-statement's sentence
         logging.getLogger("transformers").setLevel(logging.ERROR)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None or isinstance(error, MemoryError | CheckpointError | KeyboardInterrupt | SystemExit | GeneratorExit):
-            return  # all else is transformers' or, no Exception to Python, a panic of the tokenizers' Rust
+        if error is None or isinstance(error, MemoryError | CheckpointError):
+            return
+        if not (isinstance(error, Exception) or type(error).__name__ == _PANIC):
+            return  # it is what ends the process
         raise CheckpointError(
             f"transformers cannot load the {self.what} of {self.folder}: {reason(error)}", "see with --debug what it says in full"
         ) from error

@@ -177,9 +177,10 @@ def test_an_interruption_exits_with_130_reports_what_was_done_and_leaves_nothing
     signal_sent: signal.Signals, tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
     (tmp_path / "tiny").symlink_to(tiny("bert"))
-    (tmp_path / "models.txt").write_text("./tiny\n./tiny output=another opset=23\n")  # which no cache has: it takes its time
+    (tmp_path / "models.txt").write_text("./tiny\n./tiny output=another opset=23\n")  # two graphs that no cache has: they take their time
     command = [sys.executable, "-m", "converter", "--manifest", "models.txt", "--jobs", "1"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    cold = os.environ | {"CONVERTER_CACHE": str(tmp_path / "cache")}
+    with subprocess.Popen(command, cwd=tmp_path, env=cold, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         for line in process.stderr:
             if line.startswith("[2/2]") and line.endswith(": convert\n"):

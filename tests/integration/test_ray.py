@@ -315,7 +315,7 @@ marker, target = Marker(folder=there, name="mark", token="a"), Target(repository
 task = Task(jobs=(job,), versions={}, limits=Limits(), marker=marker, target=target)
 for said in work(task):
     if isinstance(said, Done):
-        print(said.outcome.status, said.outcome.destination, *said.outcome.notes, sep="|")
+        print(said.outcome.status, said.outcome.destination, *said.outcome.notes, said.outcome.failure or "", sep="|")
     elif isinstance(said, Pushed):
         print(said.status, *said.artifacts, sep="|")
 """
@@ -328,6 +328,7 @@ def test_a_node_that_shares_no_folder_pushes_and_keeps_nothing(hub: HubServer, t
     (tmp_path / "own").mkdir()
     variables = hub.environment(tmp_path / "home") | {"HF_TOKEN": OWNER_TOKEN, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "own")}
     said = subprocess.run([sys.executable, "-c", _UNSHARED], env=os.environ | variables, capture_output=True, text=True, check=False)
+    assert len(said.stdout.splitlines()) == 2, said.stdout + said.stderr
     made, pushed = said.stdout.splitlines()
     assert made.startswith("converted|/nowhere/that/is/shared/a/onnx|") and "pushed from and not kept" in made, said.stderr
     assert pushed == "pushed|/nowhere/that/is/shared/a/onnx"

@@ -61,3 +61,20 @@ def test_a_name_in_a_tokenizer_is_not_printed(tmp_path: Path, capfd: pytest.Capt
     path.write_text(json.dumps({**config, "added_tokens_decoder": {"0": {**token, "\x1b[2Jplanted": 1}}}))
     load_tokenizer(tmp_path)
     assert "planted" not in capfd.readouterr().out
+
+
+def test_what_ends_the_process_while_a_checkpoint_is_loaded_is_no_fault_of_the_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers
+
+    class Ended(BaseException):
+        pass
+
+    def end(*_: object, **__: object) -> None:
+        raise Ended
+
+    (tmp_path / "tokenizer.json").touch()
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", end)
+    with pytest.raises(Ended):
+        load_tokenizer(tmp_path)
