@@ -18,11 +18,12 @@ _PLAIN = re.compile(r"[^\s\"=]+")
 
 def line(event: Event, log_format: LogFormat) -> str:
     """An event in one line, without secrets: as JSON, or as `name=value`, a value quoted as JSON where it has to be."""
-    fields = event.model_dump(mode="json", exclude_none=True)
+    dumped = event.model_dump(mode="json", exclude_none=True)
+    fields = {name: redacted(value) if isinstance(value, str) else value for name, value in dumped.items()}
     if log_format == "json":
-        return redacted(_json(fields))
+        return _json(fields)
     time, name = fields.pop("time"), fields.pop("event")
-    return redacted(" ".join([time, name, *(f"{key}={_value(value)}" for key, value in fields.items())]))
+    return " ".join([time, name, *(f"{key}={_value(value)}" for key, value in fields.items())])
 
 
 def _value(value: object) -> str:
