@@ -271,6 +271,9 @@ def _printed(file: Path) -> Iterator[Event]:
     yield from (Event(event="output", message=line.rstrip()) for line in text.splitlines() if line.strip())
 
 
+_SHORTER = "set TMPDIR to a folder with a shorter path: a socket lies in it, whose path has 108 bytes at most"
+
+
 def _not_started(job: Job, error: EOFError | OSError) -> Outcome:
     ended = isinstance(error, EOFError | ConnectionError)
     cause = "the one that starts all has ended, as the system ends one that takes too much memory" if ended else reason(error)
@@ -278,7 +281,7 @@ def _not_started(job: Job, error: EOFError | OSError) -> Outcome:
         stage="start",
         kind="NotStarted",
         message=f"its process could not be started: {cause}",
-        hint="run it with fewer --jobs, or on a machine with more memory",
+        hint=_SHORTER if "AF_UNIX path too long" in cause else "run it with fewer --jobs, or on a machine with more memory",
         passing=ended,
     )
     return Outcome.of(job, "failed", failure=failure)

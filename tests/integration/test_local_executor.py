@@ -172,6 +172,11 @@ def test_a_system_that_lets_no_process_start_is_told_as_what_it_is(
     assert told == ["its process could not be started: OSError: [Errno 24] Too many open files"] * 2
 
 
+def heed_interruptions() -> None:
+    """A shell has what it starts in the background ignore Ctrl-C, and all that this starts in turn."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("signal_sent", [signal.SIGINT, signal.SIGTERM], ids=lambda sent: str(sent.name))
 def test_an_interruption_exits_with_130_reports_what_was_done_and_leaves_nothing_half_done(
     signal_sent: signal.Signals, tiny: Callable[..., Path], tmp_path: Path
@@ -180,7 +185,9 @@ def test_an_interruption_exits_with_130_reports_what_was_done_and_leaves_nothing
     (tmp_path / "models.txt").write_text("./tiny\n./tiny output=another opset=23\n")  # two graphs that no cache has: they take their time
     command = [sys.executable, "-m", "converter", "--manifest", "models.txt", "--jobs", "1"]
     cold = os.environ | {"CONVERTER_CACHE": str(tmp_path / "cache")}
-    with subprocess.Popen(command, cwd=tmp_path, env=cold, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=cold, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interruptions
+    ) as process:
         assert process.stderr
         for line in process.stderr:
             if line.startswith("[2/2]") and line.endswith(": convert\n"):

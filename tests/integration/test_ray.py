@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -325,12 +326,13 @@ def test_a_node_that_shares_no_folder_pushes_and_keeps_nothing(hub: HubServer, t
     checkpoint = save_tiny(tmp_path / "tiny", "bert", "AutoModelForMaskedLM")
     hub.forget()
     hub.add_repository("org/one", {path.name: path for path in checkpoint.iterdir()})
-    (tmp_path / "own").mkdir()
-    variables = hub.environment(tmp_path / "home") | {"HF_TOKEN": OWNER_TOKEN, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "own")}
-    said = subprocess.run([sys.executable, "-c", _UNSHARED], env=os.environ | variables, capture_output=True, text=True, check=False)
+    with tempfile.TemporaryDirectory() as own:  # a short path, as that of a socket is to lie below
+        variables = hub.environment(tmp_path / "home") | {"HF_TOKEN": OWNER_TOKEN, "PYTHONPATH": str(ROOT), "TMPDIR": own}
+        said = subprocess.run([sys.executable, "-c", _UNSHARED], env=os.environ | variables, capture_output=True, text=True, check=False)
+        left = [path for path in Path(own).iterdir() if path.name.startswith("converter-")]
     assert len(said.stdout.splitlines()) == 2, said.stdout + said.stderr
     made, pushed = said.stdout.splitlines()
     assert made.startswith("converted|/nowhere/that/is/shared/a/onnx|") and "pushed from and not kept" in made, said.stderr
     assert pushed == "pushed|/nowhere/that/is/shared/a/onnx"
     assert "onnx/model.onnx" in hub.files("org/one")
-    assert [path for path in (tmp_path / "own").iterdir() if path.name.startswith("converter-")] == []
+    assert left == []

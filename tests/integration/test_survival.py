@@ -21,7 +21,7 @@ from converter.executors.limits import Limits
 from converter.ledger import LOG, damaged_files, read_record
 from converter.records import Event
 from tests.checkpoints import save_tiny
-from tests.integration.test_local_executor import numbered
+from tests.integration.test_local_executor import heed_interruptions, numbered
 
 COUNT = 30
 SEED = 20261125
@@ -39,7 +39,15 @@ def batch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def start(folder: Path, *arguments: str, manifest: str = "models.txt", **variables: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "converter", "--manifest", manifest, *arguments]
-    return subprocess.Popen(command, cwd=folder, env=os.environ | variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=os.environ | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interruptions,
+    )
 
 
 def below(process: int) -> list[int]:
