@@ -14,10 +14,9 @@ _MAPPED = 3
 
 @dataclass(frozen=True)
 class Limits:
-    """For every job: `timeout` in seconds, None for no end; `memory` in bytes, None for what there is; how many `retries` it has."""
+    """For every job: `timeout` in seconds, None for no end; how many `retries` it has."""
 
     timeout: float | None = None
-    memory: int | None = None
     retries: int = 0
 
 

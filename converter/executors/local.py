@@ -128,7 +128,7 @@ class _Batch:
         self._running: dict[Connection, _Worker] = {}
         self._later: list[_Attempt] = []
         self._admission = admission.admission(workers, len(jobs))
-        self._memory = limits.memory if limits.memory is not None else admission.available_bytes()
+        self._memory = admission.available_bytes()
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(_PRELOAD)
 
