@@ -149,8 +149,10 @@ def command(
         result = report.in_order(outcomes, pushes)
         try:
             written = report.write(result, output)
-        except OutputError:
-            console.failures(result)  # nothing else will tell of them
+        except OutputError:  # then nothing else will tell of it
+            console.failures(result)
+            console.give(result.model_dump(mode="json"))
+            console.say(f"{result.summary}; there is no whole report")
             raise
         hand_over(output)
     console.failures(result)
