@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import transformers
 
-from bench import another, batch, demand, growth, latency, many, memory, shared, torchscript
+from bench import another, batch, cluster, demand, growth, latency, limits, many, memory, shared, torchscript
 from bench.table import Row, render
 
 
@@ -38,6 +38,8 @@ PARTS: dict[str, tuple[str, Callable[[], Iterator[Row]]]] = {
     "memory": ("peak anonymous memory of converting BERT-base, validation included", memory.rows),
     "demand": ("what a worker takes of memory, beside what --jobs auto predicts", demand.measure),
     "growth": ("what grows with a batch, beside what bench.scaling takes for it", growth.measure),
+    "cluster": ("a small batch on a Ray cluster of this machine", cluster.measure),
+    "limits": ("the largest inputs that are read at all", limits.measure),
     "torchscript": ("TorchScript", _torchscript),
 }
 
