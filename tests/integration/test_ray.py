@@ -26,6 +26,7 @@ from converter.publish.batch import Pushes
 from converter.records import Event, Job, Outcome, Position, Pushed, Source
 from tests.checkpoints import save_tiny
 from tests.hub_server import OWNER_TOKEN, HubServer
+from tests.processes import below
 
 COUNT = 12
 ROOT = Path(__file__).parents[2]
@@ -71,15 +72,6 @@ class RayCluster:
 
     def close(self) -> None:
         self._process.communicate(timeout=60)
-
-
-def below(process: int) -> list[int]:
-    """All that a process has started, and what they have."""
-    found: list[int] = []
-    for path in Path(f"/proc/{process}/task").glob("*/children"):
-        for child in map(int, path.read_text(encoding="ascii").split()):
-            found += [child, *below(child)]
-    return found
 
 
 @pytest.fixture(scope="module")

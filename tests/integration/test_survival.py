@@ -22,6 +22,7 @@ from converter.ledger import LOG, damaged_files, read_record
 from converter.records import Event
 from tests.checkpoints import save_tiny
 from tests.integration.test_local_executor import heed_interruptions, numbered
+from tests.processes import below
 
 COUNT = 30
 SEED = 20261125
@@ -48,18 +49,6 @@ def start(folder: Path, *arguments: str, manifest: str = "models.txt", **variabl
         text=True,
         preexec_fn=heed_interruptions,
     )
-
-
-def below(process: int) -> list[int]:
-    """All that a process has started, and what they have."""
-    found: list[int] = []
-    for path in Path(f"/proc/{process}/task").glob("*/children"):
-        try:
-            for child in map(int, path.read_text(encoding="ascii").split()):
-                found += [child, *below(child)]
-        except OSError:  # it has ended
-            continue
-    return found
 
 
 def seen(output: Path) -> dict[str, int]:

@@ -1,0 +1,16 @@
+"""Processes that tests look at, and end."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+
+def below(process: int) -> list[int]:
+    """All that a process has started and that has not ended, and what these have."""
+    found: list[int] = []
+    for path in Path(f"/proc/{process}/task").glob("*/children"):
+        with suppress(OSError):  # it has ended
+            for child in map(int, path.read_text(encoding="ascii").split()):
+                found += [child, *below(child)]
+    return found
