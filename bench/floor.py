@@ -74,7 +74,7 @@ def measure(checkpoint: Path, feature: str, artifact: Path) -> dict[str, float]:
     """CPU seconds by part: the median of three, after a validation that tells what is run."""
     backend = BACKENDS["onnx"]
     options = backend.options(feature=feature)
-    auto_class = FEATURES[feature].auto_class
+    auto_class = FEATURES[feature].auto_classes[0]
     model = load_model(checkpoint, auto_class, options.dtype)
     config = find_architecture(model.config.model_type).configure(model.config, feature)
     with mock.patch.object(onnxruntime, "InferenceSession", _Session), closing(backend.open(artifact)) as session:

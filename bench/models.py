@@ -35,7 +35,7 @@ class Model:
     def checkpoint(self, place: Path, seed: int = 0) -> Path:
         """A checkpoint in `place`, another for each seed: random weights, or trained ones with a hundredth of noise and their tokenizer."""
         torch.manual_seed(seed)
-        auto_class = getattr(transformers, FEATURES[self.feature].auto_class)
+        auto_class = getattr(transformers, FEATURES[self.feature].auto_classes[0])
         if self.folder:
             module = auto_class.from_pretrained(self.folder)
             with torch.no_grad():

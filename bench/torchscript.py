@@ -49,7 +49,7 @@ class Subject:
             return self.folder
         torch.manual_seed(0)
         config = transformers.AutoConfig.for_model(self.model_type, **(self.config or {}))
-        getattr(transformers, FEATURES[self.feature].auto_class).from_config(config).save_pretrained(place)
+        getattr(transformers, FEATURES[self.feature].auto_classes[0]).from_config(config).save_pretrained(place)
         return place
 
 
@@ -95,7 +95,7 @@ def sizes() -> Iterator[tuple[str, dict[str, int]]]:
 
 def _latencies_of(subject: Subject, place: Path) -> Iterator[tuple[str, str, dict[str, float]]]:
     checkpoint = subject.checkpoint(place / "checkpoint")
-    model = getattr(transformers, FEATURES[subject.feature].auto_class).from_pretrained(checkpoint).eval()
+    model = getattr(transformers, FEATURES[subject.feature].auto_classes[0]).from_pretrained(checkpoint).eval()
     model.config.use_cache = False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 
-from converter.architectures import FEATURES, Architecture, OnnxConfig, find_architecture, own_architecture, own_fault
+from converter.architectures import Architecture, OnnxConfig, find_architecture, own_architecture, own_fault
 from converter.backends import BACKENDS, Backend, Cache, Conversion
 from converter.checkpoints.fetch import fetch, resolve
 from converter.checkpoints.policy import is_sidecar
@@ -145,6 +145,7 @@ def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
                     backend=backend.name,
                     options=job.options.model_dump(mode="json"),
                     versions=plan.versions,
+                    configuration=architecture.onnx_config.__name__,
                     dtype=measured.dtype,
                     signature=measured.signature,
                     tried=measured.verdict.tried,
@@ -163,7 +164,7 @@ def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
         log.write(Event(event="job-ended", status="interrupted", stage=stages.current))
         raise
     status: Status = "unvalidated" if record.verdict.unvalidated else "converted"
-    notes = (*checkpoint.notes, *conversion.notes)
+    notes = (*checkpoint.notes, *([architecture.note] if architecture.note else ()), *conversion.notes)
     return Outcome.of(job, status, artifact=record, verdict=record.verdict, stages=tuple(stages.done), notes=notes)
 
 
@@ -197,7 +198,7 @@ def measure(backend: Backend, artifact: Path, checkpoint: Path, architecture: Ar
 
     assert options.feature
     with closing(backend.open(artifact)) as session:
-        model = load_model(checkpoint, FEATURES[options.feature].auto_class, options.dtype, allowed=options.allowed)
+        model = load_model(checkpoint, architecture.auto_class(options.feature), options.dtype, allowed=options.allowed)
         config = architecture.configure(model.config, options.feature)
         verdict = validate(session, Reference(model, tuple(config.outputs)), config, load_tokenizer(checkpoint, options.allowed), options)
         return Measurement(verdict, model.dtype, session.signature)
@@ -300,13 +301,15 @@ def _load(folder: Path, architecture: Architecture, backend: Backend, options: O
 
     assert options.feature
     attn_implementation = backend.attn_implementation(architecture.onnx_config)
-    model = load_model(folder, FEATURES[options.feature].auto_class, options.dtype, attn_implementation, options.allowed)
+    model = load_model(folder, architecture.auto_class(options.feature), options.dtype, attn_implementation, options.allowed)
     return model, architecture.configure(model.config, options.feature)
 
 
 def _architecture(checkpoint: Checkpoint, options: Options) -> Architecture:
     """The user's own description of the architecture where there is one, else ours."""
-    return own_architecture(options.config, checkpoint.model_type) if options.config else find_architecture(checkpoint.model_type)
+    if options.config:
+        return own_architecture(options.config, checkpoint.model_type)
+    return find_architecture(checkpoint.model_type, str(checkpoint.config.get("transformers_version", "")))
 
 
 def _with_feature(options: Options, architecture: Architecture, checkpoint: Checkpoint) -> Options:

@@ -1,4 +1,4 @@
-"""What is known of each family of models, one file each, named by its model type and with an `ARCHITECTURE`.
+"""What is known of each family of models, one file each, named by its model type and with an `ARCHITECTURE`; of any other, `generic`.
 
 An installed package adds one by an entry point of the group `converter.architectures`: its name is the model type, its object an
 `Architecture`. A user's own `OnnxConfig`, for once, is one by `own_architecture`.
@@ -14,15 +14,18 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from converter.architectures.architecture import Architecture
+from converter.architectures.auto import LEFT, is_later, known_types, transformers_version
 from converter.architectures.config import OnnxConfig, OnnxConfigWithPast, OnnxSeq2SeqConfigWithPast
 from converter.architectures.features import FEATURES, Feature, canonical, feature_of_class
+from converter.architectures.generic import GenericOnnxConfig, generic_architecture
 from converter.architectures.own import own_architecture, own_fault
-from converter.errors import NotSupportedError, reason
+from converter.errors import NotSupportedError, brief, reason
 
 __all__ = [
     "FEATURES",
     "Architecture",
     "Feature",
+    "GenericOnnxConfig",
     "OnnxConfig",
     "OnnxConfigWithPast",
     "OnnxSeq2SeqConfigWithPast",
@@ -38,41 +41,73 @@ __all__ = [
 
 ENTRY_POINTS = "converter.architectures"
 
-_SHARED = ("architecture", "config", "dummies", "features", "own")
+_SHARED = ("architecture", "auto", "config", "dummies", "features", "generic", "own")
 
 
 def model_types() -> tuple[str, ...]:
-    """The model types of all architectures, ours and those of installed packages, in alphabetical order; none is loaded."""
+    """The model types that somebody has described, here or in an installed package, in alphabetical order; none is loaded."""
     return tuple(sorted({*ready_made(), *_of_packages()}))
 
 
 @cache
 def architectures() -> Mapping[str, Architecture]:
-    """All architectures by model type, in alphabetical order: ours, and those of installed packages.
+    """All that are described by model type, in alphabetical order: ours, and those of installed packages.
 
     Raises NotSupportedError for one of a package that cannot be loaded.
     """
     return {model_type: find_architecture(model_type) for model_type in model_types()}
 
 
-@cache
-def find_architecture(model_type: str) -> Architecture:
-    """Give the architecture of a model type, or raise NotSupportedError that says which there are."""
+def find_architecture(model_type: str, written_by: str = "") -> Architecture:
+    """Give the architecture of a model type, described or generic.
+
+    Raises NotSupportedError for one that transformers has no model for; `written_by` is the version that config.json names, if it does.
+    """
     if model_type in ready_made():
-        architecture: Architecture = importlib.import_module(f"{__name__}.{model_type}").ARCHITECTURE
-        return architecture
+        return _ready_made()[model_type]
     if model_type in _of_packages():
         return _load(_of_packages()[model_type])
-    raise NotSupportedError(
-        f"the architecture {model_type!r} is not supported",
-        f"supported are: {', '.join(model_types())}; another is by a configuration of your own, see --config",
-    )
+    generic = generic_architecture(model_type)
+    if generic:
+        return generic
+    raise _unknown(model_type, written_by)
 
 
 @cache
 def ready_made() -> frozenset[str]:
     """The model types that have a file here."""
-    return frozenset(module.name for module in pkgutil.iter_modules(__path__)).difference(_SHARED)
+    return frozenset(_ready_made())
+
+
+@cache
+def _ready_made() -> Mapping[str, Architecture]:
+    modules = [module.name for module in pkgutil.iter_modules(__path__) if module.name not in _SHARED]
+    found: list[Architecture] = [importlib.import_module(f"{__name__}.{name}").ARCHITECTURE for name in modules]
+    return {architecture.model_type: architecture for architecture in found}
+
+
+def _unknown(model_type: str, written_by: str) -> NotSupportedError:
+    """What is told of a model type without an architecture, and which version of transformers has it, where that is known."""
+    installed, what = transformers_version(), f"the architecture {model_type!r} is not supported"
+    last = next((version for version, types in LEFT.items() if model_type in types), None)
+    if last:
+        return NotSupportedError(
+            f"{what}: transformers {installed} has it no more, and {last} was the last that had",
+            "take a checkpoint of another architecture",
+        )
+    if model_type in known_types():
+        return NotSupportedError(
+            f"{what}: the heads that transformers {installed} has for it are none of the features", "describe it yourself, see --config"
+        )
+    if is_later(written_by, installed):
+        return NotSupportedError(
+            f"{what}: transformers {installed} does not know it, and its config.json was written by {brief(written_by)}",
+            "install that version of transformers, where this one allows it",
+        )
+    return NotSupportedError(
+        f"{what}: transformers {installed} does not know it",
+        "install a version of transformers that has it, or mend the model_type in config.json",
+    )
 
 
 @cache
@@ -80,6 +115,7 @@ def _of_packages() -> Mapping[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
 
 
+@cache
 def _load(point: EntryPoint) -> Architecture:
     package, version = (point.dist.name, point.dist.version) if point.dist else (point.value, "")
     try:

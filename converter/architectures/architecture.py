@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from converter.architectures.auto import auto_models
 from converter.architectures.config import OnnxConfig, OnnxConfigWithPast
 from converter.architectures.features import FEATURES, canonical, feature_of_class
 from converter.errors import NotSupportedError
@@ -16,6 +17,7 @@ class Architecture:
     """A family of models: its name, transformers' name of its type, its features, and the configuration that exports it.
 
     `origin` says, for one that is not of this package, what it is made of: a distribution and its version, or a file and its sha256.
+    `note` is what a user should know of it, a clause.
     """
 
     name: str
@@ -23,6 +25,7 @@ class Architecture:
     features: tuple[str, ...]
     onnx_config: type[OnnxConfig]
     origin: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
 
     def check_feature(self, feature: str) -> str:
         """Give the documented name of `feature`, or raise NotSupportedError that says which there are."""
@@ -34,6 +37,11 @@ class Architecture:
             )
         return name
 
+    def auto_class(self, feature: str) -> str:
+        """The class of transformers that loads a model of this family for one of its features."""
+        classes = FEATURES[self.check_feature(feature)].auto_classes
+        return next((each for each in classes if self.model_type in auto_models()[each]), classes[0])
+
     def choose_feature(self, asked: str | None, classes: Sequence[str]) -> str:
         """The documented name of the feature that was `asked` for, or else of the head that the checkpoint's `classes` name.
 
@@ -43,13 +51,17 @@ class Architecture:
             return self.check_feature(asked)
         if not classes:
             return "default"
-        found = feature_of_class(classes[0])
+        found = next((each for each in self.features if self._loads(each, classes[0])), None) or feature_of_class(classes[0])
         if found in self.features:
             return found
         raise NotSupportedError(
             f"config.json says that the checkpoint is a {classes[0]}, and none of the features of {self.name} is that",
             f"choose one with --feature: {', '.join(self.features)}",
         )
+
+    def _loads(self, feature: str, class_name: str) -> bool:
+        """Whether a class of transformers is the one that a feature's auto class has for this family."""
+        return class_name in auto_models()[self.auto_class(feature)].get(self.model_type, ())[:1]
 
     def configure(self, config: Any, feature: str) -> OnnxConfig:
         """The configuration that exports a checkpoint with transformers' `config` for a feature of this architecture."""

@@ -167,6 +167,11 @@ class OnnxConfig(ABC):
         sizes = {"input_ids": "vocab_size", "token_type_ids": "type_vocab_size"}
         return {name: getattr(self._config, size) for name, size in sizes.items() if getattr(self._config, size, None)}
 
+    @property
+    def encoded_length(self) -> int | None:
+        """How many positions an encoder gives for an input of one length, such as an image; None where it gives one for each token."""
+        return None
+
     def size(self, batch: int, sequence: int, choice: int) -> Size:
         """The size of the inputs for this many new tokens; no two lengths are equal, lest they be taken for one."""
         return Size(batch=batch, sequence=sequence, choice=choice)

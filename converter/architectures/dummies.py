@@ -83,7 +83,8 @@ def draw(config: OnnxConfig, size: Size, rng: np.random.Generator, padding: Padd
             inputs[name] = rng.integers(0, config.vocab_sizes[name], shape, dtype=np.int64)
             inputs[name].flat[:1] = config.vocab_sizes[name] - 1
         else:
-            inputs[name] = config.draw(name, shape, rng)
+            drawn = config.draw(name, shape, rng)
+            inputs[name] = drawn.astype(dtype) if drawn.dtype.kind == "f" else drawn
     _pad(config, inputs)
     config.settle(inputs)
     return inputs

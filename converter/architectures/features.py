@@ -14,13 +14,14 @@ WITH_PAST = "-with-past"
 class Feature:
     """A head of a model, with or without its cache.
 
-    `auto_class` is the class of transformers that loads it, `outputs` its outputs in order with their named axes.
-    Where it `decides`, each output's largest value along its last axis is a decision: a class, a token, a span's end.
+    `auto_classes` are the classes of transformers that load it, of which a model type has one, the documented one first. `outputs` are
+    its outputs in order with their named axes, of a model that takes text. Where it `decides`, each output's largest value along its
+    last axis is a decision: a class, a token, a span's end.
     `heads` are the endings of the class names that a checkpoint trained for it has in its config.json.
     """
 
     name: str
-    auto_class: str
+    auto_classes: tuple[str, ...]
     outputs: Mapping[str, Axes]
     decides: bool
     heads: tuple[str, ...]
@@ -39,21 +40,24 @@ class Feature:
 
 _BATCH: Axes = {0: "batch"}
 _TOKENS: Axes = {0: "batch", 1: "sequence"}
+_IMAGES: Axes = {0: "image_batch"}
+_PAIRS: Axes = {0: "image_batch", 1: "batch"}
+_TURNED: Axes = {0: "batch", 1: "image_batch"}
 
 TASKS: Mapping[str, Feature] = {
     feature.name: feature
     for feature in (
         Feature(
             name="default",
-            auto_class="AutoModel",
+            auto_classes=("AutoModel",),
             outputs={"last_hidden_state": _TOKENS},
             decides=False,
             heads=("Model",),
-            synonyms=("feature-extraction", "sentence-similarity"),
+            synonyms=("feature-extraction", "sentence-similarity", "image-feature-extraction"),
         ),
         Feature(
             name="masked-lm",
-            auto_class="AutoModelForMaskedLM",
+            auto_classes=("AutoModelForMaskedLM",),
             outputs={"logits": _TOKENS},
             decides=True,
             heads=("ForMaskedLM", "ForPreTraining"),
@@ -61,7 +65,7 @@ TASKS: Mapping[str, Feature] = {
         ),
         Feature(
             name="causal-lm",
-            auto_class="AutoModelForCausalLM",
+            auto_classes=("AutoModelForCausalLM",),
             outputs={"logits": _TOKENS},
             decides=True,
             heads=("ForCausalLM", "LMHeadModel"),
@@ -69,7 +73,7 @@ TASKS: Mapping[str, Feature] = {
         ),
         Feature(
             name="seq2seq-lm",
-            auto_class="AutoModelForSeq2SeqLM",
+            auto_classes=("AutoModelForSeq2SeqLM",),
             outputs={"logits": {0: "batch", 1: "decoder_sequence"}},
             decides=True,
             heads=("ForConditionalGeneration", "MTModel"),
@@ -77,7 +81,7 @@ TASKS: Mapping[str, Feature] = {
         ),
         Feature(
             name="sequence-classification",
-            auto_class="AutoModelForSequenceClassification",
+            auto_classes=("AutoModelForSequenceClassification",),
             outputs={"logits": _BATCH},
             decides=True,
             heads=("ForSequenceClassification",),
@@ -85,35 +89,87 @@ TASKS: Mapping[str, Feature] = {
         ),
         Feature(
             name="multiple-choice",
-            auto_class="AutoModelForMultipleChoice",
+            auto_classes=("AutoModelForMultipleChoice",),
             outputs={"logits": {0: "batch", 1: "choice"}},
             decides=True,
             heads=("ForMultipleChoice",),
         ),
         Feature(
             name="token-classification",
-            auto_class="AutoModelForTokenClassification",
+            auto_classes=("AutoModelForTokenClassification",),
             outputs={"logits": _TOKENS},
             decides=True,
             heads=("ForTokenClassification",),
         ),
         Feature(
             name="question-answering",
-            auto_class="AutoModelForQuestionAnswering",
+            auto_classes=("AutoModelForQuestionAnswering",),
             outputs={"start_logits": _TOKENS, "end_logits": _TOKENS},
             decides=True,
             heads=("ForQuestionAnswering",),
+        ),
+        Feature(
+            name="image-classification",
+            auto_classes=("AutoModelForImageClassification",),
+            outputs={"logits": _BATCH},
+            decides=True,
+            heads=("ForImageClassification", "ForImageClassificationWithTeacher"),
+        ),
+        Feature(
+            name="object-detection",
+            auto_classes=("AutoModelForObjectDetection",),
+            outputs={"logits": _BATCH, "pred_boxes": _BATCH},
+            decides=False,
+            heads=("ForObjectDetection",),
+        ),
+        Feature(
+            name="semantic-segmentation",
+            auto_classes=("AutoModelForSemanticSegmentation",),
+            outputs={"logits": _BATCH},
+            decides=False,
+            heads=("ForSemanticSegmentation",),
+            synonyms=("image-segmentation",),
+        ),
+        Feature(
+            name="zero-shot-image-classification",
+            auto_classes=("AutoModelForZeroShotImageClassification",),
+            outputs={"logits_per_image": _PAIRS, "logits_per_text": _TURNED, "text_embeds": _BATCH, "image_embeds": _IMAGES},
+            decides=False,
+            heads=(),
+        ),
+        Feature(
+            name="audio-classification",
+            auto_classes=("AutoModelForAudioClassification",),
+            outputs={"logits": _BATCH},
+            decides=True,
+            heads=("ForAudioClassification",),
+        ),
+        Feature(
+            name="automatic-speech-recognition",
+            auto_classes=("AutoModelForCTC", "AutoModelForSpeechSeq2Seq"),
+            outputs={"logits": _BATCH},
+            decides=True,
+            heads=("ForCTC",),
+            synonyms=("speech2seq-lm",),
+        ),
+        Feature(
+            name="image-to-text",
+            auto_classes=("AutoModelForImageTextToText",),
+            outputs={"logits": _BATCH},
+            decides=True,
+            heads=("EncoderDecoderModel",),
+            synonyms=("vision2seq-lm", "image-text-to-text"),
         ),
     )
 }
 """The features without a cache, by name."""
 
+CACHED = ("default", "causal-lm", "seq2seq-lm", "automatic-speech-recognition", "image-to-text")
+"""The features that have a cache too."""
+
 FEATURES: Mapping[str, Feature] = {
     **TASKS,
-    **{
-        f"{name}{WITH_PAST}": replace(TASKS[name], name=f"{name}{WITH_PAST}", heads=(), synonyms=())
-        for name in ("default", "causal-lm", "seq2seq-lm")
-    },
+    **{f"{name}{WITH_PAST}": replace(TASKS[name], name=f"{name}{WITH_PAST}", heads=(), synonyms=()) for name in CACHED},
 }
 """All features by name, those with a cache (`…-with-past`) last."""
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import DynamicCache, EncoderDecoderCache
+from transformers.modeling_outputs import BaseModelOutput
 
 from converter.architectures import OnnxConfig
 from converter.architectures.config import Size
@@ -18,6 +19,8 @@ from converter.errors import ConversionError, ConverterError, reason
 
 CACHE = "past_key_values"
 """What the inputs of a cache are called, before the layer and the part."""
+ENCODED = ("pixel_values", "input_features", "input_values")
+"""What an encoder takes that is no text."""
 
 
 def call(model: torch.nn.Module, inputs: Mapping[str, torch.Tensor], outputs: Sequence[str]) -> tuple[torch.Tensor, ...]:
@@ -46,13 +49,16 @@ class FlatModel(torch.nn.Module):
     Capturing and tracing both want this form: keyword arguments and output classes do not survive either. With the cache of an
     encoder's output it differs from `call` in one thing: it encodes what that cache does not hold yet, whatever its length, where
     transformers looks whether it is empty. So one graph serves the first call and all the others, for which the encoder costs nothing.
+
+    `encoded` is how many positions the encoder gives for an input of one length, such as an image; None where it gives one a token.
     """
 
-    def __init__(self, model: torch.nn.Module, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    def __init__(self, model: torch.nn.Module, inputs: Sequence[str], outputs: Sequence[str], encoded: int | None = None) -> None:
         super().__init__()
         self.model = model
         self._inputs = tuple(inputs)
         self._outputs = tuple(outputs)
+        self._encoded = encoded
         self.eval()
 
     def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -62,12 +68,33 @@ class FlatModel(torch.nn.Module):
         return _pick(self.model, _result(self.model, arguments), self._outputs)
 
     def _encode_the_rest(self, arguments: dict[str, Any]) -> None:
-        cache, tokens, mask = arguments[CACHE], arguments.pop("input_ids"), arguments["attention_mask"]
-        held, length = cache.cross_attention_cache.layers[0].keys.shape[2], tokens.shape[1]
-        torch._check(held <= length)  # type: ignore[no-untyped-call]  # torch's own lacks types
-        rest = {"input_ids": tokens.narrow(1, held, length - held), "attention_mask": mask.narrow(1, held, length - held)}
-        arguments["encoder_outputs"] = self.model.get_encoder()(**rest, return_dict=True)  # type: ignore[operator]  # Module's getattr
+        cache = arguments[CACHE]
+        held = cache.cross_attention_cache.layers[0].keys.shape[2]
+        encode = self.model.get_encoder()  # type: ignore[operator]  # Module's getattr
+        if self._encoded is None:
+            tokens, mask = arguments.pop("input_ids"), arguments["attention_mask"]
+            length = tokens.shape[1]
+            torch._check(held <= length)  # type: ignore[no-untyped-call]  # torch's own lacks types
+            rest = {"input_ids": tokens.narrow(1, held, length - held), "attention_mask": mask.narrow(1, held, length - held)}
+            arguments["encoder_outputs"] = encode(**rest, return_dict=True)
+        else:
+            arguments["encoder_outputs"] = _encode_all_or_nothing(encode, arguments, held, self._encoded)
         cache.is_updated = dict.fromkeys(cache.is_updated, False)  # so that it appends, be it nothing
+
+
+def _encode_all_or_nothing(encode: Any, arguments: dict[str, Any], held: Any, length: int) -> BaseModelOutput:
+    """What an encoder gives for an image or a sound: (batch, `length`, features), or (batch, 0, features) where all `length` are held.
+
+    A part of an image cannot be encoded, so rows are left out, all of them or none.
+    """
+    name = next(each for each in arguments if each in ENCODED)
+    whole = arguments.pop(name)
+    batch = whole.shape[0]
+    torch._check(held <= length)  # type: ignore[no-untyped-call]  # torch's own lacks types
+    rows = batch * ((2 * length - 1 - held) // length)  # 0 where all is held
+    torch._check(rows <= batch)  # type: ignore[no-untyped-call]  # as above
+    states = encode(whole.narrow(0, 0, rows), return_dict=True)[0]
+    return BaseModelOutput(last_hidden_state=states.reshape(batch, rows * length // batch, states.shape[2]))
 
 
 def inputs_at(config: OnnxConfig, dtype: str, preprocessor: Any, rng: np.random.Generator, size: Size) -> tuple[torch.Tensor, ...]:
@@ -85,7 +112,7 @@ def sample(model: LoadedModel, config: OnnxConfig, size: Size, preprocessor: Any
         raise ConversionError(f"{type(config).__name__} declares no {'outputs' if config.inputs else 'inputs'}", "declare them")
     check_inputs(model.module, tuple(config.inputs))
     tensors = inputs_at(config, model.dtype, preprocessor, np.random.default_rng(0), size)
-    flat_model = FlatModel(model.module, tuple(config.inputs), tuple(config.outputs))
+    flat_model = FlatModel(model.module, tuple(config.inputs), tuple(config.outputs), config.encoded_length)
     try:
         with torch.no_grad():
             flat_model(*tensors)

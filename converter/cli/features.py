@@ -19,8 +19,9 @@ def command(model: str | None) -> int:
     if model is None:
         return _list_all()
     model_type = model if model in model_types() else str(read_config(read_source(model))["model_type"])
-    features = find_architecture(model_type).features
-    rows = [(name, FEATURES[name].auto_class, ", ".join(FEATURES[name].synonyms)) for name in features]
+    architecture = find_architecture(model_type)
+    features = architecture.features
+    rows = [(name, architecture.auto_class(name), ", ".join(FEATURES[name].synonyms)) for name in features]
     console.give({model_type: list(features)})
     console.say(table(("feature", "class of transformers", "also called"), rows))
     return 0

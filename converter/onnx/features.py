@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from converter.architectures import FEATURES, OnnxConfig, find_architecture
+from converter.architectures import FEATURES, Architecture, OnnxConfig, find_architecture
 from converter.checkpoints.fetch import fetch, resolve
 from converter.checkpoints.source import parse_source
 from converter.errors import NotSupportedError
@@ -28,7 +29,7 @@ class FeaturesManager:
         Raises NotSupportedError, which is a KeyError, for a model type that is not supported.
         """
         del model_name  # taken for the documented signature's sake
-        architecture = find_architecture(model_type.lower().replace("-", "_"))
+        architecture = _architecture(model_type)
         return {feature: partial(architecture.configure, feature=feature) for feature in architecture.features}
 
     @staticmethod
@@ -40,7 +41,7 @@ class FeaturesManager:
     def get_config(model_type: str, feature: str) -> Callable[[Any], OnnxConfig]:
         """What makes the configuration of a model type for a feature. Raises NotSupportedError."""
         features = FeaturesManager.get_supported_features_for_model_type(model_type)
-        return features[find_architecture(model_type.lower().replace("-", "_")).check_feature(feature)]
+        return features[_architecture(model_type).check_feature(feature)]
 
     @staticmethod
     def get_model_class_for_feature(feature: str, framework: str = "pt") -> Any:
@@ -51,7 +52,7 @@ class FeaturesManager:
             raise NotSupportedError(f"there is no framework {framework!r}", "models are PyTorch's: pt")
         if feature not in FEATURES:
             raise NotSupportedError(f"there is no feature {feature!r}", f"there are: {', '.join(FEATURES)}")
-        return getattr(transformers, FEATURES[feature].auto_class)
+        return getattr(transformers, FEATURES[feature].auto_classes[0])
 
     @staticmethod
     def get_model_from_feature(feature: str, model: str, framework: str | None = None, cache_dir: str | None = None) -> Any:
@@ -73,3 +74,12 @@ class FeaturesManager:
         Raises NotSupportedError, which is a ValueError, that names the features there are.
         """
         return model.config.model_type, FeaturesManager.get_config(model.config.model_type, feature)
+
+
+def _architecture(model_type: str) -> Architecture:
+    """The architecture of a model type, spelt as transformers has it or with the other kind of line."""
+    name = model_type.lower()
+    for spelling in (name, name.replace("-", "_"), name.replace("_", "-")):
+        with suppress(NotSupportedError):
+            return find_architecture(spelling)
+    return find_architecture(name)

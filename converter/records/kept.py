@@ -127,6 +127,7 @@ class ArtifactRecord(Record):
     backend: str
     options: Mapping[str, Any]
     versions: Mapping[str, str]
+    configuration: Text = Field("", description="the class that said what is exported: a family's, GenericOnnxConfig, or its user's own")
     dtype: str = Field(description="floating point type of the artifact's weights")
     signature: Signature
     tried: Mapping[Text, tuple[Count, Count]] = Field(

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import DynamicCache, EncoderDecoderCache, GenerationConfig
+from transformers import DynamicCache, EncoderDecoderCache, GenerationConfig, GenerationMixin
 
 from converter.architectures.dummies import Array
-from converter.checkpoints.calling import call
+from converter.checkpoints.calling import ENCODED, call
 from converter.checkpoints.loading import LoadedModel
 
 
@@ -52,14 +52,16 @@ class Reference:
         module.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]  # transformers' own lacks types
             decoder_start_token_id=begin if encoder else None, pad_token_id=0
         )
-        tensors: dict[str, Any] = {name: torch.from_numpy(inputs[name]) for name in ("input_ids", "attention_mask") if name in inputs}
+        prompt = ("input_ids", "attention_mask", *ENCODED)
+        tensors: dict[str, Any] = {name: torch.from_numpy(inputs[name]) for name in prompt if name in inputs}
         # a cache that generate makes itself has as many layers as the encoder, even where the decoder has more
         if encoder:
             tensors["past_key_values"] = EncoderDecoderCache(DynamicCache(), DynamicCache())
         elif hasattr(module.config, "decoder_layers"):
             tensors["past_key_values"] = DynamicCache()
         try:
-            found = module.generate(
+            found: Any = GenerationMixin.generate(  # a model's own would add tokens and rules of its task
+                module,
                 **tensors,
                 max_new_tokens=steps,
                 do_sample=False,

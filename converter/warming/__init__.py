@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from converter.architectures import FEATURES, find_architecture
+from converter.architectures import find_architecture
 from converter.backends import BACKENDS
 from converter.checkpoints.fetch import read_config
 from converter.errors import NotSupportedError
@@ -42,7 +42,7 @@ def warm(source: Source, feature: str | None, cache: Path, observe: Observer) ->
     with tempfile.TemporaryDirectory(prefix="converter-") as name:
         folder = Path(name)
         observe(Event(event="stage-began", stage="make"))
-        save_random(folder / "checkpoint", config, FEATURES[feature].auto_class)
+        save_random(folder / "checkpoint", config, architecture.auto_class(feature))
         jobs = [
             Job(
                 source=Source(name=source.name, folder=folder / "checkpoint"),

@@ -61,7 +61,7 @@ def convert(checkpoint: Path, place: Path, cache: Path | None, feature: str = "d
 def test_a_second_checkpoint_costs_no_capture_and_its_file_is_the_same_byte_for_byte(
     tmp_path: Path, captures: list[Graph], model_type: str, feature: str
 ) -> None:
-    one, other = (save_tiny(tmp_path / f"seed{seed}", model_type, FEATURES[feature].auto_class, seed=seed) for seed in (1, 2))
+    one, other = (save_tiny(tmp_path / f"seed{seed}", model_type, FEATURES[feature].auto_classes[0], seed=seed) for seed in (1, 2))
     convert(one, tmp_path / "one", tmp_path / "cache", feature)
     assert len(captures) == 1
     cached = convert(other, tmp_path / "cached", tmp_path / "cache", feature)
@@ -212,7 +212,7 @@ def test_tensors_as_old_checkpoints_of_the_hub_have_them_find_the_graph_of_their
     [("gpt2", "causal-lm-with-past"), ("t5", "seq2seq-lm"), ("distilbert", "sequence-classification"), ("roberta", "masked-lm")],
 )
 def test_a_fine_tune_finds_the_graph_of_its_configuration(tmp_path: Path, captures: list[Graph], model_type: str, feature: str) -> None:
-    auto_class = FEATURES[feature].auto_class
+    auto_class = FEATURES[feature].auto_classes[0]
     base = save_tiny(tmp_path / "base", model_type, auto_class)
     (base / "model.safetensors").unlink()
     warmed(base, tmp_path / "cache", feature)

@@ -19,10 +19,7 @@ from converter.checkpoints.loading import load_model
 from converter.records import Outcome
 from tests.checkpoints import TINY_CONFIGS
 
-HEADS = {
-    feature: find_architecture("ibert").configure(transformers.IBertConfig(), feature).feature.auto_class
-    for feature in find_architecture("ibert").features
-}
+HEADS = {feature: find_architecture("ibert").auto_class(feature) for feature in find_architecture("ibert").features}
 
 
 def save_calibrated(folder: Path, auto_class: str, seed: int = 0, **settings: Any) -> Path:

@@ -36,13 +36,13 @@ OPTIONS = NeuronOptions.model_validate({"target": "inf2", "batch_size": 2, "sequ
 
 
 def findings(folder: Path, model_type: str, feature: str, options: NeuronOptions = OPTIONS) -> list[Finding]:
-    model = load_model(folder, FEATURES[feature].auto_class, "float32", "eager")
+    model = load_model(folder, FEATURES[feature].auto_classes[0], "float32", "eager")
     return list(check(model, find_architecture(model_type).configure(model.config, feature), options, None))
 
 
 @pytest.mark.parametrize(("model_type", "feature"), ROWS)
 def test_what_is_told_without_torch_xla_is_what_torch_xla_finds(tiny: Callable[..., Path], model_type: str, feature: str) -> None:
-    traced, *decisions, lowered = findings(tiny(model_type, FEATURES[feature].auto_class), model_type, feature)
+    traced, *decisions, lowered = findings(tiny(model_type, FEATURES[feature].auto_classes[0]), model_type, feature)
     assert traced.passed, traced.told
     told = {each.told.partition(" ")[0].replace("aten::index.Tensor", "aten::nonzero") for each in decisions if each.passed is False}
     assert lowered.passed is (not told), lowered.told

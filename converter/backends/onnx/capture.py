@@ -13,8 +13,10 @@ from onnxscript import optimizer
 from converter.architectures import OnnxConfig
 from converter.architectures.features import Axes
 from converter.backends.onnx.decomposition import decomposition_where_needed
+from converter.backends.onnx.empty import allow_nothing
 from converter.backends.onnx.exporter import lean_exporter
 from converter.backends.onnx.graph import Graph
+from converter.backends.onnx.patches import patched_export
 from converter.backends.onnx.translations import TRANSLATIONS
 from converter.checkpoints.calling import CACHE, sample
 from converter.checkpoints.loading import LoadedModel
@@ -43,6 +45,8 @@ def capture(model: LoadedModel, config: OnnxConfig, opset: int | None, preproces
             graph = _translate(flat_model, tensors, config, opset)
         weights = {f"{_PREFIX}{name}" for name in model.tensors()}
         _simplify(graph, weights)
+        if config.use_past and config.encoded_length:
+            allow_nothing(graph)
     except ConverterError:
         raise
     except Exception as error:  # a model's own code runs here, and may raise anything; it is told, with its cause
@@ -56,9 +60,9 @@ def capture(model: LoadedModel, config: OnnxConfig, opset: int | None, preproces
 
 
 def _translate(flat_model: torch.nn.Module, tensors: tuple[torch.Tensor, ...], config: OnnxConfig, opset: int | None) -> ir.Model:
-    """What torch makes of the model, every operator of it translated."""
+    """What torch makes of the model, every operator of it translated; where it makes nothing, what it makes with transformers' patches."""
 
-    def export() -> ir.Model:
+    def export(translations: Mapping[Any, Any]) -> torch.onnx.ONNXProgram:
         program = torch.onnx.export(
             flat_model,
             tensors,
@@ -67,20 +71,23 @@ def _translate(flat_model: torch.nn.Module, tensors: tuple[torch.Tensor, ...], c
             output_names=list(config.outputs),
             dynamic_shapes=(tuple(dict(axes) for axes in config.inputs.values()),),
             opset_version=opset,
-            custom_translation_table=dict(TRANSLATIONS),
+            custom_translation_table=dict(translations),
             optimize=False,
             verbose=False,
         )
         if program is None:
             raise ValueError("torch gave no graph")
-        return program.model
+        return program
 
     _tell_equal_lengths(flat_model, tensors, config)
     try:
         with decomposition_where_needed(_never_empty(config)):
-            return export()
-    except torch.onnx.OnnxExporterError:  # an operator neither translated nor in the exporter's table; another cause is raised again
-        return export()
+            return export(TRANSLATIONS).model
+    except torch.onnx.OnnxExporterError as plain:  # an operator without a translation, or what torch.export does not take
+        try:
+            return patched_export(export)
+        except torch.onnx.OnnxExporterError as patched:
+            raise patched from (plain.__cause__ or plain)
 
 
 def _tell_equal_lengths(flat_model: torch.nn.Module, tensors: Sequence[torch.Tensor], config: OnnxConfig) -> None:

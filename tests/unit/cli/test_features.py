@@ -49,4 +49,5 @@ def test_an_architecture_that_is_not_supported_is_told_with_exit_code_1(converte
     save_checkpoint(tmp_path / "ours", {"model_type": "unheard-of"})
     result = converter("features", tmp_path / "ours")
     assert (result.code, result.out) == (1, "")
-    assert result.err.startswith("error: the architecture 'unheard-of' is not supported\n  to do: supported are: bart, bert,")
+    assert result.err.startswith("error: the architecture 'unheard-of' is not supported: transformers ")
+    assert "does not know it\n  to do: install a version of transformers that has it" in result.err

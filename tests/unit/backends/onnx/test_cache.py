@@ -40,7 +40,7 @@ def graph(name: str = "w") -> Graph:
 
 
 def key_of(folder: Path, feature: str = "default", opset: int = 20, **versions: str) -> str | None:
-    model = load_model(folder, FEATURES[feature].auto_class, "float32", "eager")
+    model = load_model(folder, FEATURES[feature].auto_classes[0], "float32", "eager")
     config = find_architecture(model.config.model_type).configure(model.config, feature)
     return graph_key(model, config, opset, {**VERSIONS, **versions})
 

@@ -40,7 +40,7 @@ def decomposed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_a_model_is_not_decomposed_and_its_graph_is_the_same(
     tiny: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, decomposed: list[int], model_type: str, feature: str
 ) -> None:
-    architecture, auto_class = find_architecture(model_type), FEATURES[feature].auto_class
+    architecture, auto_class = find_architecture(model_type), FEATURES[feature].auto_classes[0]
     model = load_model(tiny(model_type, auto_class), auto_class, "float32", "eager")
     config = architecture.configure(model.config, feature)
     with overridden(model.config, config.values_override):

@@ -1,0 +1,153 @@
+"""What the inputs of models are called all over transformers, and what each of them is: axes, lengths, values.
+
+A layout is one way an input may be laid out. Where a name has several, the first that the model runs with is its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from converter.architectures.features import Axes
+
+if TYPE_CHECKING:
+    from converter.architectures.dummies import Array
+
+INTEGERS = frozenset(
+    {"input_ids", "attention_mask", "token_type_ids", "bbox", "decoder_input_ids", "decoder_attention_mask", "pixel_mask", "timesteps"}
+)
+"""The inputs that are int64; all others are of the model's floating point type."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The named axes of an input, and the lengths of the others."""
+
+    axes: Axes
+    fixed: Mapping[int, int] = field(default_factory=dict)
+
+
+def layouts(name: str, config: Any) -> Sequence[Layout]:
+    """The ways in which an input without a text's axes may be laid out, for a model with these settings; none for an unknown name."""
+    return tuple(_LAYOUTS[name](config)) if name in _LAYOUTS else ()
+
+
+def setting(config: Any, *names: str) -> Any:
+    """The first of some settings that a configuration, or one of its parts, has; None where none has."""
+    for each in (config, *_parts(config)):
+        for name in names:
+            value = getattr(each, name, None)
+            if value is not None:
+                return value
+    return None
+
+
+def _parts(config: Any) -> Iterator[Any]:
+    """The configurations inside one, an image's or a sound's before a text's."""
+    names = ("vision_config", "backbone_config", "audio_config", "encoder", "encoder_config", "text_config")
+    for name in names:
+        part = getattr(config, name, None)
+        if hasattr(part, "to_dict"):
+            yield part
+            yield from _parts(part)
+
+
+def image_size(config: Any) -> tuple[int, int] | None:
+    """The height and width in pixels that a model is made for; None where its configuration names none, as it takes any."""
+    size = setting(config, "image_size")
+    if isinstance(size, Mapping):
+        size = [size["height"], size["width"]]
+    if isinstance(size, int):
+        size = [size, size]
+    return (int(size[0]), int(size[1])) if size else None
+
+
+def _image(config: Any) -> Iterator[Layout]:
+    channels = int(setting(config, "num_channels", "in_channels", "in_chans") or 3)
+    size = image_size(config)
+    if size:
+        yield Layout({0: "batch"}, {1: channels, 2: size[0], 3: size[1]})
+    yield Layout({0: "batch", 2: "height", 3: "width"}, {1: channels})
+
+
+def _image_mask(config: Any) -> Iterator[Layout]:
+    size = image_size(config)
+    if size:
+        yield Layout({0: "batch"}, {1: size[0], 2: size[1]})
+    yield Layout({0: "batch", 1: "height", 2: "width"})
+
+
+def _video(config: Any) -> Iterator[Layout]:
+    frames, (height, width) = int(setting(config, "num_frames") or 2), image_size(config) or (32, 32)
+    yield Layout({0: "batch"}, {1: frames, 2: int(setting(config, "num_channels") or 3), 3: height, 4: width})
+
+
+def _image_or_video(config: Any) -> Iterator[Layout]:
+    yield from _image(config)
+    yield from _video(config)
+
+
+def _spectrogram(config: Any) -> Iterator[Layout]:
+    bins = setting(config, "num_mel_bins", "feature_size", "n_mels", "input_feat_per_channel", "feature_projection_input_dim", "input_size")
+    positions = setting(config, "max_source_positions")
+    if bins and positions:
+        yield Layout({0: "batch"}, {1: int(bins), 2: 2 * int(positions)})  # Whisper, whose encoder takes its whole window
+    if bins:
+        channels = int(getattr(config, "input_channels", 1))
+        yield Layout({0: "batch", 1: "frames"}, {2: int(bins) * channels})
+        yield Layout({0: "batch", 2: "frames"}, {1: int(bins)})
+
+
+def _waveform(config: Any) -> Iterator[Layout]:
+    bins, frames = setting(config, "num_mel_bins"), getattr(config, "max_length", None)
+    if bins and frames and getattr(config, "frequency_stride", None):
+        yield Layout({0: "batch"}, {1: int(frames), 2: int(bins)})  # the Audio Spectrogram Transformer's spectrogram of one length
+    yield Layout({0: "batch", 1: "samples"})
+    yield Layout({0: "batch", 2: "samples"}, {1: int(setting(config, "audio_channels") or 1)})
+
+
+def _past_values(config: Any) -> Iterator[Layout]:
+    length, channels = setting(config, "context_length"), setting(config, "num_input_channels", "input_size")
+    if length and channels:
+        yield Layout({0: "batch"}, {1: int(length), 2: int(channels)})
+
+
+_LAYOUTS: Mapping[str, Callable[[Any], Iterator[Layout]]] = {
+    "pixel_values": _image_or_video,
+    "pixel_values_videos": _video,
+    "pixel_mask": _image_mask,
+    "input_features": _spectrogram,
+    "input_values": _waveform,
+    "past_values": _past_values,
+}
+
+
+def lengths(sequence: int, config: Any) -> Mapping[str, int]:
+    """How long the axes of images and sounds are beside a text of `sequence` tokens: pixels, samples, frames, none of them too few."""
+    hop = int(getattr(config, "inputs_to_logits_ratio", 0) or 320)  # samples for each frame
+    return {
+        "height": 32 * (2 + sequence % 3),
+        "width": 32 * (2 + (sequence + 1) % 3),
+        "samples": hop * (sequence + 2) + hop // 4,
+        "frames": 16 + 8 * sequence,
+    }
+
+
+def draw(name: str, shape: tuple[int, ...], rng: Any, config: Any) -> Array:
+    """Values for an input that is no text: normal numbers, boxes on a page, which pixels there are."""
+    import numpy as np
+
+    if name == "bbox":  # (left, top, right, bottom), whose width and height have embeddings too and so are not negative
+        most = int(setting(config, "max_2d_position_embeddings") or 1000)
+        corners: Array = np.sort(rng.integers(0, most, (*shape[:-1], 2, 2), dtype=np.int64), axis=-2)
+        return corners.reshape(shape)
+    if name == "pixel_mask":  # the image is in the upper left, and the first one fills all
+        mask: Array = np.zeros(shape, np.int64)
+        for row, (height, width) in enumerate(rng.integers(1 + np.array(shape[1:]) // 2, 1 + np.array(shape[1:]), (shape[0], 2))):
+            mask[row, : height if row else None, : width if row else None] = 1
+        return mask
+    if name in INTEGERS:
+        return rng.integers(0, 2, shape, dtype=np.int64)  # type: ignore[no-any-return]  # numpy's Generator is Any here
+    return rng.standard_normal(prod(shape)).reshape(shape)  # type: ignore[no-any-return]  # as above

@@ -1,0 +1,272 @@
+"""What a model takes and gives, found by running it without weights at two sizes: an axis that is as long as an input's both times is that.
+
+The model is built on torch's meta device, where tensors have shapes and no memory: some milliseconds for most, whatever their size.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from converter.architectures.features import Axes, Feature
+from converter.architectures.generic.inputs import INTEGERS, Layout, layouts
+from converter.errors import NotSupportedError, reason
+
+if TYPE_CHECKING:
+    import torch
+
+TEXT = ("input_ids", "attention_mask", "token_type_ids", "bbox", "decoder_input_ids", "decoder_attention_mask")
+PRIMARY = ("input_ids", "pixel_values", "pixel_values_videos", "input_features", "input_values", "past_values")
+"""What a model may be about, one or more of them; all else goes with these."""
+_NO_RESULT = (
+    "loss",
+    "past_key_values",
+    "hidden_states",
+    "attentions",
+    "decoder_hidden_states",
+    "encoder_hidden_states",
+    "cross_attentions",
+)
+
+
+@dataclass(frozen=True)
+class CachedLayer:
+    """Of a layer's cache what does not vary: heads and features of its keys and its values; the same of those of an encoder's output."""
+
+    key: tuple[int, int]
+    value: tuple[int, int]
+    encoder_key: tuple[int, int] | None = None
+    encoder_value: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What a model takes and gives: each input's layout in the order of its forward, each output's named axes, the cache's layers."""
+
+    inputs: Mapping[str, Layout]
+    outputs: Mapping[str, Axes]
+    cache: Sequence[CachedLayer] = ()
+    rows_unused: int = 0
+    """How many rows of its table of positions are no token's: RoBERTa's kin count from the padding token's on."""
+    encoded: int | None = None
+    """How many positions the cache holds of an encoder's input that has but one length; None where their number varies."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked for: a head of a model, with or without its cache, and how long named axes are at two sizes."""
+
+    config: Any
+    auto_class: str
+    feature: Feature
+    text: Mapping[str, Layout]
+    lengths: Sequence[Mapping[str, int]]
+    without: frozenset[str] = field(default_factory=frozenset)
+    """Inputs that are left out, though the model's forward has them."""
+
+
+def find_interface(question: Question) -> Interface:
+    """Run the model that `question` is about. Raises NotSupportedError where it runs with none of the inputs that are known here."""
+    import torch
+
+    shell = _shell(question)
+    failures: list[str] = []
+    for chosen in _choices(shell, question):
+        try:
+            with torch.no_grad(), torch.device("meta"), _every_value_is_one():
+                first, second = (_run(shell, chosen, lengths, question.feature.use_past) for lengths in question.lengths)
+        except Exception as error:  # a model's own code runs here, and may raise anything over inputs that are not for it
+            failures.append(reason(error))
+            continue
+        names = _results(first, question.feature, chosen)
+        cache = _cache(first.get("past_key_values"), question) if question.feature.use_past else ()
+        outputs = _label({name: (first[name].shape, second[name].shape) for name in names}, chosen, question.lengths)
+        encoded = {_encoded(result.get("past_key_values")) for result in (first, second)} if cache else {None}
+        return Interface(chosen, outputs, cache, rows_unused=_rows_unused(shell), encoded=encoded.pop() if len(encoded) == 1 else None)
+    told = failures[0] if failures else "its forward takes none of the inputs that are known here"
+    raise NotSupportedError(
+        f"nobody has described the inputs of {type(shell).__name__}, and it could not be found out: {told}",
+        "describe them in a configuration of your own, see --config",
+    )
+
+
+def _shell(question: Question) -> Any:
+    """The model without memory, with the attention that is captured."""
+    import torch
+    import transformers
+
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    try:
+        with torch.device("meta"):
+            shell = getattr(transformers, question.auto_class).from_config(question.config, attn_implementation="eager")
+    except Exception as error:  # transformers raises what it likes over a configuration
+        raise NotSupportedError(f"transformers makes no {question.auto_class} of this config.json: {reason(error)}") from error
+    if shell._can_set_experts_implementation():
+        shell.set_experts_implementation("batched_mm")  # the usual one has a kernel for bfloat16 alone on this device
+    return shell.eval()
+
+
+def _every_value_is_one() -> AbstractContextManager[Any]:
+    """While it lasts, a model that asks what a tensor without memory holds is told ones, so that masks are of what is no padding."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    aten = torch.ops.aten
+    answers: Mapping[Any, Callable[[torch.Tensor], Any]] = {
+        aten._local_scalar_dense.default: lambda tensor: torch.ones((), dtype=tensor.dtype, device="cpu").item(),
+        aten.nonzero.default: lambda tensor: tensor.new_empty((tensor.numel(), tensor.dim()), dtype=torch.int64),
+        aten.unique_consecutive.default: lambda tensor: (tensor.new_empty(1), *(tensor.new_empty(0, dtype=torch.int64),) * 2),
+    }
+
+    def dispatch(_: Any, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        del types
+        if func in answers and args[0].device.type == "meta":
+            return answers[func](args[0])
+        if func is aten.index.Tensor:
+            args = (args[0], [place for index in args[1] for place in _places(index)])
+        return func(*args, **(kwargs or {}))
+
+    mode: AbstractContextManager[Any] = type("Ones", (TorchDispatchMode,), {"__torch_dispatch__": dispatch})()
+    return mode
+
+
+def _places(index: Any) -> Sequence[Any]:
+    """An index as whole numbers: what a mask on the meta device chooses, if it is all ones."""
+    import torch
+
+    if index is None or index.dtype != torch.bool or index.device.type != "meta":
+        return (index,)
+    return tuple(index.new_empty(index.numel(), dtype=torch.int64) for _ in range(index.dim()))
+
+
+def _choices(shell: Any, question: Question) -> Iterator[dict[str, Layout]]:
+    """The inputs that the model may take, in the order of its forward: with all that it may be about, then with its main one alone."""
+    taken = [name for name in inspect.signature(shell.forward).parameters if name not in question.without]
+    primary = [name for name in PRIMARY if name in taken and (name in question.text or layouts(name, question.config))]
+    main = [name for name in primary if name == getattr(shell, "main_input_name", "")]
+    for about in dict.fromkeys((tuple(primary), tuple(main), *((name,) for name in primary))):
+        if not about:
+            continue
+        names = [name for name in taken if name in about or _goes_with(name, about, question, "decoder_input_ids" in taken)]
+        ways = [(question.text[name],) if name in question.text else layouts(name, question.config) for name in names]
+        found = [dict(zip(names, way, strict=True)) for way in itertools.product(*ways) if _agree(dict(zip(names, way, strict=True)))]
+        if {"input_ids", "pixel_values"} <= {*names}:  # as many texts as images, or, for each pair of them, any number of both
+            yield from ({**each, "pixel_values": _apart(each["pixel_values"])} for each in found)
+        yield from found
+
+
+def _apart(layout: Layout) -> Layout:
+    """The layout of images that need not be as many as the texts."""
+    return Layout({**layout.axes, 0: "image_batch"}, layout.fixed)
+
+
+def _goes_with(name: str, about: Sequence[str], question: Question, decodes: bool) -> bool:
+    """Whether an input is wanted beside those that the model is about."""
+    if name.startswith("decoder_"):
+        return name in question.text and decodes
+    if name == "pixel_mask":
+        return "pixel_values" in about
+    if name == "attention_mask" and "input_ids" not in about:
+        # the processors of models that normalise each group of features give none (transformers' documentation of Wav2Vec2)
+        return "input_values" in about and getattr(question.config, "feat_extract_norm", "") == "layer"
+    return name in question.text and name not in PRIMARY and "input_ids" in about
+
+
+def _agree(chosen: Mapping[str, Layout]) -> bool:
+    """Whether an image and its mask are of one size."""
+    image, mask = chosen.get("pixel_values"), chosen.get("pixel_mask")
+    return not image or not mask or ({*image.axes.values()} == {*mask.axes.values()})
+
+
+def _run(shell: Any, chosen: Mapping[str, Layout], lengths: Mapping[str, int], use_cache: bool) -> Mapping[str, Any]:
+    import torch
+    from transformers import DynamicCache
+
+    dtype = next(shell.parameters()).dtype
+    arguments: dict[str, Any] = {}
+    for name, layout in chosen.items():
+        # of a cache nothing is past yet, so that a mask is as long as what is new
+        sizes = {
+            axis: lengths[label.removeprefix("past_sequence + ").removeprefix("past_decoder_sequence + ")]
+            for axis, label in layout.axes.items()
+        }
+        shape = [size for _, size in sorted({**sizes, **layout.fixed}.items())]
+        arguments[name] = torch.ones(shape, dtype=torch.int64 if name in INTEGERS else dtype, device="meta")
+    if "use_cache" in inspect.signature(shell.forward).parameters:
+        arguments["use_cache"] = use_cache
+    if use_cache and "decoder_input_ids" not in chosen and hasattr(shell.config, "decoder_layers"):
+        arguments["past_key_values"] = DynamicCache()  # a cache that the model makes itself has as many layers as the encoder
+    result: Mapping[str, Any] = shell(**arguments, return_dict=True)
+    return result
+
+
+def _results(result: Mapping[str, Any], feature: Feature, chosen: Mapping[str, Layout]) -> list[str]:
+    """The outputs that an artifact gives: the feature's, or all tensors where the model gives none of these."""
+    import torch
+
+    given = {name: value for name, value in result.items() if isinstance(value, torch.Tensor) and name not in _NO_RESULT}
+    tensors = [name for name, value in given.items() if value.is_floating_point()]  # codes and lengths go with what they are of
+    wanted = [*feature.outputs]
+    if feature.task == "default" and "input_ids" not in chosen:
+        wanted.append("pooler_output")  # of an image or a sound it is what stands for the whole
+    return [name for name in wanted if name in tensors] or tensors
+
+
+def _cache(cache: Any, question: Question) -> list[CachedLayer]:
+    """The layers of a cache that a run gave. Raises NotSupportedError for one that is not of keys and values."""
+    own, encoder = getattr(cache, "self_attention_cache", cache), getattr(cache, "cross_attention_cache", None)
+    layers = list(getattr(own, "layers", ()))
+    others = list(encoder.layers) if encoder is not None and getattr(encoder, "layers", None) and _is_filled(encoder.layers[0]) else []
+    if not layers:
+        raise NotSupportedError(
+            f"this {question.config.model_type} gives no cache: it is no decoder, or its cache is none of transformers' own",
+            f"export it as {question.feature.task}",
+        )
+    if not all(map(_is_filled, layers)):
+        kinds = ", ".join(dict.fromkeys(type(layer).__name__ for layer in layers))
+        raise NotSupportedError(
+            f"the cache of {question.config.model_type} is not of keys and values in each layer ({kinds}), so it cannot go in and out",
+            f"export it as {question.feature.task}",
+        )
+    found = []
+    for index, layer in enumerate(layers):
+        parts = [layer.keys, layer.values, *((others[index].keys, others[index].values) if others else ())]
+        found.append(CachedLayer(*((int(part.shape[1]), int(part.shape[3])) for part in parts)))
+    return found
+
+
+def _rows_unused(shell: torch.nn.Module) -> int:
+    tables = (module for name, module in shell.named_modules() if name.endswith("position_embeddings"))
+    return max((each.padding_idx + 1 for each in tables if getattr(each, "padding_idx", None) is not None), default=0)
+
+
+def _encoded(cache: Any) -> int | None:
+    """How many positions of an encoder's output a cache holds; None for one without an encoder."""
+    layers = getattr(getattr(cache, "cross_attention_cache", None), "layers", None)
+    return int(layers[0].keys.shape[2]) if layers and _is_filled(layers[0]) else None
+
+
+def _is_filled(layer: Any) -> bool:
+    keys, values = getattr(layer, "keys", None), getattr(layer, "values", None)
+    return keys is not None and values is not None and keys.dim() == values.dim() == 4 and not hasattr(layer, "conv_states")
+
+
+def _label(
+    shapes: Mapping[str, tuple[torch.Size, torch.Size]], chosen: Mapping[str, Layout], lengths: Sequence[Mapping[str, int]]
+) -> dict[str, Axes]:
+    """The names of the outputs' axes that vary: the input's axis that is as long both times, or one of their own."""
+    labels = dict.fromkeys(label.split(" + ")[-1] for layout in chosen.values() for label in layout.axes.values())
+    known = {(lengths[0][label], lengths[1][label]): label for label in reversed(list(labels))}
+    outputs: dict[str, Axes] = {}
+    for name, (first, second) in shapes.items():
+        axes: dict[int, str] = {}
+        for axis, pair in enumerate(zip(first, second, strict=True)):
+            if pair[0] != pair[1]:
+                axes[axis] = known.setdefault(pair, f"{name}_axis_{axis}")
+        outputs[name] = axes
+    return outputs

@@ -1,0 +1,65 @@
+"""Reshapes that take nothing too: an encoder whose output a cache holds already is given no rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx_ir as ir
+
+
+def allow_nothing(graph: ir.Model) -> None:
+    """Have each Reshape take an empty tensor: a length of 0 is one, and a length that the graph knows is not left to be inferred."""
+    for node in list(graph.graph.all_nodes()):
+        if node.op_type != "Reshape":
+            continue
+        wanted, given = node.inputs[1], node.outputs[0].shape
+        assert wanted is not None
+        constant = ir.convenience.get_const_tensor(wanted)
+        parts = [constant.numpy()] if constant else [_constant(part) for part in _parts(wanted)]
+        literals = [int(number) for part in parts if part is not None for number in part]
+        if constant and given is not None:
+            known = [_known(number, given[axis]) for axis, number in enumerate(literals)]
+            if known != literals:
+                node.replace_input_with(1, _value(node, known))
+        elif not constant and -1 in literals and given is not None:
+            _settle(wanted, given)
+        if not constant and 0 not in literals:  # a 0 that is written down means the length of the input
+            node.attributes["allowzero"] = ir.AttrInt64("allowzero", 1)
+
+
+def _known(number: int, length: object) -> int:
+    return length if number == -1 and isinstance(length, int) else number
+
+
+def _parts(value: ir.Value) -> Iterator[ir.Value]:
+    """The values that a shape is put together from; the shape itself where it is not."""
+    node = value.producer()
+    if node is not None and node.op_type == "Concat":
+        yield from (part for part in node.inputs if part is not None)
+    else:
+        yield value
+
+
+def _constant(value: ir.Value) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]] | None:
+    tensor = ir.convenience.get_const_tensor(value)
+    return None if tensor is None else tensor.numpy()
+
+
+def _settle(wanted: ir.Value, given: ir.Shape) -> None:
+    """Write down in a Concat the length that is left to be inferred, where the graph knows it; each part is one length."""
+    node = wanted.producer()
+    if node is None or len(node.inputs) != len(given):
+        return
+    for place, (part, length) in enumerate(zip(node.inputs, given, strict=True)):
+        found = None if part is None else _constant(part)
+        if found is not None and found.tolist() == [-1] and isinstance(length, int):
+            node.replace_input_with(place, _value(node, [length]))
+
+
+def _value(node: ir.Node, numbers: list[int]) -> ir.Value:
+    """A constant that is made before `node`."""
+    constant = ir.node("Constant", [], attributes={"value": ir.tensor(np.array(numbers, np.int64))})
+    assert node.graph is not None
+    node.graph.insert_before(node, constant)
+    return constant.outputs[0]
