@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, MutableMapping
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -11,10 +12,13 @@ from converter.architectures.auto import auto_models
 from converter.architectures.config import OnnxConfigWithPast, Size, overridden
 from converter.architectures.features import Axes
 from converter.architectures.generic import inputs as known
+from converter.architectures.generic.gradients import values_alone
 from converter.architectures.generic.inputs import Layout
 from converter.architectures.generic.interface import Interface, Question, find_interface
 
 if TYPE_CHECKING:
+    import torch
+
     from converter.architectures.dummies import Array
 
 _LONGEST = 512
@@ -29,6 +33,9 @@ class GenericOnnxConfig(OnnxConfigWithPast):
 
     without: ClassVar[frozenset[str]] = frozenset()
     """Inputs that the model's forward has and its artifact has not."""
+
+    any_image_size: ClassVar[bool] = False
+    """Whether the model takes images of other sizes than the one that its configuration names, and so does its artifact."""
 
     @cached_property
     def interface(self) -> Interface:
@@ -46,6 +53,7 @@ class GenericOnnxConfig(OnnxConfigWithPast):
             text=self._text,
             lengths=tuple(self.axis_lengths(size) for size in sizes),
             without=self.without,
+            any_image_size=self.any_image_size,
         )
         with overridden(self._config, self.values_override):
             return find_interface(question)
@@ -92,7 +100,7 @@ class GenericOnnxConfig(OnnxConfigWithPast):
             return self._with_types(named, axes)
         axes = {0: "batch", 1: "sequence"}
         mask_axes: Axes = {0: "batch", 1: "past_sequence + sequence"} if self.use_past else axes
-        return self._with_types({"input_ids": axes, "attention_mask": mask_axes}, axes)
+        return self._with_types({"input_ids": axes, "inputs": axes, "attention_mask": mask_axes}, axes)
 
     def _with_types(self, named: Mapping[str, Axes], axes: Axes) -> Mapping[str, Layout]:
         layouts = {name: Layout(each) for name, each in named.items()}
@@ -127,7 +135,12 @@ class GenericOnnxConfig(OnnxConfigWithPast):
     def vocab_sizes(self) -> Mapping[str, int]:
         size = int(self._setting("vocab_size") or 0)
         decoder = int(getattr(self._config, "decoder_vocab_size", None) or self._decoder_vocabulary or size)
-        sizes = {"input_ids": size, "decoder_input_ids": decoder, "token_type_ids": int(self._setting("type_vocab_size") or 0)}
+        sizes = {
+            "input_ids": size,
+            "inputs": size,
+            "decoder_input_ids": decoder,
+            "token_type_ids": int(self._setting("type_vocab_size") or 0),
+        }
         return {name: count for name, count in sizes.items() if count}
 
     @property
@@ -198,6 +211,9 @@ class GenericOnnxConfig(OnnxConfigWithPast):
             return next({1: heads, 3: features} for each, _, (heads, features) in self._cached("inputs") if each == name)
         return self.interface.inputs[name].fixed
 
+    def patch(self, model: torch.nn.Module) -> AbstractContextManager[None]:
+        return values_alone(model)
+
     def draw(self, name: str, shape: tuple[int, ...], rng: Any) -> Array:
         return known.draw(name, shape, rng, self._config)
 
@@ -219,7 +235,10 @@ class GenericOnnxConfig(OnnxConfigWithPast):
 
 def _text_config(config: Any) -> Any:
     """The part of a configuration that is about text, or all of it."""
-    found = config.get_text_config() if hasattr(config, "get_text_config") else config
+    try:
+        found = config.get_text_config() if hasattr(config, "get_text_config") else config
+    except ValueError:  # there are several
+        found = getattr(config, "decoder", config)
     return found if found is not None else config
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from converter.architectures.dummies import Array
 
 INTEGERS = frozenset(
-    {"input_ids", "attention_mask", "token_type_ids", "bbox", "decoder_input_ids", "decoder_attention_mask", "pixel_mask", "timesteps"}
+    {"input_ids", "inputs", "attention_mask", "token_type_ids", "bbox", "decoder_input_ids", "decoder_attention_mask", "pixel_mask"}
 )
 """The inputs that are int64; all others are of the model's floating point type."""
 
@@ -29,9 +29,13 @@ class Layout:
     fixed: Mapping[int, int] = field(default_factory=dict)
 
 
-def layouts(name: str, config: Any) -> Sequence[Layout]:
-    """The ways in which an input without a text's axes may be laid out, for a model with these settings; none for an unknown name."""
-    return tuple(_LAYOUTS[name](config)) if name in _LAYOUTS else ()
+def layouts(name: str, config: Any, any_image_size: bool = False) -> Sequence[Layout]:
+    """The ways in which an input without a text's axes may be laid out, for a model with these settings; none for an unknown name.
+
+    With `any_image_size` images are of any size, whichever the settings name.
+    """
+    found = tuple(_LAYOUTS[name](config)) if name in _LAYOUTS else ()
+    return tuple(each for each in found if "height" in each.axes.values()) if any_image_size and name in _OF_IMAGES else found
 
 
 def setting(config: Any, *names: str) -> Any:
@@ -52,6 +56,17 @@ def _parts(config: Any) -> Iterator[Any]:
         if hasattr(part, "to_dict"):
             yield part
             yield from _parts(part)
+
+
+def has_other_parts(config: Any) -> bool:
+    """Whether a configuration has a part about images or sounds beside others."""
+    return any(hasattr(getattr(config, name, None), "to_dict") for name in ("vision_config", "audio_config"))
+
+
+def placeholder(config: Any) -> str:
+    """The setting that names the token which stands in a text for a part of an image or a sound; empty where none does."""
+    names = (f"{kind}_token_{what}" for kind in ("image", "audio", "video", "speech") for what in ("id", "index"))
+    return next((name for name in names if getattr(config, name, None) is not None), "")
 
 
 def image_size(config: Any) -> tuple[int, int] | None:
@@ -114,6 +129,7 @@ def _past_values(config: Any) -> Iterator[Layout]:
         yield Layout({0: "batch"}, {1: int(length), 2: int(channels)})
 
 
+_OF_IMAGES = ("pixel_values", "pixel_mask")
 _LAYOUTS: Mapping[str, Callable[[Any], Iterator[Layout]]] = {
     "pixel_values": _image_or_video,
     "pixel_values_videos": _video,
@@ -126,10 +142,13 @@ _LAYOUTS: Mapping[str, Callable[[Any], Iterator[Layout]]] = {
 
 def lengths(sequence: int, config: Any) -> Mapping[str, int]:
     """How long the axes of images and sounds are beside a text of `sequence` tokens: pixels, samples, frames, none of them too few."""
-    hop = int(getattr(config, "inputs_to_logits_ratio", 0) or 320)  # samples for each frame
+    patch = setting(config, "patch_size")
+    unit = 32 if not isinstance(patch, int) or 32 % patch == 0 else 2 * patch
+    ratio = getattr(config, "inputs_to_logits_ratio", 0)
+    hop = int((ratio() if callable(ratio) else ratio) or 320)  # samples for each frame
     return {
-        "height": 32 * (2 + sequence % 3),
-        "width": 32 * (2 + (sequence + 1) % 3),
+        "height": unit * (2 + sequence % 3),
+        "width": unit * (2 + (sequence + 1) % 3),
         "samples": hop * (sequence + 2) + hop // 4,
         "frames": 16 + 8 * sequence,
     }

@@ -1,6 +1,7 @@
 """What a model takes and gives, found by running it without weights at two sizes: an axis that is as long as an input's both times is that.
 
-The model is built on torch's meta device, where tensors have shapes and no memory: some milliseconds for most, whatever their size.
+The model is built of tensors that have shapes and no memory: some milliseconds for most, whatever their size. They are those of torch's
+meta device, and for the few models that mix devices its fake tensors, which cost more.
 """
 
 from __future__ import annotations
@@ -14,15 +15,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from converter.architectures.features import Axes, Feature
-from converter.architectures.generic.inputs import INTEGERS, Layout, layouts
+from converter.architectures.generic.inputs import INTEGERS, Layout, has_other_parts, layouts, placeholder
 from converter.errors import NotSupportedError, reason
 
 if TYPE_CHECKING:
     import torch
 
-TEXT = ("input_ids", "attention_mask", "token_type_ids", "bbox", "decoder_input_ids", "decoder_attention_mask")
-PRIMARY = ("input_ids", "pixel_values", "pixel_values_videos", "input_features", "input_values", "past_values")
+PRIMARY = ("input_ids", "inputs", "pixel_values", "pixel_values_videos", "input_features", "input_values", "past_values")
 """What a model may be about, one or more of them; all else goes with these."""
+_IMAGES = frozenset({"pixel_values", "pixel_values_videos"})
+_SOUNDS = frozenset({"input_features", "input_values"})
+_NEEDED: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(("image-to-text", "image-classification", "object-detection", "semantic-segmentation"), _IMAGES),
+    "zero-shot-image-classification": _IMAGES,
+    **dict.fromkeys(("automatic-speech-recognition", "audio-classification"), _SOUNDS),
+}
+"""What an artifact has to take, one of these, to be of use for a task."""
 _NO_RESULT = (
     "loss",
     "past_key_values",
@@ -68,17 +76,41 @@ class Question:
     lengths: Sequence[Mapping[str, int]]
     without: frozenset[str] = field(default_factory=frozenset)
     """Inputs that are left out, though the model's forward has them."""
+    any_image_size: bool = False
+
+    def layouts(self, name: str) -> Sequence[Layout]:
+        """The ways in which an input may be laid out."""
+        return (self.text[name],) if name in self.text else layouts(name, self.config, self.any_image_size)
 
 
 def find_interface(question: Question) -> Interface:
     """Run the model that `question` is about. Raises NotSupportedError where it runs with none of the inputs that are known here."""
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with torch.device("meta"), _every_value_is_one():
+        found = _find(question)
+    if isinstance(found, str):
+        with FakeTensorMode(), _every_value_is_one():
+            again = _find(question)
+        if isinstance(again, str):
+            raise NotSupportedError(
+                f"nobody has described the inputs of this {question.auto_class}, and it could not be found out: {found}",
+                "describe them in a configuration of your own, see --config",
+            )
+        found = again
+    return found
+
+
+def _find(question: Question) -> Interface | str:
+    """The same with tensors of the kind that are made now; where it runs with none of the inputs that are known here, why not, in a clause."""
     import torch
 
     shell = _shell(question)
     failures: list[str] = []
     for chosen in _choices(shell, question):
         try:
-            with torch.no_grad(), torch.device("meta"), _every_value_is_one():
+            with torch.no_grad():
                 first, second = (_run(shell, chosen, lengths, question.feature.use_past) for lengths in question.lengths)
         except Exception as error:  # a model's own code runs here, and may raise anything over inputs that are not for it
             failures.append(reason(error))
@@ -88,22 +120,16 @@ def find_interface(question: Question) -> Interface:
         outputs = _label({name: (first[name].shape, second[name].shape) for name in names}, chosen, question.lengths)
         encoded = {_encoded(result.get("past_key_values")) for result in (first, second)} if cache else {None}
         return Interface(chosen, outputs, cache, rows_unused=_rows_unused(shell), encoded=encoded.pop() if len(encoded) == 1 else None)
-    told = failures[0] if failures else "its forward takes none of the inputs that are known here"
-    raise NotSupportedError(
-        f"nobody has described the inputs of {type(shell).__name__}, and it could not be found out: {told}",
-        "describe them in a configuration of your own, see --config",
-    )
+    return failures[0] if failures else "its forward takes none of the inputs that are known here"
 
 
 def _shell(question: Question) -> Any:
     """The model without memory, with the attention that is captured."""
-    import torch
     import transformers
 
     logging.getLogger("transformers").setLevel(logging.ERROR)
     try:
-        with torch.device("meta"):
-            shell = getattr(transformers, question.auto_class).from_config(question.config, attn_implementation="eager")
+        shell = getattr(transformers, question.auto_class).from_config(question.config, attn_implementation="eager")
     except Exception as error:  # transformers raises what it likes over a configuration
         raise NotSupportedError(f"transformers makes no {question.auto_class} of this config.json: {reason(error)}") from error
     if shell._can_set_experts_implementation():
@@ -125,7 +151,7 @@ def _every_value_is_one() -> AbstractContextManager[Any]:
 
     def dispatch(_: Any, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         del types
-        if func in answers and args[0].device.type == "meta":
+        if func in answers and _has_no_memory(args[0]):
             return answers[func](args[0])
         if func is aten.index.Tensor:
             args = (args[0], [place for index in args[1] for place in _places(index)])
@@ -135,25 +161,42 @@ def _every_value_is_one() -> AbstractContextManager[Any]:
     return mode
 
 
+def _has_no_memory(tensor: torch.Tensor) -> bool:
+    from torch._subclasses.fake_tensor import FakeTensor
+
+    return tensor.device.type == "meta" or isinstance(tensor, FakeTensor)
+
+
 def _places(index: Any) -> Sequence[Any]:
-    """An index as whole numbers: what a mask on the meta device chooses, if it is all ones."""
+    """An index as whole numbers: what a mask without memory chooses, if it is all ones."""
     import torch
 
-    if index is None or index.dtype != torch.bool or index.device.type != "meta":
+    if index is None or index.dtype != torch.bool or not _has_no_memory(index):
         return (index,)
     return tuple(index.new_empty(index.numel(), dtype=torch.int64) for _ in range(index.dim()))
 
 
 def _choices(shell: Any, question: Question) -> Iterator[dict[str, Layout]]:
-    """The inputs that the model may take, in the order of its forward: with all that it may be about, then with its main one alone."""
+    """The inputs that the model may take, in the order of its forward: with all that it may be about, then with its main one alone.
+
+    An artifact takes what its feature is about, and a model of several kinds of input all of them, but for a task that is one of text.
+    Raises NotSupportedError for a model whose text has tokens in the place of an image or a sound.
+    """
     taken = [name for name in inspect.signature(shell.forward).parameters if name not in question.without]
-    primary = [name for name in PRIMARY if name in taken and (name in question.text or layouts(name, question.config))]
+    primary = [name for name in PRIMARY if name in taken and question.layouts(name)]
     main = [name for name in primary if name == getattr(shell, "main_input_name", "")]
-    for about in dict.fromkeys((tuple(primary), tuple(main), *((name,) for name in primary))):
-        if not about:
+    needed = _NEEDED.get(question.feature.task, frozenset())
+    is_mixed = question.feature.task == "default" and has_other_parts(question.config)
+    if (needed or is_mixed) and "input_ids" in primary and (named := placeholder(question.config)):
+        raise NotSupportedError(
+            f"in the text of {question.config.model_type} an image or a sound is a number of tokens ({named}), which nobody has described",
+            "describe its inputs in a configuration of your own, see --config",
+        )
+    for about in dict.fromkeys((tuple(primary), *(() if is_mixed else (tuple(main), *((name,) for name in primary))))):
+        if not about or (needed and needed.isdisjoint(about)):
             continue
         names = [name for name in taken if name in about or _goes_with(name, about, question, "decoder_input_ids" in taken)]
-        ways = [(question.text[name],) if name in question.text else layouts(name, question.config) for name in names]
+        ways = [question.layouts(name) for name in names]
         found = [dict(zip(names, way, strict=True)) for way in itertools.product(*ways) if _agree(dict(zip(names, way, strict=True)))]
         if {"input_ids", "pixel_values"} <= {*names}:  # as many texts as images, or, for each pair of them, any number of both
             yield from ({**each, "pixel_values": _apart(each["pixel_values"])} for each in found)
@@ -171,10 +214,10 @@ def _goes_with(name: str, about: Sequence[str], question: Question, decodes: boo
         return name in question.text and decodes
     if name == "pixel_mask":
         return "pixel_values" in about
-    if name == "attention_mask" and "input_ids" not in about:
+    if name == "attention_mask" and {"input_ids", "inputs"}.isdisjoint(about):
         # the processors of models that normalise each group of features give none (transformers' documentation of Wav2Vec2)
         return "input_values" in about and getattr(question.config, "feat_extract_norm", "") == "layer"
-    return name in question.text and name not in PRIMARY and "input_ids" in about
+    return name in question.text and name not in PRIMARY and not {"input_ids", "inputs"}.isdisjoint(about)
 
 
 def _agree(chosen: Mapping[str, Layout]) -> bool:
@@ -196,7 +239,7 @@ def _run(shell: Any, chosen: Mapping[str, Layout], lengths: Mapping[str, int], u
             for axis, label in layout.axes.items()
         }
         shape = [size for _, size in sorted({**sizes, **layout.fixed}.items())]
-        arguments[name] = torch.ones(shape, dtype=torch.int64 if name in INTEGERS else dtype, device="meta")
+        arguments[name] = torch.ones(shape, dtype=torch.int64 if name in INTEGERS else dtype)
     if "use_cache" in inspect.signature(shell.forward).parameters:
         arguments["use_cache"] = use_cache
     if use_cache and "decoder_input_ids" not in chosen and hasattr(shell.config, "decoder_layers"):

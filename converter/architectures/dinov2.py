@@ -1,0 +1,13 @@
+"""DINOv2: images of any size, as its processor cuts out 224 pixels where its config.json names 518."""
+
+from __future__ import annotations
+
+from converter.architectures.architecture import Architecture
+from converter.architectures.generic import GenericOnnxConfig, generic_features
+
+
+class Dinov2OnnxConfig(GenericOnnxConfig):
+    any_image_size = True
+
+
+ARCHITECTURE = Architecture(name="DINOv2", model_type="dinov2", features=generic_features("dinov2"), onnx_config=Dinov2OnnxConfig)

@@ -1,0 +1,50 @@
+"""`make coverage-table`: try all model types, or those that are named, and write docs/architectures.md.
+
+What was found before is kept, so that an interrupted run goes on; `--again` tries it once more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Collection
+from pathlib import Path
+
+from tests.coverage import results, table
+from tests.coverage.rows import Row, all_types, rows_of
+from tests.coverage.survey import survey
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.coverage", description=__doc__)
+    parser.add_argument("model_types", nargs="*", metavar="MODEL_TYPE")
+    parser.add_argument("--again", choices=("nothing", "failed", "all"), default="nothing", help="What is tried though it was before.")
+    parser.add_argument("--jobs", type=int, help="How many conversions run at the same time.")
+    chosen = parser.parse_args()
+    rows = list(rows_of(chosen.model_types or all_types()))
+    found = results.read(results.path_of())
+    if not chosen.model_types:
+        found = {row: result for row, result in found.items() if row in set(rows)}
+    _try([row for row in rows if _is_due(row, found, chosen.again)], found, chosen.jobs)
+    table.write()
+
+
+def _is_due(row: Row, found: Collection[Row] | dict[Row, results.Result], again: str) -> bool:
+    assert isinstance(found, dict)
+    return again == "all" or row not in found or (again == "failed" and not found[row].passed)
+
+
+def _try(rows: list[Row], found: dict[Row, results.Result], jobs: int | None) -> None:
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="coverage-") as folder:
+        for number, result in enumerate(survey(rows, Path(folder), jobs), 1):
+            found[result.row] = result
+            results.write(results.path_of(), found)
+            told = f"{result.error:.1e}" if result.passed and result.error is not None else result.reason
+            name = f"{result.row.model_type} {result.row.feature} {result.row.backend}"
+            print(f"[{number}/{len(rows)} {time.monotonic() - started:.0f} s] {'✓' if result.passed else '×'} {name}: {told}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

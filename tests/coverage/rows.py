@@ -1,0 +1,61 @@
+"""What of each model type is tried: its main features, on ONNX and TorchScript."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from converter.architectures import find_architecture
+from converter.architectures.auto import known_types
+from converter.architectures.features import WITH_PAST
+from converter.errors import NotSupportedError
+
+GENERATED = ("seq2seq-lm", "automatic-speech-recognition", "causal-lm", "image-to-text")
+"""What is generated token by token, a model of both kinds by its encoder first."""
+HEADS = (
+    *("masked-lm", "zero-shot-image-classification", "object-detection", "image-classification", "semantic-segmentation"),
+    *("automatic-speech-recognition", "audio-classification", "sequence-classification", "question-answering", "default"),
+)
+"""All other heads, those that say most of a model first."""
+_MOST = 2  # heads of a model that generates nothing
+
+
+@dataclass(frozen=True, order=True)
+class Row:
+    """One line of the table: a model type, converted for a feature by a backend."""
+
+    model_type: str
+    feature: str
+    backend: str
+
+    @property
+    def place(self) -> float:
+        """Where it stands in a sample: a number from 0 to 1 that its name alone decides."""
+        return zlib.crc32(repr(self).encode()) / 2**32
+
+
+def all_types() -> list[str]:
+    """The model types that can be asked for, in alphabetical order."""
+    return sorted(filter(_has_features, known_types()))
+
+
+def _has_features(model_type: str) -> bool:
+    try:
+        return bool(find_architecture(model_type).features)
+    except NotSupportedError:
+        return False
+
+
+def rows_of(model_types: Iterable[str]) -> Iterator[Row]:
+    """The rows of some model types, in their order."""
+    for model_type in model_types:
+        features = find_architecture(model_type).features
+        generated = next((each for each in GENERATED if f"{each}{WITH_PAST}" in features), None)
+        is_encoder = "masked-lm" in features and "seq2seq-lm" not in features
+        if generated and not is_encoder:
+            heads = [f"{generated}{WITH_PAST}", generated]
+        else:
+            heads = [head for head in HEADS if head in features][:_MOST]
+        yield from (Row(model_type, head, "onnx") for head in heads)
+        yield Row(model_type, next(head for head in heads if not head.endswith(WITH_PAST)), "torchscript")

@@ -1,0 +1,156 @@
+"""docs/architectures.md, written from the results: what passes with which error, what fails and why, and what changed with versions."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from converter.architectures.auto import auto_models, known_types
+from converter.report.markdown import cell
+from tests.coverage import results
+from tests.coverage.optimum import LISTED, NOT_OF_TRANSFORMERS
+from tests.coverage.results import Result
+from tests.coverage.rows import all_types
+from tests.coverage.upstream import bug_of
+
+PATH = Path(__file__).parents[2] / "docs" / "architectures.md"
+BACKENDS = {"onnx": "ONNX", "torchscript": "TorchScript"}
+
+
+def write() -> None:
+    """Write the table from all results that are kept."""
+    versions = {path.stem.removeprefix("transformers-"): results.read(path) for path in sorted(results.FOLDER.glob("*.json"), key=_age)}
+    PATH.write_text("\n".join(text(versions)) + "\n", encoding="utf-8")
+
+
+def _age(path: Path) -> tuple[int, ...]:
+    return tuple(int(part) for part in path.stem.removeprefix("transformers-").split("."))
+
+
+def text(versions: Mapping[str, Mapping[object, Result]]) -> Iterator[str]:
+    """The lines of the page, of results by the version of transformers, the latest last."""
+    version, found = list(versions.items())[-1]
+    by_type: dict[str, list[Result]] = defaultdict(list)
+    for result in found.values():
+        by_type[result.row.model_type].append(result)
+    yield "<!-- written by `make coverage-table`; the figures are those of tests/coverage/results -->"
+    yield "# Architectures"
+    yield ""
+    yield from _summary(version, by_type)
+    yield "## What passes"
+    yield ""
+    yield "| model type | ONNX | TorchScript |"
+    yield "|---|---|---|"
+    for model_type, rows in sorted(by_type.items()):
+        if any(row.passed for row in rows):
+            yield f"| {model_type} | {_cells(rows, 'onnx')} | {_cells(rows, 'torchscript')} |"
+    yield ""
+    yield "## What fails, and why"
+    yield ""
+    yield "A number in the table above, such as × 3, stands for nothing but that; the reason is here, by model type."
+    yield ""
+    yield from _failures(by_type)
+    yield from _without_features()
+    yield from _optimum(by_type)
+    yield from _changes(versions)
+
+
+def _summary(version: str, by_type: Mapping[str, Sequence[Result]]) -> Iterator[str]:
+    passing = {backend: [name for name, rows in by_type.items() if _passes(rows, backend)] for backend in BACKENDS}
+    either = {name for names in passing.values() for name in names}
+    yield (
+        f"Of the {len(by_type)} model types that transformers {version} has a head for that can be exported, **{len(either)} pass for at least"
+        f" one feature**: {len(passing['onnx'])} to ONNX and {len(passing['torchscript'])} to TorchScript."
+    )
+    yield ""
+    yield (
+        "Each row is a tiny checkpoint with random weights, made from the type's own configuration (tests/coverage/tiny.py), converted through"
+        " the ordinary pipeline and validated at other shapes than it was captured at, with padding, and with a cache token by token. The"
+        " figure is the largest absolute error. A configuration of another size, or with settings that the tiny one has not, is another"
+        " model: whether *your* checkpoint passes, its own conversion says. `converter features MODEL_TYPE` lists every feature, of which"
+        " the main ones are here."
+    )
+    yield ""
+
+
+def _passes(rows: Iterable[Result], backend: str) -> bool:
+    return any(result.passed for result in rows if result.row.backend == backend)
+
+
+def _cells(rows: Iterable[Result], backend: str) -> str:
+    return "<br>".join(_cell(result) for result in sorted(rows, key=lambda each: each.row) if result.row.backend == backend)
+
+
+def _cell(result: Result) -> str:
+    if not result.passed:
+        return f"× {result.row.feature}"
+    return f"✓ {result.row.feature}{f' {result.error:.0e}' if result.error is not None else ''}"
+
+
+def _failures(by_type: Mapping[str, Sequence[Result]]) -> Iterator[str]:
+    yield "| model type | features | reason |"
+    yield "|---|---|---|"
+    for model_type, rows in sorted(by_type.items()):
+        reasons: dict[str, list[str]] = defaultdict(list)
+        for result in sorted(rows, key=lambda each: each.row):
+            if not result.passed:
+                bug = bug_of(result)
+                told = f"{result.reason} ({bug})" if bug else result.reason
+                reasons[told].append(f"{result.row.feature} ({BACKENDS[result.row.backend]})")
+        for reason, features in reasons.items():
+            yield f"| {model_type} | {', '.join(features)} | {cell(reason)} |"
+    yield ""
+
+
+def _without_features() -> Iterator[str]:
+    others = sorted(known_types() - set(all_types()))
+    if others:
+        yield "Of these transformers has classes for other tasks alone, which are no features:"
+        yield ""
+        for name in others:
+            yield f"- {name}: {', '.join(auto for auto, table in sorted(auto_models().items()) if name in table)}"
+        yield ""
+
+
+def _optimum(by_type: Mapping[str, Sequence[Result]]) -> Iterator[str]:
+    """What optimum-onnx lists, by what becomes of it here."""
+    passing = [name for name in LISTED if _passes(by_type.get(name, ()), "onnx")]
+    failing = [name for name in LISTED if name not in passing and name not in NOT_OF_TRANSFORMERS]
+    yield "## What optimum-onnx lists"
+    yield ""
+    yield (
+        f"optimum-onnx 0.1.0 registers {len(LISTED)} names. {len(passing)} of them are model types that pass here to ONNX,"
+        f" {len(failing)} are not, and {len(NOT_OF_TRANSFORMERS)} are no model types of the transformers that this is for:"
+    )
+    yield ""
+    yield "| name | why not |"
+    yield "|---|---|"
+    for name in failing:
+        yield f"| {name} | {cell(_why(by_type.get(name, ()), name))} |"
+    for name, why in NOT_OF_TRANSFORMERS.items():
+        yield f"| {name} | {cell(why)} |"
+    yield ""
+
+
+def _why(rows: Sequence[Result], name: str) -> str:
+    told = dict.fromkeys(result.reason for result in rows if result.row.backend == "onnx")
+    if told:
+        return "; ".join(told)
+    return f"its classes are for other tasks: {', '.join(auto for auto, table in sorted(auto_models().items()) if name in table)}"
+
+
+def _changes(versions: Mapping[str, Mapping[object, Result]]) -> Iterator[str]:
+    """What passes no more, or now, from each version to the next."""
+    yield "## Version by version"
+    yield ""
+    names = list(versions)
+    yield f"Results are kept of transformers {', '.join(names)}."
+    for before, after in zip(names, names[1:], strict=False):
+        yield ""
+        yield f"From {before} to {after}:"
+        for row, result in versions[after].items():
+            old = versions[before].get(row)
+            if old and old.passed != result.passed:
+                what = "passes now" if result.passed else f"fails now: {cell(result.reason)}"
+                yield f"- {result.row.model_type}, {result.row.feature}, {BACKENDS[result.row.backend]}: {what}"

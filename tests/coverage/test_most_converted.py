@@ -1,0 +1,68 @@
+"""The model types that people convert most: each converted for its main features, and held against its checkpoint by other code than ours."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from converter.architectures import find_architecture
+from converter.backends import BACKENDS
+from converter.pipeline import run_job
+from converter.records import Job, Outcome, Source
+from tests.coverage.independent import compare_onnx, compare_torchscript
+from tests.coverage.rows import Row, rows_of
+from tests.coverage.tiny import save_tiny
+
+MOST_CONVERTED = (
+    "albert electra deberta deberta-v2 mpnet xlm-roberta modernbert nomic_bert bloom opt gpt_neox gptj llama mistral qwen2 qwen3 gemma "
+    "gemma2 gemma3_text phi phi3 smollm3 olmo mt5 m2m_100 nllb-moe blenderbot blenderbot-small pegasus whisper wav2vec2 hubert vit deit beit "
+    "dinov2 swin convnext resnet clip siglip detr yolos segformer layoutlmv3 vision-encoder-decoder"
+).split()
+
+TOLERANCE = 1e-4
+
+pytestmark = [
+    pytest.mark.coverage,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning"),  # of the models' own code
+]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+    """Makes a tiny checkpoint of a model type with the head of an auto class, each once."""
+    made: dict[tuple[str, str], Path] = {}
+
+    def make(model_type: str, auto_class: str) -> Path:
+        key = (model_type, auto_class)
+        if key not in made:
+            made[key] = save_tiny(tmp_path_factory.mktemp(model_type) / "checkpoint", model_type, auto_class)
+        return made[key]
+
+    return make
+
+
+def convert(row: Row, checkpoint: Path, destination: Path) -> Outcome:
+    options = BACKENDS[row.backend].options(feature=row.feature)
+    with warnings.catch_warnings():
+        return run_job(
+            Job(source=Source(name=row.model_type, folder=checkpoint), backend=row.backend, options=options, destination=destination)
+        )
+
+
+@pytest.mark.parametrize("row", [*rows_of(MOST_CONVERTED)], ids=lambda row: f"{row.model_type}-{row.feature}-{row.backend}")
+def test_it_is_converted_and_does_what_its_checkpoint_does(row: Row, checkpoint: Callable[[str, str], Path], tmp_path: Path) -> None:
+    auto_class = find_architecture(row.model_type).auto_class(row.feature)
+    folder = checkpoint(row.model_type, auto_class)
+    outcome = convert(row, folder, tmp_path)
+    assert outcome.status == "converted", outcome.failure
+    assert outcome.artifact
+    assert outcome.verdict
+    file = tmp_path / BACKENDS[row.backend].main_file
+    if row.backend == "onnx":
+        compare_onnx(file, folder, auto_class, TOLERANCE)
+        assert (outcome.verdict.generation is not None) == ("with-past" in row.feature)
+    else:
+        compare_torchscript(file, outcome.artifact.signature, folder, auto_class, TOLERANCE)

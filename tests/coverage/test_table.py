@@ -1,0 +1,73 @@
+"""The table says what the results say, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.coverage import results, table
+from tests.coverage.optimum import LISTED, NOT_OF_TRANSFORMERS
+from tests.coverage.results import Result, brief
+from tests.coverage.rows import Row, all_types, rows_of
+
+ALBERT = Row("albert", "masked-lm", "onnx")
+TRACED = Row("albert", "masked-lm", "torchscript")
+OPT = Row("opt", "causal-lm-with-past", "onnx")
+FOUND = {
+    ALBERT: Result(ALBERT, passed=True, error=2e-7),
+    TRACED: Result(TRACED, passed=True, error=None),
+    OPT: Result(OPT, passed=False, reason="it | broke"),
+}
+
+
+def lines(*versions: dict[Row, Result]) -> list[str]:
+    return list(table.text({f"5.{number}.0": found for number, found in enumerate(versions)}))
+
+
+def test_a_model_type_has_a_line_with_its_errors_and_a_failure_its_reason() -> None:
+    told = lines(FOUND)
+    assert "| albert | ✓ masked-lm 2e-07 | ✓ masked-lm |" in told
+    assert "| opt | causal-lm-with-past (ONNX) | it \\| broke |" in told
+    assert not any(line.startswith("| opt | ✓") for line in told)
+    assert any("**1 pass for at least one feature**: 1 to ONNX and 1 to TorchScript" in line for line in told)
+
+
+def test_a_type_that_passes_in_part_has_both() -> None:
+    told = lines({**FOUND, TRACED: Result(TRACED, passed=False, reason="no trace")})
+    assert "| albert | ✓ masked-lm 2e-07 | × masked-lm |" in told
+    assert "| albert | masked-lm (TorchScript) | no trace |" in told
+
+
+def test_what_changed_from_version_to_version_is_told() -> None:
+    told = lines(FOUND, {**FOUND, ALBERT: Result(ALBERT, passed=False, reason="gone"), OPT: Result(OPT, passed=True, error=1e-6)})
+    assert "From 5.0.0 to 5.1.0:" in told
+    assert "- albert, masked-lm, ONNX: fails now: gone" in told
+    assert "- opt, causal-lm-with-past, ONNX: passes now" in told
+
+
+def test_every_name_that_optimum_lists_is_told_of() -> None:
+    told = "\n".join(lines(results.read(results.path_of())))
+    passing = {row.model_type for row, result in results.read(results.path_of()).items() if result.passed and row.backend == "onnx"}
+    for name in LISTED:
+        assert name in passing or f"\n| {name} | " in told.split("## What optimum-onnx lists")[1], name
+    assert NOT_OF_TRANSFORMERS.keys() <= {*LISTED}
+
+
+def test_the_page_in_the_documentation_is_that_of_the_kept_results() -> None:
+    found = {path.stem.removeprefix("transformers-"): results.read(path) for path in sorted(results.FOLDER.glob("*.json"))}
+    assert table.PATH.read_text(encoding="utf-8") == "\n".join(table.text(found)) + "\n"
+
+
+def test_the_results_are_of_every_model_type_that_can_be_asked_for() -> None:
+    found = results.read(results.path_of())
+    assert {*rows_of(all_types())} == {*found}
+
+
+def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
+    results.write(tmp_path / "some" / "results.json", FOUND)
+    assert results.read(tmp_path / "some" / "results.json") == FOUND
+    assert results.read(tmp_path / "nowhere") == {}
+
+
+def test_a_reason_has_no_path_of_a_machine_in_it() -> None:
+    assert brief("it lies in /tmp/some/where/model.onnx,\n and is long") == "it lies in …, and is long"
+    assert len(brief("x" * 1000)) < 300
