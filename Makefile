@@ -7,6 +7,8 @@
 # make container-test  builds the image and runs it, by hand, as GitHub runs the action, and by act
 # make browser-test  opens report.html in a browser, which it installs by apt where there is none
 # make action-tables   writes README's tables of the action's inputs and outputs
+# make coverage-table  converts a tiny checkpoint of every model type there is, and writes docs/architectures.md; TYPES="bert t5" is some of them
+# make coverage-test   converts those that people convert most, and a sample of what that table says passes
 # make neuron-check  holds what is said of Neuron without its SDK against torch-xla and optimum-neuron, with the SDK's torch: 7 GB
 # Each sets up what it needs in .venv first; a second call starts at once.
 
@@ -23,7 +25,7 @@ OPTIMUM := optimum-neuron==0.4.5 optimum==2.0.0 transformers==4.57.1 huggingface
 PEER := build/peer
 EXAMPLE := examples/checkpoints/all-MiniLM-L6-v2
 
-.PHONY: run test fuzz container-test browser-test lint bench demo-hub action-tables neuron-check schema lock clean
+.PHONY: run test fuzz container-test browser-test coverage-test coverage-table lint bench demo-hub action-tables neuron-check schema lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp $(EXAMPLE)
@@ -41,6 +43,12 @@ container-test: $(VENV)/dev.stamp
 
 browser-test: $(VENV)/dev.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser tests/browser
+
+coverage-test: $(VENV)/dev.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m coverage -n auto --dist worksteal tests/coverage
+
+coverage-table: $(VENV)/dev.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.coverage $(TYPES)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check

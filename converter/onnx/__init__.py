@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from converter.architectures import Architecture, OnnxConfig, OnnxConfigWithPast, OnnxSeq2SeqConfigWithPast, find_architecture, ready_made
+from converter.architectures import (
+    Architecture,
+    GenericOnnxConfig,
+    OnnxConfig,
+    OnnxConfigWithPast,
+    OnnxSeq2SeqConfigWithPast,
+    find_architecture,
+    ready_made,
+)
 from converter.onnx.features import FeaturesManager
 
 if TYPE_CHECKING:
@@ -17,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Architecture",
     "FeaturesManager",
+    "GenericOnnxConfig",
     "OnnxConfig",
     "OnnxConfigWithPast",
     "OnnxSeq2SeqConfigWithPast",

@@ -1,4 +1,4 @@
-"""An artifact beside its checkpoint, by other code than the converter's own: what is given to both is made here, from the artifact's names."""
+"""An artifact beside its checkpoint, by other code than the converter's own: what both are given is made here, by the artifact's names."""
 
 from __future__ import annotations
 

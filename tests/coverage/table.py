@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from converter.architectures.auto import auto_models, known_types
@@ -60,13 +61,13 @@ def _summary(version: str, by_type: Mapping[str, Sequence[Result]]) -> Iterator[
     passing = {backend: [name for name, rows in by_type.items() if _passes(rows, backend)] for backend in BACKENDS}
     either = {name for names in passing.values() for name in names}
     yield (
-        f"Of the {len(by_type)} model types that transformers {version} has a head for that can be exported, **{len(either)} pass for at least"
-        f" one feature**: {len(passing['onnx'])} to ONNX and {len(passing['torchscript'])} to TorchScript."
+        f"Of the {len(by_type)} model types that transformers {version} has a head for that can be exported, **{len(either)} pass for at"
+        f" least one feature**: {len(passing['onnx'])} to ONNX and {len(passing['torchscript'])} to TorchScript."
     )
     yield ""
     yield (
-        "Each row is a tiny checkpoint with random weights, made from the type's own configuration (tests/coverage/tiny.py), converted through"
-        " the ordinary pipeline and validated at other shapes than it was captured at, with padding, and with a cache token by token. The"
+        "Each row is a tiny checkpoint with random weights, made from the type's own configuration (tests/coverage/tiny.py), converted"
+        " through the ordinary pipeline and validated at other shapes than it was captured at, with padding, and with a cache token by token. The"
         " figure is the largest absolute error. A configuration of another size, or with settings that the tiny one has not, is another"
         " model: whether *your* checkpoint passes, its own conversion says. `converter features MODEL_TYPE` lists every feature, of which"
         " the main ones are here."
@@ -146,7 +147,7 @@ def _changes(versions: Mapping[str, Mapping[object, Result]]) -> Iterator[str]:
     yield ""
     names = list(versions)
     yield f"Results are kept of transformers {', '.join(names)}."
-    for before, after in zip(names, names[1:], strict=False):
+    for before, after in pairwise(names):
         yield ""
         yield f"From {before} to {after}:"
         for row, result in versions[after].items():

@@ -1,4 +1,4 @@
-"""The model types that people convert most: each converted for its main features, and held against its checkpoint by other code than ours."""
+"""The model types that people convert most, each for its main features, held against its checkpoint by other code than the converter's."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.coverage.tiny import save_tiny
 
 MOST_CONVERTED = (
     "albert electra deberta deberta-v2 mpnet xlm-roberta modernbert nomic_bert bloom opt gpt_neox gptj llama mistral qwen2 qwen3 gemma "
-    "gemma2 gemma3_text phi phi3 smollm3 olmo mt5 m2m_100 nllb-moe blenderbot blenderbot-small pegasus whisper wav2vec2 hubert vit deit beit "
-    "dinov2 swin convnext resnet clip siglip detr yolos segformer layoutlmv3 vision-encoder-decoder"
+    "gemma2 gemma3_text phi phi3 smollm3 olmo mt5 m2m_100 nllb-moe blenderbot blenderbot-small pegasus whisper wav2vec2 hubert vit deit "
+    "beit dinov2 swin convnext resnet clip siglip detr yolos segformer layoutlmv3 vision-encoder-decoder"
 ).split()
 
 TOLERANCE = 1e-4

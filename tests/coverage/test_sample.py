@@ -1,4 +1,4 @@
-"""A sample of the rows that the table says pass is tried again, so that the table is true of this commit; all of it is by `make coverage-table`."""
+"""A sample of the rows that the table says pass is tried again, so that the table is true of this commit too."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ class GenericOnnxConfig(OnnxConfigWithPast):
 
     @property
     def atol_for_validation(self) -> float:
-        """1e-4, which the documented contract states for Marian and GPT-2's kin of later years; no row of these models' own is known."""
+        """1e-4, the documented contract's for Marian; of these models it has no row."""
         return 1e-4
 
     @property

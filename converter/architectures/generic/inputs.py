@@ -5,12 +5,15 @@ A layout is one way an input may be laid out. Where a name has several, the firs
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from converter.architectures.features import Axes
+from converter.files import read_at_most
 
 if TYPE_CHECKING:
     from converter.architectures.dummies import Array
@@ -19,6 +22,10 @@ INTEGERS = frozenset(
     {"input_ids", "inputs", "attention_mask", "token_type_ids", "bbox", "decoder_input_ids", "decoder_attention_mask", "pixel_mask"}
 )
 """The inputs that are int64; all others are of the model's floating point type."""
+
+
+_PROCESSOR_LIMIT = 2**20
+"""Bytes of the largest preprocessor_config.json that is read; one has a thousand."""
 
 
 @dataclass(frozen=True)
@@ -69,33 +76,50 @@ def placeholder(config: Any) -> str:
     return next((name for name in names if getattr(config, name, None) is not None), "")
 
 
-def image_size(config: Any) -> tuple[int, int] | None:
-    """The height and width in pixels that a model is made for; None where its configuration names none, as it takes any."""
-    size = setting(config, "image_size")
+def image_sizes(config: Any) -> list[tuple[int, int]]:
+    """The heights and widths in pixels that a model of one size may be for: what its processor gives, and what its settings say.
+
+    None for a model whose settings name none, as it takes any.
+    """
+    size = _pixels(setting(config, "image_size"))
+    return list(dict.fromkeys(each for each in (size and _processor_size(config), size) if each))
+
+
+def _pixels(size: Any) -> tuple[int, int] | None:
     if isinstance(size, Mapping):
-        size = [size["height"], size["width"]]
+        size = [size.get("height"), size.get("width")]
     if isinstance(size, int):
         size = [size, size]
-    return (int(size[0]), int(size[1])) if size else None
+    return (size[0], size[1]) if isinstance(size, list | tuple) and len(size) > 1 and all(isinstance(each, int) for each in size) else None
+
+
+def _processor_size(config: Any) -> tuple[int, int] | None:
+    """The size of the images that a checkpoint's processor gives, by the file beside its config.json; None where it names no one size."""
+    path = Path(str(getattr(config, "_name_or_path", "")), "preprocessor_config.json")
+    try:
+        told = json.loads(read_at_most(path, _PROCESSOR_LIMIT))
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(told, Mapping) or told.get("do_resize") is False:
+        return None
+    return _pixels(told.get("crop_size") if told.get("do_center_crop") else told.get("size"))
 
 
 def _image(config: Any) -> Iterator[Layout]:
     channels = int(setting(config, "num_channels", "in_channels", "in_chans") or 3)
-    size = image_size(config)
-    if size:
-        yield Layout({0: "batch"}, {1: channels, 2: size[0], 3: size[1]})
+    for height, width in image_sizes(config):
+        yield Layout({0: "batch"}, {1: channels, 2: height, 3: width})
     yield Layout({0: "batch", 2: "height", 3: "width"}, {1: channels})
 
 
 def _image_mask(config: Any) -> Iterator[Layout]:
-    size = image_size(config)
-    if size:
-        yield Layout({0: "batch"}, {1: size[0], 2: size[1]})
+    for height, width in image_sizes(config):
+        yield Layout({0: "batch"}, {1: height, 2: width})
     yield Layout({0: "batch", 1: "height", 2: "width"})
 
 
 def _video(config: Any) -> Iterator[Layout]:
-    frames, (height, width) = int(setting(config, "num_frames") or 2), image_size(config) or (32, 32)
+    frames, (height, width) = int(setting(config, "num_frames") or 2), (*image_sizes(config), (32, 32))[0]
     yield Layout({0: "batch"}, {1: frames, 2: int(setting(config, "num_channels") or 3), 3: height, 4: width})
 
 

@@ -103,7 +103,7 @@ def find_interface(question: Question) -> Interface:
 
 
 def _find(question: Question) -> Interface | str:
-    """The same with tensors of the kind that are made now; where it runs with none of the inputs that are known here, why not, in a clause."""
+    """The same with tensors of the kind that are made now; why it runs with no inputs that are known here, where it does not."""
     import torch
 
     shell = _shell(question)
@@ -223,7 +223,7 @@ def _goes_with(name: str, about: Sequence[str], question: Question, decodes: boo
 def _agree(chosen: Mapping[str, Layout]) -> bool:
     """Whether an image and its mask are of one size."""
     image, mask = chosen.get("pixel_values"), chosen.get("pixel_mask")
-    return not image or not mask or ({*image.axes.values()} == {*mask.axes.values()})
+    return not image or not mask or {axis - 1: length for axis, length in image.fixed.items() if axis > 1} == mask.fixed
 
 
 def _run(shell: Any, chosen: Mapping[str, Layout], lengths: Mapping[str, int], use_cache: bool) -> Mapping[str, Any]:

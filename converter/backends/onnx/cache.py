@@ -64,6 +64,7 @@ def graph_key(model: LoadedModel, config: OnnxConfig, opset: int, versions: Mapp
             config.feature.name,
             [*config.inputs.items()],
             [*config.outputs.items()],
+            [sorted(config.fixed_dims(name).items()) for name in config.inputs],
             config.values_override,
         ],
         "opset": opset,

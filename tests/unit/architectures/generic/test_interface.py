@@ -17,6 +17,7 @@ TOKENS = {0: "batch", 1: "sequence"}
 SOURCE = {0: "batch", 1: "encoder_sequence"}
 TARGET = {0: "batch", 1: "decoder_sequence"}
 BATCH = {0: "batch"}
+CHOICES = {0: "batch", 1: "choice", 2: "sequence"}
 
 
 def generic(model_type: str, feature: str, **settings: Any) -> GenericOnnxConfig:
@@ -35,7 +36,7 @@ def generic(model_type: str, feature: str, **settings: Any) -> GenericOnnxConfig
         (
             "albert",
             "multiple-choice",
-            dict.fromkeys(("input_ids", "attention_mask", "token_type_ids"), {0: "batch", 1: "choice", 2: "sequence"}),
+            dict.fromkeys(("input_ids", "attention_mask", "token_type_ids"), CHOICES),
             {"logits": {0: "batch", 1: "choice"}},
         ),
         (
