@@ -33,6 +33,8 @@ __all__ = [
     "canonical",
     "feature_of_class",
     "find_architecture",
+    "is_model_type",
+    "known_types",
     "model_types",
     "own_architecture",
     "own_fault",
@@ -47,6 +49,11 @@ _SHARED = ("architecture", "auto", "config", "dummies", "features", "generic", "
 def model_types() -> tuple[str, ...]:
     """The model types that somebody has described, here or in an installed package, in alphabetical order; none is loaded."""
     return tuple(sorted({*ready_made(), *_of_packages()}))
+
+
+def is_model_type(name: str) -> bool:
+    """Whether a name is a model type, described or not, or was one in an earlier transformers."""
+    return name in model_types() or name in known_types() or any(name in types for types in LEFT.values())
 
 
 @cache

@@ -157,7 +157,7 @@ TASKS: Mapping[str, Feature] = {
             auto_classes=("AutoModelForImageTextToText",),
             outputs={"logits": _BATCH},
             decides=True,
-            heads=("EncoderDecoderModel",),
+            heads=("VisionEncoderDecoderModel",),
             synonyms=("vision2seq-lm", "image-text-to-text"),
         ),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from converter.architectures import FEATURES, find_architecture, model_types
+from converter.architectures import FEATURES, find_architecture, is_model_type, known_types, model_types
 from converter.checkpoints.fetch import read_config
 from converter.cli.console import console, output_options, table
 from converter.cli.sources import read_source
@@ -15,10 +15,10 @@ from converter.errors import NotSupportedError
 @click.argument("model", metavar="[MODEL_TYPE | MODEL]", required=False)
 @output_options
 def command(model: str | None) -> int:
-    """List the features of every architecture, of one model type, or of a checkpoint."""
+    """List the features of every architecture that has a file of its own, of any model type, or of a checkpoint."""
     if model is None:
         return _list_all()
-    model_type = model if model in model_types() else str(read_config(read_source(model))["model_type"])
+    model_type = model if is_model_type(model) else str(read_config(read_source(model))["model_type"])
     architecture = find_architecture(model_type)
     features = architecture.features
     rows = [(name, architecture.auto_class(name), ", ".join(FEATURES[name].synonyms)) for name in features]
@@ -28,7 +28,7 @@ def command(model: str | None) -> int:
 
 
 def _list_all() -> int:
-    """Every architecture; one of an installed package that cannot be loaded hides no other."""
+    """Every architecture that somebody has described; one of an installed package that cannot be loaded hides no other."""
     found: dict[str, list[str]] = {}
     failed = False
     for model_type in model_types():
@@ -39,4 +39,6 @@ def _list_all() -> int:
             failed = True
     console.give(found)
     console.say(table(("model type", "features"), [(name, ", ".join(features)) for name, features in found.items()]))
+    others = len(known_types() - found.keys())
+    console.say(f"The {others} other model types of transformers describe themselves: see `converter features MODEL_TYPE`.")
     return 1 if failed else 0

@@ -93,6 +93,8 @@ class Maker:
 
         Raises ValueError, in a sentence, where there is no tokenizer or where it does not fit the model.
         """
+        if "input_ids" not in self.config.inputs:
+            raise ValueError("it takes none")
         if self.tokenizer is None:
             raise ValueError("there is no tokenizer")
         padded = self.tokenizer.pad_token is not None

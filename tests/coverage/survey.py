@@ -20,7 +20,7 @@ from tests.coverage.rows import Row
 TIMEOUT = 240.0
 """Seconds of one conversion; of a tiny model most take 5."""
 _MAKING = 60.0  # seconds of making one checkpoint
-_AT_ONCE = 24  # rows whose checkpoints are on the disk at the same time
+_AT_ONCE = 12  # rows whose checkpoints are on the disk at the same time
 
 
 def survey(rows: Iterable[Row], folder: Path, workers: int | None = None) -> Iterator[Result]:

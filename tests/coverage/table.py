@@ -49,8 +49,6 @@ def text(versions: Mapping[str, Mapping[object, Result]]) -> Iterator[str]:
     yield ""
     yield "## What fails, and why"
     yield ""
-    yield "A number in the table above, such as × 3, stands for nothing but that; the reason is here, by model type."
-    yield ""
     yield from _failures(by_type)
     yield from _without_features()
     yield from _optimum(by_type)
@@ -67,10 +65,10 @@ def _summary(version: str, by_type: Mapping[str, Sequence[Result]]) -> Iterator[
     yield ""
     yield (
         "Each row is a tiny checkpoint with random weights, made from the type's own configuration (tests/coverage/tiny.py), converted"
-        " through the ordinary pipeline and validated at other shapes than it was captured at, with padding, and with a cache token by token. The"
-        " figure is the largest absolute error. A configuration of another size, or with settings that the tiny one has not, is another"
-        " model: whether *your* checkpoint passes, its own conversion says. `converter features MODEL_TYPE` lists every feature, of which"
-        " the main ones are here."
+        " through the ordinary pipeline and validated at other shapes than it was captured at, with padding, and with a cache token by"
+        " token. The figure is the largest absolute error. A configuration of another size, or with settings that the tiny one has not, is"
+        " another model: whether *your* checkpoint passes, its own conversion says. `converter features MODEL_TYPE` lists every feature, of"
+        " which the main ones are here."
     )
     yield ""
 

@@ -92,14 +92,23 @@ def find_interface(question: Question) -> Interface:
         found = _find(question)
     if isinstance(found, str):
         with FakeTensorMode(), _every_value_is_one():
-            again = _find(question)
-        if isinstance(again, str):
+            again = _find_again(question)
+        if again is None:
             raise NotSupportedError(
                 f"nobody has described the inputs of this {question.auto_class}, and it could not be found out: {found}",
                 "describe them in a configuration of your own, see --config",
             )
         found = again
     return found
+
+
+def _find_again(question: Question) -> Interface | None:
+    """The same in the hope that it goes better; None where it does not, as what was said at first is nearer to the cause."""
+    try:
+        again = _find(question)
+    except NotSupportedError:
+        return None
+    return again if isinstance(again, Interface) else None
 
 
 def _find(question: Question) -> Interface | str:
@@ -118,8 +127,8 @@ def _find(question: Question) -> Interface | str:
         names = _results(first, question.feature, chosen)
         cache = _cache(first.get("past_key_values"), question) if question.feature.use_past else ()
         outputs = _label({name: (first[name].shape, second[name].shape) for name in names}, chosen, question.lengths)
-        encoded = {_encoded(result.get("past_key_values")) for result in (first, second)} if cache else {None}
-        return Interface(chosen, outputs, cache, rows_unused=_rows_unused(shell), encoded=encoded.pop() if len(encoded) == 1 else None)
+        encoded = _encoded(first, second, question) if cache and cache[0].encoder_key and "input_ids" not in chosen else None
+        return Interface(chosen, outputs, cache, rows_unused=_rows_unused(shell), encoded=encoded)
     return failures[0] if failures else "its forward takes none of the inputs that are known here"
 
 
@@ -288,15 +297,21 @@ def _rows_unused(shell: torch.nn.Module) -> int:
     return max((each.padding_idx + 1 for each in tables if getattr(each, "padding_idx", None) is not None), default=0)
 
 
-def _encoded(cache: Any) -> int | None:
-    """How many positions of an encoder's output a cache holds; None for one without an encoder."""
-    layers = getattr(getattr(cache, "cross_attention_cache", None), "layers", None)
-    return int(layers[0].keys.shape[2]) if layers and _is_filled(layers[0]) else None
+def _encoded(first: Mapping[str, Any], second: Mapping[str, Any], question: Question) -> int:
+    """How many positions of an image or a sound the cache holds. Raises NotSupportedError where their number varies."""
+    lengths = [int(each["past_key_values"].cross_attention_cache.layers[0].keys.shape[2]) for each in (first, second)]
+    if lengths[0] != lengths[1]:
+        raise NotSupportedError(
+            f"the encoder of {question.config.model_type} takes images or sounds of any length, of which a cache cannot hold all or nothing",
+            f"export it as {question.feature.task}",
+        )
+    return lengths[0]
 
 
 def _is_filled(layer: Any) -> bool:
     keys, values = getattr(layer, "keys", None), getattr(layer, "values", None)
-    return keys is not None and values is not None and keys.dim() == values.dim() == 4 and not hasattr(layer, "conv_states")
+    is_plain = type(layer).__name__ in ("DynamicLayer", "DynamicSlidingWindowLayer")  # others have states or an index beside
+    return is_plain and keys is not None and values is not None and keys.dim() == values.dim() == 4
 
 
 def _label(

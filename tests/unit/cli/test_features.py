@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from converter.architectures import architectures
+from converter.architectures import architectures, known_types
 from tests.unit.samples import save_checkpoint
 
 Run = Callable[..., Any]
@@ -18,9 +18,27 @@ Run = Callable[..., Any]
 def test_without_a_model_every_architecture_is_listed(converter: Run) -> None:
     result = converter("features")
     assert result.code == 0
-    header, *lines = result.out.splitlines()
+    header, *lines, others = result.out.splitlines()
     assert header.split("  ")[0] == "model type"
     assert [line.split()[0] for line in lines] == list(architectures())
+    assert others.startswith(f"The {len(known_types() - architectures().keys())} other model types of transformers describe themselves")
+
+
+def test_a_model_type_that_nobody_has_described_has_the_features_of_its_heads(converter: Run) -> None:
+    lines = converter("features", "xlm-roberta").out.splitlines()[1:]
+    assert lines[1].split() == ["masked-lm", "AutoModelForMaskedLM", "fill-mask"]
+    assert "object-detection" in converter("features", "detr").out
+    assert ["automatic-speech-recognition-with-past", "AutoModelForSpeechSeq2Seq"] in [
+        line.split() for line in converter("features", "whisper").out.splitlines()
+    ]
+    assert "automatic-speech-recognition-with-past" not in converter("features", "wav2vec2").out
+
+
+@pytest.mark.parametrize(("model_type", "told"), [("nezha", "4.57 was the last that had"), ("vitpose", "are none of the features")])
+def test_a_model_type_that_cannot_be_exported_is_told_why_without_a_look_at_the_hub(converter: Run, model_type: str, told: str) -> None:
+    result = converter("features", model_type)
+    assert (result.code, result.out) == (1, "")
+    assert told in result.err
 
 
 def test_a_model_types_features_come_with_their_class_and_synonyms(converter: Run) -> None:
