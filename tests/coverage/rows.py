@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from converter.architectures import find_architecture
 from converter.architectures.auto import known_types
@@ -28,6 +28,11 @@ class Row:
     model_type: str
     feature: str
     backend: str
+
+    @property
+    def with_past(self) -> Row:
+        """The row of the same with its cache, if there is one."""
+        return replace(self, feature=f"{self.feature}{WITH_PAST}")
 
     @property
     def place(self) -> float:

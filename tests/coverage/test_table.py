@@ -59,7 +59,11 @@ def test_the_page_in_the_documentation_is_that_of_the_kept_results() -> None:
 
 def test_the_results_are_of_every_model_type_that_can_be_asked_for() -> None:
     found = results.read(results.path_of())
-    assert {*rows_of(all_types())} == {*found}
+    rows = {*rows_of(all_types())}
+    assert found.keys() <= rows
+    for row in rows - found.keys():  # its first call is that of the one with a cache
+        assert row.backend == "onnx"
+        assert found[row.with_past].passed
 
 
 def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:

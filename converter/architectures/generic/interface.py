@@ -9,13 +9,13 @@ from __future__ import annotations
 import inspect
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from converter.architectures.features import Axes, Feature
 from converter.architectures.generic.inputs import INTEGERS, Layout, has_other_parts, layouts, placeholder
+from converter.architectures.generic.weightless import every_value_is_one
 from converter.errors import NotSupportedError, reason
 
 if TYPE_CHECKING:
@@ -88,10 +88,10 @@ def find_interface(question: Question) -> Interface:
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    with torch.device("meta"), _every_value_is_one():
+    with torch.device("meta"), every_value_is_one():
         found = _find(question)
     if isinstance(found, str):
-        with FakeTensorMode(), _every_value_is_one():
+        with FakeTensorMode(), every_value_is_one():
             again = _find_again(question)
         if again is None:
             raise NotSupportedError(
@@ -144,45 +144,6 @@ def _shell(question: Question) -> Any:
     if shell._can_set_experts_implementation():
         shell.set_experts_implementation("batched_mm")  # the usual one has a kernel for bfloat16 alone on this device
     return shell.eval()
-
-
-def _every_value_is_one() -> AbstractContextManager[Any]:
-    """While it lasts, a model that asks what a tensor without memory holds is told ones, so that masks are of what is no padding."""
-    import torch
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    aten = torch.ops.aten
-    answers: Mapping[Any, Callable[[torch.Tensor], Any]] = {
-        aten._local_scalar_dense.default: lambda tensor: torch.ones((), dtype=tensor.dtype, device="cpu").item(),
-        aten.nonzero.default: lambda tensor: tensor.new_empty((tensor.numel(), tensor.dim()), dtype=torch.int64),
-        aten.unique_consecutive.default: lambda tensor: (tensor.new_empty(1), *(tensor.new_empty(0, dtype=torch.int64),) * 2),
-    }
-
-    def dispatch(_: Any, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        del types
-        if func in answers and _has_no_memory(args[0]):
-            return answers[func](args[0])
-        if func is aten.index.Tensor:
-            args = (args[0], [place for index in args[1] for place in _places(index)])
-        return func(*args, **(kwargs or {}))
-
-    mode: AbstractContextManager[Any] = type("Ones", (TorchDispatchMode,), {"__torch_dispatch__": dispatch})()
-    return mode
-
-
-def _has_no_memory(tensor: torch.Tensor) -> bool:
-    from torch._subclasses.fake_tensor import FakeTensor
-
-    return tensor.device.type == "meta" or isinstance(tensor, FakeTensor)
-
-
-def _places(index: Any) -> Sequence[Any]:
-    """An index as whole numbers: what a mask without memory chooses, if it is all ones."""
-    import torch
-
-    if index is None or index.dtype != torch.bool or not _has_no_memory(index):
-        return (index,)
-    return tuple(index.new_empty(index.numel(), dtype=torch.int64) for _ in range(index.dim()))
 
 
 def _choices(shell: Any, question: Question) -> Iterator[dict[str, Layout]]:
@@ -302,7 +263,7 @@ def _encoded(first: Mapping[str, Any], second: Mapping[str, Any], question: Ques
     lengths = [int(each["past_key_values"].cross_attention_cache.layers[0].keys.shape[2]) for each in (first, second)]
     if lengths[0] != lengths[1]:
         raise NotSupportedError(
-            f"the encoder of {question.config.model_type} takes images or sounds of any length, of which a cache cannot hold all or nothing",
+            f"the encoder of {question.config.model_type} takes images or sounds of any length, and a cache holds all of one or nothing",
             f"export it as {question.feature.task}",
         )
     return lengths[0]
