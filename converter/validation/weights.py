@@ -13,7 +13,7 @@ from converter.checkpoints.loading import LoadedModel
 from converter.records import WeightCheck
 
 LARGE = 1024
-"""Bytes from which on a tensor of numbers has to be a weight; the constants of a graph itself are smaller."""
+"""Bytes from which on a tensor of numbers that is as large as a weight has to be one; smaller ones are a graph's own constants."""
 
 _CHUNK = 1 << 20  # elements compared at once
 
@@ -21,10 +21,12 @@ _CHUNK = 1 << 20  # elements compared at once
 def check_weights(session: Session, model: LoadedModel, keeps_ties: bool) -> WeightCheck:
     """Compare every stored tensor with the checkpoint: no sample of inputs reaches each row of an embedding.
 
-    One that bears a weight's name has to be that weight; any other large one has to be some weight, as it is or transposed. Names that
-    are tied in the checkpoint have to share their bytes, or, where it was asked for, have bytes of their own.
+    One that bears a weight's name has to be that weight; any other large one that has as many elements as a weight has to be some weight, as
+    it is or transposed. One of another size can be none: it is computed, such as the anchors of an image of one size, and every case takes
+    all of it. Names that are tied in the checkpoint have to share their bytes, or, where it was asked for, have bytes of their own.
     """
     tensors = {name: tensor.numpy() for name, tensor in model.tensors().items()}
+    sizes = {tensor.size for tensor in tensors.values()}
     compared, different, strangers = 0, [], []
     places: dict[Hashable, list[str]] = {}
     for stored in session.weights():
@@ -33,7 +35,7 @@ def check_weights(session: Session, model: LoadedModel, keeps_ties: bool) -> Wei
             places.setdefault(stored.storage, []).append(stored.name)
             if not _same_bytes(stored.array, tensors[stored.name]):
                 different.append(stored.name)
-        elif stored.array.nbytes >= LARGE and stored.array.dtype.kind == "f":
+        elif stored.array.nbytes >= LARGE and stored.array.dtype.kind == "f" and stored.array.size in sizes:
             strangers.append((stored.name, stored.array))
     known = {_digest(each) for tensor in tensors.values() for each in (tensor, tensor.T)} if strangers else set()
     unknown = tuple(name for name, stored in strangers if _digest(stored) not in known)

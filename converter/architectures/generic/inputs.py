@@ -24,6 +24,8 @@ INTEGERS = frozenset(
 """The inputs that are int64; all others are of the model's floating point type."""
 
 
+_EVALUATED = (640, 640)
+"""Pixels of the images that RT-DETR and its kin were trained for, by their processors (transformers' RTDetrImageProcessor.size)."""
 _PROCESSOR_LIMIT = 2**20
 """Bytes of the largest preprocessor_config.json that is read; one has a thousand."""
 
@@ -82,6 +84,8 @@ def image_sizes(config: Any) -> list[tuple[int, int]]:
     None for a model whose settings name none, as it takes any.
     """
     size = _pixels(setting(config, "image_size"))
+    if size is None and hasattr(config, "eval_size"):  # RT-DETR and its kin, whose anchors are of one image
+        size = _pixels(config.eval_size) or _EVALUATED
     return list(dict.fromkeys(each for each in (size and _processor_size(config), size) if each))
 
 

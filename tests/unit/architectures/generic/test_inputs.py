@@ -33,6 +33,8 @@ def part(**settings: Any) -> SimpleNamespace:
         ({"image_size": {"shortest_edge": 32}}, [FREE]),
         ({"vision_config": part(image_size=16)}, [fixed(16, 16), FREE]),
         ({"encoder": part(vision_config=part(image_size=16))}, [fixed(16, 16), FREE]),
+        ({"eval_size": None}, [fixed(640, 640), FREE]),
+        ({"eval_size": [64, 96]}, [fixed(64, 96), FREE]),
         ({}, [FREE]),
     ],
 )
