@@ -34,7 +34,8 @@ LEFT = {
         }
     ),
 }
-"""Model types that left transformers, by the last version that has them: what the tables of 4.57.1 have and those of 5.23.0 have not."""
+"""Model types that left transformers, by the last version that has them: those of the tables of 4.57.1 that 5.23.0 has not, but for
+names that no config.json bears."""
 
 
 def transformers_version() -> str:

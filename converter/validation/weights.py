@@ -21,9 +21,9 @@ _CHUNK = 1 << 20  # elements compared at once
 def check_weights(session: Session, model: LoadedModel, keeps_ties: bool) -> WeightCheck:
     """Compare every stored tensor with the checkpoint: no sample of inputs reaches each row of an embedding.
 
-    One that bears a weight's name has to be that weight; any other large one that has as many elements as a weight has to be some weight, as
-    it is or transposed. One of another size can be none: it is computed, such as the anchors of an image of one size, and every case takes
-    all of it. Names that are tied in the checkpoint have to share their bytes, or, where it was asked for, have bytes of their own.
+    One that bears a weight's name has to be that weight; any other large one that has as many elements as a weight has to be some weight,
+    as it is or transposed. One of another size can be none: it is computed, such as the anchors of an image of one size, and every case
+    takes all of it. Names that are tied in the checkpoint have to share their bytes, or, where it was asked for, have bytes of their own.
     """
     tensors = {name: tensor.numpy() for name, tensor in model.tensors().items()}
     sizes = {tensor.size for tensor in tensors.values()}

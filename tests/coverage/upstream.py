@@ -1,10 +1,31 @@
-"""Failures whose reason is a defect of a library, with where its smallest reproduction is."""
+"""Failures whose reason is a defect of a library; the smallest reproduction of each is in test_upstream.py."""
 
 from __future__ import annotations
+
+import re
+from dataclasses import dataclass
 
 from tests.coverage.results import Result
 
 
+@dataclass(frozen=True)
+class Defect:
+    """What is wrong with which library, how the reasons of rows that meet it read, and the test that reproduces it."""
+
+    told: str
+    pattern: str
+    reproduction: str
+
+
+DEFECTS = (
+    Defect(
+        told="torch 2.13: torch.jit.trace has no operator for a scatter of a truth value",
+        pattern=r"We don't have an op for aten::scatter but it isn't a special case\. Argument types: Tensor, int, Tensor, bool",
+        reproduction="test_torch_traces_a_scatter_of_a_truth_value",
+    ),
+)
+
+
 def bug_of(result: Result) -> str:
     """What is known of the defect behind a failure, in a clause; empty where none is known."""
-    return ""
+    return next((each.told for each in DEFECTS if re.search(each.pattern, result.reason)), "")

@@ -147,14 +147,24 @@ def _shell(question: Question) -> Any:
 
 
 def _choices(shell: Any, question: Question) -> Iterator[dict[str, Layout]]:
-    """The inputs that the model may take, in the order of its forward: with all that it may be about, then with its main one alone.
+    """The inputs that the model may take, in the order of its forward, in each way that they may be laid out."""
+    taken = [name for name in inspect.signature(shell.forward).parameters if name not in question.without]
+    for about in _subjects(taken, getattr(shell, "main_input_name", ""), question):
+        names = [name for name in taken if name in about or _goes_with(name, about, question, "decoder_input_ids" in taken)]
+        ways = (dict(zip(names, way, strict=True)) for way in itertools.product(*map(question.layouts, names)))
+        found = [each for each in ways if _agree(each)]
+        if {"input_ids", "pixel_values"} <= {*names}:  # as many texts as images, or, for each pair of them, any number of both
+            yield from ({**each, "pixel_values": _apart(each["pixel_values"])} for each in found)
+        yield from found
+
+
+def _subjects(taken: Sequence[str], main: str, question: Question) -> list[tuple[str, ...]]:
+    """What the model may be about: all that it takes, then its main input alone, then each other.
 
     An artifact takes what its feature is about, and a model of several kinds of input all of them, but for a task that is one of text.
     Raises NotSupportedError for a model whose text has tokens in the place of an image or a sound.
     """
-    taken = [name for name in inspect.signature(shell.forward).parameters if name not in question.without]
-    primary = [name for name in PRIMARY if name in taken and question.layouts(name)]
-    main = [name for name in primary if name == getattr(shell, "main_input_name", "")]
+    primary = tuple(name for name in PRIMARY if name in taken and question.layouts(name))
     needed = _NEEDED.get(question.feature.task, frozenset())
     is_mixed = question.feature.task == "default" and has_other_parts(question.config)
     if (needed or is_mixed) and "input_ids" in primary and (named := placeholder(question.config)):
@@ -162,15 +172,13 @@ def _choices(shell: Any, question: Question) -> Iterator[dict[str, Layout]]:
             f"in the text of {question.config.model_type} an image or a sound is a number of tokens ({named}), which nobody has described",
             "describe its inputs in a configuration of your own, see --config",
         )
-    for about in dict.fromkeys((tuple(primary), *(() if is_mixed else (tuple(main), *((name,) for name in primary))))):
-        if not about or (needed and needed.isdisjoint(about)):
-            continue
-        names = [name for name in taken if name in about or _goes_with(name, about, question, "decoder_input_ids" in taken)]
-        ways = [question.layouts(name) for name in names]
-        found = [dict(zip(names, way, strict=True)) for way in itertools.product(*ways) if _agree(dict(zip(names, way, strict=True)))]
-        if {"input_ids", "pixel_values"} <= {*names}:  # as many texts as images, or, for each pair of them, any number of both
-            yield from ({**each, "pixel_values": _apart(each["pixel_values"])} for each in found)
-        yield from found
+    alone = [(name,) for name in (main, *primary) if name in primary]
+    if question.feature.task == "causal-lm" and "input_ids" in primary:
+        alone.insert(0, ("input_ids",))  # a text is continued, whatever else there is that it may be about
+        found = [*alone, primary]
+    else:
+        found = [primary] if is_mixed else [primary, *alone]
+    return [about for about in dict.fromkeys(found) if about and (not needed or needed.intersection(about))]
 
 
 def _apart(layout: Layout) -> Layout:

@@ -38,3 +38,27 @@ def test_a_linear_layer_is_one_gemm_at_every_rank_and_length(tmp_path: Path, sha
         (found,) = session.run(None, {session.get_inputs()[0].name: tensor.numpy()})
         with torch.no_grad():
             np.testing.assert_allclose(found, model(tensor).numpy(), atol=1e-6)
+
+
+class Weighted(torch.nn.Module):
+    """A number for each row: `linear` with a weight that is a vector, as D-FINE has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.linear(x, self.weight)
+
+
+def test_a_linear_layer_with_a_vector_for_its_weight_gives_a_number_for_each_row(tmp_path: Path) -> None:
+    model, tensor = Weighted().eval(), torch.randn(2, 5, 4)
+    with lean_exporter(), torch.no_grad():
+        program = torch.onnx.export(
+            model, (tensor,), dynamo=True, custom_translation_table=dict(TRANSLATIONS), optimize=False, verbose=False
+        )
+    assert program
+    program.save(tmp_path / "model.onnx")
+    (found,) = ort.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"]).run(None, {"x": tensor.numpy()})
+    with torch.no_grad():
+        np.testing.assert_allclose(found, model(tensor).numpy(), atol=1e-6)
