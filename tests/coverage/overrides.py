@@ -19,8 +19,6 @@ CANNOT: dict[str, str] = {
     "gemma4_unified_assistant": "It has no cache of its own, and transformers does not make a model of its default configuration.",
 }
 
-ARGUMENTS: dict[str, dict[str, Any]] = {}
-"""What the default configuration of a type cannot be made without."""
 
 _MROPE = {"rope_parameters": {"mrope_section": [2, 1, 1]}}
 _SAM_VISION = {"output_channels": 32, "num_pos_feats": 16, "global_attn_indexes": [1], "window_size": 2}
@@ -32,7 +30,12 @@ _HYBRID = {"num_hidden_layers": 4, "layers_block_type": ["linear_attention", "hy
 _SWIN = {"embed_dim": 16, "patch_size": 2, "window_size": 2}
 _DETR_CHANNELS = {"encoder_in_channels": [16, 32, 32]}
 
+_RELATIVE = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "type_vocab_size": 0, "position_biased_input": False}
+
 OVERRIDES: dict[str, dict[str, Any]] = {
+    # as their checkpoints on the Hub are, where the default configurations have absolute positions
+    "deberta": _RELATIVE,
+    "deberta-v2": {**_RELATIVE, "position_buckets": 16, "norm_rel_ebd": "layer_norm", "share_att_key": True},
     # text
     "bart": {"encoder_layers": 2},
     "mbart": {"encoder_layers": 2},

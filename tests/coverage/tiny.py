@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from tests.checkpoints import TINY_CONFIGS
-from tests.coverage.overrides import ARGUMENTS, BACKBONE, CANNOT, OVERRIDES
+from tests.coverage.overrides import BACKBONE, CANNOT, OVERRIDES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -254,7 +254,7 @@ def tiny_config(model_type: str) -> PretrainedConfig:
     if model_type in TINY_CONFIGS:
         config = kind(**_merged(TINY_CONFIGS[model_type], OVERRIDES.get(model_type, {})))
     else:
-        shrunk = _shrunk(kind(**copy.deepcopy(ARGUMENTS.get(model_type, {}))).to_dict())
+        shrunk = _shrunk(kind().to_dict())
         # ids outside the vocabulary take its last places, in their order
         outside = sorted(_token_ids(shrunk), reverse=True)
         config = kind.from_dict(_renumbered(shrunk, {old: VOCABULARY - 1 - place for place, old in enumerate(outside)}))

@@ -17,7 +17,7 @@ def every_value_is_one() -> AbstractContextManager[Any]:
 
     aten = torch.ops.aten
     answers: Mapping[Any, Callable[[torch.Tensor], Any]] = {
-        aten._local_scalar_dense.default: lambda tensor: torch.ones((), dtype=tensor.dtype, device="cpu").item(),
+        aten._local_scalar_dense.default: _value,
         aten.nonzero.default: lambda tensor: tensor.new_empty((tensor.numel(), tensor.dim()), dtype=torch.int64),
         aten.unique_consecutive.default: lambda tensor: (tensor.new_empty(1), *(tensor.new_empty(0, dtype=torch.int64),) * 2),
     }
@@ -32,6 +32,16 @@ def every_value_is_one() -> AbstractContextManager[Any]:
 
     mode: AbstractContextManager[Any] = type("Ones", (TorchDispatchMode,), {"__torch_dispatch__": dispatch})()
     return mode
+
+
+def _value(tensor: torch.Tensor) -> Any:
+    """1, unless a fake tensor knows better, as one does that is made of a number."""
+    import torch
+    from torch._subclasses.fake_tensor import unset_fake_temporarily
+
+    known = getattr(tensor, "constant", None)
+    with unset_fake_temporarily():
+        return (torch.ones((), dtype=tensor.dtype, device="cpu") if known is None else known).item()
 
 
 def _has_no_memory(tensor: torch.Tensor) -> bool:
