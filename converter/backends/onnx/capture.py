@@ -45,7 +45,7 @@ def capture(model: LoadedModel, config: OnnxConfig, opset: int | None, preproces
             graph = _translate(flat_model, tensors, config, opset)
         weights = {f"{_PREFIX}{name}" for name in model.tensors()}
         _simplify(graph, weights)
-        if config.use_past and config.encoded_length:
+        if any(".encoder." in name for name in config.inputs):
             allow_nothing(graph)
     except ConverterError:
         raise
