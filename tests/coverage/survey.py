@@ -17,7 +17,7 @@ from converter.records import Event, Job, Source
 from tests.coverage.results import Result, brief
 from tests.coverage.rows import Row
 
-TIMEOUT = 180.0
+TIMEOUT = 120.0
 """Seconds of one conversion; of a tiny model most take 5."""
 _MAKING = 60.0  # seconds of making one checkpoint
 _AT_ONCE = 12  # rows whose checkpoints are on the disk at the same time

@@ -125,6 +125,9 @@ def _find(question: Question) -> Interface | str:
             failures.append(reason(error))
             continue
         names = _results(first, question.feature, chosen)
+        if not names:
+            failures.append(f"what it gives are no tensors ({', '.join(first)})")
+            continue
         cache = _cache(first.get("past_key_values"), question) if question.feature.use_past else ()
         outputs = _label({name: (first[name].shape, second[name].shape) for name in names}, chosen, question.lengths)
         encoded = _encoded(first, second, question) if cache and cache[0].encoder_key and "input_ids" not in chosen else None
