@@ -77,3 +77,10 @@ def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
 def test_a_reason_has_no_path_of_a_machine_in_it() -> None:
     assert brief("it lies in /tmp/some/where/model.onnx,\n and is long") == "it lies in …, and is long"
     assert len(brief("x" * 1000)) < 300
+
+
+def test_the_readme_has_the_number_of_the_page() -> None:
+    found = results.read(results.path_of()).values()
+    passing = {result.row.model_type for result in found if result.passed}
+    readme = (table.PATH.parents[1] / "README.md").read_text(encoding="utf-8")
+    assert f"{len(passing)} by [what the model says of itself]" in readme
