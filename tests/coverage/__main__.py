@@ -1,7 +1,7 @@
 """`make coverage-table`: try all model types, or those that are named, and write docs/architectures.md.
 
 What was found before is kept, so that an interrupted run goes on; `--again` tries it once more. A feature without its cache is tried
-on ONNX where the one with it fails: the first call of an artifact with a cache, which is empty, is what one without does.
+on ONNX where the one with it fails.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def _summary(version: str, by_type: Mapping[str, Sequence[Result]]) -> Iterator[
         " through the ordinary pipeline and validated at other shapes than it was captured at, with padding, and with a cache token by"
         " token. The figure is the largest absolute error. A configuration of another size, or with settings that the tiny one has not, is"
         " another model: whether *your* checkpoint passes, its own conversion says. `converter features MODEL_TYPE` lists every feature, of"
-        " which the main ones are here. One that passes on ONNX with its cache is not tried without: with an empty cache it is the same."
+        " which the main ones are here. One that passes on ONNX with its cache was not tried without."
     )
     yield ""
 
