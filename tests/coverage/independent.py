@@ -21,7 +21,7 @@ SOUNDS = {"samples": 4567, "frames": 72}
 STEPS = 8
 
 
-def make(specs: Mapping[str, Sequence[int | str]], shape: Mapping[str, int], model: Any, seed: int) -> Arrays:
+def make(specs: Mapping[str, Sequence[int | str]], shape: Mapping[str, int], seed: int) -> Arrays:
     """Inputs by name for the dimensions that an artifact declares; texts are padded on the right, and a cache is empty."""
     rng = np.random.default_rng(seed)
     lengths = {**SOUNDS, **shape}
@@ -44,10 +44,9 @@ def make(specs: Mapping[str, Sequence[int | str]], shape: Mapping[str, int], mod
     return arrays
 
 
-def kept(name: str, array: np.ndarray[Any, Any], inputs: Arrays) -> np.ndarray[Any, Any]:
+def kept(array: np.ndarray[Any, Any], inputs: Arrays) -> np.ndarray[Any, Any]:
     """The part of an output that is no padding, where it has something for each token of a padded text."""
     mask = inputs.get("attention_mask")
-    del name
     if mask is not None and "decoder_input_ids" not in inputs and array.shape[: mask.ndim] == mask.shape:
         return array[mask.astype(bool)]
     return array
@@ -68,10 +67,10 @@ def compare_onnx(file: Path, checkpoint: Path, auto_class: str, tolerance: float
     specs = {node.name: node.shape for node in session.get_inputs()}
     names = [node.name for node in session.get_outputs()]
     for seed, shape in enumerate(SHAPES):
-        inputs = make(specs, shape, model, seed)
+        inputs = make(specs, shape, seed)
         found = dict(zip(names, session.run(names, inputs), strict=True))
         for name, array in expected(model, inputs, [name for name in names if not name.startswith("present.")]).items():
-            np.testing.assert_allclose(kept(name, found[name], inputs), kept(name, array, inputs), atol=tolerance, rtol=1e-4, err_msg=name)
+            np.testing.assert_allclose(kept(found[name], inputs), kept(array, inputs), atol=tolerance, rtol=1e-4, err_msg=name)
     if any(name.startswith("past_key_values.") for name in specs) and "logits" in names:
         _compare_steps(session, model, specs, names, tolerance)
 
@@ -80,7 +79,7 @@ def _compare_steps(session: Any, model: Any, specs: Mapping[str, Any], names: li
     """Continue a text greedily, the artifact with its cache, the checkpoint by reading all of it again."""
     text = "decoder_input_ids" if "decoder_input_ids" in specs else "input_ids"
     mask = text.replace("input_ids", "attention_mask")
-    feed = make(specs, SHAPES[0], model, 7)
+    feed = make(specs, SHAPES[0], 7)
     feed |= {name: np.ones_like(array) for name, array in feed.items() if name.endswith("attention_mask")}
     whole = feed[text]
     for _ in range(STEPS):
@@ -101,9 +100,9 @@ def compare_torchscript(file: Path, signature: Any, checkpoint: Path, auto_class
     specs = {spec.name: [signature.fixed.get(dim, dim) for dim in spec.shape] for spec in signature.inputs}
     names = [spec.name for spec in signature.outputs]
     for seed, shape in enumerate(SHAPES):
-        inputs = make(specs, shape, model, seed)
+        inputs = make(specs, shape, seed)
         with torch.inference_mode():
             found = archive(*(torch.from_numpy(array) for array in inputs.values()))
         for name, array in expected(model, inputs, names).items():
             ours = found[names.index(name)].numpy()
-            np.testing.assert_allclose(kept(name, ours, inputs), kept(name, array, inputs), atol=tolerance, rtol=1e-4, err_msg=name)
+            np.testing.assert_allclose(kept(ours, inputs), kept(array, inputs), atol=tolerance, rtol=1e-4, err_msg=name)
