@@ -214,6 +214,8 @@ class _Batch:
             yield _push_as_asked(message, unit)
 
     def _ended(self, unit: _Unit, end: Ended) -> Iterator[Outcome | Pushed]:
+        if end.how == "done" and len(unit.told) < len(unit.jobs):  # Ray ends the stream of a cancelled task so, now and then
+            end = Ended(end.number, "cancelled" if unit.withdrawn else "lost", "it has ended without a word of what became of it")
         if end.how == "lost":
             _clear_away(unit)
         if end.how == "lost" and unit.attempt < ATTEMPTS and not self.halted():

@@ -1,0 +1,84 @@
+"""The driver's end of the pipe to a cluster, with a double at the other end: what a cluster does once in a hundred times."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+from converter.backends import BACKENDS
+from converter.executors import ray
+from converter.executors.cluster import Cancel, Ended, Give, Heard, Node
+from converter.executors.limits import Limits
+from converter.executors.node import Begun, Marker
+from converter.publish.batch import Pushes
+from converter.records import Event, Job, Outcome, Source
+from tests.checkpoints import save_tiny
+
+
+class Unobserved:
+    def tell(self, index: int, event: Event) -> None:
+        pass
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[Connection, Connection]]:
+    """The batch's end of the pipe, and that of the double."""
+    ours, theirs = multiprocessing.Pipe()
+    yield ours, theirs
+    ours.close()
+    theirs.close()
+
+
+def outcomes(tmp_path: Path, ours: Connection, halted: Iterator[bool]) -> Iterator[Outcome]:
+    job = Job(
+        source=Source(name="tiny", folder=save_tiny(tmp_path / "tiny", "bert")),
+        backend="onnx",
+        options=BACKENDS["onnx"].options(),
+        destination=tmp_path / "out/tiny/onnx",
+    )
+    marker = Marker(folder=tmp_path, name="mark", token="a")
+    cluster = ray._Cluster(ours, (Node(1, 10**10),))
+    batch = ray._Batch([job], Pushes(), Unobserved(), lambda: next(halted), cluster, marker, Limits())
+    for said in batch.outcomes():
+        assert isinstance(said, Outcome)
+        yield said
+
+
+def test_a_withdrawn_task_whose_stream_ends_without_a_word_is_cancelled(tmp_path: Path, ends: tuple[Connection, Connection]) -> None:
+    ours, theirs = ends
+
+    def halted() -> Iterator[bool]:
+        yield False  # the task is given
+        yield True  # and withdrawn
+        while True:
+            orders = [theirs.recv() for _ in range(2)] if theirs.poll() else []
+            if orders:
+                assert [type(order) for order in orders] == [Give, Cancel]
+                theirs.send(Heard(1, Begun("a")))
+                theirs.send(Ended(1, "done"))
+            yield True
+
+    (outcome,) = outcomes(tmp_path, ours, halted())
+    assert outcome.status == "cancelled"
+
+
+def test_a_task_whose_stream_ends_without_a_word_is_done_again_and_at_last_failed(
+    tmp_path: Path, ends: tuple[Connection, Connection]
+) -> None:
+    ours, theirs = ends
+    given = []
+
+    def halted() -> Iterator[bool]:
+        while True:
+            if theirs.poll():
+                given.append(theirs.recv().number)
+                theirs.send(Ended(given[-1], "done"))
+            yield False
+
+    (outcome,) = outcomes(tmp_path, ours, halted())
+    assert given == [1, 2, 3]
+    assert outcome.failure and outcome.failure.kind == "NodeLost" and "without a word" in outcome.failure.message
