@@ -6,6 +6,7 @@
 # make demo-hub  shows a whole round against a Hub on loopback: convert, push, and a second run that does nothing
 # make container-test  builds the image and runs it, by hand, as GitHub runs the action, and by act
 # make browser-test  opens report.html in a browser, which it installs by apt where there is none
+# make client-test   loads artifacts with transformers.js, optimum, sentence-transformers and onnxruntime-genai, which it installs in build/clients
 # make action-tables   writes README's tables of the action's inputs and outputs
 # make coverage-table  converts a tiny checkpoint of every model type there is, and writes docs/architectures.md; TYPES="bert t5" is some of them
 # make coverage-test   converts those that people convert most, and a sample of what that table says passes
@@ -23,9 +24,10 @@ XLA := build/neuron-check
 # a client of compiled models, and the transformers that it is bound to
 OPTIMUM := optimum-neuron==0.4.5 optimum==2.0.0 transformers==4.57.1 huggingface_hub==0.36.0 tokenizers==0.22.1
 PEER := build/peer
+CLIENTS := build/clients
 EXAMPLE := examples/checkpoints/all-MiniLM-L6-v2
 
-.PHONY: run test fuzz container-test browser-test coverage-test coverage-table lint bench demo-hub action-tables neuron-check schema lock clean
+.PHONY: run test fuzz container-test browser-test client-test coverage-test coverage-table lint bench demo-hub action-tables neuron-check schema lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp $(EXAMPLE)
@@ -46,6 +48,9 @@ browser-test: $(VENV)/dev.stamp
 
 coverage-test: $(VENV)/dev.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m coverage -n auto --dist worksteal tests/coverage
+
+client-test: $(VENV)/dev.stamp $(CLIENTS)/node/done.stamp $(CLIENTS)/python/done.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m client tests/clients
 
 coverage-table: $(VENV)/dev.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.coverage $(TYPES)
@@ -119,6 +124,19 @@ $(PEER)/done.stamp: bench/requirements-peer.txt
 	$(PYTHON) -m venv --clear $(PEER)
 	$(PEER)/bin/python -m pip --quiet install $$(grep ^torch== bench/requirements-peer.txt)
 	$(PEER)/bin/python -m pip --quiet install --requirement bench/requirements-peer.txt
+	@touch $@
+
+# Clients of the artifacts. What npm installs runs nothing of its own.
+$(CLIENTS)/node/done.stamp: tests/clients/package.json tests/clients/package-lock.json
+	mkdir -p $(@D)
+	cp $^ $(@D)
+	npm --prefix $(@D) ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+$(CLIENTS)/python/done.stamp: tests/clients/requirements.txt
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip --quiet install $$(grep ^torch== $<)
+	$(@D)/bin/python -m pip --quiet install --requirement $<
 	@touch $@
 
 $(EXAMPLE): $(VENV)/run.stamp

@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError as InvalidRecord
 
 import converter
+from converter.backends import Backend
 from converter.files import describe, is_unchanged, read_at_most
 from converter.records import ArtifactRecord, Checkpoint, FileRecord, Options
 
@@ -63,14 +64,14 @@ def find_done(folder: Path, model_folder: Path | None, key: str) -> ArtifactReco
     return record
 
 
-def record_problems(folder: Path, backend: str, main_file: str) -> tuple[str, ...]:
+def record_problems(folder: Path, backend: Backend) -> tuple[str, ...]:
     """What is wrong with the record of an artifact in `folder`, a clause each; where there is no record, nothing is."""
     if not (folder / RECORD).exists():
         return ()
     record = read_record(folder)
     if record is None:
         return (f"its {RECORD} is not a record that this version can read",)
-    if record.backend != backend or main_file not in {file.path for file in record.files}:
+    if record.backend != backend.name or not backend.main_file_of({file.path for file in record.files}):
         return (f"its {RECORD} is the record of something else",)
     changed = damaged_files(folder, record.needed, trust_mtime=False)
     beside = [file for file in record.sidecars if (folder.parent / file.path).exists()]  # not where the artifact was moved alone

@@ -71,11 +71,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A verdict, and the artifact's own account of itself."""
+    """A verdict, the artifact's own account of itself, and files that its clients want beside the checkpoint's."""
 
     verdict: Verdict
     dtype: str
     signature: Signature
+    beside: Mapping[str, bytes]
 
 
 def run_job(job: Job, observe: Observer = _unobserved) -> Outcome:
@@ -138,7 +139,8 @@ def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
             with stages.stage("record"):
                 for name in conversion.lent:
                     (staged / name).unlink()
-                sidecars = copy_sidecars(folder, filter(is_sidecar, checkpoint.files), job.model_folder) if job.model_folder else ()
+                names = filter(is_sidecar, checkpoint.files)
+                sidecars = copy_sidecars(folder, names, job.model_folder, measured.beside) if job.model_folder else ()
                 record = ArtifactRecord(
                     key=plan.key,
                     source=_source_record(checkpoint),
@@ -199,9 +201,9 @@ def measure(backend: Backend, artifact: Path, checkpoint: Path, architecture: Ar
     assert options.feature
     with closing(backend.open(artifact)) as session:
         model = load_model(checkpoint, architecture.auto_class(options.feature), options.dtype, allowed=options.allowed)
-        config = architecture.configure(model.config, options.feature)
+        config = backend.configure(architecture, model, options)
         verdict = validate(session, Reference(model, tuple(config.outputs)), config, load_tokenizer(checkpoint, options.allowed), options)
-        return Measurement(verdict, model.dtype, session.signature)
+        return Measurement(verdict, model.dtype, session.signature, backend.beside(model, config, session.signature))
 
 
 def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mapping[str, Any]) -> tuple[Options, Verdict]:
@@ -216,9 +218,8 @@ def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mappi
         raise ConversionError(f"the artifact in {artifact} was made with a configuration of its maker's own", "name it with --config")
     for permission in ("allow_pickle", "trust_remote_code"):  # nor does a record from anywhere allow anything
         recorded.pop(permission, None)
-    kind = backend.options if recorded else Options  # without a record nothing says what else it was made with
     try:
-        options = kind.model_validate({**recorded, **asked})
+        options = backend.options.model_validate({**recorded, **asked}) if recorded else backend.read_options(artifact, asked)
     except pydantic.ValidationError as error:
         raise ConversionError(
             f"the record in {artifact} has options that this version does not know", "convert the checkpoint again"
@@ -228,7 +229,7 @@ def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mappi
     options = _with_feature(options, architecture, checkpoint)
     verdict = measure(backend, artifact, fetch(checkpoint, options.allowed), architecture, options).verdict
     notes = (f"atol {options.atol:g} is what its record says",) if recorded.get("atol") and "atol" not in asked else ()
-    problems = (*verdict.problems, *record_problems(artifact, backend.name, backend.main_file))
+    problems = (*verdict.problems, *record_problems(artifact, backend))
     return options, verdict.model_copy(update={"problems": problems, "notes": (*verdict.notes, *notes)})
 
 
@@ -302,7 +303,7 @@ def _load(folder: Path, architecture: Architecture, backend: Backend, options: O
     assert options.feature
     attn_implementation = backend.attn_implementation(architecture.onnx_config)
     model = load_model(folder, architecture.auto_class(options.feature), options.dtype, attn_implementation, options.allowed)
-    return model, architecture.configure(model.config, options.feature)
+    return model, backend.configure(architecture, model, options)
 
 
 def _architecture(checkpoint: Checkpoint, options: Options) -> Architecture:
@@ -314,7 +315,7 @@ def _architecture(checkpoint: Checkpoint, options: Options) -> Architecture:
 
 def _with_feature(options: Options, architecture: Architecture, checkpoint: Checkpoint) -> Options:
     """The options with the feature that was asked for by its documented name, or with the one that the checkpoint was trained for."""
-    return options.model_copy(update={"feature": architecture.choose_feature(options.feature, checkpoint.classes)})
+    return options.model_copy(update={"feature": architecture.choose_feature(options.feature, checkpoint.classes, options.prefers_cache)})
 
 
 def _is_let_pass(verdict: Verdict, options: Options) -> bool:

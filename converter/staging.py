@@ -12,7 +12,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
@@ -202,14 +202,18 @@ def keep_rejected(folder: Path, destination: Path) -> Path:
     return kept
 
 
-def copy_sidecars(source: Path, names: Iterable[str], folder: Path) -> tuple[FileRecord, ...]:
-    """Copy config and tokenizer files as the checkpoint has them, each whole or not at all; return what they are there."""
-    names = tuple(names)
-    for name in names:
+def copy_sidecars(source: Path, names: Iterable[str], folder: Path, made: Mapping[str, bytes]) -> tuple[FileRecord, ...]:
+    """Copy config and tokenizer files as the checkpoint has them, each whole or not at all; return what they are there.
+
+    With them go those that were `made`, unless the checkpoint has one by the name.
+    """
+    copied = tuple(names)
+    made = {name: content for name, content in made.items() if name not in copied}
+    for name in (*copied, *made):
         target = folder / name
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(target, (source / name).read_bytes())
+            write_whole(target, made[name] if name in made else (source / name).read_bytes())
         except OSError as error:
             raise output_error(target, error) from error
-    return describe_files(folder, names)
+    return describe_files(folder, (*copied, *made))

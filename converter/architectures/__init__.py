@@ -19,20 +19,26 @@ from converter.architectures.config import OnnxConfig, OnnxConfigWithPast, OnnxS
 from converter.architectures.features import FEATURES, Feature, canonical, feature_of_class
 from converter.architectures.generic import GenericOnnxConfig, generic_architecture
 from converter.architectures.own import own_architecture, own_fault
+from converter.architectures.profiles import PROFILES, Profile, in_profile, is_apart, is_for_clients
 from converter.errors import NotSupportedError, brief, reason
 
 __all__ = [
     "FEATURES",
+    "PROFILES",
     "Architecture",
     "Feature",
     "GenericOnnxConfig",
     "OnnxConfig",
     "OnnxConfigWithPast",
     "OnnxSeq2SeqConfigWithPast",
+    "Profile",
     "architectures",
     "canonical",
     "feature_of_class",
     "find_architecture",
+    "in_profile",
+    "is_apart",
+    "is_for_clients",
     "is_model_type",
     "known_types",
     "model_types",
@@ -43,7 +49,7 @@ __all__ = [
 
 ENTRY_POINTS = "converter.architectures"
 
-_SHARED = ("architecture", "auto", "config", "dummies", "features", "generic", "own")
+_SHARED = ("architecture", "auto", "config", "dummies", "features", "generic", "own", "profiles")
 
 
 def model_types() -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from converter.architectures.auto import auto_models
 from converter.architectures.config import OnnxConfig, OnnxConfigWithPast
-from converter.architectures.features import FEATURES, canonical, feature_of_class
+from converter.architectures.features import FEATURES, WITH_PAST, canonical, feature_of_class
 from converter.errors import NotSupportedError
 
 
@@ -42,10 +42,11 @@ class Architecture:
         classes = FEATURES[self.check_feature(feature)].auto_classes
         return next((each for each in classes if self.model_type in auto_models()[each]), classes[0])
 
-    def choose_feature(self, asked: str | None, classes: Sequence[str]) -> str:
+    def choose_feature(self, asked: str | None, classes: Sequence[str], prefers_cache: bool = False) -> str:
         """The documented name of the feature that was `asked` for, or else of the head that the checkpoint's `classes` name.
 
-        Without any it is `default`. Raises NotSupportedError for what is none of this architecture's features.
+        With `prefers_cache` it has its cache, where one was not asked for, and generates. Without any it is `default`.
+        Raises NotSupportedError for what is none of this architecture's features.
         """
         if asked:
             return self.check_feature(asked)
@@ -53,7 +54,8 @@ class Architecture:
             return "default"
         found = next((each for each in self.features if self._loads(each, classes[0])), None) or feature_of_class(classes[0])
         if found in self.features:
-            return found
+            cached = f"{found}{WITH_PAST}"
+            return cached if prefers_cache and found != "default" and cached in self.features else found
         raise NotSupportedError(
             f"config.json says that the checkpoint is a {classes[0]}, and none of the features of {self.name} is that",
             f"choose one with --feature: {', '.join(self.features)}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
@@ -13,18 +13,22 @@ from converter.errors import NotSupportedError
 from converter.records import Finding, Options, Signature
 
 if TYPE_CHECKING:
-    from converter.architectures import OnnxConfig
+    from converter.architectures import Architecture, OnnxConfig
     from converter.architectures.dummies import Array
     from converter.checkpoints.loading import LoadedModel
 
 
 @dataclass(frozen=True)
 class StoredWeight:
-    """A tensor of an artifact under one of its names; `storage` is the same for those that share their bytes."""
+    """A tensor of an artifact under one of its names; `storage` is the same for those that share their bytes.
+
+    `file` is which of an artifact's files has it, where each has to have its own.
+    """
 
     name: str
     array: Array
     storage: Hashable
+    file: int = 0
 
 
 class Session(Protocol):
@@ -78,6 +82,26 @@ class Conversion:
     reject: Callable[[], None] = _nothing
 
 
+def together(conversions: Sequence[Conversion]) -> Conversion:
+    """What is to be known of an artifact of several files, by what is of each."""
+
+    def accept() -> None:
+        for each in conversions:
+            each.accept()
+
+    def reject() -> None:
+        for each in conversions:
+            each.reject()
+
+    return Conversion(
+        reused=any(each.reused for each in conversions),
+        lent=tuple(dict.fromkeys(name for each in conversions for name in each.lent)),
+        notes=tuple(dict.fromkeys(note for each in conversions for note in each.notes)),
+        accept=accept,
+        reject=reject,
+    )
+
+
 class Backend(ABC):
     """One way to deploy a model. A new one is a new module with a subclass, named in `converter.backends`."""
 
@@ -85,6 +109,8 @@ class Backend(ABC):
     title: ClassVar[str]
     """How it is written for people."""
     main_file: ClassVar[str]
+    layouts: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Where artifacts may have other files than `main_file`, the files of each kind of artifact; a user is told of the last."""
     proof: ClassVar[str] = "validated"
     """What a user may take an artifact for, in a word or two."""
     options: ClassVar[type[Options]]
@@ -93,7 +119,7 @@ class Backend(ABC):
     library: ClassVar[str]
     """The `library_name` of a repository that holds its artifacts and no checkpoint."""
     loading: ClassVar[str]
-    """Python that loads an artifact from the Hub's REPOSITORY, for its card."""
+    """Python that loads an artifact from the Hub's REPOSITORY, for its card; a line that names FILE is for each file that is called."""
     caches: ClassVar[bool] = False
     """Whether `convert_with` leaves something that makes later conversions cheaper."""
     checks: ClassVar[bool] = False
@@ -110,6 +136,32 @@ class Backend(ABC):
     def validates_here(self) -> bool:
         """Whether this machine is known to run its artifacts."""
         return True
+
+    def files_of(self, names: Collection[str]) -> tuple[str, ...]:
+        """The files that are called, in their order, among the `names` of an artifact's; none where they are no artifact's."""
+        return next((layout for layout in self.layouts or ((self.main_file,),) if {*names} >= {*layout}), ())
+
+    def main_file_of(self, names: Collection[str]) -> str | None:
+        """The file among `names`, of one artifact, that a user is told of; None where they are no artifact's."""
+        return next(reversed(self.files_of(names)), None)
+
+    def main_file_in(self, folder: Path) -> str | None:
+        """The same of what is in a folder."""
+        return self.main_file_of([name for name in self.file_names if (folder / name).is_file()])
+
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """The names that files of its artifacts have which are called."""
+        return tuple(name for layout in self.layouts or ((self.main_file,),) for name in layout)
+
+    def configure(self, architecture: Architecture, model: LoadedModel, options: Options) -> OnnxConfig:
+        """The configuration by which `model` is converted and measured. Raises NotSupportedError for a feature that it has not."""
+        assert options.feature
+        return architecture.configure(model.config, options.feature)
+
+    def beside(self, model: LoadedModel, config: OnnxConfig, signature: Signature) -> Mapping[str, bytes]:  # noqa: ARG002 - for subclasses
+        """Files by name that clients of the artifact want in the model's folder, beside those that the checkpoint has."""
+        return {}
 
     def attn_implementation(self, onnx_config: type[OnnxConfig]) -> str | None:  # noqa: ARG002 - for subclasses
         """The attention that a model is loaded with to be converted; None is what transformers chooses."""
@@ -148,6 +200,10 @@ class Backend(ABC):
         """The same with what earlier conversions left in `cache`, for a backend that `caches`; the artifact goes to the folder `place`."""
         self.convert(model, config, options, folder, preprocessor)
         return Conversion()
+
+    def read_options(self, folder: Path, asked: Mapping[str, Any]) -> Options:  # noqa: ARG002 - for subclasses
+        """Those that are `asked` for, and others that the files of an artifact without a record tell. Raises ConversionError for none."""
+        return Options.model_validate(asked)
 
     @abstractmethod
     def open(self, folder: Path) -> Session:

@@ -82,6 +82,44 @@ class FlatModel(torch.nn.Module):
         cache.is_updated = dict.fromkeys(cache.is_updated, False)  # so that it appends, be it nothing
 
 
+class FlatEncoder(torch.nn.Module):
+    """A model's encoder alone as a function of tensors in a fixed order: what it gives for each position, (batch, positions, features)."""
+
+    def __init__(self, model: torch.nn.Module, inputs: Sequence[str]) -> None:
+        super().__init__()
+        self.model = model
+        self._inputs = tuple(inputs)
+        self.eval()
+
+    def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        encode = self.model.get_encoder()  # type: ignore[operator]  # Module's getattr
+        return (encode(**dict(zip(self._inputs, tensors, strict=True)), return_dict=True)[0],)
+
+
+class FlatDecoder(torch.nn.Module):
+    """A model's decoder alone, with its cache: `states` among its inputs is what the encoder gave, (batch, positions, features).
+
+    Keys and values are made of the positions that the cache does not hold yet: at the first call of all, later of none.
+    """
+
+    def __init__(self, model: torch.nn.Module, inputs: Sequence[str], outputs: Sequence[str], states: str) -> None:
+        super().__init__()
+        self.model = model
+        self._inputs = tuple(inputs)
+        self._outputs = tuple(outputs)
+        self._states = states
+        self.eval()
+
+    def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        arguments = _arguments(dict(zip(self._inputs, tensors, strict=True)))
+        cache, states = arguments[CACHE], arguments.pop(self._states)
+        held, length = cache.cross_attention_cache.layers[0].keys.shape[2], states.shape[1]
+        torch._check(held <= length)  # type: ignore[no-untyped-call]  # torch's own lacks types
+        arguments["encoder_outputs"] = BaseModelOutput(last_hidden_state=states.narrow(1, held, length - held))
+        cache.is_updated = dict.fromkeys(cache.is_updated, False)  # so that it appends, be it nothing
+        return _pick(self.model, _result(self.model, arguments), self._outputs)
+
+
 def _encode_all_or_nothing(encode: Any, arguments: dict[str, Any], held: Any, length: int) -> BaseModelOutput:
     """What an encoder gives for an image or a sound: (batch, `length`, features), or (batch, 0, features) where all `length` are held.
 

@@ -107,7 +107,7 @@ def _convert(backend: Backend, job: Job) -> int:
     if "convert" not in {stage.name for stage in outcome.stages}:
         console.say_aside("nothing has changed since it was made: it was taken as it is")
     console.say_aside(_call(outcome.artifact))
-    saved = job.destination / backend.main_file
+    saved = job.destination / (backend.main_file_in(job.destination) or backend.main_file)
     console.say(f"NOT VALIDATED, model saved at: {saved}" if outcome.status == "unvalidated" else f"All good, model saved at: {saved}")
     return 0
 
@@ -115,8 +115,11 @@ def _convert(backend: Backend, job: Job) -> int:
 def _call(artifact: ArtifactRecord) -> str:
     """How an artifact is called, and at which shapes."""
     signature = artifact.signature
-    inputs, outputs = (", ".join(spec.name for spec in specs) for specs in (signature.inputs, signature.outputs))
-    return f"call it with ({inputs}), it gives ({outputs}); {shapes_for_people(artifact)}"
+    called = [(part.file, part.inputs, part.outputs) for part in signature.parts]
+    if not called:
+        called = [("it", tuple(spec.name for spec in signature.inputs), tuple(spec.name for spec in signature.outputs))]
+    told = ", then ".join(f"{what} with ({', '.join(inputs)}), it gives ({', '.join(outputs)})" for what, inputs, outputs in called)
+    return f"call {told}; {shapes_for_people(artifact)}"
 
 
 commands = [_command_of(backend) for backend in BACKENDS.values()]

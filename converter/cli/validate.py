@@ -43,7 +43,7 @@ def command(artifacts: Path, reference: str, **flags: Any) -> int:
 
 def _measure(backend: Backend, folder: Path, source: Source, asked: Mapping[str, Any]) -> dict[str, Any]:
     """Measure one artifact and tell; an artifact that cannot be measured has not passed, and the others go on."""
-    path = folder / backend.main_file
+    path = folder / (backend.main_file_in(folder) or backend.main_file)
     console.say_aside(f"{path} against {source}")
     try:
         options, verdict = revalidate(backend, folder, source, asked)

@@ -72,7 +72,8 @@ def _options(backend: str, raw: RawEntry, base: Path, problems: list[Problem]) -
     fields = BACKENDS[backend].options.model_fields
     given = {key.replace("-", "_"): token for key, token in raw.settings.items() if "_" not in key}
     try:
-        options = BACKENDS[backend].options.model_validate({name: token.text for name, token in given.items() if name in fields})
+        chosen = {name: token.text for name, token in given.items() if name in fields}
+        options = BACKENDS[backend].options.in_a_batch(chosen)
     except pydantic.ValidationError as error:
         for detail in error.errors():
             name = str(detail["loc"][0])

@@ -61,7 +61,7 @@ def read_artifact(folder: Path) -> Artifact:
     """The artifact in `folder`. Raises PushError where it is none that may be pushed."""
     record = read_record(folder)
     files = {file.path for file in record.files} if record else set()
-    if record is None or record.backend not in BACKENDS or BACKENDS[record.backend].main_file not in files:
+    if record is None or record.backend not in BACKENDS or not BACKENDS[record.backend].main_file_of(files):
         raise PushError(
             f"there is no {RECORD} of an artifact in {folder} that this version can read",
             "convert again; only what was validated is pushed",

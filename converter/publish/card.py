@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from converter.backends import BACKENDS
+from converter.backends import BACKENDS, Backend
 from converter.checkpoints.source import is_hub_id, is_revision
 from converter.publish import front_matter
 from converter.publish.front_matter import BrokenError
@@ -69,7 +69,7 @@ def table(records: Iterable[ArtifactRecord]) -> Iterator[str]:
         verdict = record.verdict
         top1 = "" if verdict.top1_agreement is None else f"{verdict.top1_agreement:.1%}"
         cells = (
-            f"`{record.backend}/{BACKENDS[record.backend].main_file}`",
+            f"`{_main_file(record)}`",
             cell(str(record.options.get("feature", ""))),
             _origin(record),
             bytes_for_people(record.size),
@@ -89,11 +89,28 @@ def _section(repository: str, records: Sequence[ArtifactRecord]) -> Iterator[str
     for record in records:
         backend = BACKENDS[record.backend]
         yield ""
-        yield f"To load `{record.backend}/{backend.main_file}`:"
+        yield f"To load `{_main_file(record)}`:"
         yield ""
         yield "```python"
-        yield backend.loading.replace("REPOSITORY", repository).strip()
+        yield from _loading(backend, record, repository)
         yield "```"
+
+
+def _loading(backend: Backend, record: ArtifactRecord, repository: str) -> Iterator[str]:
+    """Python that loads an artifact, a session for each of its files."""
+    files = backend.files_of({file.path for file in record.files}) or (backend.main_file,)
+    for line in backend.loading.replace("REPOSITORY", repository).strip().splitlines():
+        if "FILE" not in line:
+            yield line
+            continue
+        for file in files:
+            yield line.replace("FILE", file).replace("session", "session" if len(files) == 1 else file.partition("_")[0])
+
+
+def _main_file(record: ArtifactRecord) -> str:
+    """The file of an artifact that a user is told of, where it lies in the repository."""
+    backend = BACKENDS[record.backend]
+    return f"{record.backend}/{backend.main_file_of({file.path for file in record.files}) or backend.main_file}"
 
 
 def _origin(record: ArtifactRecord) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -28,7 +28,9 @@ class Allowed:
 
 
 class Options(Record):
-    """The options that every backend takes; a backend's own class adds to them."""
+    """The options that every backend takes; a backend's own class adds to them. `in_batch` are the defaults of a batch that are others."""
+
+    in_batch: ClassVar[Mapping[str, Any]] = {}
 
     feature: str | None = Field(
         None,
@@ -55,10 +57,20 @@ class Options(Record):
         False, description="Run the code that the checkpoint brings. One of the Hub's has to be named by its commit, as org/name@commit."
     )
 
+    @classmethod
+    def in_a_batch(cls, chosen: Mapping[str, Any]) -> Self:
+        """The options of a batch's job for those that are `chosen`. Raises ValidationError."""
+        return cls.model_validate({**({} if chosen.get("config") else cls.in_batch), **chosen})
+
     @property
     def allowed(self) -> Allowed:
         """What the checkpoint may bring beside data."""
         return Allowed(pickle=self.allow_pickle, remote_code=self.trust_remote_code)
+
+    @property
+    def prefers_cache(self) -> bool:
+        """Whether a model that generates is exported with its cache, where no feature is asked for."""
+        return False
 
     @property
     def keeps_ties(self) -> bool:

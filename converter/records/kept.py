@@ -41,12 +41,24 @@ class Bucket(Record):
         return inside(file)
 
 
+class PartSignature(Record):
+    """One file of several that are one artifact; they are called in their order.
+
+    `takes` says what an input is that has another name there: an input of the artifact, or an output of an earlier file.
+    """
+
+    file: Text
+    inputs: tuple[Text, ...]
+    outputs: tuple[Text, ...]
+    takes: Mapping[Text, Text] = {}
+
+
 class Signature(Record):
     """How an artifact is called: its inputs and outputs in order, and the axes, by name, that have one length only.
 
     Any other length of such an axis raises an error. `padding` is what fills an input up to them, 0 where it names none;
     `converter.padding` does it. An artifact of several `buckets` takes the shape of any, from the shortest on; `fixed` is the longest.
-    `equal` names axes of outputs that are as long as one of the inputs, by another name.
+    `equal` names axes of outputs that are as long as one of the inputs, by another name. `parts` are the files of an artifact of several.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -55,6 +67,7 @@ class Signature(Record):
     equal: Mapping[str, str] = {}
     padding: Mapping[str, int] = {}
     buckets: tuple[Bucket, ...] = ()
+    parts: tuple[PartSignature, ...] = ()
 
     @property
     def shapes(self) -> tuple[Mapping[str, int], ...]:

@@ -10,6 +10,7 @@ import numpy as np
 from converter.architectures import OnnxConfig
 from converter.architectures.config import Size
 from converter.architectures.dummies import MASKED_BY, Array, draw
+from converter.architectures.profiles import POSITIONS, positions
 from converter.backends import Session
 from converter.errors import ConversionError
 from converter.records import Generation
@@ -62,6 +63,8 @@ def _follow(session: Session, inputs: Mapping[str, Array], first: Array | None, 
         length += feed[name].shape[1]
         if MASKED_BY[name] in feed:
             feed[MASKED_BY[name]] = np.ones((len(tokens), length), np.int64)
+        if POSITIONS in feed:
+            feed[POSITIONS] = positions(feed[MASKED_BY[name]], feed[name].shape[1])
         found = session.run(feed)
         seen.append(found["logits"][:, -1])
         feed |= {f"past_key_values{each.removeprefix('present')}": array for each, array in found.items() if each.startswith("present.")}

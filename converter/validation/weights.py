@@ -28,11 +28,11 @@ def check_weights(session: Session, model: LoadedModel, keeps_ties: bool) -> Wei
     tensors = {name: tensor.numpy() for name, tensor in model.tensors().items()}
     sizes = {tensor.size for tensor in tensors.values()}
     compared, different, strangers = 0, [], []
-    places: dict[Hashable, list[str]] = {}
+    places: dict[tuple[int, Hashable], list[str]] = {}
     for stored in session.weights():
         if stored.name in tensors:
             compared += 1
-            places.setdefault(stored.storage, []).append(stored.name)
+            places.setdefault((stored.file, stored.storage), []).append(stored.name)
             if not _same_bytes(stored.array, tensors[stored.name]):
                 different.append(stored.name)
         elif stored.array.nbytes >= LARGE and stored.array.dtype.kind == "f" and stored.array.size in sizes:
@@ -50,12 +50,12 @@ def check_weights(session: Session, model: LoadedModel, keeps_ties: bool) -> Wei
     )
 
 
-def _apart(tensors: Mapping[str, Array], places: Mapping[Hashable, Sequence[str]]) -> Iterator[str]:
+def _apart(tensors: Mapping[str, Array], places: Mapping[tuple[int, Hashable], Sequence[str]]) -> Iterator[str]:
     """The names of weights that share their bytes with another in the checkpoint, and with none such in the artifact."""
-    first: dict[int, Hashable] = {}
-    for place, names in places.items():
+    first: dict[tuple[int, int], Hashable] = {}
+    for (file, storage), names in places.items():
         for name in names:
-            if tensors[name].size and first.setdefault(tensors[name].ctypes.data, place) != place:
+            if tensors[name].size and first.setdefault((file, tensors[name].ctypes.data), storage) != storage:
                 yield name
 
 

@@ -38,20 +38,20 @@ def warm(source: Source, feature: str | None, cache: Path, observe: Observer) ->
     architecture = find_architecture(checkpoint.model_type)
     if architecture.origin:
         raise NotSupportedError(f"{source} is of an architecture of another package, whose graphs are not kept")
-    feature = architecture.choose_feature(feature, checkpoint.classes)
-    with tempfile.TemporaryDirectory(prefix="converter-") as name:
-        folder = Path(name)
+    wanted = {backend.name: backend.options.in_a_batch({}) for backend in BACKENDS.values() if backend.caches}
+    chosen = {name: architecture.choose_feature(feature, checkpoint.classes, options.prefers_cache) for name, options in wanted.items()}
+    with tempfile.TemporaryDirectory(prefix="converter-") as path:
+        folder = Path(path)
         observe(Event(event="stage-began", stage="make"))
-        save_random(folder / "checkpoint", config, architecture.auto_class(feature))
+        save_random(folder / "checkpoint", config, architecture.auto_class(next(iter(chosen.values()))))  # with a cache it is the same
         jobs = [
             Job(
                 source=Source(name=source.name, folder=folder / "checkpoint"),
-                backend=backend.name,
-                options=backend.options(feature=feature),
-                destination=folder / backend.name,
+                backend=name,
+                options=options.model_copy(update={"feature": chosen[name]}),
+                destination=folder / name,
                 cache=cache,
             )
-            for backend in BACKENDS.values()
-            if backend.caches
+            for name, options in wanted.items()
         ]
         return [run_job(job, observe) for job in jobs]

@@ -215,6 +215,7 @@ def _index(_: Path) -> Sequence[bytes]:
 
 
 def _record(folder: Path) -> Try:
+    from converter.backends import BACKENDS
     from converter.ledger import find_done, read_record, record_problems
     from converter.report import in_order
     from converter.report.markdown import render
@@ -223,7 +224,7 @@ def _record(folder: Path) -> Try:
 
     def run(data: bytes) -> None:
         (folder / "converter.json").write_bytes(data)
-        record_problems(folder, "onnx", "model.onnx")
+        record_problems(folder, BACKENDS["onnx"])
         record = read_record(folder)
         if record:
             find_done(folder, folder, record.key)

@@ -49,7 +49,7 @@ def test_a_manifest_of_texts_images_and_sounds_is_converted_by_what_each_was_tra
     assert {name: outcome["feature"] for name, outcome in outcomes.items()} == {
         "albert": "masked-lm",
         "vit": "image-classification",
-        "whisper": "automatic-speech-recognition",
+        "whisper": "automatic-speech-recognition-with-past",
     }
     for name, outcome in outcomes.items():
         assert outcome["artifact"]["configuration"] == "GenericOnnxConfig"

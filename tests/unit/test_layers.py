@@ -41,6 +41,7 @@ MAY_IMPORT_HEAVY = {
     "backends.onnx.exporter",
     "backends.onnx.graph",
     "backends.onnx.model_file",
+    "backends.onnx.parts",
     "backends.onnx.patches",
     "backends.onnx.session",
     "backends.onnx.shapes",

@@ -254,7 +254,7 @@ def test_sidecars_come_as_they_are_with_their_folders(tmp_path: Path) -> None:
     (tmp_path / "from" / "1_Pooling").mkdir(parents=True)
     for name in ("config.json", "1_Pooling/config.json", "other.txt"):
         (tmp_path / "from" / name).write_text(name, encoding="utf-8")
-    copy_sidecars(tmp_path / "from", iter(["config.json", "1_Pooling/config.json"]), tmp_path / "to")
+    copy_sidecars(tmp_path / "from", iter(["config.json", "1_Pooling/config.json"]), tmp_path / "to", {})
     assert contents(tmp_path / "to") == {"config.json": "config.json", "1_Pooling/config.json": "1_Pooling/config.json"}
 
 
@@ -269,7 +269,7 @@ def test_a_sidecar_that_cannot_be_copied_whole_leaves_the_old_one(tmp_path: Path
     (tmp_path / "config.json").write_text("new", encoding="utf-8")
     monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(OutputError, match=r"cannot write to .*config\.json: the disk is full"):
-        copy_sidecars(tmp_path, iter(["config.json"]), tmp_path / "to")
+        copy_sidecars(tmp_path, iter(["config.json"]), tmp_path / "to", {})
     assert contents(tmp_path / "to") == {"config.json": "old"}
 
 

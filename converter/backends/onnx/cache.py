@@ -46,8 +46,8 @@ GRAPH_LIMIT = 2**28
 """Bytes of the largest graph that is read; they hold no weights, and that of a BART with its cache has 2 MB."""
 
 
-def graph_key(model: LoadedModel, config: OnnxConfig, opset: int, versions: Mapping[str, str]) -> str | None:
-    """The sha256 of all that decides what a capture of `model` gives: equal keys, equal graphs.
+def graph_key(model: LoadedModel, config: OnnxConfig, opset: int, versions: Mapping[str, str], file: str) -> str | None:
+    """The sha256 of all that decides what a capture of the part of `model` that `file` has gives: equal keys, equal graphs.
 
     None where no version says what that is: for code that a checkpoint brings, and for a configuration that is not of this package.
     """
@@ -60,6 +60,7 @@ def graph_key(model: LoadedModel, config: OnnxConfig, opset: int, versions: Mapp
         "module": f"{module.__module__}.{module.__qualname__}",
         "tensors": _tensors(model),
         "export": [
+            file,
             type(config).__qualname__,
             config.feature.name,
             [*config.inputs.items()],

@@ -16,6 +16,7 @@ from converter.backends.onnx.decomposition import decomposition_where_needed
 from converter.backends.onnx.empty import allow_nothing
 from converter.backends.onnx.exporter import lean_exporter
 from converter.backends.onnx.graph import Graph
+from converter.backends.onnx.parts import Part, parts
 from converter.backends.onnx.patches import patched_export
 from converter.backends.onnx.translations import TRANSLATIONS
 from converter.checkpoints.calling import CACHE, sample
@@ -31,35 +32,38 @@ _Axis = tuple[int, int]
 _PREFIX = "model."  # FlatModel's attribute
 
 
-def capture(model: LoadedModel, config: OnnxConfig, opset: int | None, preprocessor: Any = None) -> Graph:
-    """Capture `model` with the inputs, outputs and dynamic axes of `config`.
+def capture(model: LoadedModel, config: OnnxConfig, opset: int | None, preprocessor: Any = None, part: Part | None = None) -> Graph:
+    """Capture `model` with the inputs, outputs and dynamic axes of `config`, or one of its `parts`.
 
     Raises ConversionError where the capture fails, or where the model does not take those inputs or give those outputs.
     """
     # with a cache there are 2 or 3 tokens more in it than new ones, and all need positions
     room = (config.max_sequence_length - 3) // 2 if config.use_past else config.max_sequence_length - 2
     size = config.size(_BATCH, max(2, min(_SEQUENCE, room)), _CHOICE)
-    flat_model, tensors = sample(model, config, size, preprocessor)
+    whole, tensors = sample(model, config, size, preprocessor)
+    part = part or parts(config)[0]
     try:
+        flat_model = part.flat(model.module, whole)
+        tensors = part.given(model.module, config, tensors)
         with lean_exporter(), torch.no_grad(), config.patch(model.module):
-            graph = _translate(flat_model, tensors, config, opset)
+            graph = _translate(flat_model, tensors, part, opset)
         weights = {f"{_PREFIX}{name}" for name in model.tensors()}
         _simplify(graph, weights)
-        if any(".encoder." in name for name in config.inputs):
+        if any(".encoder." in name for name in part.inputs):
             allow_nothing(graph)
     except ConverterError:
         raise
     except Exception as error:  # a model's own code runs here, and may raise anything; it is told, with its cause
         raise ConversionError(f"the graph could not be captured: {reason(error)}", "see with --debug what torch says in full") from error
-    _name_axes(graph.graph.inputs, config.inputs)
-    _name_axes(graph.graph.outputs, config.outputs)
+    _name_axes(graph.graph.inputs, part.inputs)
+    _name_axes(graph.graph.outputs, part.outputs)
     _detach_weights(graph, weights)
     model = ir.to_proto(graph)
     model.graph.ClearField("value_info")  # a runtime infers it; given, ONNX Runtime fuses by it into the slower SkipLayerNormalization
     return Graph(model, tuple(value.name for value in _unbound(graph) if value.name))
 
 
-def _translate(flat_model: torch.nn.Module, tensors: tuple[torch.Tensor, ...], config: OnnxConfig, opset: int | None) -> ir.Model:
+def _translate(flat_model: torch.nn.Module, tensors: tuple[torch.Tensor, ...], part: Part, opset: int | None) -> ir.Model:
     """What torch makes of the model, every operator of it translated; where it makes nothing, what it makes with transformers' patches."""
 
     def export(translations: Mapping[Any, Any]) -> torch.onnx.ONNXProgram:
@@ -67,9 +71,9 @@ def _translate(flat_model: torch.nn.Module, tensors: tuple[torch.Tensor, ...], c
             flat_model,
             tensors,
             dynamo=True,
-            input_names=list(config.inputs),
-            output_names=list(config.outputs),
-            dynamic_shapes=(tuple(dict(axes) for axes in config.inputs.values()),),
+            input_names=list(part.inputs),
+            output_names=list(part.outputs),
+            dynamic_shapes=(tuple(dict(axes) for axes in part.inputs.values()),),
             opset_version=opset,
             custom_translation_table=dict(translations),
             optimize=False,
@@ -79,9 +83,9 @@ def _translate(flat_model: torch.nn.Module, tensors: tuple[torch.Tensor, ...], c
             raise ValueError("torch gave no graph")
         return program
 
-    _tell_equal_lengths(flat_model, tensors, config)
+    _tell_equal_lengths(flat_model, tensors, part)
     try:
-        with decomposition_where_needed(_never_empty(config)):
+        with decomposition_where_needed(_never_empty(part)):
             return export(TRANSLATIONS).model
     except torch.onnx.OnnxExporterError as plain:  # an operator without a translation, or what torch.export does not take
         try:
@@ -90,9 +94,9 @@ def _translate(flat_model: torch.nn.Module, tensors: tuple[torch.Tensor, ...], c
             raise patched from (plain.__cause__ or plain)
 
 
-def _tell_equal_lengths(flat_model: torch.nn.Module, tensors: Sequence[torch.Tensor], config: OnnxConfig) -> None:
+def _tell_equal_lengths(flat_model: torch.nn.Module, tensors: Sequence[torch.Tensor], part: Part) -> None:
     """Have the model say first which axes are equally long: torch has a symbol for each, and takes twice as long to find that out."""
-    equal = _equal_lengths(tensors, config)
+    equal = _equal_lengths(tensors, part)
 
     def tell(_: torch.nn.Module, given: Sequence[torch.Tensor]) -> None:
         for axis, others in equal:
@@ -101,12 +105,12 @@ def _tell_equal_lengths(flat_model: torch.nn.Module, tensors: Sequence[torch.Ten
     flat_model.register_forward_pre_hook(tell)
 
 
-def _equal_lengths(tensors: Sequence[torch.Tensor], config: OnnxConfig) -> list[tuple[_Axis, list[_Axis]]]:
+def _equal_lengths(tensors: Sequence[torch.Tensor], part: Part) -> list[tuple[_Axis, list[_Axis]]]:
     """Axes that are as long as another, or as several others in all, by their names; where it is not so in the sample, it is left out.
 
     A configuration of a user's own may call two lengths by one name.
     """
-    labelled = [((place, axis), label) for place, axes in enumerate(config.inputs.values()) for axis, label in axes.items()]
+    labelled = [((place, axis), label) for place, axes in enumerate(part.inputs.values()) for axis, label in axes.items()]
     first = {label: axis for axis, label in reversed(labelled)}
     sums = [(first[label], label.split(" + ")) for label in first if " + " in label]
     equal = [
@@ -120,9 +124,9 @@ def _length(tensors: Sequence[torch.Tensor], axis: _Axis) -> int:
     return tensors[axis[0]].shape[axis[1]]
 
 
-def _never_empty(config: OnnxConfig) -> list[tuple[int, int]]:
+def _never_empty(part: Part) -> list[tuple[int, int]]:
     """The axes, by their input's place, that are never 0 long: a cache may be empty, and what is new in a call is not."""
-    new = [(place, axes) for place, (name, axes) in enumerate(config.inputs.items()) if not name.startswith(CACHE)]
+    new = [(place, axes) for place, (name, axes) in enumerate(part.inputs.items()) if not name.startswith(CACHE)]
     return [(place, axis) for place, axes in new for axis in axes]
 
 

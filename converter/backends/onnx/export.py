@@ -9,10 +9,11 @@ from typing import Any
 
 from converter.architectures import OnnxConfig
 from converter.architectures.config import overridden
-from converter.backends.base import Cache, Conversion
+from converter.backends.base import Cache, Conversion, together
 from converter.backends.onnx import OPSETS, model_file
 from converter.backends.onnx.cache import GraphCache, graph_key
 from converter.backends.onnx.capture import capture
+from converter.backends.onnx.parts import Part, parts
 from converter.backends.onnx.sharing import Sharing, share
 from converter.checkpoints.loading import LoadedModel
 from converter.errors import NotSupportedError
@@ -59,16 +60,38 @@ def export_with(
     model.module.eval()
     try:
         with overridden(model.config, config.values_override):
-            graphs, key = (GraphCache(cache), graph_key(model, config, opset, cache.versions)) if cache else (None, None)
-            found = graphs.find(key) if graphs and key else None
-            if found and not model.tensors().keys() >= {*found.weights}:  # it is of another model, whatever it is called
-                found = None
-            graph = found or capture(model, config, opset, preprocessor)
-            weights = graph.bind(model)
-            sharing = share(weights, model.folder, output, shared_in) if shared_in else Sharing({})
-            model_file.write(graph, weights, output, places=sharing.places)
+            files = parts(config)
+            return together(
+                [
+                    _write(
+                        cache, preprocessor, model, config, opset, part, output if len(files) == 1 else output.parent / part.file, shared_in
+                    )
+                    for part in files
+                ]
+            )
     finally:
         model.module.train(training)
+
+
+def _write(
+    cache: Cache | None,
+    preprocessor: Any,
+    model: LoadedModel,
+    config: OnnxConfig,
+    opset: int,
+    part: Part,
+    output: Path,
+    shared_in: Path | None,
+) -> Conversion:
+    """One file, by a graph that is kept or captured."""
+    graphs, key = (GraphCache(cache), graph_key(model, config, opset, cache.versions, part.file)) if cache else (None, None)
+    found = graphs.find(key) if graphs and key else None
+    if found and not model.tensors().keys() >= {*found.weights}:  # it is of another model, whatever it is called
+        found = None
+    graph = found or capture(model, config, opset, preprocessor, part)
+    weights = graph.bind(model)
+    sharing = share(weights, model.folder, output, shared_in) if shared_in else Sharing({})
+    model_file.write(graph, weights, output, places=sharing.places)
     conversion = Conversion(lent=sharing.lent, notes=sharing.notes)
     if graphs is None or key is None:
         return conversion

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,9 @@ import torch
 
 from converter.architectures.dummies import Array
 from converter.backends.base import StoredWeight
-from converter.backends.onnx import model_file
+from converter.backends.onnx import DECODER_FILE, ENCODER_FILE, STATES, TAKES, model_file
 from converter.errors import ConversionError, reason
-from converter.records import Signature, TensorSpec
+from converter.records import PartSignature, Signature, TensorSpec
 
 _PROVIDER = "CPUExecutionProvider"
 
@@ -73,6 +74,55 @@ class OnnxSession:
 
     def close(self) -> None:
         del self._session
+
+
+class PartsSession:
+    """An encoder's file and a decoder's as one model: called by the model's names, the decoder given what the encoder gives."""
+
+    runtime = OnnxSession.runtime
+    unrunnable = ""
+    notes: Sequence[str] = ()
+
+    def __init__(self, folder: Path) -> None:
+        self._sessions = {name: OnnxSession(folder / name) for name in (ENCODER_FILE, DECODER_FILE)}
+        encoder, decoder = (session.signature for session in self._sessions.values())
+        taken = [spec.model_copy(update={"name": TAKES.get(spec.name, spec.name)}) for spec in decoder.inputs]
+        inputs = {spec.name: spec for spec in (*encoder.inputs, *taken) if spec.name != STATES}
+        self.signature = Signature(
+            inputs=tuple(inputs.values()),
+            outputs=decoder.outputs,
+            parts=tuple(
+                PartSignature(
+                    file=name,
+                    inputs=tuple(spec.name for spec in session.signature.inputs),
+                    outputs=tuple(spec.name for spec in session.signature.outputs),
+                    takes=TAKES if name == DECODER_FILE else {},
+                )
+                for name, session in self._sessions.items()
+            ),
+        )
+
+    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        known = dict(inputs)
+        found: Mapping[str, Array] = {}
+        for part in self.signature.parts:
+            found = self._sessions[part.file].run({name: known[part.takes.get(name, name)] for name in part.inputs})
+            known |= found
+        return found
+
+    def time(self, inputs: Mapping[str, Array]) -> float:
+        started = time.perf_counter()
+        self.run(inputs)
+        return time.perf_counter() - started
+
+    def weights(self) -> Iterator[StoredWeight]:
+        """Of both files; what both have, such as an embedding, is the same weight in each, and in neither stored twice."""
+        for file, session in enumerate(self._sessions.values()):
+            yield from (replace(weight, file=file) for weight in session.weights())
+
+    def close(self) -> None:
+        for session in self._sessions.values():
+            session.close()
 
 
 def _spec(value: onnx.ValueInfoProto) -> TensorSpec:

@@ -24,6 +24,7 @@ VALID_VALUES: dict[str, list[Any]] = {
     "trust-remote-code": [True, False],
     "opset": [18, None],
     "weights": ["embedded", "shared"],
+    "profile": ["documented", "hub"],
 }
 ONLY_TORCHSCRIPT: dict[str, list[Any]] = {
     "batch-size": [1, None],

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from converter.publish.card import BEGIN, END, metadata, section, table, updated
 from converter.publish.front_matter import BrokenError
+from converter.records import FileRecord
 from tests.unit.samples import artifact_record
 
 SECTION = f"{BEGIN}\nours\n{END}"
@@ -48,6 +49,22 @@ def test_the_table_tells_what_was_converted_from_where_and_what_it_was_measured_
     (row,) = list(table([artifact_record()]))[2:]
     for told in ("`onnx/model.onnx`", "default", "0123456789", "0 B", "1.0e-07 (atol 1e-05)", "converter 1"):
         assert told in row
+
+
+def test_an_artifact_of_two_files_is_loaded_by_a_session_for_each() -> None:
+    files = tuple(
+        FileRecord(path=name, sha256="0" * 64, size=1, mtime_ns=0) for name in ("encoder_model.onnx", "decoder_model_merged.onnx")
+    )
+    told = section("org/name", [artifact_record().model_copy(update={"files": files})])
+    assert "To load `onnx/decoder_model_merged.onnx`:" in told
+    assert 'encoder = onnxruntime.InferenceSession(f"{folder}/onnx/encoder_model.onnx")' in told
+    assert 'decoder = onnxruntime.InferenceSession(f"{folder}/onnx/decoder_model_merged.onnx")' in told
+    assert "FILE" not in told
+
+
+def test_an_artifact_of_one_file_is_loaded_by_one_session() -> None:
+    told = section("org/name", [artifact_record()])
+    assert 'session = onnxruntime.InferenceSession(f"{folder}/onnx/model.onnx")' in told
 
 
 def test_a_name_cannot_end_our_section_or_its_table() -> None:

@@ -42,7 +42,7 @@ def graph(name: str = "w") -> Graph:
 def key_of(folder: Path, feature: str = "default", opset: int = 20, **versions: str) -> str | None:
     model = load_model(folder, FEATURES[feature].auto_classes[0], "float32", "eager")
     config = find_architecture(model.config.model_type).configure(model.config, feature)
-    return graph_key(model, config, opset, {**VERSIONS, **versions})
+    return graph_key(model, config, opset, {**VERSIONS, **versions}, "model.onnx")
 
 
 # --- the key --------------------------------------------------------------------------------------------------------------
@@ -147,8 +147,8 @@ def test_what_no_version_describes_has_no_key(tiny: Callable[..., Path]) -> None
     class TheirModel(type(model.module)):  # type: ignore[misc]  # code that a checkpoint brings
         pass
 
-    assert graph_key(model, TheirConfig(model.config), 20, VERSIONS) is None
-    assert graph_key(LoadedModel(TheirModel(model.config)), config, 20, VERSIONS) is None
+    assert graph_key(model, TheirConfig(model.config), 20, VERSIONS, "model.onnx") is None
+    assert graph_key(LoadedModel(TheirModel(model.config)), config, 20, VERSIONS, "model.onnx") is None
 
 
 # --- the store ------------------------------------------------------------------------------------------------------------

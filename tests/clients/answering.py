@@ -1,0 +1,44 @@
+"""A client in a process of its own, which answers one request a line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+class Client:
+    """A program that reads `[folder, what, input]` as a line of JSON and answers `{"found": …}` or `{"error": …}` in one."""
+
+    def __init__(self, command: Sequence[str | Path]) -> None:
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - it is closed with the client
+        self._process = subprocess.Popen(
+            command,
+            env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            text=True,
+        )
+
+    def ask(self, folder: str, what: str, given: Any) -> Any:
+        """What it gives for an input, with the model in a folder."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(f"{json.dumps([folder, what, given])}\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            self._said.seek(0)
+            raise AssertionError(self._said.read().decode())
+        found = json.loads(answer)
+        assert "error" not in found, found["error"]
+        return found["found"]
+
+    def close(self) -> None:
+        self._process.communicate(timeout=60)
+        self._said.close()

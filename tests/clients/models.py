@@ -1,0 +1,50 @@
+"""Checkpoints of what clients load, converted by the command with what it does by itself: a manifest, and nothing chosen."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.checkpoints import MINILM, save_tiny, save_tokenizer
+from tests.coverage.tiny import save_tiny as save_other
+
+ENCODERS = {
+    "classifier": "AutoModelForSequenceClassification",
+    "tagger": "AutoModelForTokenClassification",
+    "reader": "AutoModelForQuestionAnswering",
+    "filler": "AutoModelForMaskedLM",
+}
+DECODERS = {"gpt2": "gpt2", "llama": "llama", "qwen3": "qwen3"}
+TRANSLATORS = {"t5": "t5", "bart": "bart", "marian": "marian"}
+
+
+def save_all(folder: Path) -> None:
+    """Save a checkpoint of each kind below `folder`, with a tokenizer of a few words."""
+    folder.mkdir()
+    (folder / "minilm").symlink_to(MINILM)
+    for name, head in ENCODERS.items():
+        save_tokenizer(save_tiny(folder / name, "bert", head, seed=1), "input_ids", "attention_mask", "token_type_ids")
+    for name in DECODERS:
+        save_tokenizer(save_other(folder / name, name, "AutoModelForCausalLM", seed=2), "input_ids", "attention_mask")
+    for name in TRANSLATORS:
+        save_tokenizer(save_other(folder / name, name, "AutoModelForSeq2SeqLM", seed=3), "input_ids", "attention_mask")
+    save_other(folder / "whisper", "whisper", "AutoModelForSpeechSeq2Seq", seed=4)
+
+
+def convert_all(folder: Path) -> Path:
+    """Convert them, and give the output folder, where each is below its name."""
+    save_all(folder / "checkpoints")
+    names = sorted(path.name for path in (folder / "checkpoints").iterdir())
+    (folder / "models.txt").write_text("".join(f"./checkpoints/{name} output={name}\n" for name in names), encoding="utf-8")
+    said = subprocess.run(
+        [sys.executable, "-m", "converter", "--manifest", "models.txt"],
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.returncode == 0, said.stdout + said.stderr
+    return folder / "out"

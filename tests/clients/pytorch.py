@@ -1,0 +1,48 @@
+"""What PyTorch gives with a checkpoint: the measure of every client."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+SENTENCES = ["using a runtime with a runtime", "was a runtime !", "a ?"]
+"""Of the words that the tests' tokenizer has, and of three lengths, so that a batch is padded."""
+STEPS = 12
+
+
+def load(checkpoint: Path, auto_class: str) -> tuple[Any, Any]:
+    """A model, and its tokenizer."""
+    model = getattr(transformers, auto_class).from_pretrained(checkpoint, dtype=torch.float32).eval()
+    return model, transformers.AutoTokenizer.from_pretrained(checkpoint)
+
+
+def encode(tokenizer: Any, texts: Sequence[str] = SENTENCES) -> Any:
+    """A batch of texts, padded on the left."""
+    tokenizer.padding_side = "left"
+    encoded = tokenizer(list(texts), padding=True, return_tensors="pt", return_token_type_ids=False)
+    assert not encoded["attention_mask"].all()
+    return encoded
+
+
+def embed(checkpoint: Path, texts: Sequence[str]) -> torch.Tensor:
+    """The mean of the tokens' states of each text, of length 1."""
+    model, tokenizer = load(checkpoint, "AutoModel")
+    encoded = tokenizer(list(texts), padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        states, mask = model(**encoded).last_hidden_state, encoded["attention_mask"][..., None]
+    return torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1))
+
+
+def greedy(model: Any, steps: int, **inputs: Any) -> list[list[int]]:
+    """The tokens of greedy generation, `steps` of them whatever they are."""
+    if model.config.is_encoder_decoder:  # one that generate makes has as many layers as the encoder, even where the decoder has more
+        inputs["past_key_values"] = transformers.EncoderDecoderCache(transformers.DynamicCache(), transformers.DynamicCache())
+    found = transformers.GenerationMixin.generate(
+        model, **inputs, max_new_tokens=steps, min_new_tokens=steps, do_sample=False, num_beams=1, use_cache=True
+    )
+    tokens: list[list[int]] = found.tolist()
+    return tokens

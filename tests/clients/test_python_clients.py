@@ -1,0 +1,69 @@
+"""What optimum, sentence-transformers and onnxruntime-genai give with an artifact beside what PyTorch gives with its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.clients.answering import Client
+from tests.clients.models import DECODERS, TRANSLATORS
+from tests.clients.pytorch import SENTENCES, STEPS, embed, encode, greedy, load
+
+pytestmark = pytest.mark.client
+
+PYTHON = Path(__file__).parents[2] / "build" / "clients" / "python" / "bin" / "python"
+PROGRAM = Path(__file__).with_name("python_clients.py")
+
+Ask = Callable[[str, str, Any], Any]
+
+
+@pytest.fixture(scope="session")
+def ask(models: Path) -> Iterator[Ask]:
+    """Asks a client, in the environment of its own, for what it gives for an input with the model in a folder."""
+    client = Client([PYTHON, PROGRAM])
+    yield lambda folder, what, given: client.ask(str(models / folder), what, given)
+    client.close()
+
+
+def test_sentence_transformers_gives_the_embeddings_that_pytorch_gives(ask: Ask, checkpoints: Path) -> None:
+    texts = ["The ferry leaves at seven.", "In 1987 it made 12,450 bicycles; now none. Où est la clé ?", "Soup."]
+    np.testing.assert_allclose(ask("minilm", "embed", texts), embed(checkpoints / "minilm", texts), atol=1e-5)
+
+
+def test_optimum_gives_the_features_that_pytorch_gives(ask: Ask, checkpoints: Path) -> None:
+    model, tokenizer = load(checkpoints / "minilm", "AutoModel")
+    encoded = tokenizer(["Soup.", "Good soup needs time."], padding=True, return_tensors="pt")
+    found = np.array(ask("minilm", "features", {name: tensor.tolist() for name, tensor in encoded.items()}))
+    with torch.inference_mode():
+        expected = model(**encoded).last_hidden_state
+    kept = encoded["attention_mask"].bool()
+    np.testing.assert_allclose(found[kept], expected[kept], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_optimum_continues_a_padded_batch_of_texts_by_the_same_tokens(name: str, ask: Ask, checkpoints: Path) -> None:
+    model, tokenizer = load(checkpoints / name, "AutoModelForCausalLM")
+    encoded = encode(tokenizer)
+    given = {each: tensor.tolist() for each, tensor in encoded.items()}
+    assert ask(name, "continued", {**given, "steps": STEPS}) == greedy(model, STEPS, **encoded)
+
+
+@pytest.mark.parametrize("name", TRANSLATORS)
+def test_optimum_translates_a_padded_batch_of_texts_to_the_same_tokens(name: str, ask: Ask, checkpoints: Path) -> None:
+    model, tokenizer = load(checkpoints / name, "AutoModelForSeq2SeqLM")
+    encoded = encode(tokenizer)
+    given = {each: tensor.tolist() for each, tensor in encoded.items()}
+    assert ask(name, "translated", {**given, "steps": STEPS}) == greedy(model, STEPS, **encoded)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_onnxruntime_genai_continues_a_text_by_the_same_tokens(name: str, ask: Ask, checkpoints: Path) -> None:
+    model, tokenizer = load(checkpoints / name, "AutoModelForCausalLM")
+    encoded = tokenizer(SENTENCES[0], return_tensors="pt", return_token_type_ids=False)
+    given = {"input_ids": encoded["input_ids"].tolist(), "steps": STEPS}
+    assert ask(name, "continued by genai", given) == greedy(model, STEPS, **encoded)

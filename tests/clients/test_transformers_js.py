@@ -1,0 +1,94 @@
+"""What transformers.js gives with an artifact, on Node, beside what PyTorch gives with its checkpoint."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from tests.clients.answering import Client
+from tests.clients.models import DECODERS, TRANSLATORS
+from tests.clients.pytorch import SENTENCES, STEPS, embed, encode, greedy, load
+
+pytestmark = pytest.mark.client
+
+NODE = Path(__file__).parents[2] / "build" / "clients" / "node"
+BEGIN = 1
+"""The token that a transcript begins with."""
+
+Ask = Callable[[str, str, Any], Any]
+
+
+@pytest.fixture(scope="session")
+def ask(models: Path) -> Iterator[Ask]:
+    """Asks transformers.js for what a task gives for an input, with the model in a folder."""
+    program = shutil.copy(Path(__file__).with_name("transformers_js.mjs"), NODE)  # Node looks for packages from where a program lies
+    client = Client(["node", program, f"{models}/"])
+    yield client.ask
+    client.close()
+
+
+def test_sentences_have_the_embeddings_that_pytorch_gives_them(ask: Ask, checkpoints: Path) -> None:
+    texts = ["The ferry leaves at seven.", "In 1987 it made 12,450 bicycles; now none. Où est la clé ?", "Soup."]
+    np.testing.assert_allclose(ask("minilm", "feature-extraction", texts), embed(checkpoints / "minilm", texts), atol=1e-5)
+
+
+def test_a_text_is_classified(ask: Ask, checkpoints: Path) -> None:
+    model, tokenizer = load(checkpoints / "classifier", "AutoModelForSequenceClassification")
+    for text, found in zip(SENTENCES, ask("classifier", "text-classification", SENTENCES), strict=True):
+        with torch.inference_mode():
+            expected = model(**tokenizer(text, return_tensors="pt")).logits.softmax(-1)[0]
+        scores = {each["label"]: each["score"] for each in found}
+        assert max(scores, key=scores.__getitem__) == model.config.id2label[int(expected.argmax())]
+        np.testing.assert_allclose([scores[label] for label in model.config.id2label.values()], expected, atol=1e-5)
+
+
+def test_each_token_is_classified(ask: Ask, checkpoints: Path) -> None:
+    model, tokenizer = load(checkpoints / "tagger", "AutoModelForTokenClassification")
+    found = ask("tagger", "token-classification", SENTENCES[0])
+    with torch.inference_mode():
+        expected = model(**tokenizer(SENTENCES[0], return_tensors="pt")).logits.softmax(-1)[0, 1:-1]
+    assert [each["entity"] for each in found] == [model.config.id2label[int(label)] for label in expected.argmax(-1)]
+    np.testing.assert_allclose([each["score"] for each in found], expected.max(-1).values, atol=1e-5)
+
+
+def test_a_question_is_answered(ask: Ask, checkpoints: Path) -> None:
+    model, tokenizer = load(checkpoints / "reader", "AutoModelForQuestionAnswering")
+    question, context = "was a runtime ?", "using a runtime with a runtime !"
+    found = ask("reader", "question-answering", {"question": question, "context": context})
+    encoded = tokenizer(question, context, return_tensors="pt")
+    with torch.inference_mode():
+        result = model(**encoded)
+    first = encoded["input_ids"][0].tolist().index(3) + 1  # after the separator
+    start, end = (logits[0, first:-1].softmax(-1) for logits in (result.start_logits, result.end_logits))
+    both = torch.triu(start[:, None] * end[None, :])
+    at, to = divmod(int(both.argmax()), both.shape[1])
+    answer = tokenizer.decode(encoded["input_ids"][0, first + at : first + to + 1])
+    assert found["answer"].split() == answer.replace(" !", "!").split()  # it sets no space before a mark
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_a_padded_batch_of_texts_is_continued_by_the_same_tokens(name: str, ask: Ask, checkpoints: Path) -> None:
+    model, tokenizer = load(checkpoints / name, "AutoModelForCausalLM")
+    assert ask(name, "text-generation", {"texts": SENTENCES, "steps": STEPS}) == greedy(model, STEPS, **encode(tokenizer))
+
+
+@pytest.mark.parametrize("name", TRANSLATORS)
+def test_a_padded_batch_of_texts_is_translated_to_the_same_tokens(name: str, ask: Ask, checkpoints: Path) -> None:
+    model, tokenizer = load(checkpoints / name, "AutoModelForSeq2SeqLM")
+    assert ask(name, "text2text-generation", {"texts": SENTENCES, "steps": STEPS}) == greedy(model, STEPS, **encode(tokenizer))
+
+
+def test_a_sound_is_transcribed_to_the_same_tokens(ask: Ask, checkpoints: Path) -> None:
+    model = transformers.AutoModelForSpeechSeq2Seq.from_pretrained(checkpoints / "whisper").eval()
+    frames = 2 * model.config.max_source_positions
+    features = torch.from_numpy(np.random.default_rng(7).standard_normal((2, model.config.num_mel_bins, frames)).astype(np.float32))
+    found = ask("whisper", "automatic-speech-recognition", {"features": features.tolist(), "begin": BEGIN, "steps": STEPS})
+    begin = torch.full((2, 1), BEGIN)
+    assert found == greedy(model, STEPS, input_features=features, decoder_input_ids=begin)
