@@ -24,7 +24,7 @@ class Entry:
     @property
     def line(self) -> str:
         tolerance = f"atol={self.model.atol:g}" if self.model.atol is not None else ""
-        return f'"{self.checkpoint}" feature={self.model.feature} {tolerance} {self.settings}'
+        return f'"{self.checkpoint}" feature={self.model.feature} profile=documented {tolerance} {self.settings}'
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,9 @@ Ask = Callable[[str, str, Any], Any]
 @pytest.fixture(scope="session")
 def ask(models: Path) -> Iterator[Ask]:
     """Asks transformers.js for what a task gives for an input, with the model in a folder."""
-    program = shutil.copy(Path(__file__).with_name("transformers_js.mjs"), NODE)  # Node looks for packages from where a program lies
-    client = Client(["node", program, f"{models}/"])
+    for name in ("transformers_js.mjs", "tasks.mjs"):  # Node looks for packages from where a program lies
+        shutil.copy(Path(__file__).with_name(name), NODE)
+    client = Client(["node", NODE / "transformers_js.mjs", f"{models}/"])
     yield client.ask
     client.close()
 
