@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gc
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 from converter.architectures import Architecture, OnnxConfig, find_architecture, own_architecture, own_fault
+from converter.architectures.features import WITH_PAST
 from converter.backends import BACKENDS, Backend, Cache, Conversion
 from converter.checkpoints.fetch import fetch, resolve
 from converter.checkpoints.policy import is_sidecar
-from converter.errors import ConversionError, ConverterError, ValidationError, is_lack_of_memory, unforeseen
+from converter.errors import ConversionError, ConverterError, NotSupportedError, ValidationError, is_lack_of_memory, unforeseen
 from converter.ledger import LOG, describe_files, find_done, job_key, read_record, record_problems, versions_of
 from converter.logs import JobLog
 from converter.records import (
@@ -60,13 +61,15 @@ class Plan:
     """A job that is to be done: its checkpoint at a commit, what its artifact will be made with, and the key it will bear.
 
     It goes to another process, where the class of a user's own configuration is not known: so that is found again there.
+    `otherwise` is what is done where the model turns out not to be had in the form that nobody asked for but its backend prefers.
     """
 
     job: Job
     checkpoint: Checkpoint
     versions: Mapping[str, str]
     key: str
-    stages: tuple[Stage, ...]
+    stages: tuple[Stage, ...] = ()
+    otherwise: Plan | None = None
 
 
 @dataclass(frozen=True)
@@ -103,16 +106,20 @@ def plan_job(job: Job, observe: Observer = _unobserved) -> Plan | Outcome:
             before = read_record(job.destination)
             checkpoint = resolve(job.source, job.options.allowed, before.source.files if before else ())
             architecture = _architecture(checkpoint, job.options)
-            job = replace(job, options=_with_feature(job.options, architecture, checkpoint))
             versions = {**versions_of(BACKENDS[job.backend].packages), **architecture.origin}
-            key = job_key(checkpoint, job.backend, job.options, versions)
-            done = _find_done(job, key)
+            plans: list[Plan] = []
+            for options in _forms(job.options, architecture, checkpoint):
+                key = job_key(checkpoint, job.backend, options, versions)
+                plans.append(Plan(job=replace(job, options=options), checkpoint=checkpoint, versions=versions, key=key))
+            found = [(plan, record) for plan in plans if (record := _find_done(plan.job, plan.key))]
     except (Exception, SystemExit) as error:  # whatever it is, it is this job's outcome and not the end of the others
         JobLog(job).write(*told)
         return _failed(job, stages, error)
-    if done:
-        return _done_already(job, done, stages, checkpoint)
-    return Plan(job=job, checkpoint=checkpoint, versions=versions, key=key, stages=tuple(stages.done))
+    if found:
+        ((plan, done), *_) = found
+        return _done_already(plan.job, done, stages, checkpoint)
+    preferred, *others = (replace(plan, stages=tuple(stages.done)) for plan in plans)
+    return replace(preferred, otherwise=next(iter(others), None))
 
 
 def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
@@ -161,6 +168,10 @@ def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
                 publish(staged, record, job.destination)
                 log.path = job.destination / LOG
     except (Exception, SystemExit) as error:  # whatever it is, it is this job's outcome and not the end of the others
+        if plan.otherwise and isinstance(error, NotSupportedError):
+            note = f"it has no {job.options.feature}: {error.message}; so it is what it would be with {_chosen(plan.otherwise)}"
+            outcome = carry_out(plan.otherwise, observe)
+            return outcome.model_copy(update={"notes": (*outcome.notes, note)})
         return _failed(job, stages, error)
     except BaseException:
         log.write(Event(event="job-ended", status="interrupted", stage=stages.current))
@@ -246,8 +257,12 @@ def _done_already(job: Job, done: ArtifactRecord, stages: Stages, checkpoint: Ch
 
 def _told_of(plan: Plan) -> str:
     """What a job's log begins with."""
-    chosen = ", ".join(f"{name} {value}" for name, value in plan.job.options.model_dump(exclude_defaults=True).items())
-    return f"{plan.checkpoint.identity} with {', '.join(f'{name} {version}' for name, version in plan.versions.items())}; {chosen}"
+    return f"{plan.checkpoint.identity} with {', '.join(f'{name} {version}' for name, version in plan.versions.items())}; {_chosen(plan)}"
+
+
+def _chosen(plan: Plan) -> str:
+    """The options of a plan that are not the defaults."""
+    return ", ".join(f"{name} {value}" for name, value in plan.job.options.model_dump(exclude_defaults=True).items())
 
 
 def both(first: Observer, second: Observer) -> Observer:
@@ -311,6 +326,14 @@ def _architecture(checkpoint: Checkpoint, options: Options) -> Architecture:
     if options.config:
         return own_architecture(options.config, checkpoint.model_type)
     return find_architecture(checkpoint.model_type, str(checkpoint.config.get("transformers_version", "")))
+
+
+def _forms(options: Options, architecture: Architecture, checkpoint: Checkpoint) -> Iterator[Options]:
+    """The options that a job is done with; behind them those for a model that turns out to have no cache, where nobody asked for one."""
+    chosen = _with_feature(options, architecture, checkpoint)
+    yield chosen
+    if not options.feature and chosen.feature and chosen.feature.endswith(WITH_PAST):
+        yield chosen.model_copy(update={"feature": chosen.feature.removesuffix(WITH_PAST), **options.without_cache})
 
 
 def _with_feature(options: Options, architecture: Architecture, checkpoint: Checkpoint) -> Options:

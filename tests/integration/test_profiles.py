@@ -19,6 +19,7 @@ from converter.checkpoints import calling
 from converter.pipeline import measure, run_job
 from converter.records import Job, Options, Outcome, Source, Verdict
 from tests.checkpoints import save_tiny
+from tests.coverage.tiny import save_tiny as save_other
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -178,3 +179,20 @@ def test_the_command_says_how_its_two_files_are_called(command: Command, t5: Pat
     assert result.returncode == 0, result.stderr
     assert "call encoder_model.onnx with (input_ids, attention_mask)" in result.stderr
     assert f"All good, model saved at: {tmp_path}/onnx/decoder_model_merged.onnx" in result.stdout
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:transformers")
+def test_a_model_that_turns_out_to_have_no_cache_is_converted_without_one_unless_it_was_asked_for(command: Command, tmp_path: Path) -> None:
+    save_other(tmp_path / "moonshine", "moonshine", "AutoModelForSpeechSeq2Seq")
+    asked = "automatic-speech-recognition-with-past"
+    (tmp_path / "models.txt").write_text(f"./moonshine\n./moonshine output=asked feature={asked}\n", encoding="utf-8")
+    told = command("--manifest", tmp_path / "models.txt", "--output", tmp_path / "out", "--json")
+    assert told.returncode == 1
+    outcome, failed = json.loads(told.stdout)["outcomes"]
+    assert (outcome["status"], outcome["feature"]) == ("converted", "automatic-speech-recognition")
+    assert any(note.startswith(f"it has no {asked}: ") for note in outcome["notes"])
+    assert outcome["artifact"]["options"]["profile"] == "documented"
+    assert files(tmp_path / "out/moonshine") == {"model.onnx"}
+    assert (failed["status"], failed["failure"]["kind"]) == ("failed", "NotSupportedError")
+    again = command("--manifest", tmp_path / "models.txt", "--output", tmp_path / "out", "--json")
+    assert json.loads(again.stdout)["outcomes"][0]["status"] == "skipped"

@@ -62,6 +62,7 @@ class OnnxOptions(Options):
     )
 
     in_batch: ClassVar[Mapping[str, Any]] = {"profile": "hub"}
+    without_cache: ClassVar[Mapping[str, Any]] = {"profile": "documented"}
 
     @property
     def prefers_cache(self) -> bool:
