@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import DynamicCache, EncoderDecoderCache
-from transformers.modeling_outputs import BaseModelOutput
+from transformers.modeling_outputs import BaseModelOutput, MoEModelOutput
 
 from converter.architectures import OnnxConfig
 from converter.architectures.config import Size
@@ -115,7 +115,8 @@ class FlatDecoder(torch.nn.Module):
         cache, states = arguments[CACHE], arguments.pop(self._states)
         held, length = cache.cross_attention_cache.layers[0].keys.shape[2], states.shape[1]
         torch._check(held <= length)  # type: ignore[no-untyped-call]  # torch's own lacks types
-        arguments["encoder_outputs"] = BaseModelOutput(last_hidden_state=states.narrow(1, held, length - held))
+        # a mixture of experts looks for its router in what its encoder gave, and all others pass over that
+        arguments["encoder_outputs"] = MoEModelOutput(last_hidden_state=states.narrow(1, held, length - held))
         cache.is_updated = dict.fromkeys(cache.is_updated, False)  # so that it appends, be it nothing
         return _pick(self.model, _result(self.model, arguments), self._outputs)
 

@@ -48,7 +48,7 @@ def test_a_sound_has_no_mask_and_its_encoder_gives_one_length() -> None:
     assert decoder.outputs["present.0.encoder.key"] == {0: "batch_size"}
 
 
-@pytest.mark.parametrize(("model_type", "feature"), [T5, WHISPER])
+@pytest.mark.parametrize(("model_type", "feature"), [T5, WHISPER, ("nllb-moe", "seq2seq-lm-with-past")])
 def test_the_files_called_in_their_order_are_the_whole_model_at_its_first_call(model_type: str, feature: str) -> None:
     config = configuration(model_type, feature)
     kind = find_architecture(model_type).auto_class(feature)
