@@ -169,7 +169,7 @@ def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
                 log.path = job.destination / LOG
     except (Exception, SystemExit) as error:  # whatever it is, it is this job's outcome and not the end of the others
         if plan.otherwise and isinstance(error, NotSupportedError):
-            note = f"it has no {job.options.feature}: {error.message}; so it is what it would be with {_chosen(plan.otherwise)}"
+            note = f"it is converted for {plan.otherwise.job.options.feature}, without a cache: {error.message}"
             outcome = carry_out(plan.otherwise, observe)
             return outcome.model_copy(update={"notes": (*outcome.notes, note)})
         return _failed(job, stages, error)
@@ -257,12 +257,8 @@ def _done_already(job: Job, done: ArtifactRecord, stages: Stages, checkpoint: Ch
 
 def _told_of(plan: Plan) -> str:
     """What a job's log begins with."""
-    return f"{plan.checkpoint.identity} with {', '.join(f'{name} {version}' for name, version in plan.versions.items())}; {_chosen(plan)}"
-
-
-def _chosen(plan: Plan) -> str:
-    """The options of a plan that are not the defaults."""
-    return ", ".join(f"{name} {value}" for name, value in plan.job.options.model_dump(exclude_defaults=True).items())
+    chosen = ", ".join(f"{name} {value}" for name, value in plan.job.options.model_dump(exclude_defaults=True).items())
+    return f"{plan.checkpoint.identity} with {', '.join(f'{name} {version}' for name, version in plan.versions.items())}; {chosen}"
 
 
 def both(first: Observer, second: Observer) -> Observer:
@@ -333,7 +329,7 @@ def _forms(options: Options, architecture: Architecture, checkpoint: Checkpoint)
     chosen = _with_feature(options, architecture, checkpoint)
     yield chosen
     if not options.feature and chosen.feature and chosen.feature.endswith(WITH_PAST):
-        yield chosen.model_copy(update={"feature": chosen.feature.removesuffix(WITH_PAST), **options.without_cache})
+        yield chosen.model_copy(update={"feature": chosen.feature.removesuffix(WITH_PAST)})
 
 
 def _with_feature(options: Options, architecture: Architecture, checkpoint: Checkpoint) -> Options:

@@ -55,7 +55,7 @@ class Architecture:
         found = next((each for each in self.features if self._loads(each, classes[0])), None) or feature_of_class(classes[0])
         if found in self.features:
             cached = f"{found}{WITH_PAST}"
-            return cached if prefers_cache and found != "default" and cached in self.features else found
+            return cached if prefers_cache and FEATURES[found].generates and cached in self.features else found
         raise NotSupportedError(
             f"config.json says that the checkpoint is a {classes[0]}, and none of the features of {self.name} is that",
             f"choose one with --feature: {', '.join(self.features)}",

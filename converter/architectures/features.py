@@ -33,6 +33,11 @@ class Feature:
         return self.name.removesuffix(WITH_PAST)
 
     @property
+    def generates(self) -> bool:
+        """Whether its tokens follow one another, so that it has a cache or could have one."""
+        return self.task in CACHED and self.task != "default"
+
+    @property
     def use_past(self) -> bool:
         """Whether the cache goes in as `past_key_values.…` and comes out as `present.…`."""
         return self.name.endswith(WITH_PAST)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 POSITIONS = "position_ids"
 
 _BATCH = "batch"  # what the documented configurations call it
-_MASK, _DECODER_MASK = "attention_mask", "decoder_attention_mask"
+_TOKENS, _MASK, _DECODER_MASK = "input_ids", "attention_mask", "decoder_attention_mask"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,15 +73,17 @@ class _InProfile(OnnxConfig):
 
     @property
     def inputs(self) -> Mapping[str, Axes]:
+        whole = super().inputs  # type: ignore[safe-super]  # it comes before the configuration that has them
+        text = self._named(whole.get(_TOKENS, {}))
         inputs: dict[str, Axes] = {}
-        for name, axes in super().inputs.items():  # type: ignore[safe-super]  # it comes before the configuration that has them
+        for name, axes in whole.items():
             inputs[name] = self._named(axes)
             if name == _MASK and self._is_told_positions:
-                inputs[POSITIONS] = inputs["input_ids"]
-        if self.profile.apart and _has_encoder(inputs):
+                inputs[POSITIONS] = text
+        if self.profile.apart and _has_encoder(whole):
             inputs.pop(_DECODER_MASK, None)  # nobody pads what is being generated
-            if _MASK in inputs:
-                inputs[_MASK] = inputs["input_ids"]  # T5's row has an axis of its own for it
+            if _MASK in inputs and text:
+                inputs[_MASK] = text  # T5's row has an axis of its own for it
         return inputs
 
     @property
@@ -122,7 +124,7 @@ class _InProfile(OnnxConfig):
     def settle(self, inputs: MutableMapping[str, Array]) -> None:
         super().settle(inputs)
         if POSITIONS in inputs:
-            inputs[POSITIONS] = positions(inputs[_MASK], inputs["input_ids"].shape[1])
+            inputs[POSITIONS] = positions(inputs[_MASK], inputs[_TOKENS].shape[1])
 
 
 def positions(mask: Array, new: int) -> Array:

@@ -31,8 +31,6 @@ class Options(Record):
     """The options that every backend takes; a backend's own class adds to them. `in_batch` are the defaults of a batch that are others."""
 
     in_batch: ClassVar[Mapping[str, Any]] = {}
-    without_cache: ClassVar[Mapping[str, Any]] = {}
-    """What an option becomes where a model has no cache, and `prefers_cache` alone asked for one."""
 
     feature: str | None = Field(
         None,

@@ -158,12 +158,11 @@ def test_an_encoder_that_encodes_another_text_is_found(t5: Path, tmp_path: Path,
     assert "does not do what the checkpoint does" in outcome.failure.message
 
 
-def test_a_layout_that_a_feature_has_not_is_told(t5: Path, tmp_path: Path) -> None:
-    failure = convert(t5, tmp_path, feature="seq2seq-lm").failure
-    assert failure
-    assert failure.message == "the profile hub has an encoder and a decoder with a cache, and seq2seq-lm has none"
-    assert "seq2seq-lm-with-past" in failure.hint
-    assert [path.name for path in tmp_path.rglob("*") if path.suffix == ".onnx"] == []
+def test_a_feature_without_its_cache_is_one_file_and_told_to_be_none_of_the_clients(t5: Path, tmp_path: Path) -> None:
+    outcome = convert(t5, tmp_path, feature="seq2seq-lm")
+    assert outcome.status == "converted", outcome.failure
+    assert files(tmp_path) == {"model.onnx"}
+    assert any("ask for seq2seq-lm-with-past" in note for note in outcome.notes)
 
 
 def test_one_command_validates_an_artifact_of_two_files(command: Command, t5: Path, tmp_path: Path) -> None:
@@ -190,8 +189,7 @@ def test_a_model_that_turns_out_to_have_no_cache_is_converted_without_one_unless
     assert told.returncode == 1
     outcome, failed = json.loads(told.stdout)["outcomes"]
     assert (outcome["status"], outcome["feature"]) == ("converted", "automatic-speech-recognition")
-    assert any(note.startswith(f"it has no {asked}: ") for note in outcome["notes"])
-    assert outcome["artifact"]["options"]["profile"] == "documented"
+    assert any(note.startswith("it is converted for automatic-speech-recognition, without a cache: ") for note in outcome["notes"])
     assert files(tmp_path / "out/moonshine") == {"model.onnx"}
     assert (failed["status"], failed["failure"]["kind"]) == ("failed", "NotSupportedError")
     again = command("--manifest", tmp_path / "models.txt", "--output", tmp_path / "out", "--json")

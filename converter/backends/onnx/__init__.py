@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -14,7 +14,6 @@ from pydantic_core import PydanticCustomError
 from converter.architectures import PROFILES, Architecture, in_profile, is_for_clients
 from converter.architectures.features import WITH_PAST
 from converter.backends.base import Backend, Cache, Conversion, Session
-from converter.errors import NotSupportedError
 from converter.records import Options, Signature
 
 if TYPE_CHECKING:
@@ -39,8 +38,6 @@ TAKES: Mapping[str, str] = {
 }
 """What the decoder's file calls what the model takes or the encoder gives, where it is another name."""
 
-_GENERATE = ("seq2seq-lm", "automatic-speech-recognition", "image-to-text")
-
 
 class OnnxOptions(Options):
     """The options of `converter onnx`."""
@@ -62,7 +59,6 @@ class OnnxOptions(Options):
     )
 
     in_batch: ClassVar[Mapping[str, Any]] = {"profile": "hub"}
-    without_cache: ClassVar[Mapping[str, Any]] = {"profile": "documented"}
 
     @property
     def prefers_cache(self) -> bool:
@@ -108,16 +104,8 @@ session = onnxruntime.InferenceSession(f"{folder}/onnx/FILE")
         if options.config:
             return super().configure(architecture, model, options)
         taken = inspect.signature(model.module.forward).parameters
-        profile = PROFILES[options.profile]
-        config = replace(architecture, onnx_config=in_profile(architecture.onnx_config, profile, taken)).configure(
-            model.config, options.feature
-        )
-        if profile.apart and "decoder_input_ids" in config.inputs and not config.use_past and config.feature.name in _GENERATE:
-            raise NotSupportedError(
-                f"the profile {profile.name} has an encoder and a decoder with a cache, and {options.feature} has none",
-                f"ask for {options.feature}{WITH_PAST}, or for profile documented",
-            )
-        return config
+        onnx_config = in_profile(architecture.onnx_config, PROFILES[options.profile], taken)
+        return replace(architecture, onnx_config=onnx_config).configure(model.config, options.feature)
 
     def beside(self, model: LoadedModel, config: OnnxConfig, signature: Signature) -> Mapping[str, bytes]:
         from converter.backends.onnx import genai
@@ -149,7 +137,8 @@ session = onnxruntime.InferenceSession(f"{folder}/onnx/FILE")
 
         assert isinstance(options, OnnxOptions)
         shared_in = (place or folder) if options.weights == "shared" else None
-        return export_with(cache, preprocessor, model, config, options.opset, folder / self.main_file, shared_in)
+        conversion = export_with(cache, preprocessor, model, config, options.opset, folder / self.main_file, shared_in)
+        return replace(conversion, notes=(*conversion.notes, *_notes(config)))
 
     def read_options(self, folder: Path, asked: Mapping[str, Any]) -> Options:
         from converter.backends.onnx import model_file
@@ -163,3 +152,9 @@ session = onnxruntime.InferenceSession(f"{folder}/onnx/FILE")
         from converter.backends.onnx.session import OnnxSession, PartsSession
 
         return PartsSession(folder) if (folder / DECODER_FILE).is_file() else OnnxSession(folder / self.main_file)
+
+
+def _notes(config: OnnxConfig) -> Iterator[str]:
+    """What a user should know of an artifact that its profile's clients do not load."""
+    if is_for_clients(config) and "decoder_input_ids" in config.inputs and config.feature.generates and not config.use_past:
+        yield f"the clients of the Hub load no encoder and decoder without a cache; ask for {config.feature.name}{WITH_PAST}"
