@@ -24,7 +24,7 @@ STEPS = 8
 def make(specs: Mapping[str, Sequence[int | str]], shape: Mapping[str, int], seed: int) -> Arrays:
     """Inputs by name for the dimensions that an artifact declares; texts are padded on the right, and a cache is empty."""
     rng = np.random.default_rng(seed)
-    lengths = {**SOUNDS, **shape}
+    lengths = {**SOUNDS, **shape, "batch_size": shape["batch"]}
     lengths |= {"past_sequence + sequence": lengths["sequence"], "past_decoder_sequence + sequence": lengths["decoder_sequence"]}
     arrays: Arrays = {}
     for name, dims in specs.items():
@@ -33,6 +33,8 @@ def make(specs: Mapping[str, Sequence[int | str]], shape: Mapping[str, int], see
             mask = np.ones(size, np.int64)
             mask[1:, ..., size[-1] - 2 :] = 0
             arrays[name] = mask if name == "attention_mask" else np.ones(size, np.int64)
+        elif name == "position_ids":
+            arrays[name] = (arrays["attention_mask"].cumsum(-1) - 1).clip(0)[:, -size[1] :]
         elif name.endswith("input_ids"):
             arrays[name] = rng.integers(10, 60, size)  # below them are the tokens that mean something
         elif name in ("token_type_ids", "pixel_mask"):
@@ -81,16 +83,19 @@ def _compare_steps(session: Any, model: Any, specs: Mapping[str, Any], names: li
     mask = text.replace("input_ids", "attention_mask")
     feed = make(specs, SHAPES[0], 7)
     feed |= {name: np.ones_like(array) for name, array in feed.items() if name.endswith("attention_mask")}
+    feed |= {name: np.tile(np.arange(array.shape[1]), (len(array), 1)) for name, array in feed.items() if name == "position_ids"}
     whole = feed[text]
     for _ in range(STEPS):
         found = dict(zip(names, session.run(names, feed), strict=True))
         same = {**feed, text: whole, **({mask: np.ones_like(whole)} if mask in feed else {})}
+        same.pop("position_ids", None)  # without padding the model counts them itself
         logits = expected(model, same, ["logits"])["logits"][:, -1]
         np.testing.assert_allclose(found["logits"][:, -1], logits, atol=tolerance, rtol=1e-4, err_msg=f"after {whole.shape[1]} tokens")
         token = logits.argmax(-1)[:, None]
         whole = np.concatenate([whole, token], axis=1)
         feed |= {f"past_key_values{name.removeprefix('present')}": array for name, array in found.items() if name.startswith("present.")}
         feed |= {text: token, **({mask: np.ones_like(whole)} if mask in feed else {})}
+        feed |= {name: np.full_like(token, whole.shape[1] - 1) for name in feed if name == "position_ids"}
 
 
 def compare_torchscript(file: Path, signature: Any, checkpoint: Path, auto_class: str, tolerance: float) -> None:

@@ -44,8 +44,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str],
     return make
 
 
-def convert(row: Row, checkpoint: Path, destination: Path) -> Outcome:
-    options = BACKENDS[row.backend].options(feature=row.feature)
+def convert(row: Row, checkpoint: Path, destination: Path, **chosen: str) -> Outcome:
+    options = BACKENDS[row.backend].options(feature=row.feature, **chosen)
     with warnings.catch_warnings():
         return run_job(
             Job(source=Source(name=row.model_type, folder=checkpoint), backend=row.backend, options=options, destination=destination)
@@ -66,3 +66,16 @@ def test_it_is_converted_and_does_what_its_checkpoint_does(row: Row, checkpoint:
         assert (outcome.verdict.generation is not None) == ("with-past" in row.feature)
     else:
         compare_torchscript(file, outcome.artifact.signature, folder, auto_class, TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [row for row in rows_of(MOST_CONVERTED) if row.feature == "causal-lm-with-past" and row.backend == "onnx"],
+    ids=lambda row: row.model_type,
+)
+def test_a_decoder_is_converted_for_the_clients_of_the_hub(row: Row, checkpoint: Callable[[str, str], Path], tmp_path: Path) -> None:
+    auto_class = find_architecture(row.model_type).auto_class(row.feature)
+    folder = checkpoint(row.model_type, auto_class)
+    outcome = convert(row, folder, tmp_path, profile="hub")
+    assert outcome.status == "converted", outcome.failure
+    compare_onnx(tmp_path / "model.onnx", folder, auto_class, TOLERANCE)
