@@ -71,6 +71,20 @@ def test_beside_its_weights_the_file_adds_less_than_a_megabyte_and_computes_the_
     assert list(tmp_path.rglob(".converter-*")) == []
 
 
+def test_an_encoder_and_a_decoder_that_are_a_file_each_share_the_same_weights(tmp_path: Path, convert: Callable[..., Outcome]) -> None:
+    folder = save_tiny(tmp_path / "t5", "t5", "AutoModelForSeq2SeqLM")
+    there = names(folder)
+    outcome = convert(folder, folder, weights="shared", profile="hub", feature="seq2seq-lm-with-past")
+    assert outcome.artifact and [file.path for file in outcome.artifact.lent] == ["model.safetensors"]
+    assert outcome.notes == ()
+    files_of_it = {"encoder_model.onnx", "decoder_model_merged.onnx"}
+    assert names(folder) - there == {*files_of_it, "converter.json"}
+    assert (folder / "model.safetensors").stat().st_nlink == 1
+    for name in files_of_it:
+        onnx.checker.check_model(folder / name, full_check=True)
+        ort.InferenceSession(folder / name)
+
+
 def test_where_the_weights_lie_elsewhere_they_are_copied_as_transformers_js_asks_for_them_and_that_is_told(
     tmp_path: Path, checkpoint: Path, shared: Callable[..., Outcome]
 ) -> None:

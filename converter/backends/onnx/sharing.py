@@ -44,7 +44,7 @@ def share(weights: Mapping[str, torch.Tensor], checkpoint: Path | None, staged: 
     lent: list[str] = []
     notes: list[str] = []
     for file in dict.fromkeys(file for file, _ in found.values()):
-        refusal = _refusal(file, place) or _link(file, staged.parent)
+        refusal = "" if _is_linked(file, staged.parent, place) else _refusal(file, place) or _link(file, staged.parent)
         if refusal:
             names[file] = _copied(file, staged)
             notes.append(f"{file.name} was copied to {names[file]}: {refusal}")
@@ -97,6 +97,12 @@ def _refusal(file: Path, place: Path) -> str:
     if there.stat().st_nlink > 1:
         return "it has a second name, a hard link, which onnx.checker refuses"
     return ""
+
+
+def _is_linked(file: Path, folder: Path, place: Path) -> bool:
+    """Whether another graph of the same artifact has linked a file to `folder` already, and it is not there by itself."""
+    link = folder / file.name
+    return folder.resolve() != place.resolve() and link.exists() and link.samefile(file)
 
 
 def _link(file: Path, folder: Path) -> str:
