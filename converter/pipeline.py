@@ -169,7 +169,7 @@ def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
                 log.path = job.destination / LOG
     except (Exception, SystemExit) as error:  # whatever it is, it is this job's outcome and not the end of the others
         if plan.otherwise and isinstance(error, NotSupportedError):
-            note = f"it is converted for {plan.otherwise.job.options.feature}, without a cache: {error.message}"
+            note = f"it is tried for {plan.otherwise.job.options.feature}, without a cache: {error.message}"
             outcome = carry_out(plan.otherwise, observe)
             return outcome.model_copy(update={"notes": (*outcome.notes, note)})
         return _failed(job, stages, error)

@@ -173,6 +173,15 @@ def test_one_command_validates_an_artifact_of_two_files(command: Command, t5: Pa
         assert "decoder_model_merged.onnx does what the checkpoint does" in result.stdout
 
 
+def test_without_its_record_an_artifact_is_known_by_its_files(command: Command, t5: Path, gpt2: Path, tmp_path: Path) -> None:
+    for name, checkpoint, feature in (("t5", t5, T5), ("gpt2", gpt2, GPT2)):
+        assert convert(checkpoint, tmp_path / name, feature=feature).status == "converted"
+        (tmp_path / name / "onnx/converter.json").unlink()
+        result = command("validate", tmp_path / name / "onnx", "--reference", checkpoint)
+        assert result.returncode == 0, result.stderr
+        assert f"does what the checkpoint does for {feature}" in result.stdout
+
+
 def test_the_command_says_how_its_two_files_are_called(command: Command, t5: Path, tmp_path: Path) -> None:
     result = command("onnx", "--model", str(t5), "--profile", "hub", str(tmp_path / "onnx"))
     assert result.returncode == 0, result.stderr
@@ -189,7 +198,7 @@ def test_a_model_that_turns_out_to_have_no_cache_is_converted_without_one_unless
     assert told.returncode == 1
     outcome, failed = json.loads(told.stdout)["outcomes"]
     assert (outcome["status"], outcome["feature"]) == ("converted", "automatic-speech-recognition")
-    assert any(note.startswith("it is converted for automatic-speech-recognition, without a cache: ") for note in outcome["notes"])
+    assert any(note.startswith("it is tried for automatic-speech-recognition, without a cache: ") for note in outcome["notes"])
     assert files(tmp_path / "out/moonshine") == {"model.onnx"}
     assert (failed["status"], failed["failure"]["kind"]) == ("failed", "NotSupportedError")
     again = command("--manifest", tmp_path / "models.txt", "--output", tmp_path / "out", "--json")

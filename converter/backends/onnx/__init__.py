@@ -151,7 +151,7 @@ session = onnxruntime.InferenceSession(f"{folder}/onnx/FILE")
     def open(self, folder: Path) -> Session:
         from converter.backends.onnx.session import OnnxSession, PartsSession
 
-        return PartsSession(folder) if (folder / DECODER_FILE).is_file() else OnnxSession(folder / self.main_file)
+        return PartsSession(folder) if self.main_file_in(folder) == DECODER_FILE else OnnxSession(folder / self.main_file)
 
 
 def _notes(config: OnnxConfig) -> Iterator[str]:
