@@ -258,6 +258,14 @@ def test_sidecars_come_as_they_are_with_their_folders(tmp_path: Path) -> None:
     assert contents(tmp_path / "to") == {"config.json": "config.json", "1_Pooling/config.json": "1_Pooling/config.json"}
 
 
+def test_what_was_made_goes_with_the_sidecars_unless_the_checkpoint_has_its_own(tmp_path: Path) -> None:
+    (tmp_path / "from").mkdir()
+    (tmp_path / "from" / "config.json").write_text("theirs", encoding="utf-8")
+    kept = copy_sidecars(tmp_path / "from", ["config.json"], tmp_path / "to", {"config.json": b"ours", "genai_config.json": b"made"})
+    assert contents(tmp_path / "to") == {"config.json": "theirs", "genai_config.json": "made"}
+    assert sorted(file.path for file in kept) == ["config.json", "genai_config.json"]
+
+
 def test_a_sidecar_that_cannot_be_copied_whole_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def half(target: Path, _: bytes) -> None:
         with open(target, "w", encoding="utf-8") as file:

@@ -153,3 +153,15 @@ def test_a_folder_named_by_dots_goes_by_its_own_name(tmp_path: Path, entries_of:
 
 def test_the_root_folder_has_no_name_to_go_by(problems_of: Problems) -> None:
     assert problems_of("/\n")[0][:2] == (1, 1)
+
+
+def test_an_onnx_artifact_is_for_the_clients_of_the_hub_unless_something_else_is_said(entries_of: Entries) -> None:
+    lines = {"": "hub", "profile=documented": "documented", "config=mine.py:Mine": "documented"}
+    for said, profile in lines.items():
+        assert getattr(entries_of(f"org/a {said}\n")[0].backends["onnx"], "profile") == profile  # noqa: B009 - Options has none
+
+
+def test_a_configuration_of_ones_own_is_in_no_other_profile(problems_of: Problems) -> None:
+    ((line, column, problem),) = problems_of("org/a config=mine.py:Mine profile=hub\n")
+    assert (line, column) == (1, 27)
+    assert problem.endswith("a configuration of your own says itself what its files take; leave profile out")
