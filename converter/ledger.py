@@ -41,7 +41,7 @@ def _version(package: str, _: tuple[str, ...]) -> str:
 
 def job_key(checkpoint: Checkpoint, backend: str, options: Options, versions: Mapping[str, str]) -> str:
     """The sha256 of all that decides what a job's artifact is: equal keys, equal artifacts."""
-    chosen = options.model_dump(mode="json", exclude={"config"})  # a configuration counts by its contents, among the versions
+    chosen = options.model_dump(mode="json", exclude={"config", "text", "evaluate"})  # files count by their contents, among the versions
     facts = {"source": checkpoint.contents or checkpoint.identity, "backend": backend, "options": chosen, "versions": dict(versions)}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 

@@ -26,6 +26,7 @@ from converter.checkpoints.policy import is_sidecar
 from converter.errors import ConversionError, ConverterError, NotSupportedError, ValidationError, is_lack_of_memory, unforeseen
 from converter.ledger import LOG, describe_files, find_done, job_key, read_record, record_problems, versions_of
 from converter.logs import JobLog
+from converter.loss import own, texts
 from converter.records import (
     ArtifactRecord,
     Checkpoint,
@@ -106,7 +107,7 @@ def plan_job(job: Job, observe: Observer = _unobserved) -> Plan | Outcome:
             before = read_record(job.destination)
             checkpoint = resolve(job.source, job.options.allowed, before.source.files if before else ())
             architecture = _architecture(checkpoint, job.options)
-            versions = {**versions_of(BACKENDS[job.backend].packages), **architecture.origin}
+            versions = {**versions_of(BACKENDS[job.backend].packages), **architecture.origin, **_origins(job.options)}
             plans: list[Plan] = []
             for options in _forms(job.options, architecture, checkpoint):
                 key = job_key(checkpoint, job.backend, options, versions)
@@ -205,16 +206,32 @@ def look_ahead(job: Job, observe: Observer = _unobserved) -> tuple[Finding, ...]
 
 def measure(backend: Backend, artifact: Path, checkpoint: Path, architecture: Architecture, options: Options) -> Measurement:
     """Validate the artifact in one folder against the checkpoint in another, each opened afresh."""
-    from converter.checkpoints.loading import load_model, load_tokenizer
+    from converter.checkpoints.loading import load_tokenizer
     from converter.validation import validate
     from converter.validation.reference import Reference
 
-    assert options.feature
     with closing(backend.open(artifact)) as session:
-        model = load_model(checkpoint, architecture.auto_class(options.feature), options.dtype, allowed=options.allowed)
-        config = backend.configure(architecture, model, options)
+        model, config = _load_reference(checkpoint, architecture, backend, options)
         verdict = validate(session, Reference(model, tuple(config.outputs)), config, load_tokenizer(checkpoint, options.allowed), options)
-        return Measurement(verdict, model.dtype, session.signature, backend.beside(model, config, session.signature))
+        beside = backend.beside(model, config, session.signature, artifact)
+        return Measurement(verdict, model.dtype, session.signature, beside)
+
+
+def measure_variants(
+    backend: Backend, artifact: Path, checkpoint: Path, architecture: Architecture, options: Options, exact: Verdict, *, make: bool
+) -> Measurement:
+    """The same of its variants, by what they lose, beside the verdict on the `exact` files; `make` makes them first, of these."""
+    from converter.checkpoints.loading import load_tokenizer
+    from converter.variants import judge
+
+    model, config = _load_reference(checkpoint, architecture, backend, options)
+    variants = judge(backend, artifact, model, config, load_tokenizer(checkpoint, options.allowed), options, make=make)
+    if make and backend.exact not in backend.variants(options):
+        backend.drop(artifact, backend.exact)
+    with closing(backend.open(artifact)) as session:
+        signature = session.signature
+    verdict = exact.model_copy(update={"variants": variants})
+    return Measurement(verdict, variants[0].floats, signature, backend.beside(model, config, signature, artifact))
 
 
 def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mapping[str, Any]) -> tuple[Options, Verdict]:
@@ -227,7 +244,7 @@ def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mappi
     recorded = dict(record.options) if record and record.backend == backend.name else {}
     if recorded.pop("config", None) and not asked.get("config"):  # a record may come from anywhere, and a configuration is run
         raise ConversionError(f"the artifact in {artifact} was made with a configuration of its maker's own", "name it with --config")
-    for permission in ("allow_pickle", "trust_remote_code"):  # nor does a record from anywhere allow anything
+    for permission in ("allow_pickle", "trust_remote_code", "text", "evaluate"):  # nor does a record from anywhere allow anything
         recorded.pop(permission, None)
     try:
         options = backend.options.model_validate({**recorded, **asked}) if recorded else backend.read_options(artifact, asked)
@@ -238,7 +255,13 @@ def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mappi
     checkpoint = resolve(reference, options.allowed)
     architecture = _architecture(checkpoint, options)
     options = _with_feature(options, architecture, checkpoint)
-    verdict = measure(backend, artifact, fetch(checkpoint, options.allowed), architecture, options).verdict
+    folder = fetch(checkpoint, options.allowed)
+    variants = backend.variants(options)
+    verdict = Verdict(atol=options.atol or 0, rtol=0, runtime="")
+    if not variants or backend.exact in variants:
+        verdict = measure(backend, artifact, folder, architecture, options).verdict
+    if variants:
+        verdict = measure_variants(backend, artifact, folder, architecture, options, verdict, make=False).verdict
     notes = (f"atol {options.atol:g} is what its record says",) if recorded.get("atol") and "atol" not in asked else ()
     problems = (*verdict.problems, *record_problems(artifact, backend))
     return options, verdict.model_copy(update={"problems": problems, "notes": (*verdict.notes, *notes)})
@@ -290,8 +313,14 @@ def _make(plan: Plan, architecture: Architecture, folder: Path, staged: Path, st
             file.unlink()
         return _make(replace(plan, job=replace(job, cache=None)), architecture, folder, staged, stages)
     assert measured
-    if measured.verdict.passed:
-        conversion.accept()
+    if not measured.verdict.passed:
+        return conversion, measured
+    conversion.accept()
+    if backend.variants(job.options):
+        with stages.stage("variants"):
+            measured = measure_variants(backend, staged, folder, architecture, job.options, measured.verdict, make=True)
+        if backend.exact not in backend.variants(job.options):
+            conversion = replace(conversion, lent=())
     return conversion, measured
 
 
@@ -313,7 +342,16 @@ def _load(folder: Path, architecture: Architecture, backend: Backend, options: O
 
     assert options.feature
     attn_implementation = backend.attn_implementation(architecture.onnx_config)
-    model = load_model(folder, architecture.auto_class(options.feature), options.dtype, attn_implementation, options.allowed)
+    model = load_model(folder, architecture.auto_class(options.feature), options.loads_as, attn_implementation, options.allowed)
+    return model, backend.configure(architecture, model, options)
+
+
+def _load_reference(folder: Path, architecture: Architecture, backend: Backend, options: Options) -> tuple[LoadedModel, OnnxConfig]:
+    """The checkpoint as a user of transformers loads it, and the configuration by which it is measured."""
+    from converter.checkpoints.loading import load_model
+
+    assert options.feature
+    model = load_model(folder, architecture.auto_class(options.feature), options.loads_as, allowed=options.allowed)
     return model, backend.configure(architecture, model, options)
 
 
@@ -322,6 +360,12 @@ def _architecture(checkpoint: Checkpoint, options: Options) -> Architecture:
     if options.config:
         return own_architecture(options.config, checkpoint.model_type)
     return find_architecture(checkpoint.model_type, str(checkpoint.config.get("transformers_version", "")))
+
+
+def _origins(options: Options) -> Mapping[str, str]:
+    """What a user's own texts and metric are known by. Raises NotSupportedError where they are not there."""
+    asked = options.measured_by
+    return {**texts.origin(asked.text), **own.origin(asked.evaluate)}
 
 
 def _forms(options: Options, architecture: Architecture, checkpoint: Checkpoint) -> Iterator[Options]:
@@ -348,6 +392,13 @@ def _rejection(verdict: Verdict, job: Job, staged: Path) -> ValidationError:
         return ValidationError(
             f"the artifact could not be validated: {verdict.unvalidated}{kept}",
             "convert it where something runs it, or keep it with --allow-unvalidated and run `converter validate` there",
+            verdict,
+        )
+    lost = [f"{variant.files[-1]} {'; '.join(variant.problems)}" for variant in verdict.variants if not variant.passed]
+    if lost:
+        return ValidationError(
+            f"{'. '.join(lost)}{kept}",
+            "see every figure with --json; ask for a wider precision, or for less with --tier",
             verdict,
         )
     return ValidationError(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from converter.errors import NotSupportedError
-from converter.records import Finding, Options, Signature
+from converter.records import Finding, Options, Search, Signature
 
 if TYPE_CHECKING:
     from converter.architectures import Architecture, OnnxConfig
@@ -82,6 +82,37 @@ class Conversion:
     reject: Callable[[], None] = _nothing
 
 
+class Gauge(Protocol):
+    """What a variant is chosen by: inputs to calibrate with, others to try it on, and how much of it may be lost."""
+
+    @property
+    def calibration(self) -> Sequence[Mapping[str, Array]]: ...
+
+    @property
+    def inputs(self) -> int: ...
+
+    def attempt(self, session: Session) -> tuple[bool, float]:
+        """Whether an artifact loses no more than it may on the inputs to choose by, and how far it is off."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Derived:
+    """How a variant was made: its files in the order of their calls, what is computed in which type, and what was quantized of it.
+
+    `stored` are bytes by the type of the tensors. `left_out` says, by a pattern of names, of layers that were not quantized so
+    what their weights are. `problems` are what its making did not do, a clause each.
+    """
+
+    files: tuple[str, ...]
+    computed: str
+    stored: Mapping[str, int]
+    quantized: int = 0
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    calibrated: int = 0
+    search: Search | None = None
+    problems: tuple[str, ...] = ()
+
+
 def together(conversions: Sequence[Conversion]) -> Conversion:
     """What is to be known of an artifact of several files, by what is of each."""
 
@@ -109,6 +140,8 @@ class Backend(ABC):
     title: ClassVar[str]
     """How it is written for people."""
     main_file: ClassVar[str]
+    exact: ClassVar[str] = ""
+    """What the variant is called that others are made of, where there are variants."""
     layouts: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """Where artifacts may have other files than `main_file`, the files of each kind of artifact; a user is told of the last."""
     proof: ClassVar[str] = "validated"
@@ -159,8 +192,14 @@ class Backend(ABC):
         assert options.feature
         return architecture.configure(model.config, options.feature)
 
-    def beside(self, model: LoadedModel, config: OnnxConfig, signature: Signature) -> Mapping[str, bytes]:  # noqa: ARG002 - for subclasses
-        """Files by name that clients of the artifact want in the model's folder, beside those that the checkpoint has."""
+    def beside(
+        self,
+        model: LoadedModel,  # noqa: ARG002 - for subclasses
+        config: OnnxConfig,  # noqa: ARG002 - as above
+        signature: Signature,  # noqa: ARG002 - as above
+        folder: Path,  # noqa: ARG002 - as above
+    ) -> Mapping[str, bytes]:
+        """Files by name that clients of the artifact in `folder` want in the model's folder, beside those that the checkpoint has."""
         return {}
 
     def attn_implementation(self, onnx_config: type[OnnxConfig]) -> str | None:  # noqa: ARG002 - for subclasses
@@ -207,4 +246,24 @@ class Backend(ABC):
 
     @abstractmethod
     def open(self, folder: Path) -> Session:
-        """Open the artifact in `folder`. Raises ConversionError where it is none."""
+        """Open the artifact in `folder`, in the precision that a user is told of. Raises ConversionError where it is none."""
+
+    def variants(self, options: Options) -> tuple[str, ...]:  # noqa: ARG002 - for subclasses
+        """The precisions that are asked for and measured by what they lose; none where the artifact is to be what its checkpoint is."""
+        return ()
+
+    def derive(self, folder: Path, variant: str, gauge: Gauge) -> Derived:
+        """Make a variant of the artifact in `folder`, beside it. Raises NotSupportedError, ConversionError or OutputError."""
+        raise NotImplementedError
+
+    def describe(self, folder: Path, variant: str) -> Derived:
+        """What can be told of a variant in `folder` that was made before. Raises ConversionError where it is not there."""
+        raise NotImplementedError
+
+    def open_variant(self, folder: Path, variant: str, *, deployed: bool = False) -> Session:
+        """Open a variant of the artifact in `folder`; `deployed` as its users will, for its latency, whatever memory that takes."""
+        raise NotImplementedError
+
+    def drop(self, folder: Path, variant: str) -> None:
+        """Remove the files of a variant that is in no other's way."""
+        raise NotImplementedError

@@ -3,7 +3,7 @@
 manifest line → Entry → Job → Checkpoint → Artifact → Verdict → Outcome → report
 """
 
-from converter.records.asked import LONGEST_AXIS, Allowed, Checkpoint, Dtype, Entry, Job, LogFormat, Options, Source, Visibility
+from converter.records.asked import LONGEST_AXIS, Allowed, Checkpoint, Dtype, Entry, Job, LogFormat, MeasuredBy, Options, Source, Visibility
 from converter.records.base import FileRecord, Position, Record
 from converter.records.kept import (
     ArtifactRecord,
@@ -19,8 +19,9 @@ from converter.records.kept import (
     Status,
     TensorSpec,
 )
-from converter.records.measured import Case, Comparison, Finding, Generation, Influence, Latency, Verdict, WeightCheck
+from converter.records.measured import Case, Comparison, Finding, Generation, Influence, Verdict, WeightCheck
 from converter.records.told import Event
+from converter.records.variants import Latency, Loss, LossKind, Search, Tier, Variant
 
 __all__ = [
     "LONGEST_AXIS",
@@ -41,6 +42,9 @@ __all__ = [
     "Job",
     "Latency",
     "LogFormat",
+    "Loss",
+    "LossKind",
+    "MeasuredBy",
     "Options",
     "Outcome",
     "PartSignature",
@@ -48,12 +52,15 @@ __all__ = [
     "PushStatus",
     "Pushed",
     "Record",
+    "Search",
     "Signature",
     "Source",
     "SourceRecord",
     "Stage",
     "Status",
     "TensorSpec",
+    "Tier",
+    "Variant",
     "Verdict",
     "Visibility",
     "WeightCheck",

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from converter.records.base import FileRecord, Position, Record
+from converter.records.variants import Tier
 
 Dtype = Literal["float32", "checkpoint"]
 Visibility = Literal["public", "gated", "private"]
@@ -25,6 +26,15 @@ class Allowed:
 
     pickle: bool = False
     remote_code: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredBy:
+    """What is asked of variants that lose something: how much at most, by which texts, and by which metric beside the ready-made."""
+
+    tier: Tier = "lossy"
+    text: str | None = None
+    evaluate: str | None = None
 
 
 class Options(Record):
@@ -61,6 +71,16 @@ class Options(Record):
     def in_a_batch(cls, chosen: Mapping[str, Any]) -> Self:
         """The options of a batch's job for those that are `chosen`. Raises ValidationError."""
         return cls.model_validate({**({} if chosen.get("config") else cls.in_batch), **chosen})
+
+    @property
+    def loads_as(self) -> Dtype:
+        """The floating point type that the checkpoint is loaded in to be converted, and to be measured against."""
+        return "checkpoint" if self.dtype == "checkpoint" else "float32"
+
+    @property
+    def measured_by(self) -> MeasuredBy:
+        """What is asked of variants that lose something."""
+        return MeasuredBy()
 
     @property
     def allowed(self) -> Allowed:

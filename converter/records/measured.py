@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pydantic import Field
 
 from converter.records.base import Count, Record, Text
+from converter.records.variants import Latency, Variant
 
 
 class Comparison(Record):
@@ -118,20 +119,6 @@ class Generation(Record):
         return f"{others} of the {self.tokens} tokens that it generates are not the checkpoint's" if others else ""
 
 
-class Latency(Record):
-    """What one call took, of the artifact in its session and of the checkpoint in PyTorch, for the same arrays: a hint, no benchmark.
-
-    `seconds` and `reference_seconds` are the least of `calls` calls each, made in turn, at the lengths of the named `axes` and with
-    `threads` threads. An artifact that runs in a process of its own is timed there, without the hand-over.
-    """
-
-    axes: Mapping[str, int]
-    seconds: float
-    reference_seconds: float
-    calls: int
-    threads: int
-
-
 class Finding(Record):
     """What was found of a model before it is converted, at the lengths of some axes, by name: a sentence, and whether all is well.
 
@@ -156,6 +143,7 @@ class Verdict(Record):
     generation: Generation | None = Field(None, description="None where the model has no cache or gives no tokens")
     weights: WeightCheck = WeightCheck(compared=0)
     latency: Latency | None = Field(None, description="None where nothing ran it, and in records of before it was measured")
+    variants: tuple[Variant, ...] = Field((), description="other precisions, by what they lose; the cases are those of the float32 files")
     notes: tuple[Text, ...] = ()
 
     @property
@@ -180,6 +168,8 @@ class Verdict(Record):
         if self.generation and self.generation.problem:
             yield self.generation.problem
         yield from self.weights.problems()
+        for variant in self.variants:
+            yield from (f"{variant.files[-1]} {problem}" for problem in variant.problems)
 
     def _case_problems(self) -> Iterator[str]:
         for case in self.cases:
@@ -190,7 +180,7 @@ class Verdict(Record):
                 yield f"nothing was compared {where}"
             for comparison in case.comparisons:
                 yield from (f"{comparison.output} {what} {where}" for what in comparison.problems(self.atol))
-        if not self.cases:
+        if not self.cases and not self.variants:
             yield "nothing was compared"
 
     @property

@@ -93,20 +93,27 @@ class Maker:
 
         Raises ValueError, in a sentence, where there is no tokenizer or where it does not fit the model.
         """
+        choice = 2 if "choice" in _labels(self.config) else 1
+        room = self._fit(Size(batch=len(SENTENCES) // choice, choice=choice, sequence=self.longest, source=self.longest))
+        return self.of_texts(SENTENCES[: room.batch * room.choice])
+
+    def of_texts(self, texts: Sequence[str], most: int | None = None) -> Inputs:
+        """As many texts as these, of `most` tokens each; a decoder gets random tokens. Raises ValueError as `text` does."""
         if "input_ids" not in self.config.inputs:
             raise ValueError("it takes none")
         if self.tokenizer is None:
             raise ValueError("there is no tokenizer")
-        padded = self.tokenizer.pad_token is not None
+        padded = self.tokenizer.pad_token is not None or len(texts) == 1
         choice = 2 if "choice" in _labels(self.config) else 1
-        longest = self.longest
-        room = self._fit(Size(batch=len(SENTENCES) // choice, choice=choice, sequence=longest, source=longest))
+        longest = min(self.longest, most or self.longest)
+        room = self._fit(Size(batch=len(texts) // choice, choice=choice, sequence=longest, source=longest))
         axes = self.config.inputs.get("input_ids", {})
         longest = lengths_at(self.config, room)[axes[max(axes)]] if axes else longest
         length = longest if padded else 4  # without padding all sentences need one length
-        texts = list(SENTENCES[: room.batch * room.choice])
         try:
-            encoded = self.tokenizer(texts, padding=padded, truncation=True, max_length=length, return_tensors="np")
+            encoded = self.tokenizer(
+                list(texts), padding=self.tokenizer.pad_token is not None, truncation=True, max_length=length, return_tensors="np"
+            )
         except Exception as error:  # a tokenizer that does not work raises whatever its parts raise
             raise ValueError(f"the tokenizer fails: {reason(error)}") from error
         sequence = encoded["input_ids"].shape[1]
@@ -120,6 +127,11 @@ class Maker:
             if name in arrays and arrays[name].max() >= limit:
                 raise ValueError(f"the tokenizer gives {name} up to {arrays[name].max()}, the model knows {limit}")
         return replace(case, arrays=arrays)
+
+    def at_random(self, batch: int, sequence: int) -> Inputs:
+        """Random inputs of a size, or of as much of it as the model has positions for, with nothing before them."""
+        choice = 2 if "choice" in _labels(self.config) else 1
+        return self._make("random", self._fit(Size(batch=batch, choice=choice, sequence=sequence, source=sequence)), "none")
 
     def variations(self) -> Iterator[tuple[Inputs, Mapping[str, Inputs]]]:
         """A base case and, for each input, the same with that input alone changed; with a cache that is full, then empty."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from converter.architectures.dummies import Array
 from converter.backends import Session
 from converter.records import Case, Latency, Signature
 from converter.validation.cases import Inputs
@@ -12,6 +13,7 @@ from converter.validation.reference import Reference
 
 _CALLS = 5
 _ENOUGH = 0.02  # seconds: once one side has taken so long no other call is made
+_CALLS_OF_TWO, _ENOUGH_OF_TWO = 20, 0.3  # of two variants, whose difference is what is asked
 
 
 def measure_latency(session: Session, reference: Reference, inputs: Sequence[Inputs], cases: Sequence[Case]) -> Latency | None:
@@ -26,15 +28,31 @@ def measure_latency(session: Session, reference: Reference, inputs: Sequence[Inp
     return None
 
 
+def measure_pair(session: Session, other: Session, inputs: Inputs, threads: int) -> Latency:
+    """Time two artifacts by the same inputs, which each has run twice by then. Raises ConversionError where one does not run them."""
+    for each in (session, other, session, other):
+        each.time(inputs.arrays)
+    return _in_turn(session, other.time, inputs, threads, _CALLS_OF_TWO, _ENOUGH_OF_TWO)
+
+
 def _measure(session: Session, reference: Reference, inputs: Inputs) -> Latency:
+    def time_reference(arrays: Mapping[str, Array]) -> float:
+        started = time.perf_counter()
+        reference.run(arrays)
+        return time.perf_counter() - started
+
+    return _in_turn(session, time_reference, inputs, reference.threads, _CALLS, _ENOUGH)
+
+
+def _in_turn(
+    session: Session, other: Callable[[Mapping[str, Array]], float], inputs: Inputs, threads: int, calls: int, enough: float
+) -> Latency:
     ours: list[float] = []
     theirs: list[float] = []
-    while len(ours) < _CALLS and max(sum(ours), sum(theirs)) < _ENOUGH:  # in turn, so that a busy moment is neither's alone
+    while len(ours) < calls and max(sum(ours), sum(theirs)) < enough:  # in turn, so that a busy moment is neither's alone
         ours.append(session.time(inputs.arrays))
-        started = time.perf_counter()
-        reference.run(inputs.arrays)
-        theirs.append(time.perf_counter() - started)
-    return Latency(axes=inputs.axes, seconds=min(ours), reference_seconds=min(theirs), calls=len(ours), threads=reference.threads)
+        theirs.append(other(inputs.arrays))
+    return Latency(axes=inputs.axes, seconds=min(ours), reference_seconds=min(theirs), calls=len(ours), threads=threads)
 
 
 def _is_whole(axes: Mapping[str, int], signature: Signature) -> bool:

@@ -25,6 +25,8 @@ _PROVIDER = "CPUExecutionProvider"
 class OnnxSession:
     """An ONNX file opened afresh.
 
+    `deployed` as its users open it, for its latency, whatever memory that takes.
+
     The runtime is given the file's own graph, with each large tensor as a reference to its bytes in that same file:
     so it maps them, where opening by name parses all weights into memory first (571 against 4 MB for BERT-base, by `make bench`).
     """
@@ -33,15 +35,17 @@ class OnnxSession:
     unrunnable = ""
     notes: Sequence[str] = ()
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, deployed: bool = False) -> None:
+        self._file = path.name
         self._stored = model_file.read(path)
         options = ort.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        # an arena, and copies of the weights in the layout of a processor's products, pay for a session that is kept: here they
-        # would take a validation of BERT-base from 0.6 to 1.3 times the weights (RssAnon), and the same time
-        options.enable_cpu_mem_arena = False
-        options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
-        options.add_session_config_entry("session.disable_prepacking", "1")
+        if not deployed:
+            # an arena, and copies of the weights in the layout of a processor's products, pay for a session that is kept: here they
+            # would take a validation of BERT-base from 0.6 to 1.3 times the weights (RssAnon), and the same time
+            options.enable_cpu_mem_arena = False
+            options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
+            options.add_session_config_entry("session.disable_prepacking", "1")
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a thread that waits leaves its core to others
         options.log_severity_level = 4  # errors are raised; warnings are of shapes that the verdict names itself
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent.resolve()))
@@ -64,6 +68,10 @@ class OnnxSession:
             raise ConversionError(f"ONNX Runtime does not run it: {reason(error)}") from error
         return {name: np.asarray(result) for name, result in zip(names, results, strict=True)}
 
+    def feeds(self, inputs: Mapping[str, Array]) -> Mapping[str, Mapping[str, Array]]:
+        """What its file is given when it is called with `inputs`."""
+        return {self._file: inputs}
+
     def time(self, inputs: Mapping[str, Array]) -> float:
         started = time.perf_counter()
         self.run(inputs)
@@ -83,8 +91,8 @@ class PartsSession:
     unrunnable = ""
     notes: Sequence[str] = ()
 
-    def __init__(self, folder: Path) -> None:
-        self._sessions = {name: OnnxSession(folder / name) for name in (ENCODER_FILE, DECODER_FILE)}
+    def __init__(self, folder: Path, names: Sequence[str] = (ENCODER_FILE, DECODER_FILE), *, deployed: bool = False) -> None:
+        self._sessions = {name: OnnxSession(folder / name, deployed=deployed) for name in names}
         encoder, decoder = (session.signature for session in self._sessions.values())
         taken = [spec.model_copy(update={"name": TAKES.get(spec.name, spec.name)}) for spec in decoder.inputs]
         inputs = {spec.name: spec for spec in (*encoder.inputs, *taken) if spec.name != STATES}
@@ -96,19 +104,28 @@ class PartsSession:
                     file=name,
                     inputs=tuple(spec.name for spec in session.signature.inputs),
                     outputs=tuple(spec.name for spec in session.signature.outputs),
-                    takes=TAKES if name == DECODER_FILE else {},
+                    takes=TAKES if name == names[-1] else {},
                 )
                 for name, session in self._sessions.items()
             ),
         )
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        known = dict(inputs)
-        found: Mapping[str, Array] = {}
-        for part in self.signature.parts:
-            found = self._sessions[part.file].run({name: known[part.takes.get(name, name)] for name in part.inputs})
-            known |= found
+        *_, (_, found) = self._calls(inputs)
         return found
+
+    def feeds(self, inputs: Mapping[str, Array]) -> Mapping[str, Mapping[str, Array]]:
+        """What each file is given when they are called with `inputs`."""
+        return {part.file: given for part, (given, _) in zip(self.signature.parts, self._calls(inputs), strict=True)}
+
+    def _calls(self, inputs: Mapping[str, Array]) -> Iterator[tuple[Mapping[str, Array], Mapping[str, Array]]]:
+        """What each file is given, and gives."""
+        known = dict(inputs)
+        for part in self.signature.parts:
+            given = {name: known[part.takes.get(name, name)] for name in part.inputs}
+            found = self._sessions[part.file].run(given)
+            known |= found
+            yield given, found
 
     def time(self, inputs: Mapping[str, Array]) -> float:
         started = time.perf_counter()
@@ -123,6 +140,11 @@ class PartsSession:
     def close(self) -> None:
         for session in self._sessions.values():
             session.close()
+
+
+def open_files(folder: Path, names: Sequence[str], *, deployed: bool = False) -> OnnxSession | PartsSession:
+    """Open the files of an artifact: one, or an encoder's and a decoder's."""
+    return PartsSession(folder, names, deployed=deployed) if len(names) > 1 else OnnxSession(folder / names[0], deployed=deployed)
 
 
 def _spec(value: onnx.ValueInfoProto) -> TensorSpec:

@@ -1,0 +1,186 @@
+"""From an artifact in float32 to one of its variants: which layers are quantized is searched, and what became of it is read in the file."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+
+from converter.architectures.dummies import Array
+from converter.backends.base import Derived, Gauge
+from converter.backends.onnx import model_file
+from converter.backends.onnx.precision import Precision
+from converter.backends.onnx.precision.half import to_bfloat16, to_float16
+from converter.backends.onnx.precision.linear import Layer, prepare
+from converter.backends.onnx.precision.quantizers import quantize, remaining, save
+from converter.backends.onnx.precision.search import search
+from converter.backends.onnx.session import open_files
+from converter.errors import ConversionError, ConverterError, NotSupportedError, output_error, reason
+from converter.records import Search
+
+_QUANTIZED = ("MatMulNBits", "GatherBlockQuantized", "MatMulInteger")
+
+
+def derive(folder: Path, names: Sequence[str], precision: Precision, gauge: Gauge) -> Derived:
+    """Make the variant `precision` of the files `names` in `folder`, beside them, each under its name in that precision.
+
+    Raises NotSupportedError for a model without a product to quantize, ConversionError with a library's own words where it cannot be
+    made or the runtime does not run it, OutputError where it cannot be written.
+    """
+    try:
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            if precision.method is None:
+                for name in names:
+                    narrow = to_float16 if precision.floats == "float16" else to_bfloat16
+                    save(narrow(folder / name), folder / precision.file(name))
+                return describe(folder, names, precision)
+            return _quantize(folder, names, precision, gauge, Path(scratch))
+    except ConverterError:
+        raise
+    except OSError as error:
+        raise output_error(folder, error) from error
+    except Exception as error:  # quantizers raise whatever their parts raise
+        raise ConversionError(f"{precision.file(names[-1])} could not be made: {reason(error)}", "leave this precision out") from error
+
+
+def describe(folder: Path, names: Sequence[str], precision: Precision) -> Derived:
+    """What the files of a variant say of it. Raises ConversionError where they cannot be read."""
+    files = tuple(precision.file(name) for name in names)
+    models = [model_file.read(folder / name) for name in files]
+    quantized = sum(_quantized(model) for model in models)
+    stored = Counter[str]()
+    for model in models:
+        for kind, size in _stored(model):
+            stored[kind] += size
+    problems = ("was to be quantized, and nothing in it is",) if precision.method and not quantized else ()
+    if precision.floats != "float32" and not stored[precision.floats]:
+        problems = (f"was to have tensors of {precision.floats}, and has none",)
+    return Derived(files=files, computed=precision.computed, quantized=quantized, stored=stored, problems=problems)
+
+
+def _quantize(folder: Path, names: Sequence[str], precision: Precision, gauge: Gauge, scratch: Path) -> Derived:
+    sources = {name: scratch / f"float32-{name}" for name in names}
+    found_layers = [layer for name, source in sources.items() for layer in prepare(folder / name, source)]
+    embeddings = precision.method == "dynamic" or precision.bits == 4  # of the others there is no kernel
+    layers = tuple(layer for layer in found_layers if embeddings or not layer.is_embedding)
+    if not any(not layer.is_embedding for layer in layers):
+        raise NotSupportedError(
+            f"{precision.file(names[-1])} cannot be made: no product with weights of the model can be quantized",
+            "leave this precision out",
+        )
+    if precision.floats == "float16":
+        for name, source in sources.items():
+            sources[name] = scratch / f"float16-{name}"
+            save(to_float16(source), sources[name])
+    calibration = _calibration(folder, names, gauge) if precision.method == "static" else {}
+    make = partial(_make, sources, precision, layers, calibration)
+    trial = scratch / "trial"
+    trial.mkdir()
+    last: Collection[Layer] = ()
+
+    def attempt(chosen: Collection[Layer]) -> tuple[bool, float]:
+        nonlocal last
+        make(chosen, trial)
+        last = chosen
+        session = open_files(trial, [precision.file(name) for name in names])
+        try:
+            return gauge.attempt(session)
+        finally:
+            session.close()
+
+    found = search(layers, attempt, spared_bits=precision.spared_bits)
+    if found.chosen != last:
+        make(found.chosen, trial)
+    problems = [*_left(trial, precision, found.chosen)]
+    for file in trial.iterdir():
+        shutil.move(file, folder / file.name)
+    known = describe(folder, names, precision)
+    spared = [layer for layer in layers if layer not in found.chosen]
+    return Derived(
+        files=known.files,
+        computed=known.computed,
+        quantized=known.quantized,
+        stored=known.stored,
+        left_out={layer.role: _left_as(layer, precision) for layer in spared},
+        calibrated=len(gauge.calibration) if calibration else 0,
+        search=Search(tried=found.tried, inputs=gauge.inputs, cpu_seconds=found.cpu_seconds),
+        problems=(*known.problems, *problems),
+    )
+
+
+def _make(
+    sources: Mapping[str, Path],
+    precision: Precision,
+    layers: Collection[Layer],
+    calibration: Mapping[str, Sequence[Mapping[str, Array]]],
+    chosen: Collection[Layer],
+    folder: Path,
+) -> None:
+    """Write the files of the variant in which the `chosen` layers are quantized to `folder`."""
+    for file in folder.iterdir():
+        file.unlink()
+    assert precision.method
+    for name, source in sources.items():
+        own = [layer for layer in layers if layer.file == name]
+        quantize(
+            source,
+            folder / precision.file(name),
+            precision.method,
+            own,
+            [layer for layer in own if layer in chosen],
+            bits=precision.bits,
+            spared_bits=precision.spared_bits,
+            calibration=calibration.get(name, ()),
+        )
+
+
+def _left_as(layer: Layer, precision: Precision) -> str:
+    """What the weights of a layer are that was left out."""
+    return f"{precision.spared_bits} bits" if precision.spared_bits < 32 and not layer.is_embedding else precision.floats
+
+
+def _calibration(folder: Path, names: Sequence[str], gauge: Gauge) -> Mapping[str, list[Mapping[str, Array]]]:
+    """What each file is given when the model is called with the inputs to calibrate by."""
+    session = open_files(folder, names)
+    try:
+        given = [session.feeds(inputs) for inputs in gauge.calibration]
+    finally:
+        session.close()
+    return {name: [feeds[name] for feeds in given] for name in names}
+
+
+def _left(folder: Path, precision: Precision, chosen: Collection[Layer]) -> Iterator[str]:
+    """Which of the layers that were to be quantized are not, in a clause."""
+    for file in dict.fromkeys(layer.file for layer in chosen):
+        own = [layer for layer in chosen if layer.file == file]
+        model = onnx.load(folder / precision.file(file), load_external_data=False)
+        left = [*remaining(model, own)]
+        if left:
+            yield f"has {len(left)} of {len(own)} layers that were to be quantized and are not, {left[0]} first"
+
+
+def _quantized(model: model_file.StoredModel) -> int:
+    """How many nodes have quantized weights."""
+    stored = {tensor.name for tensor in model.skeleton.graph.initializer} | {tensor.header.name for tensor in model.tensors}
+    nodes = model.skeleton.graph.node
+    dequantized = [node for node in nodes if node.op_type == "DequantizeLinear" and node.input[0] in stored]
+    return sum(node.op_type in _QUANTIZED for node in nodes) + len(dequantized)
+
+
+def _stored(model: model_file.StoredModel) -> Iterator[tuple[str, int]]:
+    """The type and the bytes of each stored tensor."""
+    for tensor in model.skeleton.graph.initializer:
+        yield _type(tensor), len(tensor.raw_data)
+    for stored in model.tensors:
+        yield _type(stored.header), stored.length
+
+
+def _type(tensor: onnx.TensorProto) -> str:
+    kind = ir.DataType(tensor.data_type)
+    return "float32" if kind is ir.DataType.FLOAT else kind.name.lower()

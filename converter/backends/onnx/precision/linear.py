@@ -1,0 +1,110 @@
+"""The file that quantizers start from: each product with weights is a MatMul whose second input is a stored matrix, inner axis first.
+
+A quantizer looks for that and for nothing else. As captured, a linear layer is a Gemm with its weight transposed, or a MatMul behind a
+Transpose: of these onnxruntime's quantizers make nothing, and say nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from converter.backends.onnx.model_file import DATA_SUFFIX
+
+_SMALLEST = 256
+"""Elements of the smallest matrix that is worth a scale of its own."""
+
+_SHARE = 0.05
+"""Of all elements, what an embedding has to have to be worth its loss: that of the words does, those of positions and types do not."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A node with stored weights that may be quantized: a MatMul, or, of an embedding, a Gather. `size` is in elements."""
+
+    file: str
+    node: str
+    weight: str
+    size: int
+    is_embedding: bool
+
+    @property
+    def role(self) -> str:
+        """Its weight's name without the number of its layer: what all layers have alike."""
+        return re.sub(r"(?<=\.)\d+(?=\.)", "*", self.weight.removesuffix(_TRANSPOSED))
+
+
+_TRANSPOSED = ".transposed"
+
+
+def prepare(source: Path, target: Path) -> tuple[Layer, ...]:
+    """Write the model of `source` to `target` in that form, its tensors beside it, and say what of it can be quantized."""
+    model = onnx.load(source)
+    graph = model.graph
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    transposes = {node.output[0]: node.input[0] for node in graph.node if _turns_a_matrix(node, stored)}
+    nodes = [each for node in graph.node for each in _rewritten(node, transposes, stored)]
+    for number, node in enumerate(nodes):
+        node.name = node.name or f"node_{number}"
+    del graph.node[:]
+    graph.node.extend(nodes)
+    taken = {name for node in nodes for name in node.input} | {output.name for output in graph.output}
+    kept = [node for node in nodes if node.op_type != "Transpose" or node.output[0] in taken]
+    del graph.node[:]
+    graph.node.extend(kept)
+    del graph.initializer[:]
+    graph.initializer.extend(tensor for name, tensor in stored.items() if name in taken)
+    onnx.save(model, target, save_as_external_data=True, location=f"{target.name}{DATA_SUFFIX}", size_threshold=1024)
+    return tuple(_layers(source.name, kept, stored))
+
+
+def _turns_a_matrix(node: onnx.NodeProto, stored: dict[str, onnx.TensorProto]) -> bool:
+    is_stored = node.op_type == "Transpose" and node.input[0] in stored and len(stored[node.input[0]].dims) == 2
+    return is_stored and all(list(each.ints) in ([], [1, 0]) for each in node.attribute if each.name == "perm")
+
+
+def _rewritten(node: onnx.NodeProto, transposes: dict[str, str], stored: dict[str, onnx.TensorProto]) -> Iterator[onnx.NodeProto]:
+    """The node, or what computes the same of it by a MatMul with a stored matrix."""
+    if node.op_type == "MatMul" and node.input[1] in transposes:
+        node.input[1] = _transposed(transposes[node.input[1]], stored)
+    given = {each.name: helper.get_attribute_value(each) for each in node.attribute} if node.op_type == "Gemm" else {}
+    matrix = transposes.get(node.input[1], node.input[1]) if node.op_type == "Gemm" else ""
+    plain = given.get("alpha", 1.0) == 1.0 and given.get("beta", 1.0) == 1.0 and not given.get("transA", 0)
+    if matrix not in stored or not plain:
+        yield node
+        return
+    turned = bool(given.get("transB", 0)) != (node.input[1] in transposes)
+    has_bias = len(node.input) > 2 and bool(node.input[2])
+    product = f"{node.output[0]}.product" if has_bias else node.output[0]
+    yield helper.make_node("MatMul", [node.input[0], _transposed(matrix, stored) if turned else matrix], [product], name=node.name)
+    if has_bias:
+        yield helper.make_node("Add", [product, node.input[2]], [node.output[0]], name=f"{node.name}.bias")
+
+
+def _transposed(name: str, stored: dict[str, onnx.TensorProto]) -> str:
+    """The name of a stored matrix's transpose, which is stored too from here on."""
+    turned = f"{name}{_TRANSPOSED}"
+    if turned not in stored:
+        stored[turned] = numpy_helper.from_array(np.ascontiguousarray(numpy_helper.to_array(stored[name]).T), turned)
+    return turned
+
+
+def _layers(file: str, nodes: list[onnx.NodeProto], stored: dict[str, onnx.TensorProto]) -> Iterator[Layer]:
+    total = sum(math.prod(tensor.dims) for tensor in stored.values())
+    for node in nodes:
+        name = node.input[0] if node.op_type == "Gather" else node.input[1] if node.op_type == "MatMul" else ""
+        tensor = stored.get(name)
+        if tensor is None or tensor.data_type != onnx.TensorProto.FLOAT or len(tensor.dims) != 2:
+            continue
+        size = tensor.dims[0] * tensor.dims[1]
+        along_rows = all(each.i == 0 for each in node.attribute if each.name == "axis")
+        is_embedding = node.op_type == "Gather"
+        if size >= (_SHARE * total if is_embedding else _SMALLEST) and along_rows:
+            yield Layer(file, node.name, name, size, is_embedding)

@@ -1,0 +1,148 @@
+"""How a variant is measured: by inputs that are made once, against a checkpoint that computes in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from converter.architectures import OnnxConfig
+from converter.architectures.dummies import Array
+from converter.backends import Session
+from converter.errors import ConversionError, InputError
+from converter.loss.metrics import Decisions, Embeddings, LanguageModel, Metric, Outputs
+from converter.loss.texts import Texts
+from converter.loss.tiers import shortfall
+from converter.records import Loss, Tier
+from converter.validation.cases import Inputs, Maker
+from converter.validation.interface import run
+from converter.validation.reference import Reference
+
+_BATCH = 8
+_LONGEST = 128
+"""Tokens of the longest text: what is behind them is cut off."""
+_ENOUGH_TEXTS = 100
+"""Of a model that decides at every token: it decides some thousand times in as many."""
+_STEPS = 16
+"""Tokens that a model with an encoder goes on by, as the checkpoint chooses them."""
+_KEPT = 2**28
+"""Bytes of what the checkpoint gave that are kept; what is more is computed each time again."""
+_SEED = 20261126
+_AIMED = 0.7
+"""Of what a tier allows, what a setting may lose on the texts to choose by: they are fewer, so that their worst is better."""
+
+
+class LossGauge:
+    """Measures what an artifact loses against a checkpoint: on the inputs to choose by, and, apart from them, on the final ones."""
+
+    def __init__(self, reference: Reference, config: OnnxConfig, tokenizer: Any | None, texts: Texts, tier: Tier) -> None:
+        self._reference, self._config = reference, config
+        self._aim: Tier = "lossy" if tier == "any" else tier
+        self._maker = Maker(config, reference.model.dtype, tokenizer, np.random.default_rng(_SEED), ())
+        try:
+            parts = [[*self._of_texts(part)] for part in (texts.calibration, texts.choice, self._few(texts.final))]
+            middle = sorted(texts.final, key=len)[len(texts.final) // 2 :][: self._choices]
+            self.single = self._continued(self._maker.of_texts(middle, _LONGEST))
+            self._of, self._is_text = texts.of, True
+        except ValueError as error:
+            count = len(self._few(texts.final))
+            parts = [[*self._at_random(number)] for number in (len(texts.calibration), len(texts.choice), count)]
+            self.single = self._continued(self._maker.at_random(1, 24))
+            self._of, self._is_text = f"random inputs, as for real text {error}", False
+        calibration, choice, final = parts
+        self.calibration: Sequence[Mapping[str, Array]] = [each.arrays for each in calibration]
+        self.inputs = sum(map(_rows, choice))
+        self.sample = final[len(final) // 2]
+        self._choice, self._final = _Side(reference, choice), _Side(reference, final)
+
+    def attempt(self, session: Session) -> tuple[bool, float]:
+        """Whether an artifact keeps to the tier on the inputs to choose by, and how far it is off."""
+        loss = self._measure(session, self._choice)
+        return not any(shortfall(loss, self._aim, _AIMED)), loss.divergence if loss.divergence == loss.divergence else float("inf")
+
+    def loss(self, session: Session) -> Loss:
+        """What an artifact loses on the final inputs. Raises ConversionError where its runtime fails."""
+        return self._measure(session, self._final)
+
+    def _measure(self, session: Session, side: _Side) -> Loss:
+        metric = self._metric()
+        for inputs, expected in side.batches():
+            try:
+                found = run(session, inputs.arrays)
+            except InputError as error:
+                raise ConversionError(error.message, error.hint) from error
+            metric.add(inputs, found, expected)
+        return metric.loss(self._of)
+
+    def _metric(self) -> Metric:
+        feature = self._config.feature
+        tokens = next((name for name in _DECODED if name in self._config.inputs), None)
+        if feature.generates and "logits" in self._config.outputs and tokens:
+            return LanguageModel(self._config, tokens)
+        return Decisions(self._config) if feature.decides else Embeddings(self._config, has_neighbours=self._is_text)
+
+    def _few(self, texts: Sequence[str]) -> Sequence[str]:
+        """As many of the final texts as the metric has use for."""
+        is_whole = self._config.feature.task in ("default", "sequence-classification", "multiple-choice")
+        return texts if is_whole else texts[:_ENOUGH_TEXTS]
+
+    def _of_texts(self, texts: Sequence[str]) -> Iterator[Inputs]:
+        """The texts in batches of about equal lengths, each padded on the right; a text a batch where the tokenizer has no padding."""
+        rows = 1 if self._maker.tokenizer is None or self._maker.tokenizer.pad_token is None else _BATCH * self._choices
+        ordered = sorted(texts, key=len)
+        for start in range(0, len(ordered) - self._choices + 1, max(rows, self._choices)):
+            batch = ordered[start : start + max(rows, self._choices)]
+            yield self._continued(self._maker.of_texts(batch[: len(batch) // self._choices * self._choices], _LONGEST))
+
+    def _at_random(self, number: int) -> Iterator[Inputs]:
+        for _ in range(0, number, _BATCH):
+            yield self._continued(self._maker.at_random(_BATCH, 24))
+
+    @property
+    def _choices(self) -> int:
+        return 2 if any(label == "choice" for axes in self._config.inputs.values() for label in axes.values()) else 1
+
+    def _continued(self, inputs: Inputs) -> Inputs:
+        """The inputs with what the checkpoint itself goes on by, where a decoder has tokens of its own."""
+        if "decoder_input_ids" not in inputs.arrays or not self._config.feature.generates:
+            return inputs
+        steps = min(_STEPS, self._config.max_sequence_length - 1)
+        made = self._reference.generate(inputs.arrays, steps)
+        assert made.first is not None
+        tokens = np.concatenate([made.first, made.tokens], axis=1)
+        arrays = {**inputs.arrays, "decoder_input_ids": tokens}
+        if "decoder_attention_mask" in arrays:
+            arrays["decoder_attention_mask"] = np.ones_like(tokens)
+        return replace(inputs, arrays=arrays)
+
+
+_DECODED = ("decoder_input_ids", "input_ids")
+"""The tokens that a language model goes on from, the first of these that it takes."""
+
+
+class _Side:
+    """Inputs, and what the checkpoint gives for them: kept as long as there is room."""
+
+    def __init__(self, reference: Reference, inputs: Sequence[Inputs]) -> None:
+        self._reference, self._inputs = reference, inputs
+        self._kept: dict[int, Outputs] = {}
+        self._room = _KEPT
+
+    def batches(self) -> Iterator[tuple[Inputs, Outputs]]:
+        for number, inputs in enumerate(self._inputs):
+            expected = self._kept.get(number)
+            if expected is None:
+                found = self._reference.run(inputs.arrays)
+                expected = {name: array for name, array in found.items() if not name.startswith("present.")}
+                size = sum(array.nbytes for array in expected.values())
+                if size <= self._room:
+                    self._kept[number] = expected
+                    self._room -= size
+            yield inputs, expected
+
+
+def _rows(inputs: Inputs) -> int:
+    first: Array = next(iter(inputs.arrays.values()))
+    return len(first)
