@@ -62,6 +62,7 @@ class _Measuring:
             runtime = session.runtime
         return Variant(
             name=name,
+            is_exact=name == exact,
             files=derived.files,
             size=sum(path.stat().st_size for path in _files(self._folder, derived)),
             reference_size=reference_size,

@@ -17,7 +17,7 @@ from converter.errors import ConverterError, ManifestError
 from converter.logs import line
 from converter.records import Event, Failure, LogFormat, Outcome, Pushed
 from converter.report import Report
-from converter.report.markdown import bytes_for_people
+from converter.report.figures import bytes_for_people
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

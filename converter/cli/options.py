@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import click
@@ -22,11 +22,13 @@ def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def backend_options(options: type[Options]) -> Callable[[_Command], _Command]:
-    """A decorator that gives a command a flag for each field of `options`; one that is not given arrives as None."""
+def backend_options(options: type[Options], names: Collection[str] = ()) -> Callable[[_Command], _Command]:
+    """A decorator that gives a command a flag for each field of `options`, or those of `names`; one that is not given arrives as None."""
 
     def decorate(function: _Command) -> _Command:
         for name, field in reversed(options.model_fields.items()):
+            if names and name not in names:
+                continue
             both = f"{flag(name)}/--no-{flag(name)[2:]}" if field.annotation is bool else flag(name)
             function = click.option(both, name, type=_type(field), default=None, help=_help(field), metavar=_metavar(field))(function)
         return function
@@ -70,11 +72,13 @@ def _type(field: FieldInfo) -> click.ParamType[Any] | type:
 
 
 def _metavar(field: FieldInfo) -> str | None:
-    return "N[,N…]" if get_origin(field.annotation) is tuple else None
+    if get_origin(field.annotation) is not tuple:
+        return None
+    return "NAME[,NAME…]" if get_origin(get_args(field.annotation)[0]) is Literal else "N[,N…]"
 
 
 def _help(field: FieldInfo) -> str:
     if field.is_required():
         return f"{field.description}  [required]"
-    default = "" if field.default in (None, False, "") else f"  [default: {field.default}]"
+    default = "" if field.default in (None, False, "", ()) else f"  [default: {field.default}]"
     return f"{field.description}{default}"

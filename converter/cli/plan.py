@@ -15,7 +15,7 @@ from converter.executors.parts import divide
 from converter.pipeline import Plan, plan_job
 from converter.records import Outcome
 from converter.report import in_order
-from converter.report.markdown import bytes_for_people
+from converter.report.figures import bytes_for_people
 
 
 @click.command("plan")

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from converter.backends import Backend
+from converter.backends import BACKENDS, Backend
 from converter.cli.artifacts import find_artifacts
 from converter.cli.console import console, output_options
 from converter.cli.documented_log import documented_log
@@ -24,6 +24,7 @@ from converter.records import Options, Source
 @click.argument("artifacts", type=TextPath(exists=True))
 @click.option("--reference", required=True, help="The checkpoint: a Hub id, with @revision where wanted, or a local folder.")
 @backend_options(Options)
+@backend_options(BACKENDS["onnx"].options, ("tier", "text", "evaluate"))
 @output_options
 def command(artifacts: Path, reference: str, **flags: Any) -> int:
     """Measure ARTIFACTS against their checkpoint: an artifact's folder or file, or the model's folder that holds several.
@@ -34,11 +35,16 @@ def command(artifacts: Path, reference: str, **flags: Any) -> int:
     asked = {name: value for name, value in flags.items() if value is not None}
     found = find_artifacts(artifacts)
     for backend, _ in found:
-        check_options(backend.options, asked)
+        check_options(backend.options, _known(backend, asked))
     console.notices(backend for backend, _ in found)
     rows = [_measure(backend, folder, source, asked) for backend, folder in found]
     console.give(rows)
     return 0 if all(row["passed"] for row in rows) else 1
+
+
+def _known(backend: Backend, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that a backend has: what variants may lose is asked of those that have some."""
+    return {name: value for name, value in asked.items() if name in backend.options.model_fields}
 
 
 def _measure(backend: Backend, folder: Path, source: Source, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,7 +52,7 @@ def _measure(backend: Backend, folder: Path, source: Source, asked: Mapping[str,
     path = folder / (backend.main_file_in(folder) or backend.main_file)
     console.say_aside(f"{path} against {source}")
     try:
-        options, verdict = revalidate(backend, folder, source, asked)
+        options, verdict = revalidate(backend, folder, source, _known(backend, asked))
     except ConverterError as error:
         console.error(error)
         return {"artifact": str(path), "passed": False, "error": error.message, "verdict": None}

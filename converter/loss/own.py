@@ -7,15 +7,18 @@ import importlib
 import importlib.util
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from converter.architectures.dummies import Array
 from converter.errors import ConversionError, NotSupportedError, printable, reason
 
-Call = Callable[[Mapping[str, Array]], Mapping[str, Array]]
+if TYPE_CHECKING:
+    from converter.architectures.dummies import Array
+
+Call = Callable[[Mapping[str, "Array"]], Mapping[str, "Array"]]
 Evaluate = Callable[[Call, Call, Any], Mapping[str, float | bool]]
 """Called with the artifact and the checkpoint, each a function of arrays by name that gives arrays by name, and the tokenizer, or None.
 
@@ -30,7 +33,8 @@ def load(name: str) -> Evaluate:
     """The function `module:function`, or `file.py:function`. Raises NotSupportedError where there is none; its module is run."""
     where, _, function = name.rpartition(":")
     try:
-        module = _run(Path(where)) if where.endswith(".py") else importlib.import_module(where)
+        with _working_folder():
+            module = _run(Path(where)) if where.endswith(".py") else importlib.import_module(where)
     except (Exception, SystemExit) as error:  # the user's own code runs here, and may raise anything
         raise NotSupportedError(f"the metric {name} cannot be loaded: {reason(error)}", _HINT) from error
     found = getattr(module, function, None)
@@ -46,7 +50,8 @@ def origin(name: str | None) -> dict[str, str]:
         return {}
     where = name.rpartition(":")[0]
     try:
-        found = None if where.endswith(".py") else importlib.util.find_spec(where)
+        with _working_folder():
+            found = None if where.endswith(".py") else importlib.util.find_spec(where)
         file = where if where.endswith(".py") else found and found.origin
         digest = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
     except (OSError, ImportError, ValueError) as error:
@@ -74,6 +79,17 @@ def measure(name: str, artifact: Call, checkpoint: Call, tokenizer: Any) -> Mapp
     if not isinstance(figures.get(PASSED, True), bool):
         raise ConversionError(f"the metric {name} gave {figures[PASSED]} for {PASSED!r}, which is neither true nor false", _HINT)
     return figures
+
+
+@contextmanager
+def _working_folder() -> Iterator[None]:
+    """While it lasts, a module of the working folder can be imported, as by `python -m`."""
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
 
 
 def _number(value: Any) -> float | None:

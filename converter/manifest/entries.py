@@ -17,6 +17,9 @@ from converter.records import Entry, Options, Source
 
 DEFAULT_BACKENDS = ("onnx",)
 
+_PATHS = ("config", "text", "evaluate")
+"""The options that name a file of the user's own."""
+
 _DEEPEST = 16
 """Folders that an entry's own may lie in, below the output folder; a Hub id has one."""
 
@@ -84,8 +87,9 @@ def _options(backend: str, raw: RawEntry, base: Path, problems: list[Problem]) -
                 (given[name].position, f"{name.replace('_', '-')}={brief(given[name].text)}: {_lower(brief(detail['msg'], LONGEST))}")
             )
         return None
-    # like every path in a manifest it is relative to the manifest
-    return options.model_copy(update={"config": str(base / options.config)}) if options.config else options
+    # like every path in a manifest these are relative to the manifest; what is evaluated by may be a module instead
+    paths = {name: value for name in _PATHS if (value := getattr(options, name, None)) and (name != "evaluate" or ".py:" in value)}
+    return options.model_copy(update={name: str(base / value) for name, value in paths.items()})
 
 
 def _check_keys(raw: RawEntry, backends: list[str], problems: list[Problem]) -> None:

@@ -10,7 +10,8 @@ from converter.checkpoints.source import is_hub_id, is_revision
 from converter.publish import front_matter
 from converter.publish.front_matter import BrokenError
 from converter.records import ArtifactRecord
-from converter.report.markdown import bytes_for_people, cell
+from converter.report.figures import bytes_for_people
+from converter.report.markdown import cell, variant_table
 
 BEGIN, END = "<!-- converter: begin -->", "<!-- converter: end -->"
 
@@ -67,13 +68,13 @@ def table(records: Iterable[ArtifactRecord]) -> Iterator[str]:
     yield "|---|---|---|---:|---:|---:|---|"
     for record in records:
         verdict = record.verdict
-        top1 = "" if verdict.top1_agreement is None else f"{verdict.top1_agreement:.1%}"
+        top1 = "" if verdict.top1_agreement is None or not verdict.has_exact else f"{verdict.top1_agreement:.1%}"
         cells = (
             f"`{_main_file(record)}`",
             cell(str(record.options.get("feature", ""))),
             _origin(record),
             bytes_for_people(record.size),
-            f"{verdict.max_abs_error:.1e} (atol {verdict.atol:g})",
+            f"{verdict.max_abs_error:.1e} (atol {verdict.atol:g})" if verdict.max_abs_error is not None and verdict.has_exact else "",
             top1,
             cell(", ".join(f"{name} {version}" for name, version in record.versions.items())),
         )
@@ -86,6 +87,10 @@ def _section(repository: str, records: Sequence[ArtifactRecord]) -> Iterator[str
     yield "Each was converted from the checkpoint, run, and held against it at several shapes. Its `converter.json` has every figure."
     yield ""
     yield from table(records)
+    for record in records:
+        if record.verdict.variants:
+            yield from ("", f"The precisions of `{record.backend}/`, each measured against the checkpoint:", "")
+            yield from variant_table(record.verdict.variants)
     for record in records:
         backend = BACKENDS[record.backend]
         yield ""

@@ -190,6 +190,11 @@ class Verdict(Record):
         return max(errors, key=lambda error: (error != error, error)) if errors else None
 
     @property
+    def has_exact(self) -> bool:
+        """Whether the files that the cases are of are the artifact's, and not only what its variants were made of."""
+        return not self.variants or any(variant.is_exact for variant in self.variants)
+
+    @property
     def tried(self) -> Mapping[str, tuple[int, int]]:
         """The shortest and the longest length of each named axis of the inputs, of the cases that passed."""
         lengths: dict[str, list[int]] = {}

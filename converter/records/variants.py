@@ -99,6 +99,7 @@ class Variant(Record):
     """
 
     name: Text
+    is_exact: bool = Field(False, description="whether it is the float32 files that the others are made of")
     files: tuple[Text, ...]
     size: Count
     reference_size: Count = Field(description="bytes of the float32 files that it was made from")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from converter.records import ArtifactRecord, Outcome, Pushed, Verdict
+from converter.records import ArtifactRecord, Outcome, Pushed, Variant, Verdict
+from converter.report import variants
+from converter.report.figures import bytes_for_people
 
 SIGNS = {
     "converted": "✅ converted",
@@ -19,16 +21,8 @@ PUSH_SIGNS = {"pushed": "✅ pushed", "unchanged": "⏭️ there already", "fail
 
 def render(outcomes: Sequence[Outcome], pushes: Sequence[Pushed], summary: str) -> str:
     """The whole batch: a table, what was pushed, each failure in words, then what each converted artifact was measured at."""
-    parts = (*_table(outcomes), *_pushes(pushes), *_failures(outcomes), *_notes(outcomes), *_details(outcomes))
+    parts = (*_table(outcomes), *_variants(outcomes), *_pushes(pushes), *_failures(outcomes), *_notes(outcomes), *_details(outcomes))
     return "\n".join([f"# Conversions: {summary}", "", *parts, ""])
-
-
-def bytes_for_people(size: int) -> str:
-    """A size in decimal units, as file managers and the Hub tell it."""
-    if size < 1000:
-        return f"{size} B"
-    unit = 1 if size < 10**6 else 2 if size < 10**9 else 3
-    return f"{size / 1000**unit:.1f} {('kB', 'MB', 'GB')[unit - 1]}"
 
 
 def shapes_for_people(artifact: ArtifactRecord) -> str:
@@ -52,11 +46,28 @@ def _table(outcomes: Iterable[Outcome]) -> Iterator[str]:
             SIGNS[outcome.status],
             bytes_for_people(artifact.size) if artifact else "",
             _error(verdict),
-            f"{verdict.top1_agreement:.1%}" if verdict and verdict.top1_agreement is not None else "",
+            f"{verdict.top1_agreement:.1%}" if verdict and verdict.top1_agreement is not None and verdict.has_exact else "",
             f"{sum(stage.seconds for stage in outcome.stages):.1f}",
             bytes_for_people(max((stage.peak_anonymous_bytes for stage in outcome.stages), default=0)),
         )
         yield f"| {' | '.join(cells)} |"
+
+
+def _variants(outcomes: Iterable[Outcome]) -> Iterator[str]:
+    """Of each artifact that comes in several precisions, or in one that loses something, what each is."""
+    for outcome in outcomes:
+        found = outcome.verdict.variants if outcome.verdict else ()
+        if found:
+            yield from ("", f"## Precisions of {cell(outcome.model)}", "", *variant_table(found))
+
+
+def variant_table(found: Sequence[Variant]) -> Iterator[str]:
+    """The table of an artifact's variants, and what its figures are of."""
+    yield f"| {' | '.join(variants.HEADINGS)} |"
+    yield f"|{'|'.join('---:' if name in variants.RIGHT else '---' for name in variants.HEADINGS)}|"
+    for row in variants.rows(found):
+        yield f"| {' | '.join(map(cell, row))} |"
+    yield from ("", f"{cell(variants.sources(found))}")
 
 
 def _failures(outcomes: Iterable[Outcome]) -> Iterator[str]:
@@ -128,7 +139,7 @@ def _details(outcomes: Iterable[Outcome]) -> Iterator[str]:
 
 
 def _error(verdict: Verdict | None) -> str:
-    return figure(verdict.max_abs_error) if verdict else ""
+    return figure(verdict.max_abs_error) if verdict and verdict.has_exact else ""
 
 
 def figure(value: float | None) -> str:

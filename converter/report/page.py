@@ -16,7 +16,9 @@ from markupsafe import Markup
 
 import converter
 from converter.records import Comparison, Outcome, Pushed, Stage, Verdict
-from converter.report.markdown import PUSH_SIGNS, SIGNS, bytes_for_people, figure, shapes_for_people, short
+from converter.report import variants
+from converter.report.figures import bytes_for_people, time_for_people
+from converter.report.markdown import PUSH_SIGNS, SIGNS, figure, shapes_for_people, short
 
 WIDTH = 120
 """Of every bar and every scale, in CSS pixels."""
@@ -61,17 +63,8 @@ def render(outcomes: Sequence[Outcome], pushes: Sequence[Pushed], summary: str, 
         peak_of=peak_of,
         pair=pair,
         width=WIDTH,
+        variants=variants,
     )
-
-
-def time_for_people(seconds: float) -> str:
-    """A duration with as many digits as a reader has use for."""
-    if seconds < 1:
-        return f"{seconds * 1000:.1f} ms" if seconds < 0.1 else f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    return f"{int(seconds // 60)} min {int(seconds % 60)} s" if seconds < 3600 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
 def pair(before: float, after: float) -> tuple[float, float]:

@@ -32,7 +32,7 @@ def kept_positions(name: str, output: Array, config: OnnxConfig, inputs: Mapping
     the output of the new tokens goes with its last columns.
     """
     everything = np.ones((1,) * output.ndim, bool)
-    of_encoder = ".encoder." in name or "decoder_input_ids" not in inputs
+    of_encoder = ".encoder." in name or inputs.keys().isdisjoint(("decoder_attention_mask", "decoder_input_ids"))
     mask = inputs.get("attention_mask" if of_encoder else "decoder_attention_mask")
     labels = [label for axis, label in config.inputs.get("attention_mask", {}).items() if axis > 0]
     tokens = [axis for axis, label in config.outputs[name].items() if axis > 0 and ("sequence" in label or label in labels)]

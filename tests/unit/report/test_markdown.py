@@ -7,7 +7,8 @@ import re
 import pytest
 
 from converter.records import Bucket, Failure, FileRecord, Outcome, Position
-from converter.report.markdown import bytes_for_people, render, shapes_for_people
+from converter.report.figures import bytes_for_people
+from converter.report.markdown import render, shapes_for_people
 from tests.unit.samples import artifact_record, case, comparison, failed, outcome, pushed, verdict
 
 

@@ -11,7 +11,8 @@ from hashlib import sha256
 import pytest
 
 from converter.records import Failure, Latency, Outcome, Position, Stage
-from converter.report.page import Batch, Scale, largest_of, output_errors, render, time_for_people
+from converter.report.figures import time_for_people
+from converter.report.page import Batch, Scale, largest_of, output_errors, render
 from tests.unit.samples import case, comparison, failed, outcome, pushed, verdict
 
 WHEN = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)

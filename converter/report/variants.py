@@ -1,0 +1,48 @@
+"""The table of an artifact's variants: what each is in bytes, what it loses, and how long it takes, beside the float32 files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from converter.records import Variant
+from converter.report.figures import bytes_for_people, time_for_people
+
+HEADINGS = ("file", "size", "of float32", "loss", "tier", "a call", "of float32", "kept wider")
+RIGHT = ("size", "of float32", "a call")
+"""The headings of figures."""
+
+
+def rows(variants: Sequence[Variant]) -> Iterator[tuple[str, ...]]:
+    """A row of plain text for each variant, under `HEADINGS`; what was not measured is empty."""
+    for variant in variants:
+        share = sum(variant.stored.values()) / variant.reference_size if variant.reference_size else None
+        latency = variant.latency
+        own = ", ".join(f"{name} {value if isinstance(value, bool) else format(value, '.4g')}" for name, value in variant.own.items())
+        yield (
+            variant.files[-1],
+            bytes_for_people(variant.size),
+            "" if share is None else f"{share:.2f}",
+            "; ".join(filter(None, (variant.loss.told, own))),
+            ("" if variant.passed else "✗ ") + TIERS[variant.tier],
+            time_for_people(latency.seconds) if latency else "",
+            f"{latency.seconds / latency.reference_seconds:.2f}" if latency else "",
+            ", ".join(f"{pattern} ({kind})" for pattern, kind in variant.left_out.items()),
+        )
+
+
+TIERS = {"near-lossless": "near-lossless", "lossy": "lossy", "any": "beyond lossy"}
+"""What a measured tier is called."""
+
+
+def sources(variants: Sequence[Variant]) -> str:
+    """What the figures are of, in a sentence; empty where there are none."""
+    if not variants:
+        return ""
+    first = variants[0]
+    timed = next((each.latency for each in variants if each.latency), None)
+    at = f", calls at {', '.join(f'{axis} {length}' for axis, length in timed.axes.items())}" if timed else ""
+    threads = f" with {timed.threads} {'thread' if timed.threads == 1 else 'threads'}" if timed else ""
+    searched = [each.search for each in variants if each.search]
+    tried = sum(search.tried for search in searched)
+    cost = f" {tried} settings were tried in {sum(search.cpu_seconds for search in searched):.0f} CPU s to choose." if tried else ""
+    return f"Loss over {first.loss.inputs} inputs: {first.loss.of}. By {first.runtime} on {first.cpu}{at}{threads}.{cost}"
