@@ -15,7 +15,7 @@ from converter.backends import Backend
 from converter.cli import actions
 from converter.errors import ConverterError, ManifestError
 from converter.logs import line
-from converter.records import Event, Failure, LogFormat, Outcome, Pushed
+from converter.records import TIERS, Event, Failure, LogFormat, Outcome, Pushed, Verdict
 from converter.report import Report
 from converter.report.figures import bytes_for_people
 
@@ -157,8 +157,15 @@ def outcome_line(outcome: Outcome) -> str:
     if outcome.status == "skipped":
         return f"= {what}: done already, {size} in {outcome.destination}"
     seconds = sum(stage.seconds for stage in outcome.stages)
-    error = outcome.verdict.max_abs_error if outcome.verdict else None
-    return f"✓ {what}: {size} in {outcome.destination}, largest error {error:.1e}, {seconds:.1f} s"
+    return f"✓ {what}: {size} in {outcome.destination}, {_measured(outcome.verdict)}, {seconds:.1f} s"
+
+
+def _measured(verdict: Verdict | None) -> str:
+    """What was measured of an artifact, in a clause."""
+    assert verdict
+    told = [f"largest error {verdict.max_abs_error:.1e}"] if verdict.has_exact else []
+    told += [f"{variant.name} {TIERS[variant.tier]}" for variant in verdict.variants if not variant.is_exact]
+    return ", ".join(told)
 
 
 def push_line(pushed: Pushed) -> str:

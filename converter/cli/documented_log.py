@@ -43,6 +43,8 @@ def _other_lines(verdict: Verdict, title: str) -> Iterator[str]:
         ties = f", {told.ties} of them by a tie" if told.ties else ""
         yield f"\t-[{sign}] {told.problem or f'{told.tokens} tokens generated as the reference model does{ties}'}"
     yield from (f"\t-[x] {problem}" for problem in verdict.weights.problems())
+    if not verdict.has_exact:
+        yield "\t- That was in float32. What is written is of another precision, and loses something:"
     for variant in verdict.variants:
         yield f"\t-[{'✓' if variant.passed else 'x'}] {variant.files[-1]}: {variant.told}"
         yield from (f"\t\t-[x] {problem}" for problem in variant.problems)

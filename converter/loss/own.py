@@ -45,7 +45,7 @@ def load(name: str) -> Evaluate:
 
 
 def origin(name: str | None) -> dict[str, str]:
-    """What a metric is known by, where there is one: the contents of its file. Raises NotSupportedError where that is not there."""
+    """What a metric is known by, where there is one: the contents of its file. Raises NotSupportedError where it cannot be loaded."""
     if not name:
         return {}
     where = name.rpartition(":")[0]
@@ -58,6 +58,7 @@ def origin(name: str | None) -> dict[str, str]:
         raise NotSupportedError(f"the metric {name} cannot be read: {reason(error)}", _HINT) from error
     if not digest:
         raise NotSupportedError(f"there is no module {where} for the metric {name}", _HINT)
+    load(name)
     return {name: f"sha256:{digest}"}
 
 

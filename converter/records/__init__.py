@@ -21,10 +21,11 @@ from converter.records.kept import (
 )
 from converter.records.measured import Case, Comparison, Finding, Generation, Influence, Verdict, WeightCheck
 from converter.records.told import Event
-from converter.records.variants import Latency, Loss, LossKind, Search, Tier, Variant
+from converter.records.variants import TIERS, Latency, Loss, LossKind, Search, Tier, Variant
 
 __all__ = [
     "LONGEST_AXIS",
+    "TIERS",
     "Allowed",
     "ArtifactRecord",
     "Bucket",

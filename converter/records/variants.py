@@ -12,6 +12,9 @@ from converter.records.base import Count, Record, Text
 Tier = Literal["near-lossless", "lossy", "any"]
 """How much may be lost, the least first. A variant's own is what was measured of it, whatever its method is called."""
 
+TIERS: Mapping[Tier, str] = {"near-lossless": "near-lossless", "lossy": "lossy", "any": "beyond lossy"}
+"""What a measured tier is called."""
+
 LossKind = Literal["embeddings", "decisions", "language model"]
 
 
@@ -129,7 +132,8 @@ class Variant(Record):
         smaller = f", {share:.2f} of the size" if share != 1 else ""
         timed = f", {self.latency.seconds / self.latency.reference_seconds:.2f} of the time" if self.latency else ""
         left = "".join(f"; {pattern} in {kind}" for pattern, kind in self.left_out.items())
-        return f"{'beyond lossy' if self.tier == 'any' else self.tier}: {self.loss.told}{smaller}{timed}{left}"
+        own = "".join(f", {name} {value if isinstance(value, bool) else format(value, '.4g')}" for name, value in self.own.items())
+        return f"{TIERS[self.tier]}: {self.loss.told}{own}{smaller}{timed}{left}"
 
     @property
     def floats(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from converter.records import Variant
+from converter.records import TIERS, Variant
 from converter.report.figures import bytes_for_people, time_for_people
 
 HEADINGS = ("file", "size", "of float32", "loss", "tier", "a call", "of float32", "kept wider")
@@ -30,10 +30,6 @@ def rows(variants: Sequence[Variant]) -> Iterator[tuple[str, ...]]:
         )
 
 
-TIERS = {"near-lossless": "near-lossless", "lossy": "lossy", "any": "beyond lossy"}
-"""What a measured tier is called."""
-
-
 def sources(variants: Sequence[Variant]) -> str:
     """What the figures are of, in a sentence; empty where there are none."""
     if not variants:
@@ -44,5 +40,9 @@ def sources(variants: Sequence[Variant]) -> str:
     threads = f" with {timed.threads} {'thread' if timed.threads == 1 else 'threads'}" if timed else ""
     searched = [each.search for each in variants if each.search]
     tried = sum(search.tried for search in searched)
-    cost = f" {tried} settings were tried in {sum(search.cpu_seconds for search in searched):.0f} CPU s to choose." if tried else ""
+    cost = (
+        f" {tried} {'setting was' if tried == 1 else 'settings were'} tried in {sum(search.cpu_seconds for search in searched):.0f} CPU s to choose."
+        if tried
+        else ""
+    )
     return f"Loss over {first.loss.inputs} inputs: {first.loss.of}. By {first.runtime} on {first.cpu}{at}{threads}.{cost}"

@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Client:
-    """A program that reads `[folder, what, input]` as a line of JSON and answers `{"found": …}` or `{"error": …}` in one."""
+    """A program that reads `[folder, what, input, precision]` as a line of JSON and answers `{"found": …}` or `{"error": …}` in one."""
 
     def __init__(self, command: Sequence[str | Path]) -> None:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - it is closed with the client
@@ -25,11 +25,11 @@ class Client:
             text=True,
         )
 
-    def ask(self, folder: str, what: str, given: Any) -> Any:
-        """What it gives for an input, with the model in a folder."""
+    def ask(self, folder: str, what: str, given: Any, precision: str = "fp32") -> Any:
+        """What it gives for an input, with the model in a folder in a precision, by transformers.js's name for it."""
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(f"{json.dumps([folder, what, given])}\n")
+        self._process.stdin.write(f"{json.dumps([folder, what, given, precision])}\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:

@@ -1,4 +1,4 @@
-"""Checkpoints of what clients load, converted by the command with what it does by itself: a manifest, and nothing chosen."""
+"""Checkpoints of what clients load, converted by the command with what it does by itself: a manifest, and nothing chosen but precisions."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ ENCODERS = {
 DECODERS = {"gpt2": "gpt2", "llama": "llama", "qwen3": "qwen3"}
 TRANSLATORS = {"t5": "t5", "bart": "bart", "marian": "marian"}
 
+PRECISIONS = dict.fromkeys(("minilm", "llama", "t5"), ("fp32", "fp16", "q8", "q4", "q4f16"))
+"""The models that come in several precisions, and these."""
+
 
 def save_all(folder: Path) -> None:
     """Save a checkpoint of each kind below `folder`, with a tokenizer of a few words."""
@@ -37,7 +40,9 @@ def convert_all(folder: Path) -> Path:
     """Convert them, and give the output folder, where each is below its name."""
     save_all(folder / "checkpoints")
     names = sorted(path.name for path in (folder / "checkpoints").iterdir())
-    (folder / "models.txt").write_text("".join(f"./checkpoints/{name} output={name}\n" for name in names), encoding="utf-8")
+    asked = {name: f" tier=any variants={','.join(precisions)}" for name, precisions in PRECISIONS.items()}
+    lines = [f"./checkpoints/{name} output={name}{asked.get(name, '')}\n" for name in names]
+    (folder / "models.txt").write_text("".join(lines), encoding="utf-8")
     said = subprocess.run(
         [sys.executable, "-m", "converter", "--manifest", "models.txt"],
         cwd=folder,

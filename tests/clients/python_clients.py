@@ -1,6 +1,6 @@
 """Answers requests as users of optimum, sentence-transformers and onnxruntime-genai would have them answered, in their own environment.
 
-Reads [folder, what, input] as a line of JSON each from standard input, and writes {"found": …} or {"error": …} for each.
+Reads [folder, what, input, precision] as a line of JSON each from standard input, and writes {"found": …} or {"error": …} for each.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ if __name__ == "__main__":
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
     for line in sys.stdin:
-        folder, what, given = json.loads(line)
+        folder, what, given, _ = json.loads(line)
         try:
             answer = {"found": ANSWERS[what](folder, given)}
         except Exception:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,15 @@ import transformers
 
 SENTENCES = ["using a runtime with a runtime", "was a runtime !", "a ?"]
 """Of the words that the tests' tokenizer has, and of three lengths, so that a batch is padded."""
+TEXTS = ["The ferry leaves at seven.", "In 1987 it made 12,450 bicycles; now none. Où est la clé ?", "Soup."]
 STEPS = 12
+
+
+def lost(model: Path, precision: str) -> dict[str, Any]:
+    """What the record of an artifact says that a precision loses."""
+    record = json.loads((model / "onnx" / "converter.json").read_text(encoding="utf-8"))
+    (loss,) = (variant["loss"] for variant in record["verdict"]["variants"] if variant["name"] == precision)
+    return dict(loss)
 
 
 def load(checkpoint: Path, auto_class: str) -> tuple[Any, Any]:

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tests.clients.pytorch import SENTENCES, STEPS, embed, encode, greedy, load
+from tests.clients.models import PRECISIONS
+from tests.clients.pytorch import SENTENCES, STEPS, TEXTS, embed, encode, greedy, load, lost
 from tests.clients.test_transformers_js import NODE
 from tests.debian import install
 
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.client
 
 HERE = Path(__file__).parent
 
-Ask = Callable[[str, str, Any], Any]
+Ask = Callable[..., Any]
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -56,7 +57,7 @@ def ask(site: str) -> Iterator[Ask]:
         page.on("request", lambda request: None if request.url.startswith((site, "blob:", "data:")) else foreign.append(request.url))
         page.goto(f"{site}/page.html")
         page.wait_for_function("() => Boolean(window.ask)")
-        yield lambda folder, task, given: page.evaluate("request => window.ask(request)", [folder, task, given])
+        yield lambda *given: page.evaluate("request => window.ask(request)", [*given, "fp32"][:4])
         assert foreign == []
         browser.close()
 
@@ -64,6 +65,13 @@ def ask(site: str) -> Iterator[Ask]:
 def test_sentences_have_the_embeddings_that_pytorch_gives_them(ask: Ask, checkpoints: Path) -> None:
     texts = ["The ferry leaves at seven.", "Où est la clé ?"]
     np.testing.assert_allclose(ask("minilm", "feature-extraction", texts), embed(checkpoints / "minilm", texts), atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS["minilm"][1:])
+def test_a_precision_loses_no_more_than_its_record_says(precision: str, ask: Ask, models: Path, checkpoints: Path) -> None:
+    found = np.array(ask("minilm", "feature-extraction", TEXTS, precision))
+    cosines = (found * embed(checkpoints / "minilm", TEXTS).numpy()).sum(axis=1)
+    assert cosines.min() >= lost(models / "minilm", precision)["cosine_min"] - 0.01
 
 
 def test_an_encoder_and_a_decoder_translate_to_the_same_tokens(ask: Ask, checkpoints: Path) -> None:

@@ -13,8 +13,8 @@ import torch
 import transformers
 
 from tests.clients.answering import Client
-from tests.clients.models import DECODERS, TRANSLATORS
-from tests.clients.pytorch import SENTENCES, STEPS, embed, encode, greedy, load
+from tests.clients.models import DECODERS, PRECISIONS, TRANSLATORS
+from tests.clients.pytorch import SENTENCES, STEPS, TEXTS, embed, encode, greedy, load, lost
 
 pytestmark = pytest.mark.client
 
@@ -22,7 +22,7 @@ NODE = Path(__file__).parents[2] / "build" / "clients" / "node"
 BEGIN = 1
 """The token that a transcript begins with."""
 
-Ask = Callable[[str, str, Any], Any]
+Ask = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
@@ -36,8 +36,37 @@ def ask(models: Path) -> Iterator[Ask]:
 
 
 def test_sentences_have_the_embeddings_that_pytorch_gives_them(ask: Ask, checkpoints: Path) -> None:
-    texts = ["The ferry leaves at seven.", "In 1987 it made 12,450 bicycles; now none. Où est la clé ?", "Soup."]
-    np.testing.assert_allclose(ask("minilm", "feature-extraction", texts), embed(checkpoints / "minilm", texts), atol=1e-5)
+    np.testing.assert_allclose(ask("minilm", "feature-extraction", TEXTS), embed(checkpoints / "minilm", TEXTS), atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS["minilm"][1:])
+def test_a_precision_is_found_by_its_name_and_loses_no_more_than_its_record_says(
+    precision: str, ask: Ask, models: Path, checkpoints: Path
+) -> None:
+    found = np.array(ask("minilm", "feature-extraction", TEXTS, precision))
+    cosines = (found * embed(checkpoints / "minilm", TEXTS).numpy()).sum(axis=1)
+    assert cosines.min() >= lost(models / "minilm", precision)["cosine_min"] - 0.01
+    assert cosines.min() < 1 - 1e-8  # it is another file than float32's
+
+
+@pytest.mark.parametrize("precision", PRECISIONS["llama"][1:])
+def test_a_text_is_continued_in_a_precision(precision: str, ask: Ask, checkpoints: Path) -> None:
+    model, tokenizer = load(checkpoints / "llama", "AutoModelForCausalLM")
+    found = np.array(ask("llama", "text-generation", {"texts": SENTENCES, "steps": STEPS}, precision))
+    expected = np.array(greedy(model, STEPS, **encode(tokenizer)))
+    assert found.shape == expected.shape
+    if precision == "fp16":
+        assert (found == expected).all()
+
+
+@pytest.mark.parametrize("precision", PRECISIONS["t5"][1:])
+def test_a_text_is_translated_in_a_precision(precision: str, ask: Ask, checkpoints: Path) -> None:
+    model, tokenizer = load(checkpoints / "t5", "AutoModelForSeq2SeqLM")
+    found = np.array(ask("t5", "text2text-generation", {"texts": SENTENCES, "steps": STEPS}, precision))
+    expected = np.array(greedy(model, STEPS, **encode(tokenizer)))
+    assert found.shape == expected.shape
+    if precision == "fp16":
+        assert (found == expected).all()
 
 
 def test_a_text_is_classified(ask: Ask, checkpoints: Path) -> None:

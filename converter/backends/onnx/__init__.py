@@ -217,7 +217,8 @@ session = onnxruntime.InferenceSession(f"{folder}/onnx/FILE")
         from converter.backends.onnx.export import export_with
 
         assert isinstance(options, OnnxOptions)
-        shared_in = (place or folder) if options.weights == "shared" else None
+        # what others are only made of is removed, and shares nothing
+        shared_in = (place or folder) if options.weights == "shared" and _EXACT in options.precisions else None
         conversion = export_with(cache, preprocessor, model, config, options.opset, folder / self.main_file, shared_in)
         return replace(conversion, notes=(*conversion.notes, *_notes(config)))
 

@@ -55,7 +55,10 @@ def export_with(
     if opset not in OPSETS:
         raise NotSupportedError(f"opset {opset} cannot be made", f"choose one from {OPSETS.start} to {OPSETS.stop - 1}")
     if model.dtype == "bfloat16":
-        raise NotSupportedError("ONNX Runtime does not compute bfloat16 on a CPU, so nothing could be validated", "leave dtype at float32")
+        raise NotSupportedError(
+            "ONNX Runtime does not compute bfloat16 on a CPU, so nothing could be validated",
+            "ask for dtype=bfloat16, which stores the weights so and computes in float32, or leave dtype out",
+        )
     training = model.module.training
     model.module.eval()
     try:

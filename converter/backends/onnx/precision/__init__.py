@@ -20,7 +20,7 @@ class Precision:
 
     `floats` is the type of its floating point tensors. `method` is how products with weights are quantized, to `bits`: with the ranges
     of their activations found at each call (dynamic) or beforehand (static), or the weights alone. A layer that is left out of it has
-    weights of `spared_bits`, 32 for float32. `computed` says what is computed in which type.
+    weights of `spared_bits`, by blocks, or of `floats` where these are 32. `computed` says what is computed in which type.
     """
 
     name: Name
@@ -49,6 +49,7 @@ PRECISIONS: Mapping[str, Precision] = {
             suffix="_quantized",
             method="dynamic",
             bits=8,
+            spared_bits=8,
             computed="products with weights in int8, by a scale a channel, with activations in uint8, whose range is found at each call; "
             "all else in float32",
         ),
@@ -57,6 +58,7 @@ PRECISIONS: Mapping[str, Precision] = {
             suffix="_int8",
             method="static",
             bits=8,
+            spared_bits=8,
             computed="products with weights as of int8 weights, by a scale a channel, and uint16 activations, whose range was found by "
             "calibration; all else in float32",
         ),

@@ -24,7 +24,7 @@ from converter.backends.onnx.session import open_files
 from converter.errors import ConversionError, ConverterError, NotSupportedError, output_error, reason
 from converter.records import Search
 
-_QUANTIZED = ("MatMulNBits", "GatherBlockQuantized", "MatMulInteger")
+_QUANTIZED = ("MatMulNBits", "MatMulInteger")
 
 
 def derive(folder: Path, names: Sequence[str], precision: Precision, gauge: Gauge) -> Derived:
@@ -66,9 +66,7 @@ def describe(folder: Path, names: Sequence[str], precision: Precision) -> Derive
 
 def _quantize(folder: Path, names: Sequence[str], precision: Precision, gauge: Gauge, scratch: Path) -> Derived:
     sources = {name: scratch / f"float32-{name}" for name in names}
-    found_layers = [layer for name, source in sources.items() for layer in prepare(folder / name, source)]
-    embeddings = precision.method == "dynamic" or precision.bits == 4  # of the others there is no kernel
-    layers = tuple(layer for layer in found_layers if embeddings or not layer.is_embedding)
+    layers = tuple(layer for name, source in sources.items() for layer in prepare(folder / name, source))
     if not any(not layer.is_embedding for layer in layers):
         raise NotSupportedError(
             f"{precision.file(names[-1])} cannot be made: no product with weights of the model can be quantized",
@@ -167,10 +165,11 @@ def _left(folder: Path, precision: Precision, chosen: Collection[Layer]) -> Iter
 
 def _quantized(model: model_file.StoredModel) -> int:
     """How many nodes have quantized weights."""
-    stored = {tensor.name for tensor in model.skeleton.graph.initializer} | {tensor.header.name for tensor in model.tensors}
+    stored = [*model.skeleton.graph.initializer, *(tensor.header for tensor in model.tensors)]
+    narrow = {tensor.name for tensor in stored if tensor.data_type in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)}
     nodes = model.skeleton.graph.node
-    dequantized = [node for node in nodes if node.op_type == "DequantizeLinear" and node.input[0] in stored]
-    return sum(node.op_type in _QUANTIZED for node in nodes) + len(dequantized)
+    gathered = [node for node in nodes if node.op_type in ("DequantizeLinear", "Gather") and node.input[0] in narrow]
+    return sum(node.op_type in _QUANTIZED for node in nodes) + len(gathered)
 
 
 def _stored(model: model_file.StoredModel) -> Iterator[tuple[str, int]]:

@@ -1,6 +1,6 @@
 """Quantizing the products with weights, by onnxruntime's own quantizers; and what they have left as it was.
 
-Relied on beside the documented functions: that a node which is quantized to blocks is called MatMulNBits or GatherBlockQuantized.
+Relied on beside the documented functions: that a product which is quantized to blocks is called MatMulNBits.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from onnx import helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
 
 from converter.architectures.dummies import Array
@@ -39,24 +40,24 @@ def quantize(
 
     `calibration` are inputs that the ranges of activations are found by, where they are found beforehand.
     """
-    left = [layer.node for layer in layers if layer not in chosen]
-    kinds = sorted({"Gather" if layer.is_embedding else "MatMul" for layer in chosen})
-    excluded = sorted({*left, *_others(source, layers)})
+    products = [layer.node for layer in chosen if not layer.is_embedding]
+    excluded = sorted(_products_but(source, products))
     with _quiet(), tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        if not chosen:
-            save(onnx.load(source), target)
+        made = source
+        if not products:
+            model = onnx.load(source)
         elif method == "dynamic":
             made = Path(scratch, target.name)
             quantize_dynamic(
                 source,
                 made,
-                op_types_to_quantize=kinds,
+                op_types_to_quantize=["MatMul"],
                 per_channel=True,
                 weight_type=QuantType.QInt8,
                 nodes_to_exclude=excluded,
                 use_external_data_format=True,
             )
-            save(onnx.load(made), target)
+            model = onnx.load(made)
         elif method == "static":
             made = Path(scratch, target.name)
             quantize_static(
@@ -64,7 +65,7 @@ def quantize(
                 made,
                 _Calibration(calibration),
                 quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=kinds,
+                op_types_to_quantize=["MatMul"],
                 per_channel=True,
                 activation_type=QuantType.QUInt16,
                 weight_type=QuantType.QInt8,
@@ -72,15 +73,14 @@ def quantize(
                 use_external_data_format=True,
                 extra_options={"UseQDQContribOps": True},  # 16 bits are no type of the standard operator before opset 21
             )
-            save(onnx.load(made), target)
+            model = onnx.load(made)
         else:
-            model = _to_blocks(onnx.load(source), kinds, bits, excluded)
-            spared = [layer for layer in layers if layer not in chosen and not layer.is_embedding]
-            if spared_bits == 8 and spared:
-                done = [node.name for node in model.graph.node if node.op_type == "MatMul"]
-                keep = {layer.node for layer in spared}
-                model = _to_blocks(model, ["MatMul"], 8, [name for name in done if name not in keep])
-            save(model, target)
+            model = _to_blocks(onnx.load(source), bits, excluded)
+        spared = [layer.node for layer in layers if layer not in chosen and not layer.is_embedding]
+        if spared_bits == 8 and spared:
+            model = _to_blocks(model, 8, [name for name in excluded if name not in spared])
+        _quantize_embeddings(model, [layer for layer in chosen if layer.is_embedding])
+        save(model, target)
 
 
 def remaining(model: onnx.ModelProto, layers: Collection[Layer]) -> Iterator[str]:
@@ -94,29 +94,60 @@ def save(model: onnx.ModelProto, target: Path) -> None:
     """Write a model to `target`, and its tensors beside it where one file cannot hold them; every tensor as plain bytes."""
     for tensor in model.graph.initializer:
         if not tensor.raw_data:
-            tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor), tensor.name))
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name))
     total = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
     external = total > SINGLE_FILE_LIMIT
     onnx.save(model, target, save_as_external_data=external, location=f"{target.name}{DATA_SUFFIX}", size_threshold=1024)
 
 
-def _others(source: Path, layers: Collection[Layer]) -> Iterator[str]:
-    """The nodes of the kinds that quantizers look for which are none of `layers`: products of activations, and matrices too small."""
-    known = {layer.node for layer in layers}
+def _products_but(source: Path, nodes: Collection[str]) -> Iterator[str]:
+    """The products of the model that are none of `nodes`: what is left out, products of activations, and matrices too small."""
     for node in onnx.load(source, load_external_data=False).graph.node:
-        if node.op_type in ("MatMul", "Gather") and node.name not in known:
+        if node.op_type == "MatMul" and node.name not in nodes:
             yield node.name
 
 
-def _to_blocks(model: onnx.ModelProto, kinds: Sequence[str], bits: int, excluded: Sequence[str]) -> onnx.ModelProto:
-    """The model with its products in blocks of `bits`; embeddings have blocks of 4 bits alone, as of 8 there is no kernel."""
+def _to_blocks(model: onnx.ModelProto, bits: int, excluded: Sequence[str]) -> onnx.ModelProto:
+    """The model with its products in blocks of `bits`."""
     with _unchanged_logging():
         from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
-    config = DefaultWeightOnlyQuantConfig(block_size=BLOCK, accuracy_level=_INT8_ACTIVATIONS, bits=bits, op_types_to_quantize=tuple(kinds))
+    config = DefaultWeightOnlyQuantConfig(block_size=BLOCK, accuracy_level=_INT8_ACTIVATIONS, bits=bits, op_types_to_quantize=("MatMul",))
     quantizer = MatMulNBitsQuantizer(model, algo_config=config, nodes_to_exclude=list(excluded))
     quantizer.process()
     made: onnx.ModelProto = quantizer.model.model
     return made
+
+
+def _quantize_embeddings(model: onnx.ModelProto, layers: Collection[Layer]) -> None:
+    """Store embeddings in int8 with a scale a row, by operators that every runtime has.
+
+    The quantizers' own ways are a scale for the whole table, which loses more, and GatherBlockQuantized, which ONNX Runtime Web's
+    WebAssembly has no kernel for (1.24 and before, tried in a browser).
+    """
+    graph = model.graph
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    tables = {layer.node: layer.weight for layer in layers}
+    nodes = [each for node in graph.node for each in (_by_rows(node, stored) if node.name in tables else [node])]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    taken = {name for node in nodes for name in node.input}
+    del graph.initializer[:]
+    graph.initializer.extend(tensor for name, tensor in stored.items() if name in taken)
+
+
+def _by_rows(gather: onnx.NodeProto, stored: dict[str, onnx.TensorProto]) -> Iterator[onnx.NodeProto]:
+    """What gives the rows of a table that is stored in int8; the table is put to what is stored, once however often it is taken from."""
+    name, indices = gather.input
+    table = numpy_helper.to_array(stored[name])
+    if f"{name}.int8" not in stored:
+        scales = np.maximum(np.abs(table).max(axis=1, keepdims=True) / 127, np.finfo(table.dtype).tiny)
+        stored[f"{name}.int8"] = numpy_helper.from_array(np.rint(table / scales).clip(-127, 127).astype(np.int8), f"{name}.int8")
+        stored[f"{name}.scales"] = numpy_helper.from_array(scales.astype(table.dtype), f"{name}.scales")
+    rows, wide, scale = (f"{gather.output[0]}.{part}" for part in ("int8", "wide", "scale"))
+    yield helper.make_node("Gather", [f"{name}.int8", indices], [rows], name=gather.name)
+    yield helper.make_node("Gather", [f"{name}.scales", indices], [scale], name=f"{gather.name}.scale")
+    yield helper.make_node("Cast", [rows], [wide], name=f"{gather.name}.wide", to=stored[name].data_type)
+    yield helper.make_node("Mul", [wide, scale], [gather.output[0]], name=f"{gather.name}.scaled")
 
 
 class _Calibration(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from converter.backends.onnx.precision.linear import Layer
 
-_MOST_LEFT_OUT = 0.5
-"""Of the elements in products: a variant that leaves out more than half of them is none of its name."""
+_MOST_LEFT_OUT = 2 / 3
+"""Of the elements in products: a variant that leaves out more of them is none of its name."""
 
 Try = Callable[[Collection[Layer]], tuple[bool, float]]
 """Makes the variant in which these layers are quantized and nothing else, and says whether it is good enough and how far it is off."""
