@@ -39,10 +39,6 @@ def sources(variants: Sequence[Variant]) -> str:
     at = f", calls at {', '.join(f'{axis} {length}' for axis, length in timed.axes.items())}" if timed else ""
     threads = f" with {timed.threads} {'thread' if timed.threads == 1 else 'threads'}" if timed else ""
     searched = [each.search for each in variants if each.search]
-    tried = sum(search.tried for search in searched)
-    cost = (
-        f" {tried} {'setting was' if tried == 1 else 'settings were'} tried in {sum(search.cpu_seconds for search in searched):.0f} CPU s to choose."
-        if tried
-        else ""
-    )
+    tried, seconds = sum(search.tried for search in searched), sum(search.cpu_seconds for search in searched)
+    cost = f" {tried} {'setting was' if tried == 1 else 'settings were'} tried in {seconds:.0f} CPU s to choose." if tried else ""
     return f"Loss over {first.loss.inputs} inputs: {first.loss.of}. By {first.runtime} on {first.cpu}{at}{threads}.{cost}"

@@ -53,10 +53,10 @@ def prepare(source: Path, target: Path) -> tuple[Layer, ...]:
     nodes = [each for node in graph.node for each in _rewritten(node, transposes, stored)]
     for number, node in enumerate(nodes):
         node.name = node.name or f"node_{number}"
-    del graph.node[:]
-    graph.node.extend(nodes)
-    taken = {name for node in nodes for name in node.input} | {output.name for output in graph.output}
-    kept = [node for node in nodes if node.op_type != "Transpose" or node.output[0] in taken]
+    outputs = {output.name for output in graph.output}
+    taken = outputs | {name for node in nodes for name in node.input}
+    kept = [node for node in nodes if node.output[0] not in transposes or node.output[0] in taken]
+    taken = outputs | {name for node in kept for name in node.input}
     del graph.node[:]
     graph.node.extend(kept)
     del graph.initializer[:]
