@@ -86,8 +86,7 @@ class Embeddings:
         cosines = np.concatenate(self._cosines)
         neighbours = None
         if self._has_neighbours and len(cosines) > 2:
-            ours, theirs = (_nearest(np.concatenate(each)) for each in self._rows)
-            neighbours = float((ours == theirs).mean())
+            neighbours = _same_neighbours(*map(np.concatenate, self._rows))
         return Loss(
             kind="embeddings",
             inputs=self._inputs,
@@ -205,6 +204,7 @@ class LanguageModel:
         )
 
 
+_TIE = 1e-6  # of cosines of float32 embeddings, by which they differ of rounding
 _NOTHING = np.float32(-1e30)  # a logit that no choice has
 
 
@@ -233,9 +233,11 @@ def _normalized(rows: Array) -> Array:
     return result
 
 
-def _nearest(rows: Array) -> Array:
-    """The number of each row's nearest other row, by the cosine."""
-    similar: Any = rows @ rows.T
-    np.fill_diagonal(similar, -np.inf)
-    nearest: Array = similar.argmax(axis=1)
-    return nearest
+def _same_neighbours(ours: Array, theirs: Array) -> float:
+    """The share of rows whose nearest other row, by the cosine, is as near to them in `theirs` as any: texts may be alike."""
+    found, expected = (rows @ rows.T for rows in (ours, theirs))
+    for similar in (found, expected):
+        np.fill_diagonal(similar, -np.inf)
+    nearest = expected[np.arange(len(found)), found.argmax(axis=1)]
+    same = nearest >= expected.max(axis=1) - _TIE
+    return float((same & ~np.isnan(found).any(axis=1)).mean())

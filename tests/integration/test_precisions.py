@@ -1,0 +1,371 @@
+"""Artifacts in other precisions: from the options to the files, their record and their tables, and losses that are planted."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, numpy_helper
+
+from converter.backends import BACKENDS
+from converter.backends.onnx import OnnxBackend
+from converter.backends.onnx.precision import derive
+from converter.pipeline import run_job
+from converter.records import Job, Outcome, Source, Variant
+from tests.checkpoints import save_tiny, save_tokenizer
+from tests.coverage.tiny import save_tiny as save_other
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+ALL = "fp32,fp16,bf16,q8,int8-static,w8,q4,q4f16"
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def convert(checkpoint: Path, folder: Path, **chosen: Any) -> Outcome:
+    options = BACKENDS["onnx"].options.model_validate({"profile": "hub", **chosen})
+    source = Source(name="tiny", folder=checkpoint)
+    cache = checkpoint.parent / "cache"  # so that one capture serves all of its artifacts
+    return run_job(Job(source=source, backend="onnx", options=options, destination=folder / "onnx", model_folder=folder, cache=cache))
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in (folder / "onnx").iterdir()}
+
+
+def variants(outcome: Outcome) -> dict[str, Variant]:
+    assert outcome.verdict, outcome.failure
+    return {variant.name: variant for variant in outcome.verdict.variants}
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tokenizer(save_tiny(tmp_path_factory.mktemp("bert"), "bert", "AutoModelForSequenceClassification"), *INPUTS)
+
+
+@pytest.fixture(scope="module")
+def made(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    folder = tmp_path_factory.mktemp("made")
+    return folder, convert(bert, folder, variants=ALL, tier="any")
+
+
+def test_every_precision_is_a_file_of_its_own_by_the_name_that_transformers_js_asks_for(made: tuple[Path, Outcome]) -> None:
+    folder, outcome = made
+    assert outcome.status == "converted", outcome.failure
+    names = ["", "_fp16", "_bf16", "_quantized", "_int8", "_w8", "_q4", "_q4f16"]
+    assert files(folder) == {"converter.json", *(f"model{name}.onnx" for name in names)}
+    assert [variant.files for variant in variants(outcome).values()] == [(f"model{name}.onnx",) for name in names]
+    for path in (folder / "onnx").glob("*.onnx"):
+        onnx.checker.check_model(path)
+
+
+def test_the_record_says_what_is_stored_and_computed_in_which_type_and_what_it_lost(made: tuple[Path, Outcome]) -> None:
+    folder, _ = made
+    record = json.loads((folder / "onnx" / "converter.json").read_bytes())
+    found = {each["name"]: each for each in record["verdict"]["variants"]}
+    assert found["fp32"]["is_exact"]
+    assert found["fp16"]["stored"].keys() >= {"float16"}
+    assert "float32" not in found["fp16"]["stored"]
+    assert found["bf16"]["stored"]["bfloat16"] > found["bf16"]["stored"]["float32"]
+    assert found["q8"]["stored"]["int8"] > 0
+    assert "int8" in found["q8"]["computed"]
+    for name, each in found.items():
+        assert each["loss"]["inputs"] == 320
+        assert each["size"] == (folder / "onnx" / each["files"][0]).stat().st_size
+        assert sum(each["stored"].values()) < each["reference_size"] or name == "fp32"
+        assert each["latency"] is None if name == "fp32" else each["latency"]["seconds"] > 0
+        assert each["cpu"]
+        assert (each["search"] is None) == (name in ("fp32", "fp16", "bf16"))
+        assert (each["calibrated"] > 0) == (name == "int8-static")
+    exact, fp16 = found["fp32"]["loss"], found["fp16"]["loss"]
+    assert exact["agreement"] == 1.0
+    assert fp16["spread"] > 0.999
+
+
+def test_one_that_is_there_already_is_not_made_again(made: tuple[Path, Outcome], bert: Path) -> None:
+    folder, _ = made
+    assert convert(bert, folder, variants=ALL, tier="any").status == "skipped"
+
+
+def test_the_exact_file_is_the_one_that_a_conversion_without_variants_writes(
+    made: tuple[Path, Outcome], bert: Path, tmp_path: Path
+) -> None:
+    folder, _ = made
+    convert(bert, tmp_path)
+    assert (tmp_path / "onnx/model.onnx").read_bytes() == (folder / "onnx/model.onnx").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "file"),
+    [({"dtype": "fp16"}, "model_fp16.onnx"), ({"dtype": "bfloat16"}, "model_bf16.onnx"), ({"quantize": "w8"}, "model_w8.onnx")],
+)
+def test_one_precision_is_one_file_and_what_it_was_made_of_is_gone(chosen: dict[str, Any], file: str, bert: Path, tmp_path: Path) -> None:
+    outcome = convert(bert, tmp_path, weights="shared", **chosen)
+    assert files(tmp_path) == {"converter.json", file}
+    assert outcome.artifact
+    assert [each.path for each in outcome.artifact.files] == [file]
+    assert outcome.artifact.lent == ()
+    assert outcome.notes == ()
+
+
+@pytest.fixture(scope="module")
+def t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tokenizer(save_tiny(tmp_path_factory.mktemp("t5"), "t5", "AutoModelForSeq2SeqLM"), "input_ids", "attention_mask")
+
+
+def test_an_encoder_and_a_decoder_are_each_a_file_in_a_precision(t5: Path, tmp_path: Path) -> None:
+    outcome = convert(t5, tmp_path, variants="q8,int8-static,q4f16", tier="any")
+    suffixes = ("_quantized", "_int8", "_q4f16")
+    assert files(tmp_path) == {
+        "converter.json",
+        *(f"{name}{each}.onnx" for name in ("encoder_model", "decoder_model_merged") for each in suffixes),
+    }
+    assert outcome.artifact
+    assert [part.file for part in outcome.artifact.signature.parts] == [
+        "encoder_model_quantized.onnx",
+        "decoder_model_merged_quantized.onnx",
+    ]
+    assert {variant.loss.kind for variant in variants(outcome).values()} == {"language model"}
+
+
+def test_a_decoder_with_a_cache_keeps_its_inputs_and_outputs_in_float32(tmp_path: Path) -> None:
+    checkpoint = save_tokenizer(save_other(tmp_path / "llama", "llama", "AutoModelForCausalLM"), "input_ids", "attention_mask")
+    outcome = convert(checkpoint, tmp_path, variants="fp16,q4f16", tier="any")
+    assert outcome.artifact
+    kinds = {spec.dtype for spec in (*outcome.artifact.signature.inputs, *outcome.artifact.signature.outputs)}
+    assert kinds == {"int64", "float32"}
+    assert outcome.artifact.dtype == "float16"
+    named = json.loads((tmp_path / "genai_config.json").read_bytes())["model"]["decoder"]["filename"]
+    assert named == "onnx/model_fp16.onnx"
+    assert variants(outcome)["fp16"].tier == "near-lossless"
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_checkpoint_of_16_bits_loses_nothing_by_being_stored_in_them(dtype: str, tmp_path: Path) -> None:
+    checkpoint = save_tokenizer(save_tiny(tmp_path / "bert", "bert", dtype=dtype), *INPUTS)
+    outcome = convert(checkpoint, tmp_path, variants=f"fp32,{ {'float16': 'fp16', 'bfloat16': 'bf16'}[dtype] }".replace(" ", ""))
+    *_, found = variants(outcome).values()
+    assert found.tier == "near-lossless"
+    if dtype == "bfloat16":  # it is widened to what the checkpoint is, and computed as the float32 file is
+        exact, narrow = variants(outcome).values()
+        assert narrow.loss.divergence == exact.loss.divergence
+
+
+def test_real_weights_are_near_lossless_in_8_bits_and_a_quarter_of_their_size(minilm: Path, tmp_path: Path) -> None:
+    outcome = convert(minilm, tmp_path, quantize="w8", tier="near-lossless")
+    assert outcome.status == "converted", outcome.failure
+    (found,) = variants(outcome).values()
+    assert found.loss.cosine_min is not None
+    assert found.loss.cosine_min > 0.999
+    assert found.quantized == 37
+    assert sum(found.stored.values()) < 0.3 * found.reference_size
+
+
+# --- losses that are planted ------------------------------------------------------------------------------------------
+
+Change = Callable[[onnx.ModelProto], None]
+
+
+def zero_a_layer(model: onnx.ModelProto) -> None:
+    tensor = next(
+        each for each in model.graph.initializer if "layer.1.intermediate" in each.name and each.name.endswith(("_scale", "_scales"))
+    )
+    tensor.CopyFrom(numpy_helper.from_array(np.zeros_like(numpy_helper.to_array(tensor)), tensor.name))
+
+
+def scales_of_the_wrong_axis(model: onnx.ModelProto) -> None:
+    """The scales of square matrices as if they were of the other axis: right in number, and of the wrong channels."""
+    rng = np.random.default_rng(0)
+    for tensor in model.graph.initializer:
+        if "attention" in tensor.name and tensor.name.endswith(("_scale", "_scales")):
+            scales = numpy_helper.to_array(tensor)
+            wrong = rng.permutation(scales.reshape(-1)) * rng.uniform(0.5, 2, scales.size)
+            tensor.CopyFrom(numpy_helper.from_array(wrong.reshape(scales.shape).astype(scales.dtype), tensor.name))
+
+
+def turn_embeddings(model: onnx.ModelProto) -> None:
+    tensor = next(each for each in model.graph.initializer if each.name.endswith(".scales"))
+    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor)[::-1] * 3, tensor.name))
+
+
+def plant(monkeypatch: pytest.MonkeyPatch, change: Change) -> None:
+    """Have every quantized file changed once it is made: the search would leave out a layer that its own quantizer had spoilt."""
+    make = OnnxBackend.derive
+
+    def broken(self: OnnxBackend, folder: Path, variant: str, gauge: Any) -> Any:
+        derived = make(self, folder, variant, gauge)
+        if derived.quantized:
+            model = onnx.load(folder / derived.files[-1])
+            change(model)
+            onnx.save(model, folder / derived.files[-1])
+        return derived
+
+    monkeypatch.setattr(OnnxBackend, "derive", broken)
+
+
+@pytest.mark.parametrize(
+    ("change", "quantize"),
+    [(zero_a_layer, "int8"), (zero_a_layer, "w8"), (scales_of_the_wrong_axis, "w8"), (turn_embeddings, "w8")],
+)
+def test_a_loss_that_is_planted_fails_the_gate_and_leaves_nothing(
+    change: Change, quantize: str, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert convert(bert, tmp_path / "good", quantize=quantize).status == "converted"
+    plant(monkeypatch, change)
+    outcome = convert(bert, tmp_path / "bad", quantize=quantize)
+    assert outcome.status == "failed"
+    assert outcome.failure
+    assert "lost more than lossy allows" in outcome.failure.message
+    assert "--tier" in outcome.failure.hint
+    assert not (tmp_path / "bad").exists()
+
+
+def test_the_same_loss_is_kept_where_any_is_asked_for_and_told_to_be_beyond_lossy(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch, zero_a_layer)
+    outcome = convert(bert, tmp_path, quantize="w8", tier="any")
+    assert outcome.status == "converted"
+    assert variants(outcome)["w8"].tier == "any"
+
+
+def _do_nothing(source: Path, target: Path, *_: Any, **__: Any) -> None:
+    onnx.save(onnx.load(source), target)
+
+
+def test_a_quantizer_that_does_nothing_is_a_failure_though_nothing_is_lost(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(derive, "quantize", _do_nothing)
+    outcome = convert(bert, tmp_path, quantize="w8", tier="any")
+    assert outcome.failure
+    for told in ("nothing in it is", "layers that were to be quantized and are not", "nothing was won by it"):
+        assert told in outcome.failure.message
+
+
+def test_a_quantizer_that_leaves_out_a_layer_that_it_was_not_told_to_is_a_failure(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = derive.quantize
+
+    def lazy(source: Path, target: Path, method: Any, layers: Any, chosen: Collection[Any], **named: Any) -> None:
+        real(source, target, method, layers, [*chosen][:-1], **named)
+
+    monkeypatch.setattr(derive, "quantize", lazy)
+    outcome = convert(bert, tmp_path, quantize="w8", tier="any")
+    assert outcome.failure
+    assert "has 1 of 14 layers that were to be quantized and are not" in outcome.failure.message
+
+
+def test_all_precisions_that_lost_too_much_are_told_at_once(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch, zero_a_layer)
+    outcome = convert(bert, tmp_path, variants="fp32,fp16,q8,w8")
+    assert outcome.failure
+    assert outcome.failure.message.count("lost more than lossy allows") >= 2
+    assert "model_quantized.onnx lost" in outcome.failure.message
+    assert "model_w8.onnx lost" in outcome.failure.message
+    assert "model_fp16" not in outcome.failure.message
+
+
+@pytest.mark.parametrize("with_record", [True, False])
+def test_a_file_that_was_changed_later_is_found_by_measuring_it_again(
+    with_record: bool, made: tuple[Path, Outcome], bert: Path, tmp_path: Path, command: Command
+) -> None:
+    shutil.copytree(made[0] / "onnx", tmp_path / "onnx")
+    kept = ["converter.json"] if with_record else []
+    if not with_record:
+        for path in (tmp_path / "onnx").iterdir():
+            if path.name not in ("model_w8.onnx", *kept):
+                path.unlink()
+    asked = ["validate", str(tmp_path / "onnx"), "--reference", str(bert), "--tier", "lossy", "--json"]
+    if not with_record:
+        assert command(*asked).returncode == 0
+    model = onnx.load(tmp_path / "onnx/model_w8.onnx")
+    zero_a_layer(model)
+    onnx.save(model, tmp_path / "onnx/model_w8.onnx")
+    result = command(*asked)
+    assert result.returncode == 1
+    (row,) = json.loads(result.stdout)
+    problems = [problem for each in row["verdict"]["variants"] if each["name"] == "w8" for problem in each["problems"]]
+    assert any("lost more than lossy allows" in problem for problem in problems)
+
+
+# --- what cannot be done ----------------------------------------------------------------------------------------------
+
+
+def test_a_model_without_products_has_no_quantized_variant_and_has_a_half_one(tmp_path: Path) -> None:
+    checkpoint = save_other(tmp_path / "resnet", "resnet", "AutoModelForImageClassification")
+    assert convert(checkpoint, tmp_path / "half", dtype="fp16", tier="any").status == "converted"
+    outcome = convert(checkpoint, tmp_path / "q8", quantize="int8")
+    assert outcome.failure
+    assert outcome.failure.message == "model_quantized.onnx cannot be made: no product with weights of the model can be quantized"
+    assert not (tmp_path / "q8").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("text=nowhere.txt", "cannot be read"),
+        ("text=short.txt", "64 are needed"),
+        ("evaluate=mine.py:raises", "the metric {folder}/mine.py:raises failed: RuntimeError: no data"),
+        ("evaluate=mine.py:nothing", "has no function nothing"),
+        ("evaluate=mine.py:refuses", "model_fp16.onnx does not pass {folder}/mine.py:refuses"),
+    ],
+)
+def test_what_a_user_brings_and_cannot_be_used_is_told_at_its_line_and_leaves_nothing(
+    line: str, told: str, bert: Path, tmp_path: Path, command: Command
+) -> None:
+    (tmp_path / "short.txt").write_text("one\ntwo\n", encoding="utf-8")
+    bodies = {"raises": "raise RuntimeError('no data')", "refuses": "return {'recall': 0.5, 'passed': False}"}
+    text = "".join(f"def {name}(artifact, checkpoint, tokenizer):\n    {body}\n" for name, body in bodies.items())
+    (tmp_path / "mine.py").write_text(text, encoding="utf-8")
+    (tmp_path / "models.txt").write_text(f"# ours\n{bert} output=bert dtype=fp16 {line}\n", encoding="utf-8")
+    result = command("--manifest", str(tmp_path / "models.txt"), "--output", str(tmp_path / "out"))
+    assert result.returncode == 1
+    assert f"models.txt:2:1: {bert}: " in result.stderr
+    assert told.format(folder=tmp_path) in result.stderr
+    assert not (tmp_path / "out/bert/onnx").exists()
+
+
+def test_a_metric_and_texts_of_ones_own_are_used_and_their_figures_told(bert: Path, tmp_path: Path, command: Command) -> None:
+    texts = [f"{' '.join(['using', 'a', 'runtime', 'was', 'with'][: 1 + n % 5])} {'! ' * (n % 7)}{'? ' * (n // 35)}a" for n in range(70)]
+    (tmp_path / "ours.txt").write_text("\n".join(dict.fromkeys(texts)), encoding="utf-8")
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\n"
+        "def metric(artifact, checkpoint, tokenizer):\n"
+        "    inputs = {name: np.asarray(each) for name, each in tokenizer(['a runtime !'], return_tensors='np').items()}\n"
+        "    return {'difference': abs(artifact(inputs)['logits'] - checkpoint(inputs)['logits']).max(), 'passed': True}\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "models.txt").write_text(f"{bert} output=bert variants=fp32,fp16 text=ours.txt evaluate=mine.py:metric\n", encoding="utf-8")
+    result = command("--manifest", str(tmp_path / "models.txt"), "--output", str(tmp_path / "out"))
+    assert result.returncode == 0, result.stderr
+    record: Mapping[str, Any] = json.loads((tmp_path / "out/bert/onnx/converter.json").read_bytes())
+    exact, half = record["verdict"]["variants"]
+    assert 0 <= exact["own"]["difference"] < 1e-5 < half["own"]["difference"] < 0.1
+    assert half["loss"]["of"].startswith("ours.txt, sha256 ")
+    assert half["loss"]["inputs"] == 34
+    assert str(tmp_path / "mine.py:metric") in record["versions"]
+    report = (tmp_path / "out/report.md").read_text(encoding="utf-8")
+    assert f"Precisions of {bert}" in report.replace("\\", "")
+    assert "difference" in report
+    (tmp_path / "mine.py").write_text((tmp_path / "mine.py").read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    again = command("--manifest", str(tmp_path / "models.txt"), "--output", str(tmp_path / "out"))
+    assert "1 converted, 0 done already" in again.stdout
+
+
+def test_bfloat16_is_stored_and_not_computed_and_the_user_is_told_how_to_have_it(tmp_path: Path) -> None:
+    checkpoint = save_tiny(tmp_path / "bert", "bert", dtype="bfloat16")
+    outcome = convert(checkpoint, tmp_path, dtype="checkpoint")
+    assert outcome.failure
+    assert "does not compute bfloat16" in outcome.failure.message
+    assert "dtype=bfloat16" in outcome.failure.hint
+    assert convert(checkpoint, tmp_path, dtype="bfloat16").status == "converted"
+    kinds = {tensor.data_type for tensor in onnx.load(tmp_path / "onnx/model_bf16.onnx").graph.initializer}
+    assert TensorProto.BFLOAT16 in kinds
