@@ -29,22 +29,23 @@ def measure() -> Iterator[Row]:
         batch = Batch([Entry(MINILM, checkpoint)], place / "ours", place / "graphs")
         batch.run()
         peer.export(MINILM, checkpoint, place / "peer")
-        sessions = {"optimum": _open(place / "peer" / "model.onnx"), "ours": _open(batch.artifact(0) / "model.onnx")}
+        sessions = {"optimum": open_session(place / "peer" / "model.onnx"), "ours": open_session(batch.artifact(0) / "model.onnx")}
         for shape, rounds in _SHAPES:
-            found = _take_turns(sessions, shape, rounds)
+            found = take_turns(sessions, shape, rounds)
             best = {who: min(each) for who, each in found.items()}
             told = ", ".join(f"{who} {best[who]:.3f} (median {statistics.median(each):.3f})" for who, each in found.items())
             print(f"  {shape[0]} × {shape[1]}, the best of {rounds}: {told}", flush=True)
             yield Row(f"MiniLM at {shape[0]} × {shape[1]}", "CPU ms", best["ours"], best["optimum"], ratio_at_most=AT_MOST)
 
 
-def _open(path: Path) -> onnxruntime.InferenceSession:
+def open_session(path: Path) -> onnxruntime.InferenceSession:
+    """A session of one thread, with everything else as a user gets it."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def _take_turns(sessions: Mapping[str, onnxruntime.InferenceSession], shape: tuple[int, int], rounds: int) -> Mapping[str, list[float]]:
+def take_turns(sessions: Mapping[str, onnxruntime.InferenceSession], shape: tuple[int, int], rounds: int) -> Mapping[str, list[float]]:
     """CPU milliseconds of each call; who is first changes with every round."""
     inputs = {
         "input_ids": np.random.default_rng(0).integers(1000, 20000, shape),
