@@ -43,6 +43,7 @@ MAY_IMPORT_HEAVY = {
     "backends.onnx.model_file",
     "backends.onnx.parts",
     "backends.onnx.patches",
+    "backends.onnx.recipes",
     "backends.onnx.session",
     "backends.onnx.shapes",
     "backends.onnx.sharing",
