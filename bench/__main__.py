@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import transformers
 
-from bench import another, batch, cluster, demand, growth, latency, limits, many, memory, precision, shared, torchscript
+from bench import another, batch, cluster, demand, fused, growth, latency, limits, many, memory, precision, shared, torchscript
 from bench.table import Row, render
 
 
@@ -34,6 +34,7 @@ PARTS: dict[str, tuple[str, Callable[[], Iterator[Row]]]] = {
     "another": ("one more checkpoint of a configuration already seen", another.measure),
     "many": ("a batch of a hundred", many.measure),
     "latency": ("latency in ONNX Runtime", latency.measure),
+    "fused": ("latency of fused graphs in ONNX Runtime", fused.measure),
     "precision": ("what each precision is in bytes, loses and takes", precision.measure),
     "shared": ("what a shared graph adds to a repository", shared.measure),
     "memory": ("peak anonymous memory of converting BERT-base, validation included", memory.rows),

@@ -58,6 +58,7 @@ _ROBERTA = {**_SIX_OF_768, "max_position_embeddings": 514, "type_vocab_size": 1}
 
 MINILM = Model("MiniLM", "default", "bert", folder=MINILM_FOLDER)
 BERT_BASE = Model("BERT-base", "default", "bert")
+GPT2 = Model("GPT-2", "causal-lm-with-past", "gpt2")
 DISTILGPT2 = Model("DistilGPT2", "causal-lm-with-past", "gpt2", {"n_layer": 6})
 
 TEN = (

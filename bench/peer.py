@@ -20,8 +20,11 @@ _TASKS = {
 """What it calls our features."""
 
 
-def export(model: Model, checkpoint: Path, place: Path) -> Cost:
-    """Export a checkpoint into the folder `place`, validated as it does by itself. Raises RuntimeError where it fails or leaves no file."""
+def export(model: Model, checkpoint: Path, place: Path, optimize: str = "") -> Cost:
+    """Export a checkpoint into the folder `place`, validated as it does by itself, and optimized if a level such as O2 is given.
+
+    Raises RuntimeError where it fails or leaves no file.
+    """
     command: list[str | Path] = [
         _CLI,
         "export",
@@ -32,6 +35,7 @@ def export(model: Model, checkpoint: Path, place: Path) -> Cost:
         _TASKS[model.feature],
         "--library",
         "transformers",
+        *(["--optimize", optimize] if optimize else []),
         place,
     ]
     cost = run(command)

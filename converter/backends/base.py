@@ -22,13 +22,16 @@ if TYPE_CHECKING:
 class StoredWeight:
     """A tensor of an artifact under one of its names; `storage` is the same for those that share their bytes.
 
-    `file` is which of an artifact's files has it, where each has to have its own.
+    `file` is which of an artifact's files has it, where each has to have its own. A tensor that is made of several weights names them
+    in `of`: it is these one after the other along their first axis, and then, if so, `transposed`.
     """
 
     name: str
     array: Array
     storage: Hashable
     file: int = 0
+    of: tuple[str, ...] = ()
+    transposed: bool = False
 
 
 class Session(Protocol):

@@ -22,6 +22,7 @@ from typing import Any
 import converter
 from converter.architectures import OnnxConfig
 from converter.backends.base import Cache
+from converter.backends.onnx import Optimize
 from converter.backends.onnx.graph import Graph
 from converter.checkpoints.loading import LoadedModel
 from converter.files import open_regular, write_whole
@@ -46,7 +47,9 @@ GRAPH_LIMIT = 2**28
 """Bytes of the largest graph that is read; they hold no weights, and that of a BART with its cache has 2 MB."""
 
 
-def graph_key(model: LoadedModel, config: OnnxConfig, opset: int, versions: Mapping[str, str], file: str) -> str | None:
+def graph_key(
+    model: LoadedModel, config: OnnxConfig, opset: int, versions: Mapping[str, str], file: str, optimize: Optimize = "none"
+) -> str | None:
     """The sha256 of all that decides what a capture of the part of `model` that `file` has gives: equal keys, equal graphs.
 
     None where no version says what that is: for code that a checkpoint brings, and for a configuration that is not of this package.
@@ -69,6 +72,7 @@ def graph_key(model: LoadedModel, config: OnnxConfig, opset: int, versions: Mapp
             config.values_override,
         ],
         "opset": opset,
+        "optimize": optimize,
         "versions": {**versions, "sources": _sources()},
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

@@ -12,13 +12,15 @@ from onnxscript import optimizer
 
 from converter.architectures import OnnxConfig
 from converter.architectures.features import Axes
+from converter.backends.onnx import Optimize
 from converter.backends.onnx.decomposition import decomposition_where_needed
 from converter.backends.onnx.empty import allow_nothing
 from converter.backends.onnx.exporter import lean_exporter
+from converter.backends.onnx.fusing import fuse
 from converter.backends.onnx.graph import Graph
 from converter.backends.onnx.parts import Part, parts
 from converter.backends.onnx.patches import patched_export
-from converter.backends.onnx.translations import TRANSLATIONS
+from converter.backends.onnx.translations import PRODUCTS, TRANSLATIONS
 from converter.checkpoints.calling import CACHE, sample
 from converter.checkpoints.loading import LoadedModel
 from converter.errors import ConversionError, ConverterError, reason
@@ -32,8 +34,15 @@ _Axis = tuple[int, int]
 _PREFIX = "model."  # FlatModel's attribute
 
 
-def capture(model: LoadedModel, config: OnnxConfig, opset: int | None, preprocessor: Any = None, part: Part | None = None) -> Graph:
-    """Capture `model` with the inputs, outputs and dynamic axes of `config`, or one of its `parts`.
+def capture(
+    model: LoadedModel,
+    config: OnnxConfig,
+    opset: int | None,
+    preprocessor: Any = None,
+    part: Part | None = None,
+    optimize: Optimize = "none",
+) -> Graph:
+    """Capture `model` with the inputs, outputs and dynamic axes of `config`, or one of its `parts`, and fuse what `optimize` says.
 
     Raises ConversionError where the capture fails, or where the model does not take those inputs or give those outputs.
     """
@@ -46,7 +55,7 @@ def capture(model: LoadedModel, config: OnnxConfig, opset: int | None, preproces
         flat_model = part.flat(model.module, whole)
         tensors = part.given(model.module, config, tensors)
         with lean_exporter(), torch.no_grad(), config.patch(model.module):
-            graph = _translate(flat_model, tensors, part, opset)
+            graph = _translate(flat_model, tensors, part, opset, PRODUCTS if optimize == "cuda" else TRANSLATIONS)
         weights = {f"{_PREFIX}{name}" for name in model.tensors()}
         _simplify(graph, weights)
         if any(".encoder." in name for name in part.inputs):
@@ -58,12 +67,15 @@ def capture(model: LoadedModel, config: OnnxConfig, opset: int | None, preproces
     _name_axes(graph.graph.inputs, part.inputs)
     _name_axes(graph.graph.outputs, part.outputs)
     _detach_weights(graph, weights)
-    model = ir.to_proto(graph)
-    model.graph.ClearField("value_info")  # a runtime infers it; given, ONNX Runtime fuses by it into the slower SkipLayerNormalization
-    return Graph(model, tuple(value.name for value in _unbound(graph) if value.name))
+    fused = fuse(graph, optimize, model.tensors())
+    message = ir.to_proto(graph)
+    message.graph.ClearField("value_info")  # a runtime infers it; given, ONNX Runtime fuses by it into the slower SkipLayerNormalization
+    return Graph(message, tuple(value.name for value in _unbound(graph) if value.name), fused)
 
 
-def _translate(flat_model: torch.nn.Module, tensors: tuple[torch.Tensor, ...], part: Part, opset: int | None) -> ir.Model:
+def _translate(
+    flat_model: torch.nn.Module, tensors: tuple[torch.Tensor, ...], part: Part, opset: int | None, translations: Mapping[Any, Any]
+) -> ir.Model:
     """What torch makes of the model, every operator of it translated; where it makes nothing, what it makes with transformers' patches."""
 
     def export(translations: Mapping[Any, Any]) -> torch.onnx.ONNXProgram:
@@ -86,10 +98,10 @@ def _translate(flat_model: torch.nn.Module, tensors: tuple[torch.Tensor, ...], p
     _tell_equal_lengths(flat_model, tensors, part)
     try:
         with decomposition_where_needed(_never_empty(part)):
-            return export(TRANSLATIONS).model
+            return export(translations).model
     except torch.onnx.OnnxExporterError as plain:  # an operator without a translation, or what torch.export does not take
         try:
-            return patched_export(export)
+            return patched_export(export, translations)
         except torch.onnx.OnnxExporterError as patched:
             raise patched from (plain.__cause__ or plain)
 

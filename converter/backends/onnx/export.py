@@ -10,7 +10,7 @@ from typing import Any
 from converter.architectures import OnnxConfig
 from converter.architectures.config import overridden
 from converter.backends.base import Cache, Conversion, together
-from converter.backends.onnx import OPSETS, model_file
+from converter.backends.onnx import OPSETS, Optimize, model_file
 from converter.backends.onnx.cache import GraphCache, graph_key
 from converter.backends.onnx.capture import capture
 from converter.backends.onnx.parts import Part, parts
@@ -46,10 +46,12 @@ def export_with(
     opset: int | None,
     output: Path,
     shared_in: Path | None = None,
+    optimize: Optimize = "none",
 ) -> Conversion:
     """The same with a graph that an earlier conversion captured, where `cache` has the one that this model's capture would give.
 
-    With `shared_in`, the folder that `output` will be moved to, it points into the checkpoint's own files, and holds no weights.
+    With `shared_in`, the folder that `output` will be moved to, it points into the checkpoint's own files, and holds no weights but those
+    that are made of several. `optimize` is what the graph is fused for.
     """
     opset = config.default_onnx_opset if opset is None else opset
     if opset not in OPSETS:
@@ -64,12 +66,11 @@ def export_with(
     try:
         with overridden(model.config, config.values_override):
             files = parts(config)
+            places = [output if len(files) == 1 else output.parent / part.file for part in files]
             return together(
                 [
-                    _write(
-                        cache, preprocessor, model, config, opset, part, output if len(files) == 1 else output.parent / part.file, shared_in
-                    )
-                    for part in files
+                    _write(cache, preprocessor, model, config, opset, part, place, shared_in, optimize)
+                    for part, place in zip(files, places, strict=True)
                 ]
             )
     finally:
@@ -85,17 +86,18 @@ def _write(
     part: Part,
     output: Path,
     shared_in: Path | None,
+    optimize: Optimize,
 ) -> Conversion:
     """One file, by a graph that is kept or captured."""
-    graphs, key = (GraphCache(cache), graph_key(model, config, opset, cache.versions, part.file)) if cache else (None, None)
+    graphs, key = (GraphCache(cache), graph_key(model, config, opset, cache.versions, part.file, optimize)) if cache else (None, None)
     found = graphs.find(key) if graphs and key else None
-    if found and not model.tensors().keys() >= {*found.weights}:  # it is of another model, whatever it is called
+    if found and not found.fits(model):  # it is of another model, whatever it is called
         found = None
-    graph = found or capture(model, config, opset, preprocessor, part)
+    graph = found or capture(model, config, opset, preprocessor, part, optimize)
     weights = graph.bind(model)
     sharing = share(weights, model.folder, output, shared_in) if shared_in else Sharing({})
     model_file.write(graph, weights, output, places=sharing.places)
-    conversion = Conversion(lent=sharing.lent, notes=sharing.notes)
+    conversion = Conversion(lent=sharing.lent, notes=(*sharing.notes, *([graph.fused] if graph.fused else [])))
     if graphs is None or key is None:
         return conversion
     if found:

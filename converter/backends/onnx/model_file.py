@@ -22,6 +22,7 @@ import torch
 
 from converter.architectures.dummies import Array
 from converter.backends.onnx.graph import Graph
+from converter.backends.onnx.recipes import Weights
 from converter.errors import ConversionError, output_error
 
 SINGLE_FILE_LIMIT = 2**31 - 2**20
@@ -63,7 +64,7 @@ def write(
     skeleton.CopyFrom(graph.model)
     for name, place in places.items():
         _refer(skeleton.graph.initializer.add(), _tensor_header(name, weights[name]), place, weights[name].nbytes)
-    weights = {name: tensor for name, tensor in weights.items() if name not in places}
+    weights = weights.without(places) if isinstance(weights, Weights) else {name: weights[name] for name in weights if name not in places}
     total = sum(tensor.nbytes for tensor in weights.values()) + skeleton.ByteSize()
     try:
         if total <= single_file_limit:
@@ -75,25 +76,25 @@ def write(
 
 
 def _write_embedded(skeleton: onnx.ModelProto, weights: Mapping[str, torch.Tensor], path: Path) -> None:
-    headers = {name: _tensor_header(name, tensor).SerializeToString() for name, tensor in weights.items()}
+    headers = {name: (_tensor_header(name, tensor).SerializeToString(), tensor.nbytes) for name, tensor in weights.items()}
     prefixes = {
-        name: header + _tag(_TENSOR_RAW_DATA, _BYTES) + _varint(weights[name].nbytes)
-        for name, header in headers.items()
-        if weights[name].nbytes
-    } | {name: header for name, header in headers.items() if not weights[name].nbytes}
+        name: (header + (_tag(_TENSOR_RAW_DATA, _BYTES) + _varint(length) if length else b""), length)
+        for name, (header, length) in headers.items()
+    }
     fields = {
-        name: _tag(_GRAPH_INITIALIZER, _BYTES) + _varint(len(prefix) + weights[name].nbytes) + prefix for name, prefix in prefixes.items()
+        name: (_tag(_GRAPH_INITIALIZER, _BYTES) + _varint(len(prefix) + length) + prefix, length)
+        for name, (prefix, length) in prefixes.items()
     }
     graph = skeleton.graph.SerializeToString()
     rest = onnx.ModelProto()
     rest.CopyFrom(skeleton)
     rest.ClearField("graph")
-    size = len(graph) + sum(len(field) + weights[name].nbytes for name, field in fields.items())
+    size = len(graph) + sum(len(field) + length for field, length in fields.values())
     with open(path, "wb") as file:
         file.write(rest.SerializeToString())
         file.write(_tag(_MODEL_GRAPH, _BYTES) + _varint(size))
         file.write(graph)
-        for name, field in fields.items():
+        for name, (field, _) in fields.items():
             file.write(field)
             _write_tensor(file, weights[name])
 

@@ -15,12 +15,14 @@ import torch
 from converter.backends.onnx.translations import TRANSLATIONS
 
 
-def patched_export(export: Callable[[Mapping[Any, Any]], torch.onnx.ONNXProgram]) -> ir.Model:
-    """What `export`, given translations beside torch's own, makes of a model while all these patches last."""
+def patched_export(
+    export: Callable[[Mapping[Any, Any]], torch.onnx.ONNXProgram], translations: Mapping[Any, Any] = TRANSLATIONS
+) -> ir.Model:
+    """What `export`, given `translations` and transformers' beside torch's own, makes of a model while all these patches last."""
     from transformers.exporters import exporter_onnx
     from transformers.exporters.utils import apply_patches
 
     with apply_patches("dynamo"), apply_patches("onnx"):
-        program = export({**exporter_onnx._ONNX_TRANSLATION_TABLE, **TRANSLATIONS})
+        program = export({**exporter_onnx._ONNX_TRANSLATION_TABLE, **translations})
     exporter_onnx.apply_onnx_ir_fixes(program)
     return program.model

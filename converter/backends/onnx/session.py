@@ -16,6 +16,7 @@ import torch
 from converter.architectures.dummies import Array
 from converter.backends.base import StoredWeight
 from converter.backends.onnx import DECODER_FILE, ENCODER_FILE, STATES, TAKES, model_file
+from converter.backends.onnx.recipes import Recipe
 from converter.errors import ConversionError, reason
 from converter.records import PartSignature, Signature, TensorSpec
 
@@ -78,7 +79,7 @@ class OnnxSession:
         return time.perf_counter() - started
 
     def weights(self) -> Iterator[StoredWeight]:
-        return (StoredWeight(name, array, name) for name, array in self._stored.weights())
+        return (_stored(name, array) for name, array in self._stored.weights())
 
     def close(self) -> None:
         del self._session
@@ -140,6 +141,16 @@ class PartsSession:
     def close(self) -> None:
         for session in self._sessions.values():
             session.close()
+
+
+def _stored(name: str, array: Array) -> StoredWeight:
+    try:
+        recipe = Recipe.named(name)
+    except ValueError:  # a constant of the graph's own
+        return StoredWeight(name, array, name)
+    return (
+        StoredWeight(name, array, name) if recipe.is_plain else StoredWeight(name, array, name, of=recipe.of, transposed=recipe.transposed)
+    )
 
 
 def open_files(folder: Path, names: Sequence[str], *, deployed: bool = False) -> OnnxSession | PartsSession:

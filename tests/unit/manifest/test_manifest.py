@@ -191,6 +191,7 @@ _SETTINGS = st.fixed_dictionaries(
         "opset": st.integers(18, 25).map(str),
         "feature": st.sampled_from(["default", "masked-lm", "fill-mask"]),
         "dtype": st.sampled_from(["float32", "checkpoint"]),
+        "optimize": st.sampled_from(["none", "cpu", "cuda"]),
     },
 )
 

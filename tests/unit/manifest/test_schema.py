@@ -30,6 +30,7 @@ VALID_VALUES: dict[str, list[Any]] = {
     "opset": [18, None],
     "weights": ["embedded", "shared"],
     "profile": ["documented", "hub"],
+    "optimize": ["none", "cpu", "cuda"],
 }
 ONLY_TORCHSCRIPT: dict[str, list[Any]] = {
     "batch-size": [1, None],
