@@ -21,7 +21,7 @@ from converter.backends.onnx.precision.linear import Layer, prepare
 from converter.backends.onnx.precision.quantizers import quantize, remaining, save
 from converter.backends.onnx.precision.search import search
 from converter.backends.onnx.session import open_files
-from converter.errors import ConversionError, ConverterError, NotSupportedError, output_error, reason
+from converter.errors import ConversionError, ConverterError, output_error, reason
 from converter.records import Search
 
 _QUANTIZED = ("MatMulNBits", "MatMulInteger")
@@ -30,8 +30,8 @@ _QUANTIZED = ("MatMulNBits", "MatMulInteger")
 def derive(folder: Path, names: Sequence[str], precision: Precision, gauge: Gauge) -> Derived:
     """Make the variant `precision` of the files `names` in `folder`, beside them, each under its name in that precision.
 
-    Raises NotSupportedError for a model without a product to quantize, ConversionError with a library's own words where it cannot be
-    made or the runtime does not run it, OutputError where it cannot be written.
+    Raises ConversionError for a model without a product to quantize, and with a library's own words where it cannot be made or the
+    runtime does not run it; OutputError where it cannot be written.
     """
     try:
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
@@ -68,7 +68,7 @@ def _quantize(folder: Path, names: Sequence[str], precision: Precision, gauge: G
     sources = {name: scratch / f"float32-{name}" for name in names}
     layers = tuple(layer for name, source in sources.items() for layer in prepare(folder / name, source))
     if not any(not layer.is_embedding for layer in layers):
-        raise NotSupportedError(
+        raise ConversionError(
             f"{precision.file(names[-1])} cannot be made: no product with weights of the model can be quantized",
             "leave this precision out",
         )

@@ -1,7 +1,7 @@
 """The file that quantizers start from: each product with weights is a MatMul whose second input is a stored matrix, inner axis first.
 
 A quantizer looks for that and for nothing else. As captured, a linear layer is a Gemm with its weight transposed, or a MatMul behind a
-Transpose: of these onnxruntime's quantizers make nothing, and say nothing.
+Transpose, and once fused a FusedMatMul: of these onnxruntime's quantizers make nothing, and say nothing.
 """
 
 from __future__ import annotations
@@ -42,6 +42,9 @@ class Layer:
 
 
 _TRANSPOSED = ".transposed"
+_PRODUCTS = ("MatMul", "Gemm", "FusedMatMul")
+_PLAIN = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transBatchA": 0, "transBatchB": 0}
+"""What a MatMul has no attributes for, and what these are where they do nothing."""
 
 
 def prepare(source: Path, target: Path) -> tuple[Layer, ...]:
@@ -72,16 +75,16 @@ def _turns_a_matrix(node: onnx.NodeProto, stored: dict[str, onnx.TensorProto]) -
 
 def _rewritten(node: onnx.NodeProto, transposes: dict[str, str], stored: dict[str, onnx.TensorProto]) -> Iterator[onnx.NodeProto]:
     """The node, or what computes the same of it by a MatMul with a stored matrix."""
-    if node.op_type == "MatMul" and node.input[1] in transposes:
-        node.input[1] = _transposed(transposes[node.input[1]], stored)
-    given = {each.name: helper.get_attribute_value(each) for each in node.attribute} if node.op_type == "Gemm" else {}
-    matrix = transposes.get(node.input[1], node.input[1]) if node.op_type == "Gemm" else ""
-    plain = given.get("alpha", 1.0) == 1.0 and given.get("beta", 1.0) == 1.0 and not given.get("transA", 0)
-    if matrix not in stored or not plain:
+    if node.op_type not in _PRODUCTS:
+        yield node
+        return
+    given = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+    matrix = transposes.get(node.input[1], node.input[1])
+    if matrix not in stored or any(given.get(name, usual) != usual for name, usual in _PLAIN.items()):
         yield node
         return
     turned = bool(given.get("transB", 0)) != (node.input[1] in transposes)
-    has_bias = len(node.input) > 2 and bool(node.input[2])
+    has_bias = node.op_type == "Gemm" and len(node.input) > 2 and bool(node.input[2])
     product = f"{node.output[0]}.product" if has_bias else node.output[0]
     yield helper.make_node("MatMul", [node.input[0], _transposed(matrix, stored) if turned else matrix], [product], name=node.name)
     if has_bias:

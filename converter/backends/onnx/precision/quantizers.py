@@ -21,6 +21,8 @@ from converter.backends.onnx.model_file import DATA_SUFFIX, SINGLE_FILE_LIMIT
 from converter.backends.onnx.precision import BLOCK, Method
 from converter.backends.onnx.precision.linear import Layer
 
+_OF_FLOATS = {"DefaultTensorType": onnx.TensorProto.FLOAT}
+"""What a product gives whose type onnx does not infer, as behind an operator of onnxruntime's own."""
 _INT8_ACTIVATIONS = 4
 """MatMulNBits' accuracy_level: the kernel may round activations to int8 in blocks, which is what makes it fast on a CPU."""
 
@@ -56,6 +58,7 @@ def quantize(
                 weight_type=QuantType.QInt8,
                 nodes_to_exclude=excluded,
                 use_external_data_format=True,
+                extra_options=_OF_FLOATS,
             )
             model = onnx.load(made)
         elif method == "static":
@@ -71,7 +74,7 @@ def quantize(
                 weight_type=QuantType.QInt8,
                 nodes_to_exclude=excluded,
                 use_external_data_format=True,
-                extra_options={"UseQDQContribOps": True},  # 16 bits are no type of the standard operator before opset 21
+                extra_options={**_OF_FLOATS, "UseQDQContribOps": True},  # 16 bits are no type of the standard operator before opset 21
             )
             model = onnx.load(made)
         else:

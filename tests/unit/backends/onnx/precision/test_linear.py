@@ -26,7 +26,9 @@ def saved(path: Path, nodes: list[onnx.NodeProto], **stored: np.ndarray) -> Path
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", None])],
         [numpy_helper.from_array(array, name) for name, array in stored.items()],
     )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)], ir_version=9), path
+    )
     return path
 
 
@@ -45,8 +47,9 @@ def run(path: Path) -> np.ndarray:
         [helper.make_node("Transpose", ["layer.3.a"], ["t"]), helper.make_node("Gemm", ["x", "t", "bias"], ["y"])],
         [helper.make_node("Transpose", ["layer.3.b"], ["t"]), helper.make_node("Gemm", ["x", "t", "bias"], ["y"], transB=1)],
         [helper.make_node("MatMul", ["x", "layer.3.b"], ["y"])],
+        [helper.make_node("FusedMatMul", ["x", "layer.3.a"], ["y"], domain="com.microsoft", transB=1, alpha=1.0)],
     ],
-    ids=["gemm turned", "no bias", "gemm", "behind a transpose", "gemm behind a transpose", "turned twice", "as it is"],
+    ids=["gemm turned", "no bias", "gemm", "behind a transpose", "gemm behind a transpose", "turned twice", "as it is", "fused"],
 )
 def test_every_product_with_weights_becomes_a_matmul_that_gives_the_same(nodes: list[onnx.NodeProto], tmp_path: Path) -> None:
     source = saved(tmp_path / "source.onnx", nodes, **{"layer.3.a": A, "layer.3.b": B, "bias": BIAS})
