@@ -7,6 +7,7 @@ swept away by whoever claims the place next.
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import shutil
@@ -17,9 +18,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
+from converter.checkpoints.policy import CONFIG, CONFIG_LIMIT
 from converter.claims import PREFIX, claimed
 from converter.errors import output_error
-from converter.files import write_whole
+from converter.files import read_at_most, write_whole
 from converter.ledger import LOG, RECORD, describe_files, read_record
 from converter.records import ArtifactRecord, FileRecord
 
@@ -205,15 +207,31 @@ def keep_rejected(folder: Path, destination: Path) -> Path:
 def copy_sidecars(source: Path, names: Iterable[str], folder: Path, made: Mapping[str, bytes]) -> tuple[FileRecord, ...]:
     """Copy config and tokenizer files as the checkpoint has them, each whole or not at all; return what they are there.
 
-    With them go those that were `made`, unless the checkpoint has one by the name.
+    With them go those that were `made`, unless the checkpoint has one by the name; but config.json as it was made, where it was. Where it
+    was not, what another artifact of the model says there to its clients stays.
     """
     copied = tuple(names)
-    made = {name: content for name, content in made.items() if name not in copied}
-    for name in (*copied, *made):
+    made = {name: content for name, content in made.items() if name not in copied or name == CONFIG}
+    for name in dict.fromkeys((*copied, *made)):
         target = folder / name
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(target, made[name] if name in made else (source / name).read_bytes())
+            content = made[name] if name in made else (source / name).read_bytes()
+            write_whole(target, _with_client_settings(content, target) if name == CONFIG and name not in made else content)
         except OSError as error:
             raise output_error(target, error) from error
-    return describe_files(folder, (*copied, *made))
+    return describe_files(folder, dict.fromkeys((*copied, *made)))
+
+
+_CLIENT_SETTINGS = "transformers.js_config"
+
+
+def _with_client_settings(config: bytes, target: Path) -> bytes:
+    """config.json with what `target`, which it replaces, says to transformers.js and it does not."""
+    try:
+        there, ours = (json.loads(text) for text in (read_at_most(target, CONFIG_LIMIT), config))
+    except (OSError, ValueError, RecursionError):
+        return config
+    if not isinstance(there, dict) or not isinstance(ours, dict) or _CLIENT_SETTINGS not in there or _CLIENT_SETTINGS in ours:
+        return config
+    return target.read_bytes() if {**ours, _CLIENT_SETTINGS: there[_CLIENT_SETTINGS]} == there else config

@@ -19,6 +19,9 @@ ENCODERS = {
 DECODERS = {"gpt2": "gpt2", "llama": "llama", "qwen3": "qwen3"}
 TRANSLATORS = {"t5": "t5", "bart": "bart", "marian": "marian"}
 
+EXTERNAL = ("tagger", "bart")
+"""The models whose tensors are in a file beside the ONNX file."""
+
 PRECISIONS = dict.fromkeys(("minilm", "llama", "t5"), ("fp32", "fp16", "q8", "q4", "q4f16"))
 """The models that come in several precisions, and these."""
 
@@ -41,6 +44,7 @@ def convert_all(folder: Path) -> Path:
     save_all(folder / "checkpoints")
     names = sorted(path.name for path in (folder / "checkpoints").iterdir())
     asked = {name: f" tier=any variants={','.join(precisions)}" for name, precisions in PRECISIONS.items()}
+    asked |= dict.fromkeys(EXTERNAL, " weights=shared")
     lines = [f"./checkpoints/{name} output={name}{asked.get(name, '')}\n" for name in names]
     (folder / "models.txt").write_text("".join(lines), encoding="utf-8")
     said = subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 import transformers
 
 from tests.clients.answering import Client
-from tests.clients.models import DECODERS, PRECISIONS, TRANSLATORS
+from tests.clients.models import DECODERS, EXTERNAL, PRECISIONS, TRANSLATORS
 from tests.clients.pytorch import SENTENCES, STEPS, TEXTS, embed, encode, greedy, load, lost
 
 pytestmark = pytest.mark.client
@@ -47,6 +48,15 @@ def test_a_precision_is_found_by_its_name_and_loses_no_more_than_its_record_says
     cosines = (found * embed(checkpoints / "minilm", TEXTS).numpy()).sum(axis=1)
     assert cosines.min() >= lost(models / "minilm", precision)["cosine_min"] - 0.01
     assert cosines.min() < 1 - 1e-8  # it is another file than float32's
+
+
+@pytest.mark.parametrize(("name", "files"), [("tagger", ["model.onnx"]), ("bart", ["decoder_model_merged.onnx", "encoder_model.onnx"])])
+def test_tensors_beside_the_file_are_announced_to_it(name: str, files: list[str], models: Path) -> None:
+    """That they are found is for the tests of these models to say."""
+    settings = json.loads((models / name / "config.json").read_bytes())["transformers.js_config"]
+    assert name in EXTERNAL
+    assert settings == {"use_external_data_format": dict.fromkeys(files, 1)}
+    assert all((models / name / "onnx" / f"{file}_data").is_file() for file in files)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS["llama"][1:])

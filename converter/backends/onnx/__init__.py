@@ -15,6 +15,7 @@ from converter.architectures import PROFILES, Architecture, in_profile, is_for_c
 from converter.architectures.features import WITH_PAST
 from converter.backends.base import Backend, Cache, Conversion, Derived, Gauge, Session
 from converter.backends.onnx.precision import OF_DTYPE, OF_QUANTIZE, PRECISIONS, Name, Quantize
+from converter.checkpoints.policy import CONFIG
 from converter.errors import ConversionError
 from converter.records import MeasuredBy, Options, Signature, Tier
 
@@ -200,13 +201,18 @@ session = onnxruntime.InferenceSession(f"{folder}/onnx/FILE")
 
     def beside(self, model: LoadedModel, config: OnnxConfig, signature: Signature, folder: Path) -> Mapping[str, bytes]:
         from converter.backends.onnx import genai
+        from converter.backends.onnx.announced import announced
 
         if not is_for_clients(config):
             return {}
         tokens = getattr(model.module, "generation_config", None) or model.config
         file = f"{self.name}/{self.main_file_in(folder) or self.main_file}"
         found = genai.genai_config(signature, model.config, tokens, config.positions, file)
-        return {genai.FILE: found} if found else {}
+        made = {genai.FILE: found} if found else {}
+        if model.folder:
+            names = [path.name for path in folder.glob("*.onnx")]
+            made[CONFIG] = announced((model.folder / CONFIG).read_bytes(), folder, names)
+        return made
 
     def attn_implementation(self, onnx_config: type[OnnxConfig]) -> str | None:
         return onnx_config.attn_implementation
