@@ -1,0 +1,78 @@
+"""The table of an artifact's variants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from converter.records import Latency, Loss, Search, Variant
+from converter.report.markdown import render, variant_table
+from converter.report.variants import HEADINGS, rows, sources
+from tests.unit.samples import artifact_record, outcome, verdict
+
+LOSS = Loss(kind="embeddings", inputs=320, of="texts", divergence=0.01, cosine_min=0.99, cosine_mean=0.995, neighbours=0.9)
+
+
+def variant(**changes: Any) -> Variant:
+    facts = {
+        "name": "q8",
+        "files": ("model_quantized.onnx",),
+        "size": 2500,
+        "reference_size": 10000,
+        "computed": "int8",
+        "stored": {"int8": 2000, "float32": 500},
+        "asked": "lossy",
+        "tier": "lossy",
+        "loss": LOSS,
+        "runtime": "onnxruntime 1",
+        "cpu": "x86_64 avx2",
+        "latency": Latency(axes={"batch": 1, "sequence": 24}, seconds=0.002, reference_seconds=0.004, calls=20, threads=1),
+        "left_out": {"layer.*.value": "8 bits"},
+        "search": Search(tried=7, inputs=240, cpu_seconds=12.4),
+    }
+    return Variant(**{**facts, **changes})
+
+
+def test_a_row_has_size_loss_tier_and_latency_beside_float32() -> None:
+    (row,) = rows([variant(own={"recall": 0.5, "passed": True})])
+    assert len(row) == len(HEADINGS)
+    assert row == (
+        "model_quantized.onnx",
+        "2.5 kB",
+        "0.25",
+        "cosine 0.9950, at least 0.9900, 90.0% of nearest neighbours; recall 0.5, passed True",
+        "lossy",
+        "2.0 ms",
+        "0.50",
+        "layer.*.value (8 bits)",
+    )
+
+
+def test_what_was_not_measured_is_empty_and_what_failed_has_a_sign() -> None:
+    (row,) = rows([variant(latency=None, reference_size=0, left_out={}, tier="any", problems=("lost too much",))])
+    assert (row[2], row[4], row[5], row[6], row[7]) == ("", "✗ beyond lossy", "", "", "")
+
+
+def test_what_the_figures_are_of_is_told_once() -> None:
+    told = sources([variant(search=None), variant()])
+    assert told == (
+        "Loss over 320 inputs: texts. By onnxruntime 1 on x86_64 avx2, calls at batch 1, sequence 24 with 1 thread. "
+        "7 settings were tried in 12 CPU s to choose."
+    )
+    assert sources([]) == ""
+
+
+def test_a_pattern_of_names_is_no_markup() -> None:
+    lines = list(variant_table([variant()]))
+    assert r"layer.\*.value (8 bits)" in lines[2]
+    assert lines[1].count("---:") == 4
+
+
+def test_the_report_has_the_table_and_no_error_of_files_that_are_not_there() -> None:
+    measured = verdict(variants=(variant(),))
+    report = render([outcome(verdict=measured, artifact=artifact_record(verdict=measured))], [], "1 converted")
+    assert "## Precisions of org/name" in report
+    (line,) = (line for line in report.splitlines() if line.startswith("| org/name"))
+    assert "1.0e-07" not in line  # it is of the float32 files
+    exact = verdict(variants=(variant(name="fp32", is_exact=True), variant()))
+    report = render([outcome(verdict=exact)], [], "1 converted")
+    assert "1.0e-07" in report
