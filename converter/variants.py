@@ -32,7 +32,8 @@ def judge(
 ) -> tuple[Variant, ...]:
     """The variants that are asked for of the artifact in `folder`, measured against `model`; `make` makes each first, of the exact files.
 
-    Raises NotSupportedError, ConversionError or OutputError where one cannot be made or is not there; what one lost is in its record.
+    Raises NotSupportedError for texts or a metric that are not to be used, ConversionError or OutputError where a variant cannot be made
+    or is not there. What one lost is in its record.
     """
     measuring = _Measuring(backend, folder, model, config, tokenizer, options)
     return tuple(

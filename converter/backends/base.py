@@ -256,7 +256,7 @@ class Backend(ABC):
         return ()
 
     def derive(self, folder: Path, variant: str, gauge: Gauge) -> Derived:
-        """Make a variant of the artifact in `folder`, beside it. Raises NotSupportedError, ConversionError or OutputError."""
+        """Make a variant of the artifact in `folder`, beside it. Raises ConversionError or OutputError."""
         raise NotImplementedError
 
     def describe(self, folder: Path, variant: str) -> Derived:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from converter.architectures import FEATURES
+from converter.backends import BACKENDS
 from converter.checkpoints.stored import stored_tensors
 from converter.pipeline import Plan
 from converter.records import Checkpoint
@@ -39,6 +40,8 @@ DEMANDS: Mapping[str, Demand] = {
 }
 """No less than what was measured of BERT, GPT-2, BART and T5: see bench/RESULTS.md, `make bench PARTS=demand`. Neuron's is
 TorchScript's: its compiler was measured by nobody."""
+OF_VARIANTS = Demand(start=250_000_000, weights=5.5, logits=3.0)
+"""No less than what float16 and integers took of GPT-2 (5.1 and 5.4 times its weights) and MiniLM: quantizers hold several of a model."""
 T5_TIMES = 2
 """How much more of its weights a T5 takes in ONNX Runtime than the others: 2.7 times them was measured, of BERT 0.6."""
 
@@ -107,7 +110,10 @@ def predicted_bytes(plan: Plan) -> int:
     logits = _logits_bytes(checkpoint.config) if feature and feature.task.endswith("-lm") else 0
     demand = DEMANDS[plan.job.backend]
     held = demand.weights * as_float32 * (T5_TIMES if plan.job.backend == "onnx" and checkpoint.config.get("model_type") == "t5" else 1)
-    return round(demand.start + held + copied + demand.logits * logits)
+    predicted = round(demand.start + held + copied + demand.logits * logits)
+    if not BACKENDS[plan.job.backend].variants(options):
+        return predicted
+    return max(predicted, round(OF_VARIANTS.start + OF_VARIANTS.weights * as_float32 + OF_VARIANTS.logits * logits))
 
 
 def available_bytes(root: Path = _ROOT) -> int:

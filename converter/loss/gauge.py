@@ -23,7 +23,7 @@ from converter.validation.reference import Reference
 _BATCH = 8
 _LONGEST = 128
 """Tokens of the longest text: what is behind them is cut off."""
-_ENOUGH_TEXTS = 100
+_ENOUGH_TEXTS = 64
 """Of a model that decides at every token: it decides some thousand times in as many."""
 _STEPS = 16
 """Tokens that a model with an encoder goes on by, as the checkpoint chooses them."""
@@ -42,13 +42,13 @@ class LossGauge:
         self._aim: Tier = "lossy" if tier == "any" else tier
         self._maker = Maker(config, reference.model.dtype, tokenizer, np.random.default_rng(_SEED), ())
         try:
-            parts = [[*self._of_texts(part)] for part in (texts.calibration, texts.choice, self._few(texts.final))]
+            parts = [[*self._of_texts(part)] for part in (texts.calibration, self._few(texts.choice), self._few(texts.final))]
             middle = sorted(texts.final, key=len)[len(texts.final) // 2 :][: self._choices]
             self.single = self._continued(self._maker.of_texts(middle, _LONGEST))
             self._of, self._is_text = texts.of, True
         except ValueError as error:
-            count = len(self._few(texts.final))
-            parts = [[*self._at_random(number)] for number in (len(texts.calibration), len(texts.choice), count)]
+            counts = (len(texts.calibration), len(self._few(texts.choice)), len(self._few(texts.final)))
+            parts = [[*self._at_random(number)] for number in counts]
             self.single = self._continued(self._maker.at_random(1, 24))
             self._of, self._is_text = f"random inputs, as for real text {error}", False
         calibration, choice, final = parts
@@ -84,7 +84,7 @@ class LossGauge:
         return Decisions(self._config) if feature.decides else Embeddings(self._config, has_neighbours=self._is_text)
 
     def _few(self, texts: Sequence[str]) -> Sequence[str]:
-        """As many of the final texts as the metric has use for."""
+        """As many of the texts as the metric has use for."""
         is_whole = self._config.feature.task in ("default", "sequence-classification", "multiple-choice")
         return texts if is_whole else texts[:_ENOUGH_TEXTS]
 

@@ -16,12 +16,16 @@ from converter.records import (
     Failure,
     FileRecord,
     Influence,
+    Latency,
+    Loss,
     Outcome,
     Pushed,
+    Search,
     Signature,
     SourceRecord,
     Stage,
     TensorSpec,
+    Variant,
     Verdict,
     WeightCheck,
 )
@@ -45,6 +49,28 @@ def verdict(**changes: Any) -> Verdict:
         "weights": WeightCheck(compared=4),
     }
     return Verdict(**{"atol": 1e-5, "rtol": 1e-5, "runtime": "onnxruntime 1 CPU", **measured, **changes})
+
+
+def variant(**changes: Any) -> Variant:
+    """A quantized variant that has passed, but for `changes`."""
+    loss = Loss(kind="embeddings", inputs=320, of="texts", divergence=0.01, cosine_min=0.99, cosine_mean=0.995, neighbours=0.9)
+    facts = {
+        "name": "q8",
+        "files": ("model_quantized.onnx",),
+        "size": 2500,
+        "reference_size": 10000,
+        "computed": "int8",
+        "stored": {"int8": 2000, "float32": 500},
+        "asked": "lossy",
+        "tier": "lossy",
+        "loss": loss,
+        "runtime": "onnxruntime 1",
+        "cpu": "x86_64 avx2",
+        "latency": Latency(axes={"batch": 1, "sequence": 24}, seconds=0.002, reference_seconds=0.004, calls=20, threads=1),
+        "left_out": {"layer.*.value": "8 bits"},
+        "search": Search(tried=7, inputs=240, cpu_seconds=12.4),
+    }
+    return Variant(**{**facts, **changes})
 
 
 def artifact_record(*files: FileRecord, key: str = "key", **changes: Any) -> ArtifactRecord:

@@ -1,4 +1,4 @@
-"""What transformers.js has to be told in config.json: which ONNX files have their tensors in files beside them; it looks for none unasked."""
+"""What transformers.js has to be told in config.json: which ONNX files have their tensors in files beside them. It looks for none else."""
 
 from __future__ import annotations
 

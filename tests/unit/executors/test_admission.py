@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from converter.backends import BACKENDS
-from converter.executors.admission import DEMANDS, PATIENCE, T5_TIMES, Admission, admission, available_bytes, cores, predicted_bytes
+from converter.executors.admission import (
+    DEMANDS,
+    OF_VARIANTS,
+    PATIENCE,
+    T5_TIMES,
+    Admission,
+    admission,
+    available_bytes,
+    cores,
+    predicted_bytes,
+)
 from converter.pipeline import Plan
 from converter.records import Checkpoint, Job, Source
 
@@ -266,3 +276,11 @@ def test_a_config_with_figures_of_nothing_is_predicted_all_the_same(figure: obje
     for name in ("vocab_size", "max_position_embeddings", "n_positions"):
         config = {"vocab_size": 100, name: figure}
         assert START <= predicted_bytes(planned(config=config, feature="causal-lm")) < 10**13
+
+
+def test_variants_take_what_quantizers_take_of_the_weights_in_float32() -> None:
+    alone = predicted_bytes(planned(GB))
+    assert predicted_bytes(planned(GB, variants=("fp32", "q8"))) == OF_VARIANTS.start + round(OF_VARIANTS.weights * GB) > 3 * alone
+    assert predicted_bytes(planned(GB, dtype="float16", config={"dtype": "bfloat16"})) == OF_VARIANTS.start + round(
+        OF_VARIANTS.weights * 2 * GB
+    )

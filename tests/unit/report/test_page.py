@@ -13,7 +13,7 @@ import pytest
 from converter.records import Failure, Latency, Outcome, Position, Stage
 from converter.report.figures import time_for_people
 from converter.report.page import Batch, Scale, largest_of, output_errors, render
-from tests.unit.samples import case, comparison, failed, outcome, pushed, verdict
+from tests.unit.samples import artifact_record, case, comparison, failed, outcome, pushed, variant, verdict
 
 WHEN = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 HOSTILE = "<img src=x onerror=alert(1)>\"'</script>"
@@ -107,3 +107,13 @@ def test_the_sums_of_a_batch_are_those_of_its_jobs() -> None:
 def test_an_empty_batch_is_a_page_too() -> None:
     assert page().startswith("<!DOCTYPE html>")
     assert 'datetime="2026-02-03T04:05:06+00:00">2026-02-03 04:05 UTC<' in page()
+
+
+def test_an_artifact_of_several_precisions_has_a_row_for_each_and_no_error_that_is_not_its_own() -> None:
+    measured = verdict(
+        variants=(variant(left_out={"<b>layer</b>": "8 bits"}), variant(name="q4", files=("model_q4.onnx",), problems=("lost",)))
+    )
+    text = page(outcome(verdict=measured, artifact=artifact_record(verdict=measured)))
+    assert text.count("model_quantized.onnx") == text.count("model_q4.onnx") - 1 == 1  # what is wrong names its file too
+    assert "<b>layer</b>" not in text
+    assert "1.0e-07" not in text.partition("<details>")[0]

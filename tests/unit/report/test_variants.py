@@ -2,34 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from converter.records import Latency, Loss, Search, Variant
 from converter.report.markdown import render, variant_table
 from converter.report.variants import HEADINGS, rows, sources
-from tests.unit.samples import artifact_record, outcome, verdict
-
-LOSS = Loss(kind="embeddings", inputs=320, of="texts", divergence=0.01, cosine_min=0.99, cosine_mean=0.995, neighbours=0.9)
-
-
-def variant(**changes: Any) -> Variant:
-    facts = {
-        "name": "q8",
-        "files": ("model_quantized.onnx",),
-        "size": 2500,
-        "reference_size": 10000,
-        "computed": "int8",
-        "stored": {"int8": 2000, "float32": 500},
-        "asked": "lossy",
-        "tier": "lossy",
-        "loss": LOSS,
-        "runtime": "onnxruntime 1",
-        "cpu": "x86_64 avx2",
-        "latency": Latency(axes={"batch": 1, "sequence": 24}, seconds=0.002, reference_seconds=0.004, calls=20, threads=1),
-        "left_out": {"layer.*.value": "8 bits"},
-        "search": Search(tried=7, inputs=240, cpu_seconds=12.4),
-    }
-    return Variant(**{**facts, **changes})
+from tests.unit.samples import artifact_record, outcome, variant, verdict
 
 
 def test_a_row_has_size_loss_tier_and_latency_beside_float32() -> None:
