@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from converter.architectures import OnnxConfig
+from converter.architectures.config import overridden
 from converter.backends import Backend, Session
 from converter.backends.base import Derived
 from converter.checkpoints.loading import LoadedModel
@@ -35,11 +36,12 @@ def judge(
     Raises NotSupportedError for texts or a metric that are not to be used, ConversionError or OutputError where a variant cannot be made
     or is not there. What one lost is in its record.
     """
-    measuring = _Measuring(backend, folder, model, config, tokenizer, options)
-    return tuple(
-        measuring.variant(name, backend.derive(folder, name, measuring.gauge) if make else backend.describe(folder, name))
-        for name in backend.variants(options)
-    )
+    with overridden(model.config, config.values_override):
+        measuring = _Measuring(backend, folder, model, config, tokenizer, options)
+        return tuple(
+            measuring.variant(name, backend.derive(folder, name, measuring.gauge) if make else backend.describe(folder, name))
+            for name in backend.variants(options)
+        )
 
 
 class _Measuring:

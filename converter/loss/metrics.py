@@ -222,7 +222,7 @@ def _perplexity(nats: float) -> float:
 def _log_probabilities(logits: Array) -> Array:
     """The logarithm of the softmax along the last axis, in float32: as far as a sum of vocabularies needs it."""
     with np.errstate(invalid="ignore", over="ignore"):
-        shifted = logits - logits.max(axis=-1, keepdims=True)
+        shifted = logits.astype(np.float32) - logits.max(axis=-1, keepdims=True)
         result: Array = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return result
 

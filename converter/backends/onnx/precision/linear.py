@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,8 +37,9 @@ class Layer:
 
     @property
     def role(self) -> str:
-        """Its weight's name without the number of its layer: what all layers have alike."""
-        return re.sub(r"(?<=\.)\d+(?=\.)", "*", self.weight.removesuffix(_TRANSPOSED))
+        """Its weight's name without the number of its layer: what all layers have alike. A table may be a matrix of a product too."""
+        pattern = re.sub(r"(?<=\.)\d+(?=\.)", "*", self.weight.removesuffix(_TRANSPOSED))
+        return f"{pattern} as embedding" if self.is_embedding else pattern
 
 
 _TRANSPOSED = ".transposed"
@@ -57,15 +58,26 @@ def prepare(source: Path, target: Path) -> tuple[Layer, ...]:
     for number, node in enumerate(nodes):
         node.name = node.name or f"node_{number}"
     outputs = {output.name for output in graph.output}
-    taken = outputs | {name for node in nodes for name in node.input}
+    taken = outputs | taken_by(nodes)
     kept = [node for node in nodes if node.output[0] not in transposes or node.output[0] in taken]
-    taken = outputs | {name for node in kept for name in node.input}
+    taken = outputs | taken_by(kept)
     del graph.node[:]
     graph.node.extend(kept)
     del graph.initializer[:]
     graph.initializer.extend(tensor for name, tensor in stored.items() if name in taken)
     onnx.save(model, target, save_as_external_data=True, location=f"{target.name}{DATA_SUFFIX}", size_threshold=1024)
     return tuple(_layers(source.name, kept, stored))
+
+
+def taken_by(nodes: Iterable[onnx.NodeProto]) -> set[str]:
+    """The names that nodes take, and those of the graphs inside them."""
+    taken: set[str] = set()
+    for node in nodes:
+        taken.update(node.input)
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                taken |= taken_by(inner.node) | {output.name for output in inner.output}
+    return taken
 
 
 def _turns_a_matrix(node: onnx.NodeProto, stored: dict[str, onnx.TensorProto]) -> bool:

@@ -19,7 +19,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from converter.architectures.dummies import Array
 from converter.backends.onnx.model_file import DATA_SUFFIX, SINGLE_FILE_LIMIT
 from converter.backends.onnx.precision import BLOCK, Method
-from converter.backends.onnx.precision.linear import Layer
+from converter.backends.onnx.precision.linear import Layer, taken_by
 
 _OF_FLOATS = {"DefaultTensorType": onnx.TensorProto.FLOAT}
 """What a product gives whose type onnx does not infer, as behind an operator of onnxruntime's own."""
@@ -125,7 +125,7 @@ def _quantize_embeddings(model: onnx.ModelProto, layers: Collection[Layer]) -> N
     """Store embeddings in int8 with a scale a row, by operators that every runtime has.
 
     The quantizers' own ways are a scale for the whole table, which loses more, and GatherBlockQuantized, which ONNX Runtime Web's
-    WebAssembly has no kernel for (1.24 and before, tried in a browser).
+    WebAssembly has no kernel for (that of transformers.js 4.3.1, tried in a browser).
     """
     graph = model.graph
     stored = {tensor.name: tensor for tensor in graph.initializer}
@@ -133,7 +133,7 @@ def _quantize_embeddings(model: onnx.ModelProto, layers: Collection[Layer]) -> N
     nodes = [each for node in graph.node for each in (_by_rows(node, stored) if node.name in tables else [node])]
     del graph.node[:]
     graph.node.extend(nodes)
-    taken = {name for node in nodes for name in node.input}
+    taken = taken_by(nodes) | {output.name for output in graph.output}
     del graph.initializer[:]
     graph.initializer.extend(tensor for name, tensor in stored.items() if name in taken)
 

@@ -87,7 +87,7 @@ def test_a_table_that_is_a_matrix_too_is_stored_in_both_ways(tmp_path: Path) -> 
         ("table.transposed", False),
         ("table.transposed", False),
     ]
-    assert len({layer.role for layer in layers}) == 1
+    assert [layer.role for layer in layers] == ["table as embedding", "table", "table"]
     np.testing.assert_allclose(run(tmp_path / "target.onnx"), run(source), atol=1e-6)
 
 
@@ -102,3 +102,18 @@ def test_matrices_that_are_small_and_tables_that_are_a_small_part_are_left_alone
         tmp_path / "source.onnx", nodes, small=small, positions=np.ones((20, 2), np.float32), other=np.ones((64, 64), np.float32)
     )
     assert prepare(source, tmp_path / "target.onnx") == ()
+
+
+def test_what_only_a_graph_inside_a_node_takes_is_kept(tmp_path: Path) -> None:
+    def branch(name: str) -> onnx.GraphProto:
+        node = helper.make_node("MatMul", ["x", name], [f"{name}.product"])
+        return helper.make_graph([node], name, [], [helper.make_tensor_value_info(f"{name}.product", TensorProto.FLOAT, None)])
+
+    nodes = [
+        helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
+        helper.make_node("Greater", ["sum", "zero"], ["positive"]),
+        helper.make_node("If", ["positive"], ["y"], then_branch=branch("first"), else_branch=branch("second")),
+    ]
+    source = saved(tmp_path / "source.onnx", nodes, first=B, second=2 * B, zero=np.array(0, np.float32))
+    assert prepare(source, tmp_path / "target.onnx") == ()
+    np.testing.assert_array_equal(run(tmp_path / "target.onnx"), run(source))

@@ -17,7 +17,7 @@ def layer(role: str, number: int, size: int = 100, is_embedding: bool = False) -
 ROLES = ("query", "value", "up", "down")
 PRODUCTS = tuple(layer(role, number) for number in range(2) for role in ROLES)
 WORDS = layer("words", 0, size=1000, is_embedding=True)
-HARM = {"layer.*.query": 1.0, "layer.*.value": 8.0, "layer.*.up": 2.0, "layer.*.down": 4.0, "layer.*.words": 3.0}
+HARM = {"layer.*.query": 1.0, "layer.*.value": 8.0, "layer.*.up": 2.0, "layer.*.down": 4.0, "layer.*.words as embedding": 3.0}
 
 
 def off(chosen: Collection[Layer]) -> float:
@@ -25,7 +25,7 @@ def off(chosen: Collection[Layer]) -> float:
 
 
 def roles(chosen: Collection[Layer]) -> set[str]:
-    return {each.role.removeprefix("layer.*.") for each in chosen}
+    return {each.role.removeprefix("layer.*.").removesuffix(" as embedding") for each in chosen}
 
 
 @pytest.mark.parametrize(
