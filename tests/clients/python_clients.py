@@ -12,45 +12,51 @@ import traceback
 from typing import Any
 
 
-def embed(folder: str, texts: list[str]) -> Any:
+def embed(folder: str, texts: list[str], suffix: str) -> Any:
     """What sentence-transformers gives for texts."""
     from sentence_transformers import SentenceTransformer
 
-    return SentenceTransformer(folder, backend="onnx", device="cpu").encode(texts).tolist()
+    chosen = {"file_name": f"onnx/model{suffix}.onnx"} if suffix else {}
+    return SentenceTransformer(folder, backend="onnx", device="cpu", model_kwargs=chosen).encode(texts).tolist()
 
 
-def features(folder: str, given: dict[str, Any]) -> Any:
+def features(folder: str, given: dict[str, Any], suffix: str) -> Any:
     """What optimum's model gives for tokens."""
     from optimum.onnxruntime import ORTModelForFeatureExtraction
 
-    return ORTModelForFeatureExtraction.from_pretrained(folder)(**tensors(given)).last_hidden_state.tolist()
+    chosen = {"subfolder": "onnx", "file_name": f"model{suffix}.onnx"} if suffix else {}
+    return ORTModelForFeatureExtraction.from_pretrained(folder, **chosen)(**tensors(given)).last_hidden_state.tolist()
 
 
-def continued(folder: str, given: dict[str, Any]) -> Any:
+def continued(folder: str, given: dict[str, Any], suffix: str) -> Any:
     from optimum.onnxruntime import ORTModelForCausalLM
 
-    return generated(ORTModelForCausalLM, folder, given)
+    return generated(ORTModelForCausalLM, folder, given, suffix)
 
 
-def translated(folder: str, given: dict[str, Any]) -> Any:
+def translated(folder: str, given: dict[str, Any], suffix: str) -> Any:
     from optimum.onnxruntime import ORTModelForSeq2SeqLM
 
-    return generated(ORTModelForSeq2SeqLM, folder, given)
+    return generated(ORTModelForSeq2SeqLM, folder, given, suffix)
 
 
-def generated(kind: Any, folder: str, given: dict[str, Any]) -> Any:
+def generated(kind: Any, folder: str, given: dict[str, Any], suffix: str) -> Any:
     """The tokens of greedy generation, `steps` of them whatever they are."""
     steps = given.pop("steps")
-    model = kind.from_pretrained(folder)
+    chosen = {"subfolder": "onnx", "file_name": f"model{suffix}.onnx"} if suffix else {}
+    model = kind.from_pretrained(folder, **chosen)
     return model.generate(**tensors(given), max_new_tokens=steps, min_new_tokens=steps, do_sample=False, num_beams=1).tolist()
 
 
-def continued_by_genai(folder: str, given: dict[str, Any]) -> Any:
+def continued_by_genai(folder: str, given: dict[str, Any], suffix: str) -> Any:
     """The tokens of greedy generation by onnxruntime-genai; of one text, as it pads none of several."""
     import onnxruntime_genai as genai
 
     (tokens,) = given["input_ids"]
-    model = genai.Model(folder)
+    config = genai.Config(folder)
+    if suffix:
+        config.overlay(json.dumps({"model": {"decoder": {"filename": f"onnx/model{suffix}.onnx"}}}))
+    model = genai.Model(config)
     parameters = genai.GeneratorParams(model)
     length = len(tokens) + given["steps"]
     parameters.set_search_options(max_length=length, min_length=length, do_sample=False)
@@ -67,6 +73,7 @@ def tensors(given: dict[str, Any]) -> dict[str, Any]:
     return {name: torch.tensor(value) for name, value in given.items()}
 
 
+SUFFIXES = {"fp32": "", "fp16": "_fp16", "q8": "_quantized", "q4": "_q4", "q4f16": "_q4f16"}
 ANSWERS = {
     "embed": embed,
     "features": features,
@@ -79,9 +86,9 @@ if __name__ == "__main__":
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
     for line in sys.stdin:
-        folder, what, given, _ = json.loads(line)
+        folder, what, given, precision = json.loads(line)
         try:
-            answer = {"found": ANSWERS[what](folder, given)}
+            answer = {"found": ANSWERS[what](folder, given, SUFFIXES[precision])}
         except Exception:
             answer = {"error": traceback.format_exc()}
         print(json.dumps(answer), file=answers, flush=True)

@@ -11,28 +11,48 @@ import pytest
 import torch
 
 from tests.clients.answering import Client
-from tests.clients.models import DECODERS, TRANSLATORS
-from tests.clients.pytorch import SENTENCES, STEPS, embed, encode, greedy, load
+from tests.clients.models import DECODERS, PRECISIONS, TRANSLATORS
+from tests.clients.pytorch import SENTENCES, STEPS, TEXTS, embed, encode, greedy, load, lost
 
 pytestmark = pytest.mark.client
 
 PYTHON = Path(__file__).parents[2] / "build" / "clients" / "python" / "bin" / "python"
 PROGRAM = Path(__file__).with_name("python_clients.py")
 
-Ask = Callable[[str, str, Any], Any]
+Ask = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
 def ask(models: Path) -> Iterator[Ask]:
     """Asks a client, in the environment of its own, for what it gives for an input with the model in a folder."""
     client = Client([PYTHON, PROGRAM])
-    yield lambda folder, what, given: client.ask(str(models / folder), what, given)
+    yield lambda folder, *asked: client.ask(str(models / folder), *asked)
     client.close()
 
 
 def test_sentence_transformers_gives_the_embeddings_that_pytorch_gives(ask: Ask, checkpoints: Path) -> None:
-    texts = ["The ferry leaves at seven.", "In 1987 it made 12,450 bicycles; now none. Où est la clé ?", "Soup."]
-    np.testing.assert_allclose(ask("minilm", "embed", texts), embed(checkpoints / "minilm", texts), atol=1e-5)
+    np.testing.assert_allclose(ask("minilm", "embed", TEXTS), embed(checkpoints / "minilm", TEXTS), atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS["minilm"][1:])
+def test_sentence_transformers_loses_no_more_in_a_precision_than_its_record_says(
+    precision: str, ask: Ask, models: Path, checkpoints: Path
+) -> None:
+    found = np.array(ask("minilm", "embed", TEXTS, precision))
+    cosines = (found * embed(checkpoints / "minilm", TEXTS).numpy()).sum(axis=1) / np.linalg.norm(found, axis=1)
+    assert lost(models / "minilm", precision)["cosine_min"] - 0.01 <= cosines.min() < 1 - 1e-8
+
+
+@pytest.mark.parametrize("precision", PRECISIONS["llama"][1:])
+@pytest.mark.parametrize("what", ["continued", "continued by genai"])
+def test_optimum_and_onnxruntime_genai_continue_a_text_in_a_precision(precision: str, what: str, ask: Ask, checkpoints: Path) -> None:
+    model, tokenizer = load(checkpoints / "llama", "AutoModelForCausalLM")
+    encoded = tokenizer(SENTENCES[0], return_tensors="pt", return_token_type_ids=False)
+    given = {each: tensor.tolist() for each, tensor in encoded.items()}
+    found, expected = np.array(ask("llama", what, {**given, "steps": STEPS}, precision)), np.array(greedy(model, STEPS, **encoded))
+    assert found.shape == expected.shape
+    if precision == "fp16":
+        assert (found == expected).all()
 
 
 def test_optimum_gives_the_features_that_pytorch_gives(ask: Ask, checkpoints: Path) -> None:
