@@ -1,6 +1,6 @@
 """Fused graphs: `--optimize`. The weights stay unbound; what is made of several is named by its recipe.
 
-For a CPU the fusions are those that were measured to be faster there (`make bench PARTS=latency`). ONNX Runtime's contrib operators are
+For a CPU the fusions are those that were measured to be faster there (`make bench PARTS=fused`). ONNX Runtime's contrib operators are
 not: SkipLayerNormalization and BiasGelu take longer than the two that each replaces, Attention and MultiHeadAttention longer than the
 products that they are made of, and one product for query, key and value what it takes to part them again. For CUDA it is transformers'
 choice, by onnxscript's rules, of operators that ONNX Runtime has kernels of its own for.
