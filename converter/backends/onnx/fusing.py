@@ -107,11 +107,13 @@ def _cut_recipes(graph: ir.Graph, free: Collection[str]) -> None:
 
 def _recipe(node: ir.Node, free: Collection[str]) -> Recipe | None:
     """What a node makes of weights that nothing else takes."""
+    if node.op_type not in ("Transpose", "Concat"):
+        return None  # before its inputs are looked at: behind a Split of each layer there are three ways up through every one before
     parts = [_part(value, free) for value in node.inputs]
     if node.op_type == "Transpose" and list(node.attributes.get_ints("perm", [1, 0])) == [1, 0]:
         part = parts[0]
         return Recipe(part.of, transposed=not part.transposed) if part is not None else None
-    if node.op_type != "Concat" or any(part is None for part in parts):
+    if any(part is None for part in parts):
         return None
     known = [part for part in parts if part is not None]
     transposed = {part.transposed for part in known}

@@ -57,6 +57,16 @@ def test_a_weight_that_something_else_takes_too_is_left_as_it_is() -> None:
     assert named(graph(other, made_of(shared, perm=[1, 0]))) == []
 
 
+def test_a_deep_graph_of_layers_that_are_split_takes_no_more_for_each_layer() -> None:
+    value, nodes = ir.Value(name="x"), []
+    for _ in range(60):  # 3^60 ways lead up through them
+        split = ir.node("Split", [value], num_outputs=3)
+        joined = ir.node("Sum", split.outputs)
+        nodes += [split, joined]
+        value = joined.outputs[0]
+    assert named(graph(*nodes)) == []
+
+
 def test_tied_weights_are_in_no_recipe() -> None:
     tied = torch.zeros(4)
     assert fusing._once({"a": tied, "b": tied, "c": torch.zeros(4)}) == {"c"}
