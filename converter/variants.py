@@ -48,7 +48,7 @@ class _Measuring:
     """What all variants of one artifact are measured with."""
 
     def __init__(self, backend: Backend, folder: Path, model: LoadedModel, config: OnnxConfig, tokenizer: Any, options: Options) -> None:
-        self._backend, self._folder, self._options = backend, folder, options
+        self._backend, self._folder = backend, folder
         self._config, self._tokenizer = config, tokenizer
         self._asked = options.measured_by
         self._reference = Reference(model, tuple(config.outputs))

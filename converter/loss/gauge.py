@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ _STEPS = 16
 """Tokens that a model with an encoder goes on by, as the checkpoint chooses them."""
 _KEPT = 2**28
 """Bytes of what the checkpoint gave that are kept; what is more is computed each time again."""
+_AT_RANDOM = 24
+"""Tokens of a random input: about those of a shipped sentence."""
 _SEED = 20261126
 _AIMED = 0.7
 """Of what a tier allows, what a setting may lose on the texts to choose by: they are fewer, so that their worst is better."""
@@ -41,21 +44,24 @@ class LossGauge:
         self._reference, self._config = reference, config
         self._aim: Tier = "lossy" if tier == "any" else tier
         self._maker = Maker(config, reference.model.dtype, tokenizer, np.random.default_rng(_SEED), ())
+        middle = sorted(texts.final, key=len)[len(texts.final) // 2 :][: self._choices]
+        parts = (middle, self._few(texts.calibration), self._few(texts.choice), self._few(texts.final))
         try:
-            parts = [[*self._of_texts(part)] for part in (texts.calibration, self._few(texts.choice), self._few(texts.final))]
-            middle = sorted(texts.final, key=len)[len(texts.final) // 2 :][: self._choices]
-            self.single = self._continued(self._maker.of_texts(middle, _LONGEST))
+            made = [[*self._of_texts(part)] for part in parts]
             self._of, self._is_text = texts.of, True
         except ValueError as error:
-            counts = (len(texts.calibration), len(self._few(texts.choice)), len(self._few(texts.final)))
-            parts = [[*self._at_random(number)] for number in counts]
-            self.single = self._continued(self._maker.at_random(1, 24))
+            made = [[*self._at_random(part)] for part in parts]
             self._of, self._is_text = f"random inputs, as for real text {error}", False
-        calibration, choice, final = parts
-        self.calibration: Sequence[Mapping[str, Array]] = [each.arrays for each in calibration]
+        single, self._to_calibrate, choice, final = made
+        self.single = self._continued(single[0])
+        self.sample = self._continued(final[len(final) // 2])
         self.inputs = sum(map(_rows, choice))
-        self.sample = final[len(final) // 2]
-        self._choice, self._final = _Side(reference, choice), _Side(reference, final)
+        self._choice, self._final = (_Side(reference, [*map(self._continued, part)]) for part in (choice, final))
+
+    @cached_property
+    def calibration(self) -> Sequence[Mapping[str, Array]]:
+        """The inputs to calibrate by, made once somebody asks for them: a decoder's are what the checkpoint goes on by."""
+        return [self._continued(each).arrays for each in self._to_calibrate]
 
     def attempt(self, session: Session) -> tuple[bool, float]:
         """Whether an artifact keeps to the tier on the inputs to choose by, and how far it is off."""
@@ -94,11 +100,12 @@ class LossGauge:
         ordered = sorted(texts, key=len)
         for start in range(0, len(ordered) - self._choices + 1, max(rows, self._choices)):
             batch = ordered[start : start + max(rows, self._choices)]
-            yield self._continued(self._maker.of_texts(batch[: len(batch) // self._choices * self._choices], _LONGEST))
+            yield self._maker.of_texts(batch[: len(batch) // self._choices * self._choices], _LONGEST)
 
-    def _at_random(self, number: int) -> Iterator[Inputs]:
-        for _ in range(0, number, _BATCH):
-            yield self._continued(self._maker.at_random(_BATCH, 24))
+    def _at_random(self, texts: Sequence[str]) -> Iterator[Inputs]:
+        """Random inputs in the place of as many texts."""
+        for start in range(0, len(texts), _BATCH):
+            yield self._maker.at_random(min(_BATCH, len(texts) - start), _AT_RANDOM)
 
     @property
     def _choices(self) -> int:

@@ -97,6 +97,18 @@ def test_without_a_tokenizer_it_is_measured_by_random_inputs_and_says_so(tmp_pat
     assert loss.neighbours is None
 
 
+def test_a_token_that_the_model_does_not_know_in_any_text_makes_all_of_them_useless(bert: Path) -> None:
+    tokenizer: Any = load_tokenizer(bert)
+    tokenizer.add_tokens(["zebra"] + [f"word{number}" for number in range(200)])  # more than the model's vocabulary has
+    architecture = find_architecture("bert")
+    model = load_model(bert, architecture.auto_class("default"), "float32")
+    config = BACKENDS["onnx"].configure(architecture, model, BACKENDS["onnx"].options(feature="default"))
+    texts = Texts("texts", TEXTS.calibration, (*TEXTS.choice, "a word199 !"), TEXTS.final)
+    reference = Reference(model, tuple(config.outputs))
+    loss = LossGauge(reference, config, tokenizer, texts, "lossy").loss(SameSession(reference))  # type: ignore[arg-type]  # as above
+    assert loss.of.startswith("random inputs, as for real text the tokenizer gives input_ids up to")
+
+
 @pytest.mark.parametrize(
     ("feature", "auto_class", "kind"),
     [
