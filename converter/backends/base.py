@@ -143,6 +143,8 @@ class Backend(ABC):
     title: ClassVar[str]
     """How it is written for people."""
     main_file: ClassVar[str]
+    made_beside: ClassVar[tuple[str, ...]] = ()
+    """The files in the model's folder that `beside` makes and no checkpoint has: they go wherever the artifact goes."""
     exact: ClassVar[str] = ""
     """What the variant is called that others are made of, where there are variants."""
     layouts: ClassVar[tuple[tuple[str, ...], ...]] = ()

@@ -59,7 +59,7 @@ def origin(name: str | None) -> dict[str, str]:
     if not digest:
         raise NotSupportedError(f"there is no module {where} for the metric {name}", _HINT)
     load(name)
-    return {name: f"sha256:{digest}"}
+    return {f"{Path(where).name}:{name.rpartition(':')[2]}": f"sha256:{digest}"}
 
 
 def measure(name: str, artifact: Call, checkpoint: Call, tokenizer: Any) -> Mapping[str, float | bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +12,10 @@ from converter.backends import BACKENDS
 from converter.checkpoints.policy import is_sidecar
 from converter.errors import PushError
 from converter.ledger import RECORD, damaged_files, read_record
-from converter.records import ArtifactRecord
+from converter.records import ArtifactRecord, FileRecord
+
+_PATHS = ("config", "text", "evaluate")
+"""The options that name a file of this machine."""
 
 
 @dataclass(frozen=True)
@@ -32,22 +35,22 @@ class Artifact:
         record = self.record
         name = record.source.model if record.source.repository else Path(record.source.model).name
         source = record.source.model_copy(update={"model": name, "files": ()})
-        options = {name: Path(str(value)).name if name == "config" and value else value for name, value in record.options.items()}
+        options = {name: Path(str(value)).name if name in _PATHS and value else value for name, value in record.options.items()}
         files, sidecars = (tuple(file.model_copy(update={"mtime_ns": 0}) for file in group) for group in (record.needed, record.sidecars))
         changes = {"source": source, "options": options, "files": files, "lent": (), "sidecars": sidecars, "stages": ()}
         return record.model_copy(update=changes)
 
     def additions(self) -> Iterator[hub.Addition]:
-        """All that it needs, where it goes in a repository; what is lent to it goes with it."""
+        """All that it needs, where it goes in a repository; what is lent to it goes with it, and what was made for its clients."""
         for file in self.record.needed:
             yield hub.Addition(str(PurePosixPath(self.backend, file.path)), self.folder / file.path, file.sha256)
+        yield from self._beside(file for file in self.record.sidecars if file.path in BACKENDS[self.backend].made_beside)
 
     def sidecars(self) -> Iterator[hub.Addition]:
         """Config and tokenizer files: those beside it, otherwise its checkpoint's at the commit that it was made from."""
         source = self.record.source
         if self.record.sidecars:
-            for file in self.record.sidecars:
-                yield hub.Addition(str(PurePosixPath(file.path)), self.folder.parent / file.path, file.sha256)
+            yield from self._beside(file for file in self.record.sidecars if file.path not in BACKENDS[self.backend].made_beside)
         elif source.repository and source.commit:
             listing = hub.look(source.repository, source.commit, PushError)
             digests = {name: file.digest for name, file in listing.files.items() if is_sidecar(name)}
@@ -55,6 +58,10 @@ class Artifact:
             for name in digests:
                 content = (folder / name).read_bytes()
                 yield hub.Addition(name, content, hashlib.sha256(content).hexdigest())
+
+    def _beside(self, files: Iterable[FileRecord]) -> Iterator[hub.Addition]:
+        for file in files:
+            yield hub.Addition(str(PurePosixPath(file.path)), self.folder.parent / file.path, file.sha256)
 
 
 def read_artifact(folder: Path) -> Artifact:

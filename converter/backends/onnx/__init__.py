@@ -176,6 +176,7 @@ class OnnxBackend(Backend):
     title = "ONNX"
     main_file = "model.onnx"
     exact = _EXACT
+    made_beside = ("genai_config.json",)
     layouts = tuple(tuple(precision.file(name) for name in names) for precision in PRECISIONS.values() for names in _LAYOUTS)
     options = OnnxOptions
     packages = ("torch", "transformers", "onnx", "onnx-ir", "onnxscript", "onnxruntime")
