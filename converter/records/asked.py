@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from converter.records.base import FileRecord, Position, Record
 from converter.records.variants import Tier
@@ -37,6 +37,10 @@ class MeasuredBy:
     evaluate: str | None = None
 
 
+SHORT_DTYPES: Mapping[str, str] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+"""What an option `dtype` may be called beside torch's name."""
+
+
 class Options(Record):
     """The options that every backend takes; a backend's own class adds to them. `in_batch` are the defaults of a batch that are others."""
 
@@ -55,7 +59,7 @@ class Options(Record):
     atol: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="Absolute tolerance of the validation. By default the architecture's own."
     )
-    dtype: Dtype = Field(
+    dtype: Literal["float32", "checkpoint", "fp32"] = Field(
         "float32",
         description="Floating point type of the artifact: float32 (narrower weights are widened, without loss) or the checkpoint's own.",
     )
@@ -71,6 +75,12 @@ class Options(Record):
     def in_a_batch(cls, chosen: Mapping[str, Any]) -> Self:
         """The options of a batch's job for those that are `chosen`. Raises ValidationError."""
         return cls.model_validate({**({} if chosen.get("config") else cls.in_batch), **chosen})
+
+    @field_validator("dtype")
+    @classmethod
+    def _by_its_long_name(cls, dtype: str) -> str:
+        """torch's name of it; a short one is the same."""
+        return SHORT_DTYPES.get(dtype, dtype)
 
     @property
     def loads_as(self) -> Dtype:

@@ -131,11 +131,6 @@ class OnnxOptions(Options):
         chosen = {*self.variants} or {OF_QUANTIZE[self.quantize] if self.quantize else OF_DTYPE.get(self.dtype, "fp32")}
         return tuple(name for name in PRECISIONS if name in chosen)
 
-    @field_validator("dtype")
-    @classmethod
-    def _by_its_long_name(cls, dtype: str) -> str:
-        return {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}.get(dtype, dtype)
-
     @field_validator("quantize", "variants")
     @classmethod
     def _says_all(cls, chosen: Any, asked: ValidationInfo) -> Any:

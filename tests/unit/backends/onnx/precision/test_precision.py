@@ -51,6 +51,12 @@ def test_each_precision_that_is_asked_for_is_made_once_in_the_order_of_the_table
     assert BACKENDS["onnx"].variants(options) == (() if precisions == ("fp32",) else precisions)
 
 
+def test_a_short_name_of_float32_is_one_to_every_backend() -> None:
+    needed = {"neuron": {"target": "inf2", "batch_size": 1, "sequence_length": 8}}
+    for name, backend in BACKENDS.items():
+        assert backend.options.model_validate({**needed.get(name, {}), "dtype": "fp32"}).dtype == "float32"
+
+
 def test_a_metric_of_ones_own_makes_a_variant_of_the_exact_file_too() -> None:
     options = BACKENDS["onnx"].options.model_validate({"evaluate": "mine.py:metric"})
     assert BACKENDS["onnx"].variants(options) == ("fp32",)
