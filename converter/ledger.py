@@ -16,7 +16,7 @@ from pydantic import ValidationError as InvalidRecord
 import converter
 from converter.backends import Backend
 from converter.files import describe, is_unchanged, read_at_most
-from converter.records import ArtifactRecord, Checkpoint, FileRecord, Options
+from converter.records import USERS_FILES, ArtifactRecord, Checkpoint, FileRecord, Options
 
 RECORD = "converter.json"
 LOG = "converter.log"
@@ -41,7 +41,7 @@ def _version(package: str, _: tuple[str, ...]) -> str:
 
 def job_key(checkpoint: Checkpoint, backend: str, options: Options, versions: Mapping[str, str]) -> str:
     """The sha256 of all that decides what a job's artifact is: equal keys, equal artifacts."""
-    chosen = options.model_dump(mode="json", exclude={"config", "text", "evaluate"})  # files count by their contents, among the versions
+    chosen = options.model_dump(mode="json", exclude=set(USERS_FILES))  # these count by their contents, among the versions
     facts = {"source": checkpoint.contents or checkpoint.identity, "backend": backend, "options": chosen, "versions": dict(versions)}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 

@@ -13,12 +13,9 @@ from converter.backends import BACKENDS
 from converter.checkpoints.source import parse_source
 from converter.errors import brief, printable
 from converter.manifest.tokens import LONGEST, Problem, RawEntry, Token
-from converter.records import Entry, Options, Source
+from converter.records import USERS_FILES, Entry, Options, Source
 
 DEFAULT_BACKENDS = ("onnx",)
-
-_PATHS = ("config", "text", "evaluate")
-"""The options that name a file of the user's own."""
 
 _DEEPEST = 16
 """Folders that an entry's own may lie in, below the output folder; a Hub id has one."""
@@ -88,7 +85,7 @@ def _options(backend: str, raw: RawEntry, base: Path, problems: list[Problem]) -
             )
         return None
     # like every path in a manifest these are relative to the manifest; what is evaluated by may be a module instead
-    paths = {name: value for name in _PATHS if (value := getattr(options, name, None)) and (name != "evaluate" or ".py:" in value)}
+    paths = {name: value for name in USERS_FILES if (value := getattr(options, name, None)) and (name != "evaluate" or ".py:" in value)}
     return options.model_copy(update={name: str(base / value) for name, value in paths.items()})
 
 

@@ -12,10 +12,7 @@ from converter.backends import BACKENDS
 from converter.checkpoints.policy import is_sidecar
 from converter.errors import PushError
 from converter.ledger import RECORD, damaged_files, read_record
-from converter.records import ArtifactRecord, FileRecord
-
-_PATHS = ("config", "text", "evaluate")
-"""The options that name a file of this machine."""
+from converter.records import USERS_FILES, ArtifactRecord, FileRecord
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class Artifact:
         record = self.record
         name = record.source.model if record.source.repository else Path(record.source.model).name
         source = record.source.model_copy(update={"model": name, "files": ()})
-        options = {name: Path(str(value)).name if name in _PATHS and value else value for name, value in record.options.items()}
+        options = {name: Path(str(value)).name if name in USERS_FILES and value else value for name, value in record.options.items()}
         files, sidecars = (tuple(file.model_copy(update={"mtime_ns": 0}) for file in group) for group in (record.needed, record.sidecars))
         changes = {"source": source, "options": options, "files": files, "lent": (), "sidecars": sidecars, "stages": ()}
         return record.model_copy(update=changes)

@@ -3,7 +3,20 @@
 manifest line → Entry → Job → Checkpoint → Artifact → Verdict → Outcome → report
 """
 
-from converter.records.asked import LONGEST_AXIS, Allowed, Checkpoint, Dtype, Entry, Job, LogFormat, MeasuredBy, Options, Source, Visibility
+from converter.records.asked import (
+    LONGEST_AXIS,
+    USERS_FILES,
+    Allowed,
+    Checkpoint,
+    Dtype,
+    Entry,
+    Job,
+    LogFormat,
+    MeasuredBy,
+    Options,
+    Source,
+    Visibility,
+)
 from converter.records.base import FileRecord, Position, Record
 from converter.records.kept import (
     ArtifactRecord,
@@ -26,6 +39,7 @@ from converter.records.variants import TIERS, Latency, Loss, LossKind, Search, T
 __all__ = [
     "LONGEST_AXIS",
     "TIERS",
+    "USERS_FILES",
     "Allowed",
     "ArtifactRecord",
     "Bucket",

@@ -41,6 +41,10 @@ SHORT_DTYPES: Mapping[str, str] = {"fp32": "float32", "fp16": "float16", "bf16":
 """What an option `dtype` may be called beside torch's name."""
 
 
+USERS_FILES = ("config", "text", "evaluate")
+"""The options that name a file of the user's own: it counts by its contents, and where it lies is nobody else's business."""
+
+
 class Options(Record):
     """The options that every backend takes; a backend's own class adds to them. `in_batch` are the defaults of a batch that are others."""
 

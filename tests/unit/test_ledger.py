@@ -10,7 +10,7 @@ import pytest
 
 from converter.backends.onnx import OnnxOptions
 from converter.ledger import RECORD, damaged_files, describe_files, find_done, job_key, read_record, versions_of
-from converter.records import Checkpoint, Source
+from converter.records import USERS_FILES, Checkpoint, Source
 from tests.unit.samples import artifact_record
 
 CHECKPOINT = Checkpoint(source=Source(name="org/a"), identity="commit:1", config={}, files={})
@@ -66,7 +66,7 @@ def test_every_option_of_a_backend_is_part_of_the_key() -> None:
         "variants": "fp32,q8",
         "tier": "any",
     }
-    assert set(values) == set(OnnxOptions.model_fields) - {"config", "text", "evaluate"}  # files count by what is in them
+    assert set(values) == set(OnnxOptions.model_fields) - {*USERS_FILES}  # files count by what is in them
     keys = {job_key(CHECKPOINT, "onnx", OnnxOptions.model_validate({name: value}), VERSIONS) for name, value in values.items()}
     assert len(keys | {KEY}) == len(values) + 1
 
