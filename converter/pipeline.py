@@ -262,7 +262,9 @@ def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mappi
         verdict = measure(backend, artifact, folder, architecture, options).verdict
     if variants:
         verdict = measure_variants(backend, artifact, folder, architecture, options, verdict, make=False).verdict
-    notes = (f"atol {options.atol:g} is what its record says",) if recorded.get("atol") and "atol" not in asked else ()
+    notes = [f"atol {options.atol:g} is what its record says"] if recorded.get("atol") and "atol" not in asked else []
+    if variants and recorded and "tier" not in asked:
+        notes.append(f"tier {options.measured_by.tier} is what its record says")
     problems = (*verdict.problems, *record_problems(artifact, backend))
     return options, verdict.model_copy(update={"problems": problems, "notes": (*verdict.notes, *notes)})
 

@@ -275,6 +275,12 @@ def test_all_precisions_that_lost_too_much_are_told_at_once(bert: Path, tmp_path
     assert "model_fp16" not in outcome.failure.message
 
 
+def test_how_much_may_be_lost_is_told_where_a_record_says_it(made: tuple[Path, Outcome], bert: Path, command: Command) -> None:
+    asked = ["validate", str(made[0] / "onnx"), "--reference", str(bert)]
+    assert "note: tier any is what its record says" in command(*asked).stdout
+    assert "what its record says" not in command(*asked, "--tier", "lossy").stdout
+
+
 @pytest.mark.parametrize("with_record", [True, False])
 def test_a_file_that_was_changed_later_is_found_by_measuring_it_again(
     with_record: bool, made: tuple[Path, Outcome], bert: Path, tmp_path: Path, command: Command
