@@ -128,12 +128,21 @@ class Variant(Record):
     @property
     def told(self) -> str:
         """What it is beside the float32 files, in a clause."""
-        share = sum(self.stored.values()) / self.reference_size if self.reference_size else 1
-        smaller = f", {share:.2f} of the size" if share != 1 else ""
+        smaller = f", {self.share:.2f} of the size" if self.share is not None and not self.is_exact else ""
         timed = f", {self.latency.seconds / self.latency.reference_seconds:.2f} of the time" if self.latency else ""
         left = "".join(f"; {pattern} in {kind}" for pattern, kind in self.left_out.items())
-        own = "".join(f", {name} {value if isinstance(value, bool) else format(value, '.4g')}" for name, value in self.own.items())
-        return f"{TIERS[self.tier]}: {self.loss.told}{own}{smaller}{timed}{left}"
+        return f"{TIERS[self.tier]}: {self.measured}{smaller}{timed}{left}"
+
+    @property
+    def measured(self) -> str:
+        """What it lost and what a metric of the user's own gave, in a clause."""
+        own = (f"{name} {value if isinstance(value, bool) else format(value, '.4g')}" for name, value in self.own.items())
+        return ", ".join((self.loss.told, *own))
+
+    @property
+    def share(self) -> float | None:
+        """The bytes of its tensors over those of the float32 files; None where these are not known."""
+        return sum(self.stored.values()) / self.reference_size if self.reference_size else None
 
     @property
     def floats(self) -> str:

@@ -15,14 +15,12 @@ RIGHT = ("size", "of float32", "a call")
 def rows(variants: Sequence[Variant]) -> Iterator[tuple[str, ...]]:
     """A row of plain text for each variant, under `HEADINGS`; what was not measured is empty."""
     for variant in variants:
-        share = sum(variant.stored.values()) / variant.reference_size if variant.reference_size else None
         latency = variant.latency
-        own = ", ".join(f"{name} {value if isinstance(value, bool) else format(value, '.4g')}" for name, value in variant.own.items())
         yield (
             variant.files[-1],
             bytes_for_people(variant.size),
-            "" if share is None else f"{share:.2f}",
-            "; ".join(filter(None, (variant.loss.told, own))),
+            "" if variant.share is None else f"{variant.share:.2f}",
+            variant.measured,
             ("" if variant.passed else "✗ ") + TIERS[variant.tier],
             time_for_people(latency.seconds) if latency else "",
             f"{latency.seconds / latency.reference_seconds:.2f}" if latency else "",

@@ -14,7 +14,7 @@ def test_a_row_has_size_loss_tier_and_latency_beside_float32() -> None:
         "model_quantized.onnx",
         "2.5 kB",
         "0.25",
-        "cosine 0.9950, at least 0.9900, 90.0% of nearest neighbours; recall 0.5, passed True",
+        "cosine 0.9950, at least 0.9900, 90.0% of nearest neighbours, recall 0.5, passed True",
         "lossy",
         "2.0 ms",
         "0.50",

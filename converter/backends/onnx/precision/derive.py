@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -99,13 +100,9 @@ def _quantize(folder: Path, names: Sequence[str], precision: Precision, gauge: G
     for file in trial.iterdir():
         shutil.move(file, folder / file.name)
     known = describe(folder, names, precision)
-    spared = [layer for layer in layers if layer not in found.chosen]
-    return Derived(
-        files=known.files,
-        computed=known.computed,
-        quantized=known.quantized,
-        stored=known.stored,
-        left_out={layer.role: _left_as(layer, precision) for layer in spared},
+    return replace(
+        known,
+        left_out={layer.role: _left_as(layer, precision) for layer in layers if layer not in found.chosen},
         calibrated=len(gauge.calibration) if calibration else 0,
         search=Search(tried=found.tried, inputs=gauge.inputs, cpu_seconds=found.cpu_seconds),
         problems=(*known.problems, *problems),
