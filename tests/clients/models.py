@@ -22,7 +22,10 @@ TRANSLATORS = {"t5": "t5", "bart": "bart", "marian": "marian"}
 EXTERNAL = ("tagger", "bart")
 """The models whose tensors are in a file beside the ONNX file."""
 
-PRECISIONS = dict.fromkeys(("minilm", "llama", "t5"), ("fp32", "fp16", "q8", "q4", "q4f16"))
+OURS = {"int8": "int8-static"}
+"""What a precision is called here that transformers.js calls otherwise."""
+
+PRECISIONS = dict.fromkeys(("minilm", "llama", "t5"), ("fp32", "fp16", "q8", "int8", "q4", "q4f16"))
 """The models that come in several precisions, and these."""
 
 
@@ -43,7 +46,8 @@ def convert_all(folder: Path) -> Path:
     """Convert them, and give the output folder, where each is below its name."""
     save_all(folder / "checkpoints")
     names = sorted(path.name for path in (folder / "checkpoints").iterdir())
-    asked = {name: f" tier=any variants={','.join(precisions)}" for name, precisions in PRECISIONS.items()}
+    variants = {name: ",".join(OURS.get(each, each) for each in precisions) for name, precisions in PRECISIONS.items()}
+    asked = {name: f" tier=any variants={each}" for name, each in variants.items()}
     asked |= dict.fromkeys(EXTERNAL, " weights=shared")
     lines = [f"./checkpoints/{name} output={name}{asked.get(name, '')}\n" for name in names]
     (folder / "models.txt").write_text("".join(lines), encoding="utf-8")

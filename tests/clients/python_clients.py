@@ -73,7 +73,7 @@ def tensors(given: dict[str, Any]) -> dict[str, Any]:
     return {name: torch.tensor(value) for name, value in given.items()}
 
 
-SUFFIXES = {"fp32": "", "fp16": "_fp16", "q8": "_quantized", "q4": "_q4", "q4f16": "_q4f16"}
+SUFFIXES = {"fp32": "", "fp16": "_fp16", "q8": "_quantized", "int8": "_int8", "q4": "_q4", "q4f16": "_q4f16"}
 ANSWERS = {
     "embed": embed,
     "features": features,

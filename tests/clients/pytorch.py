@@ -10,6 +10,8 @@ from typing import Any
 import torch
 import transformers
 
+from tests.clients.models import OURS
+
 SENTENCES = ["using a runtime with a runtime", "was a runtime !", "a ?"]
 """Of the words that the tests' tokenizer has, and of three lengths, so that a batch is padded."""
 TEXTS = ["The ferry leaves at seven.", "In 1987 it made 12,450 bicycles; now none. Où est la clé ?", "Soup."]
@@ -19,7 +21,7 @@ STEPS = 12
 def lost(model: Path, precision: str) -> dict[str, Any]:
     """What the record of an artifact says that a precision loses."""
     record = json.loads((model / "onnx" / "converter.json").read_text(encoding="utf-8"))
-    (loss,) = (variant["loss"] for variant in record["verdict"]["variants"] if variant["name"] == precision)
+    (loss,) = (variant["loss"] for variant in record["verdict"]["variants"] if variant["name"] == OURS.get(precision, precision))
     return dict(loss)
 
 

@@ -70,12 +70,12 @@ def test_a_text_is_continued_in_a_precision(precision: str, ask: Ask, checkpoint
 
 
 @pytest.mark.parametrize("precision", PRECISIONS["t5"][1:])
-def test_a_text_is_translated_in_a_precision(precision: str, ask: Ask, checkpoints: Path) -> None:
+def test_a_text_is_translated_in_a_precision(precision: str, ask: Ask, models: Path, checkpoints: Path) -> None:
     model, tokenizer = load(checkpoints / "t5", "AutoModelForSeq2SeqLM")
     found = np.array(ask("t5", "text2text-generation", {"texts": SENTENCES, "steps": STEPS}, precision))
     expected = np.array(greedy(model, STEPS, **encode(tokenizer)))
     assert found.shape == expected.shape
-    if precision == "fp16":
+    if precision == "fp16" or lost(models / "t5", precision)["agreement"] == 1:
         assert (found == expected).all()
 
 
