@@ -27,6 +27,7 @@ from bench import peer
 from bench.models import GPT2, MINILM, Model
 from bench.ours import Batch, Entry
 from bench.table import Row
+from converter.architectures.cache_names import cache_argument
 
 AT_MOST = 0.95
 _ROUNDS = 5
@@ -98,7 +99,7 @@ def _by_transformers(model: Model, checkpoint: Path, path: Path) -> Path:
         layers = [(past, past.clone()) for _ in range(module.config.num_hidden_layers)]
         inputs |= {
             "attention_mask": torch.ones(2, 8, dtype=torch.long),
-            "past_key_values": transformers.DynamicCache(layers),
+            cache_argument(module.forward): transformers.DynamicCache(layers),
             "use_cache": True,
         }
     exported = OnnxExporter().export(module, inputs, OnnxConfig(dynamic=True, ort_fusions="cpu"))

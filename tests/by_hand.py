@@ -8,10 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
+import transformers
+from packaging.version import Version
 from transformers import DynamicCache, EncoderDecoderCache
 
 Arrays = dict[str, Any]
 HEADS, HEAD_SIZE, VOCABULARY = 4, 8, 119
+CACHE = "cache" if Version(transformers.__version__) >= Version("5.24") else "past_key_values"
+"""The argument and the result that transformers renamed in 5.24."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +70,10 @@ def reference(model: Any, inputs: Arrays, outputs: list[str]) -> Arrays:
     tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
     past = [tensors.pop(name) for name in list(tensors) if name.startswith("past_key_values.")]
     if past and "past_key_values.0.key" in inputs:
-        tensors["past_key_values"] = DynamicCache(list(zip(past[::2], past[1::2], strict=True)))
+        tensors[CACHE] = DynamicCache(list(zip(past[::2], past[1::2], strict=True)))
     elif past:
         own, cross = (list(zip(past[start::4], past[start + 1 :: 4], strict=True)) for start in (0, 2))
-        tensors["past_key_values"] = EncoderDecoderCache(DynamicCache(own), DynamicCache(cross))
+        tensors[CACHE] = EncoderDecoderCache(DynamicCache(own), DynamicCache(cross))
     model.config.use_cache = bool(past)  # a cache of BART's own is too short where its decoder has more layers than its encoder
     if model.config.model_type in ("gpt2", "gpt_neo"):
         model.config.pad_token_id = 0  # as documented for a classifier that has none
@@ -79,7 +83,7 @@ def reference(model: Any, inputs: Arrays, outputs: list[str]) -> Arrays:
     for name in outputs:
         if name.startswith("present."):
             _, layer, *stack, part = name.split(".")
-            cache = result.past_key_values
+            cache = result[CACHE]
             if stack:
                 cache = cache.self_attention_cache if stack == ["decoder"] else cache.cross_attention_cache
             held = cache.layers[int(layer)]

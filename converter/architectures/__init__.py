@@ -49,7 +49,7 @@ __all__ = [
 
 ENTRY_POINTS = "converter.architectures"
 
-_SHARED = ("architecture", "auto", "config", "dummies", "features", "generic", "own", "profiles")
+_SHARED = ("architecture", "auto", "cache_names", "config", "dummies", "features", "generic", "own", "profiles")
 
 
 def model_types() -> tuple[str, ...]:

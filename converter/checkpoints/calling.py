@@ -12,6 +12,7 @@ from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput, MoEModelOutput
 
 from converter.architectures import OnnxConfig
+from converter.architectures.cache_names import cache_argument, cache_of
 from converter.architectures.config import Size
 from converter.architectures.dummies import make_inputs
 from converter.checkpoints.loading import LoadedModel
@@ -38,7 +39,9 @@ def check_inputs(model: torch.nn.Module, names: Sequence[str]) -> None:
     """
     parameters = inspect.signature(model.forward).parameters.values()
     taken = [each.name for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]
-    unknown = [name for name in names if name.partition(".")[0] not in taken]
+    arguments = {name: name.partition(".")[0] for name in names}
+    cache = cache_argument(model.forward)
+    unknown = [name for name, argument in arguments.items() if (cache if argument == CACHE else argument) not in taken]
     if unknown:
         raise ConversionError(f"{type(model).__name__} takes no input {', '.join(unknown)}", f"it takes: {', '.join(taken)}")
 
@@ -181,7 +184,8 @@ def _cache(inputs: Mapping[str, torch.Tensor], stack: str) -> DynamicCache:
 
 
 def _result(model: torch.nn.Module, arguments: Mapping[str, Any]) -> Any:
-    return model(**arguments, return_dict=True)
+    named = {cache_argument(model.forward) if name == CACHE else name: value for name, value in arguments.items()}
+    return model(**named, return_dict=True)
 
 
 def _pick(model: torch.nn.Module, result: Any, outputs: Sequence[str]) -> tuple[torch.Tensor, ...]:
@@ -190,11 +194,11 @@ def _pick(model: torch.nn.Module, result: Any, outputs: Sequence[str]) -> tuple[
 
 def _output(model: torch.nn.Module, result: Any, name: str) -> torch.Tensor:
     kind, *place = name.split(".")
-    found = None
     if kind != "present":
         found = result.get(name)
-    elif result.get(CACHE) is not None:
-        found = _of_cache(result[CACHE], place)
+    else:
+        cache = cache_of(result)
+        found = None if cache is None else _of_cache(cache, place)
     if not isinstance(found, torch.Tensor):
         raise ConversionError(f"{type(model).__name__} gives no output {name}", f"it gives: {', '.join(result)}")
     return found

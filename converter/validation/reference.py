@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache, EncoderDecoderCache, GenerationConfig, GenerationMixin
 
+from converter.architectures.cache_names import cache_argument
 from converter.architectures.dummies import Array
 from converter.checkpoints.calling import ENCODED, call
 from converter.checkpoints.loading import LoadedModel
@@ -54,11 +55,12 @@ class Reference:
         )
         prompt = ("input_ids", "attention_mask", *ENCODED)
         tensors: dict[str, Any] = {name: torch.from_numpy(inputs[name]) for name in prompt if name in inputs}
+        cache = cache_argument(GenerationMixin.prepare_inputs_for_generation)
         # a cache that generate makes itself has as many layers as the encoder, even where the decoder has more
         if encoder:
-            tensors["past_key_values"] = EncoderDecoderCache(DynamicCache(), DynamicCache())
+            tensors[cache] = EncoderDecoderCache(DynamicCache(), DynamicCache())
         elif hasattr(module.config, "decoder_layers"):
-            tensors["past_key_values"] = DynamicCache()
+            tensors[cache] = DynamicCache()
         try:
             found: Any = GenerationMixin.generate(  # a model's own would add tokens and rules of its task
                 module,

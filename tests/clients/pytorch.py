@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import transformers
 
+from tests.by_hand import CACHE
 from tests.clients.models import OURS
 
 SENTENCES = ["using a runtime with a runtime", "was a runtime !", "a ?"]
@@ -51,7 +52,7 @@ def embed(checkpoint: Path, texts: Sequence[str]) -> torch.Tensor:
 def greedy(model: Any, steps: int, **inputs: Any) -> list[list[int]]:
     """The tokens of greedy generation, `steps` of them whatever they are."""
     if model.config.is_encoder_decoder:  # one that generate makes has as many layers as the encoder, even where the decoder has more
-        inputs["past_key_values"] = transformers.EncoderDecoderCache(transformers.DynamicCache(), transformers.DynamicCache())
+        inputs[CACHE] = transformers.EncoderDecoderCache(transformers.DynamicCache(), transformers.DynamicCache())
     found = transformers.GenerationMixin.generate(
         model, **inputs, max_new_tokens=steps, min_new_tokens=steps, do_sample=False, num_beams=1, use_cache=True
     )

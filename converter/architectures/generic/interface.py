@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from converter.architectures.cache_names import CACHE_NAMES, cache_argument, cache_of
 from converter.architectures.features import Axes, Feature
 from converter.architectures.generic.inputs import INTEGERS, Layout, has_other_parts, layouts, placeholder
 from converter.architectures.generic.weightless import every_value_is_one
@@ -33,7 +34,7 @@ _NEEDED: Mapping[str, frozenset[str]] = {
 """What an artifact has to take, one of these, to be of use for a task."""
 _NO_RESULT = (
     "loss",
-    "past_key_values",
+    *CACHE_NAMES,
     "hidden_states",
     "attentions",
     "decoder_hidden_states",
@@ -128,7 +129,7 @@ def _find(question: Question) -> Interface | str:
         if not names:
             failures.append(f"what it gives are no tensors ({', '.join(first)})")
             continue
-        cache = _cache(first.get("past_key_values"), question) if question.feature.use_past else ()
+        cache = _cache(cache_of(first), question) if question.feature.use_past else ()
         outputs = _label({name: (first[name].shape, second[name].shape) for name in names}, chosen, question.lengths)
         encoded = _encoded(first, second, question) if cache and cache[0].encoder_key and "input_ids" not in chosen else None
         return Interface(chosen, outputs, cache, rows_unused=_rows_unused(shell), encoded=encoded)
@@ -224,7 +225,7 @@ def _run(shell: Any, chosen: Mapping[str, Layout], lengths: Mapping[str, int], u
     if "use_cache" in inspect.signature(shell.forward).parameters:
         arguments["use_cache"] = use_cache
     if use_cache and "decoder_input_ids" not in chosen and hasattr(shell.config, "decoder_layers"):
-        arguments["past_key_values"] = DynamicCache()  # a cache that the model makes itself has as many layers as the encoder
+        arguments[cache_argument(shell.forward)] = DynamicCache()  # a cache that the model makes itself has as many layers as the encoder
     result: Mapping[str, Any] = shell(**arguments, return_dict=True)
     return result
 
@@ -271,7 +272,8 @@ def _rows_unused(shell: torch.nn.Module) -> int:
 
 def _encoded(first: Mapping[str, Any], second: Mapping[str, Any], question: Question) -> int:
     """How many positions of an image or a sound the cache holds. Raises NotSupportedError where their number varies."""
-    lengths = [int(each["past_key_values"].cross_attention_cache.layers[0].keys.shape[2]) for each in (first, second)]
+    caches: list[Any] = [cache_of(first), cache_of(second)]
+    lengths = [int(cache.cross_attention_cache.layers[0].keys.shape[2]) for cache in caches]
     if lengths[0] != lengths[1]:
         raise NotSupportedError(
             f"the encoder of {question.config.model_type} takes images or sounds of any length, and a cache holds all of one or nothing",

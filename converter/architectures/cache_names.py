@@ -1,0 +1,32 @@
+"""The one place that knows what transformers calls a model's cache of keys and values.
+
+transformers 5.24 renamed the argument and the result `past_key_values` to `cache`; code that a checkpoint brings keeps the name it
+was written with. Artifacts keep the documented names, `past_key_values.…` and `present.…`, with every version.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+CACHE_NAMES = ("past_key_values", "cache")
+"""The names that transformers has had for the cache, the documented one first."""
+
+
+def cache_argument(function: Callable[..., Any]) -> str:
+    """Return the name under which a call takes the cache.
+
+    Args:
+        function: a model's `forward`, or another function of transformers that takes a cache.
+
+    Returns: the first of CACHE_NAMES among its parameters; the documented name if it has neither.
+    """
+    parameters = inspect.signature(function).parameters
+    return next((name for name in CACHE_NAMES if name in parameters), CACHE_NAMES[0])
+
+
+def cache_of(result: Mapping[str, Any]) -> Any | None:
+    """Return the cache that a call gave, under either name; None if it gave none."""
+    given = {*result}  # asked for itself, a ModelOutput translates the old name and logs a warning
+    return next((result[name] for name in CACHE_NAMES if name in given), None)
