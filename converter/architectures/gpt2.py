@@ -1,9 +1,8 @@
-"""GPT-2: a decoder whose classifier reads the last token that is no padding."""
+"""GPT-2: a decoder whose classifier reads a text's last token."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from converter.architectures.architecture import Architecture
 from converter.architectures.config import OnnxConfigWithPast
@@ -19,14 +18,6 @@ class GPT2OnnxConfig(OnnxConfigWithPast):
         self.fill_with_past_key_values_(inputs, direction="inputs")
         inputs["attention_mask"] = {0: "batch", 1: "past_sequence + sequence"}
         return inputs
-
-    @property
-    def values_override(self) -> Mapping[str, Any] | None:
-        """A classifier without a padding token takes one text at a time; with token 0 for it, as documented, a batch of them."""
-        values = {**(super().values_override or {})}
-        if self.task == "sequence-classification" and self._config.pad_token_id is None:
-            values["pad_token_id"] = 0
-        return values
 
 
 ARCHITECTURE = Architecture(

@@ -16,6 +16,7 @@ from converter.architectures.cache_names import cache_argument, cache_of
 from converter.architectures.config import Size
 from converter.architectures.dummies import make_inputs
 from converter.checkpoints.loading import LoadedModel
+from converter.checkpoints.pooling import check_mask, padded_as_users_do, pooled_by_mask
 from converter.errors import ConversionError, ConverterError, reason
 
 CACHE = "past_key_values"
@@ -29,7 +30,9 @@ def call(model: torch.nn.Module, inputs: Mapping[str, torch.Tensor], outputs: Se
 
     Raises ConversionError for an output that the model does not give, naming those it does.
     """
-    return _pick(model, _result(model, _arguments(inputs)), outputs)
+    arguments = _arguments(inputs)
+    with padded_as_users_do(model, arguments):
+        return _pick(model, _result(model, arguments), outputs)
 
 
 def check_inputs(model: torch.nn.Module, names: Sequence[str]) -> None:
@@ -52,6 +55,7 @@ class FlatModel(torch.nn.Module):
     Capturing and tracing both want this form: keyword arguments and output classes do not survive either. With the cache of an
     encoder's output it differs from `call` in one thing: it encodes what that cache does not hold yet, whatever its length, where
     transformers looks whether it is empty. So one graph serves the first call and all the others, for which the encoder costs nothing.
+    A classifier without a padding token finds a text's last token by the mask, see `pooling`.
 
     `encoded` is how many positions the encoder gives for an input of one length, such as an image; None where it gives one a token.
     """
@@ -68,7 +72,8 @@ class FlatModel(torch.nn.Module):
         arguments = _arguments(dict(zip(self._inputs, tensors, strict=True)))
         if isinstance(arguments.get(CACHE), EncoderDecoderCache):
             self._encode_the_rest(arguments)
-        return _pick(self.model, _result(self.model, arguments), self._outputs)
+        with pooled_by_mask(self.model, arguments):
+            return _pick(self.model, _result(self.model, arguments), self._outputs)
 
     def _encode_the_rest(self, arguments: dict[str, Any]) -> None:
         cache = arguments[CACHE]
@@ -153,6 +158,7 @@ def sample(model: LoadedModel, config: OnnxConfig, size: Size, preprocessor: Any
     if not config.inputs or not config.outputs:
         raise ConversionError(f"{type(config).__name__} declares no {'outputs' if config.inputs else 'inputs'}", "declare them")
     check_inputs(model.module, tuple(config.inputs))
+    check_mask(model.module, tuple(config.inputs))
     tensors = inputs_at(config, model.dtype, preprocessor, np.random.default_rng(0), size)
     flat_model = FlatModel(model.module, tuple(config.inputs), tuple(config.outputs), config.encoded_length)
     try:

@@ -13,6 +13,8 @@ from converter.architectures import OnnxConfig
 from converter.architectures.config import overridden
 from converter.architectures.dummies import Array, makes_its_own
 from converter.backends import Session
+from converter.checkpoints.loading import LoadedModel
+from converter.checkpoints.pooling import lacks_padding_token
 from converter.errors import ConversionError, InputError, reason
 from converter.records import Case, Influence, Options, Verdict
 from converter.validation.cases import Inputs, Maker
@@ -43,7 +45,7 @@ def validate(session: Session, reference: Reference, config: OnnxConfig, tokeniz
     tolerance = default_tolerance(config, reference.model.dtype)
     if options.atol is not None:
         tolerance = replace(tolerance, atol=options.atol)
-    notes = [*_overrides(reference.model.config, config)]
+    notes = [*_overrides(reference.model.config, config), *_padding(reference.model, config, tokenizer)]
     with overridden(reference.model.config, config.values_override):
         maker = Maker(config, reference.model.dtype, tokenizer, rng, session.signature.shapes)
         inputs = list(maker.grid())
@@ -85,6 +87,18 @@ def _overrides(model_config: Any, config: OnnxConfig) -> Iterator[str]:
     for name, value in (config.values_override or {}).items():
         if name != "use_cache" and getattr(model_config, name, None) != value:
             yield f"with {name} = {value!r} in place of {getattr(model_config, name, None)!r}, in the checkpoint too"
+
+
+def _padding(model: LoadedModel, config: OnnxConfig, tokenizer: Any | None) -> Iterator[str]:
+    """Yield what a user should know of padding: a checkpoint that names no token for it, or two different ones."""
+    if lacks_padding_token(model.module):
+        yield "config.json has no pad_token_id: the artifact finds the last token of each text by attention_mask"
+    named, padded = config.pad_token_id, getattr(tokenizer, "pad_token_id", None)
+    if named is not None and padded is not None and named != padded and "input_ids" in config.inputs:
+        yield (
+            f"config.json has pad_token_id {named} and the tokenizer pads with {padded}: where the model looks for padding, it takes "
+            f"{named} for it, in PyTorch too; if that is wrong, set pad_token_id in config.json to {padded}"
+        )
 
 
 def _single_lengths(config: OnnxConfig, inputs: Sequence[Inputs]) -> Iterator[str]:

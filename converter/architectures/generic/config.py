@@ -55,7 +55,10 @@ class GenericOnnxConfig(OnnxConfigWithPast):
             without=self.without,
             any_image_size=self.any_image_size,
         )
-        with overridden(self._config, self.values_override):
+        text = _text_config(self._config)
+        # transformers classifies no batch without a padding token, and no shape depends on which it is
+        padding = {"pad_token_id": 0} if self.task == "sequence-classification" and getattr(text, "pad_token_id", 0) is None else {}
+        with overridden(self._config, self.values_override), overridden(text, padding):
             return find_interface(question)
 
     @property
@@ -156,14 +159,6 @@ class GenericOnnxConfig(OnnxConfigWithPast):
     def atol_for_validation(self) -> float:
         """1e-4, the documented contract's for Marian; of these models it has no row."""
         return 1e-4
-
-    @property
-    def values_override(self) -> Mapping[str, Any] | None:
-        """A classifier by a decoder that has no padding token takes one text at a time; with token 0 for it, a batch of them."""
-        values = {**(super().values_override or {})}
-        if self.task == "sequence-classification" and getattr(self._config, "pad_token_id", 0) is None:
-            values["pad_token_id"] = 0
-        return values
 
     def axis_lengths(self, size: Size) -> Mapping[str, int]:
         lengths = {**super().axis_lengths(size), **known.lengths(size.sequence, self._config), "image_batch": size.choice}

@@ -88,8 +88,8 @@ def test_the_longest_sequence_is_what_the_position_table_holds(model_type: str, 
     assert configured(model_type).max_sequence_length == longest
 
 
-def test_a_classifier_without_a_padding_token_gets_the_documented_one() -> None:
-    assert configured("gpt2", "sequence-classification").values_override == {"use_cache": False, "pad_token_id": 0}
+def test_a_configuration_changes_nothing_of_a_checkpoint_but_whether_it_gives_its_cache() -> None:
+    assert configured("gpt2", "sequence-classification").values_override == {"use_cache": False}
     assert configured("gpt2", "causal-lm-with-past").values_override == {"use_cache": True}
 
 

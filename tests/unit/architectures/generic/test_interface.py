@@ -167,9 +167,13 @@ def test_a_text_of_a_hundred_thousand_positions_is_tried_at_512() -> None:
     assert (config.positions, config.max_sequence_length) == (131_072, 512)
 
 
-def test_a_classifier_by_a_decoder_gets_a_padding_token_where_it_has_none() -> None:
-    assert (generic("llama", "sequence-classification", pad_token_id=None).values_override or {})["pad_token_id"] == 0
-    assert "pad_token_id" not in (generic("llama", "sequence-classification", pad_token_id=3).values_override or {})
+@pytest.mark.parametrize("model_type", ["llama", "gemma3"])
+def test_a_classifier_without_a_padding_token_is_asked_and_left_without_one(model_type: str) -> None:
+    settings = tiny_config(model_type)
+    settings.get_text_config().pad_token_id = None
+    config = GenericOnnxConfig(settings, task="sequence-classification")
+    assert config.outputs == {"logits": {0: "batch"}}
+    assert settings.get_text_config().pad_token_id is None
 
 
 @pytest.mark.parametrize("model_type", ["dinov2", "yolos"])
