@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from converter.errors import NotSupportedError
 from converter.records import Finding, Options, Search, Signature
+from converter.versions import TESTED
 
 if TYPE_CHECKING:
     from converter.architectures import Architecture, OnnxConfig
@@ -154,6 +155,8 @@ class Backend(ABC):
     options: ClassVar[type[Options]]
     packages: ClassVar[tuple[str, ...]]
     """The distributions whose versions shape the artifact; a new version of one means converting again."""
+    tested: ClassVar[Mapping[str, str]] = TESTED
+    """By distribution, the versions that it is tested with."""
     library: ClassVar[str]
     """The `library_name` of a repository that holds its artifacts and no checkpoint."""
     loading: ClassVar[str]

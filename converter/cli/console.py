@@ -18,6 +18,7 @@ from converter.logs import line
 from converter.records import TIERS, Event, Failure, LogFormat, Outcome, Pushed, Verdict
 from converter.report import Report
 from converter.report.figures import bytes_for_people
+from converter.versions import LOADING, untested
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -57,10 +58,12 @@ class Console:
             click.echo(line(event, "json"), err=True)
 
     def notices(self, backends: Iterable[Backend]) -> None:
-        """What a user should know of the backends in use, once each."""
-        for backend in dict.fromkeys(backends):
-            if backend.notice:
-                self.say_aside(f"note: {backend.notice}")
+        """What a user should know of the backends in use and of the installed libraries, once each."""
+        used = [*dict.fromkeys(backends)]
+        packages = [package for backend in used for package in (*backend.packages, *LOADING)]
+        tested = {name: versions for backend in used for name, versions in backend.tested.items()}
+        for notice in filter(None, (*(backend.notice for backend in used), untested(packages, tested))):
+            self.say_aside(f"note: {notice}")
 
     def give(self, document: Any) -> None:
         """A result, for machines; printed with `--json` only."""

@@ -14,7 +14,7 @@ import converter
 ROOT = Path(converter.__file__).parent
 
 LAYERS = (
-    ("errors", "records"),
+    ("errors", "records", "versions"),
     ("claims", "files"),
     ("architectures", "padding"),
     ("checkpoints", "hub"),
@@ -63,6 +63,7 @@ MAY_IMPORT_HEAVY = {
     "backends.traced.session",
     "checkpoints.calling",
     "checkpoints.loading",
+    "checkpoints.pooling",
     "executors.preload",
     "report.page",
     "validation.reference",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
@@ -16,6 +16,7 @@ from converter.backends.neuron import sdk
 from converter.backends.traced import without_cache
 from converter.errors import NotSupportedError
 from converter.records import LONGEST_AXIS, Finding, Options
+from converter.versions import TESTED
 
 if TYPE_CHECKING:
     from converter.architectures import OnnxConfig
@@ -115,6 +116,7 @@ class NeuronBackend(Backend):
     proof = "validated where something here runs it"
     options = NeuronOptions
     packages = ("torch", "transformers", "torch-xla", "libneuronxla", *sdk.DISTRIBUTIONS)
+    tested: ClassVar[Mapping[str, str]] = {**TESTED, "torch": ">=2.9,<2.15"}  # the SDK's own torch is 2.9
     library = "optimum-neuron"
     loading = """
 import torch
