@@ -10,6 +10,7 @@
 # make action-tables   writes README's tables of the action's inputs and outputs
 # make coverage-table  converts a tiny checkpoint of every model type there is, and writes docs/architectures.md; TYPES="bert t5" is some of them
 # make coverage-test   converts those that people convert most, and a sample of what that table says passes
+# make canary   tries the newest releases of what the package needs, without the lock: a row of each kind
 # make neuron-check  holds what is said of Neuron without its SDK against torch-xla and optimum-neuron, with the SDK's torch: 7 GB
 # Each sets up what it needs in .venv first; a second call starts at once.
 
@@ -25,9 +26,10 @@ XLA := build/neuron-check
 OPTIMUM := optimum-neuron==0.4.5 optimum==2.0.0 transformers==4.57.1 huggingface_hub==0.36.0 tokenizers==0.22.1
 PEER := build/peer
 CLIENTS := build/clients
+CANARY := build/canary
 EXAMPLE := examples/checkpoints/all-MiniLM-L6-v2
 
-.PHONY: run test fuzz container-test browser-test client-test coverage-test coverage-table lint bench demo-hub action-tables neuron-check schema lock clean
+.PHONY: run test fuzz container-test browser-test client-test coverage-test coverage-table canary lint bench demo-hub action-tables neuron-check schema lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp $(EXAMPLE)
@@ -77,6 +79,16 @@ action-tables: $(VENV)/dev.stamp
 
 neuron-check: $(XLA)/done.stamp
 	$(XLA)/bin/python -m pytest -p no:cacheprovider tests/xla tests/unit/backends/neuron tests/integration/test_neuron.py
+
+# torch comes first and alone, as whatever else asks for it takes any. The package goes without its ranges, which the newest may be outside of.
+canary:
+	$(PYTHON) -m venv --clear $(CANARY)
+	$(CANARY)/bin/python -m pip --quiet install --upgrade pip
+	$(CANARY)/bin/python -m pip --quiet install torch
+	$(CANARY)/bin/python -m pip --quiet install $$($(PYTHON) tests/newest.py)
+	$(CANARY)/bin/python -m pip --quiet install --no-deps --editable .
+	$(CANARY)/bin/python -m pip list
+	OMP_NUM_THREADS=1 $(CANARY)/bin/python -m pytest -p no:cacheprovider -m canary
 
 schema: $(VENV)/run.stamp
 	$(BIN)/python -m converter.manifest.schema

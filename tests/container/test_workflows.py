@@ -159,3 +159,20 @@ def test_the_major_tag_has_an_action_that_names_the_image_of_the_release(tmp_pat
         assert told["runs"]["image"] == f"docker://ghcr.io/org/converter@{digest}"
         assert {**told, "runs": {**told["runs"], "image": "Dockerfile"}} == inputs.action()
         git("checkout", "--quiet", "HEAD~1")
+
+
+@pytest.mark.parametrize(("there", "told"), [("", "create --title The newest releases break a conversion"), ("7", "comment 7")])
+def test_the_canary_opens_one_issue_and_adds_to_it_as_long_as_it_is_open(tmp_path: Path, there: str, told: str) -> None:
+    double = f'#!/bin/sh\necho "$@" >> calls\n[ "$2" = list ] && echo "{there}"\nexit 0\n'  # a double of GitHub's command
+    (tmp_path / "gh").write_text(double, encoding="utf-8")
+    (tmp_path / "gh").chmod(0o755)
+    path = ROOT / ".github/workflows/canary.yml"
+    (step,) = load(path)["jobs"]["issue"]["steps"]
+    variables = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "TITLE": step["env"]["TITLE"], "RUN": "https://localhost/actions/runs/1"}
+    done = bash(step["run"], tmp_path, **variables)
+    assert (done.returncode, done.stderr) == (0, "")
+    calls = (tmp_path / "calls").read_text(encoding="utf-8").splitlines()
+    assert calls[0].startswith("issue list --state open --search")
+    assert calls[1].startswith(f"issue {told}")
+    assert "https://localhost/actions/runs/1" in calls[1]
+    assert len(calls) == 2

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from packaging.version import Version
+
 from converter.architectures.auto import transformers_version
 from converter.records import Outcome
 from tests.coverage.rows import Row
@@ -45,6 +47,17 @@ def brief(message: str) -> str:
 def path_of(version: str | None = None) -> Path:
     """The file of a version of transformers, the installed one by default."""
     return FOLDER / f"transformers-{version or transformers_version()}.json"
+
+
+def kept() -> dict[str, Path]:
+    """The files there are by their version of transformers, the latest last."""
+    found = {path.stem.removeprefix("transformers-"): path for path in FOLDER.glob("*.json")}
+    return {version: found[version] for version in sorted(found, key=Version)}
+
+
+def latest() -> dict[Row, Result]:
+    """The results of the latest version that all rows were tried with: of the installed one, or of one before it."""
+    return read(list(kept().values())[-1])
 
 
 def read(path: Path) -> dict[Row, Result]:

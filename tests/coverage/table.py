@@ -21,12 +21,8 @@ BACKENDS = {"onnx": "ONNX", "torchscript": "TorchScript"}
 
 def write() -> None:
     """Write the table from all results that are kept."""
-    versions = {path.stem.removeprefix("transformers-"): results.read(path) for path in sorted(results.FOLDER.glob("*.json"), key=_age)}
+    versions = {version: results.read(path) for version, path in results.kept().items()}
     PATH.write_text("\n".join(text(versions)) + "\n", encoding="utf-8")
-
-
-def _age(path: Path) -> tuple[int, ...]:
-    return tuple(int(part) for part in path.stem.removeprefix("transformers-").split("."))
 
 
 def text(versions: Mapping[str, Mapping[object, Result]]) -> Iterator[str]:
@@ -107,7 +103,7 @@ def _untried(found: Mapping[object, Result]) -> Iterator[str]:
     """What nothing is known of: the next `make coverage-table` tries it."""
     missing = untried(found)
     if missing:
-        yield "Not tried, as their capture takes minutes or a run was ended before them; nothing is claimed of these:"
+        yield "Not tried (a later transformers has them, their capture takes minutes, or a run ended before them); nothing is claimed of these:"
         yield ""
         for row in missing:
             yield f"- {row.model_type}, {row.feature}, {BACKENDS[row.backend]}"

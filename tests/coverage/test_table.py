@@ -45,20 +45,20 @@ def test_what_changed_from_version_to_version_is_told() -> None:
 
 
 def test_every_name_that_optimum_lists_is_told_of() -> None:
-    told = "\n".join(lines(results.read(results.path_of())))
-    passing = {row.model_type for row, result in results.read(results.path_of()).items() if result.passed and row.backend == "onnx"}
+    told = "\n".join(lines(results.latest()))
+    passing = {row.model_type for row, result in results.latest().items() if result.passed and row.backend == "onnx"}
     for name in LISTED:
         assert name in passing or f"\n| {name} | " in told.split("## What optimum-onnx lists")[1], name
     assert NOT_OF_TRANSFORMERS.keys() <= {*LISTED}
 
 
 def test_the_page_in_the_documentation_is_that_of_the_kept_results() -> None:
-    found = {path.stem.removeprefix("transformers-"): results.read(path) for path in sorted(results.FOLDER.glob("*.json"))}
+    found = {version: results.read(path) for version, path in results.kept().items()}
     assert table.PATH.read_text(encoding="utf-8") == "\n".join(table.text(found)) + "\n"
 
 
 def test_every_row_has_a_result_or_is_told_as_not_tried() -> None:
-    found = results.read(results.path_of())
+    found = results.latest()
     rows = {*rows_of(all_types())}
     assert found.keys() <= rows
     told = table.PATH.read_text(encoding="utf-8").splitlines()
@@ -80,7 +80,7 @@ def test_a_reason_has_no_path_of_a_machine_in_it() -> None:
 
 
 def test_the_readme_has_the_number_of_the_page() -> None:
-    found = results.read(results.path_of()).values()
+    found = results.latest().values()
     passing = {result.row.model_type for result in found if result.passed}
     readme = (table.PATH.parents[1] / "README.md").read_text(encoding="utf-8")
     assert f" {len(passing)} of the model types of transformers pass, " in readme

@@ -17,8 +17,14 @@ from converter.records import Outcome
 from tests.by_hand import Arrays, inputs_of, reference, shapes_of
 from tests.contract import CONTRACT, ROWS, Axes, keeps, spread
 
+CANARIES = [("bert", "masked-lm"), ("gpt2", "causal-lm-with-past"), ("t5", "seq2seq-lm-with-past")]
+"""An encoder, a decoder with a cache, and both: what the newest releases are tried with."""
 
-@pytest.mark.parametrize(("model_type", "feature"), ROWS, ids=lambda part: str(part))
+
+@pytest.mark.parametrize(
+    ("model_type", "feature"),
+    [pytest.param(*row, marks=pytest.mark.canary if row in CANARIES else (), id="-".join(row)) for row in ROWS],
+)
 def test_a_documented_row_converts_and_runs_at_shapes_that_were_not_captured(
     model_type: str, feature: str, tiny: Callable[..., Path], convert: Callable[..., Outcome]
 ) -> None:

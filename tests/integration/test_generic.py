@@ -39,6 +39,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.canary
 def test_a_manifest_of_texts_images_and_sounds_is_converted_by_what_each_was_trained_for(
     checkpoints: Path, command: Run, tmp_path: Path
 ) -> None:

@@ -55,6 +55,7 @@ def made(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ou
     return folder, convert(bert, folder, variants=ALL, tier="any")
 
 
+@pytest.mark.canary
 def test_every_precision_is_a_file_of_its_own_by_the_name_that_transformers_js_asks_for(made: tuple[Path, Outcome]) -> None:
     folder, outcome = made
     assert outcome.status == "converted", outcome.failure

@@ -61,6 +61,7 @@ def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny(tmp_path_factory.mktemp("gpt2"), "gpt2", "AutoModelForCausalLM")
 
 
+@pytest.mark.canary
 def test_a_manifest_has_the_files_of_the_hub_and_on_request_the_documented_ones(
     command: Command, t5: Path, gpt2: Path, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from packaging.specifiers import SpecifierSet
 
 from converter.backends import BACKENDS
 from converter.versions import LOADING, TESTED, untested
+from tests import newest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -78,3 +79,10 @@ def test_a_run_with_an_untested_version_says_so_once(tmp_path: Path) -> None:
         == told.stderr.count("not tested")
         == 1
     ), told.stderr
+
+
+def test_the_canary_installs_the_newest_of_each_dependency() -> None:
+    dependencies = [requirement.name for requirement in _requirements()]
+    found = [*newest.names()]
+    assert found[: len(dependencies)] == dependencies
+    assert not any(set(name) & set("<>=!~ ") for name in found)
