@@ -103,7 +103,10 @@ def _untried(found: Mapping[object, Result]) -> Iterator[str]:
     """What nothing is known of: the next `make coverage-table` tries it."""
     missing = untried(found)
     if missing:
-        yield "Not tried (a later transformers has them, their capture takes minutes, or a run ended before them); nothing is claimed of these:"
+        yield (
+            "Not tried, and nothing is claimed of these. A later transformers has them, their capture takes minutes, or a run ended before"
+            " them:"
+        )
         yield ""
         for row in missing:
             yield f"- {row.model_type}, {row.feature}, {BACKENDS[row.backend]}"

@@ -22,6 +22,7 @@ from converter.padding import cut, pad
 from converter.records import Outcome
 from tests.by_hand import reference
 from tests.checkpoints import TINY_CONFIGS, save_tiny, save_tokenizer
+from tests.coverage.tiny import save_tiny as save_other
 from tests.integration.test_quantised_ibert import save_calibrated
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated")
@@ -408,3 +409,12 @@ def test_code_that_is_another_beyond_some_length_is_noticed(tiny: Callable[..., 
     assert short.artifact and short.artifact.signature.fixed == {"sequence": 20}, short.failure
     whole = convert(tiny("bert"), tmp_path / "whole", backend="torchscript", config=name)
     assert whole.failure and whole.failure.stage == "validate"  # the branch beyond 30 is not what the checkpoint does
+
+
+def test_what_torch_and_transformers_warn_of_while_a_model_is_traced_reaches_nobody(
+    converter: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
+) -> None:
+    checkpoint = save_other(tmp_path / "deberta", "deberta-v2", "AutoModel")
+    done = converter("torchscript", "--model", checkpoint, tmp_path / "out")  # in a process of its own, as pytest keeps warnings back
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr

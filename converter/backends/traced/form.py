@@ -167,4 +167,5 @@ def quiet_torchscript() -> Iterator[None]:
         warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]  # not in torch.jit's __all__
         # the tracer reads every attribute that a model has, and transformers warns of some
         warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"transformers\.")  # of a tensor that is a number to a model itself
         yield
