@@ -412,7 +412,7 @@ def test_code_that_is_another_beyond_some_length_is_noticed(tiny: Callable[..., 
 
 
 def test_what_torch_and_transformers_warn_of_while_a_model_is_traced_reaches_nobody(
-    converter: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
+    converter: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     checkpoint = save_other(tmp_path / "deberta", "deberta-v2", "AutoModel")
     done = converter("torchscript", "--model", checkpoint, tmp_path / "out")  # in a process of its own, as pytest keeps warnings back
