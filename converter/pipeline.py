@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 
-from converter.architectures import Architecture, OnnxConfig, find_architecture, own_architecture, own_fault
+from converter.architectures import Architecture, OnnxConfig, embedding_architecture, find_architecture, own_architecture, own_fault
 from converter.architectures.features import WITH_PAST
 from converter.backends import BACKENDS, Backend, Cache, Conversion
 from converter.checkpoints.fetch import fetch, resolve
@@ -75,12 +75,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A verdict, the artifact's own account of itself, and files that its clients want beside the checkpoint's."""
+    """A verdict, the artifact's own account of itself, files that its clients want beside the checkpoint's, and notes on the checkpoint."""
 
     verdict: Verdict
     dtype: str
     signature: Signature
     beside: Mapping[str, bytes]
+    notes: tuple[str, ...] = ()
 
 
 def run_job(job: Job, observe: Observer = _unobserved) -> Outcome:
@@ -164,6 +165,7 @@ def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
                     sidecars=sidecars,
                     verdict=measured.verdict,
                     stages=tuple(stages.done),
+                    notes=conversion.notes,
                 )
                 log.move(staged)
                 publish(staged, record, job.destination)
@@ -214,7 +216,7 @@ def measure(backend: Backend, artifact: Path, checkpoint: Path, architecture: Ar
         model, config = _load_reference(checkpoint, architecture, backend, options)
         verdict = validate(session, Reference(model, tuple(config.outputs)), config, load_tokenizer(checkpoint, options.allowed), options)
         beside = backend.beside(model, config, session.signature, artifact)
-        return Measurement(verdict, model.dtype, session.signature, beside)
+        return Measurement(verdict, model.dtype, session.signature, beside, model.notes)
 
 
 def measure_variants(
@@ -231,7 +233,7 @@ def measure_variants(
     with closing(backend.open(artifact)) as session:
         signature = session.signature
     verdict = exact.model_copy(update={"variants": variants})
-    return Measurement(verdict, variants[0].floats, signature, backend.beside(model, config, signature, artifact))
+    return Measurement(verdict, variants[0].floats, signature, backend.beside(model, config, signature, artifact), model.notes)
 
 
 def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mapping[str, Any]) -> tuple[Options, Verdict]:
@@ -258,11 +260,16 @@ def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mappi
     folder = fetch(checkpoint, options.allowed)
     variants = backend.variants(options)
     verdict = Verdict(atol=options.atol or 0, rtol=0, runtime="")
+    notes: list[str] = []
     if not variants or backend.exact in variants:
-        verdict = measure(backend, artifact, folder, architecture, options).verdict
+        measured = measure(backend, artifact, folder, architecture, options)
+        verdict, notes = measured.verdict, [*measured.notes]
     if variants:
-        verdict = measure_variants(backend, artifact, folder, architecture, options, verdict, make=False).verdict
-    notes = [f"atol {options.atol:g} is what its record says"] if recorded.get("atol") and "atol" not in asked else []
+        measured = measure_variants(backend, artifact, folder, architecture, options, verdict, make=False)
+        verdict, notes = measured.verdict, [*measured.notes]
+    notes += [f"atol {options.atol:g} is what its record says"] if recorded.get("atol") and "atol" not in asked else []
+    if recorded.get("drop_weights") and "drop_weights" not in asked:
+        notes.append("--drop-weights is what its record says")
     if variants and recorded and "tier" not in asked:
         notes.append(f"tier {options.measured_by.tier} is what its record says")
     problems = (*verdict.problems, *record_problems(artifact, backend))
@@ -277,7 +284,7 @@ def _find_done(job: Job, key: str) -> ArtifactRecord | None:
 
 def _done_already(job: Job, done: ArtifactRecord, stages: Stages, checkpoint: Checkpoint) -> Outcome:
     status: Status = "unvalidated" if done.verdict.unvalidated else "skipped"
-    return Outcome.of(job, status, artifact=done, verdict=done.verdict, stages=tuple(stages.done), notes=checkpoint.notes)
+    return Outcome.of(job, status, artifact=done, verdict=done.verdict, stages=tuple(stages.done), notes=(*checkpoint.notes, *done.notes))
 
 
 def _told_of(plan: Plan) -> str:
@@ -333,6 +340,7 @@ def _convert(cache: Cache | None, architecture: Architecture, backend: Backend, 
     model, config = _load(folder, architecture, backend, job.options)
     preprocessor = load_tokenizer(folder, job.options.allowed) if makes_its_own(config) else None
     conversion = backend.convert_with(cache, model, config, job.options, staged, preprocessor, job.destination)
+    conversion = replace(conversion, notes=(*model.notes, *conversion.notes))
     if not conversion.reused:
         gc.collect()  # a captured graph is full of cycles, and the validation wants the memory
     return conversion
@@ -360,8 +368,9 @@ def _load_reference(folder: Path, architecture: Architecture, backend: Backend, 
 def _architecture(checkpoint: Checkpoint, options: Options) -> Architecture:
     """The user's own description of the architecture where there is one, else ours."""
     if options.config:
-        return own_architecture(options.config, checkpoint.model_type)
-    return find_architecture(checkpoint.model_type, str(checkpoint.config.get("transformers_version", "")))
+        return embedding_architecture(own_architecture(options.config, checkpoint.model_type), checkpoint.classes)
+    written_by = str(checkpoint.config.get("transformers_version", ""))
+    return find_architecture(checkpoint.model_type, written_by, checkpoint.classes)
 
 
 def _origins(options: Options) -> Mapping[str, str]:

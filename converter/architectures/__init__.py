@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -16,6 +16,7 @@ from importlib.metadata import EntryPoint, entry_points
 from converter.architectures.architecture import Architecture
 from converter.architectures.auto import LEFT, is_later, known_types, transformers_version
 from converter.architectures.config import OnnxConfig, OnnxConfigWithPast, OnnxSeq2SeqConfigWithPast
+from converter.architectures.embedders import as_embedder, find_embedder
 from converter.architectures.features import FEATURES, Feature, canonical, feature_of_class
 from converter.architectures.generic import GenericOnnxConfig, generic_architecture
 from converter.architectures.own import own_architecture, own_fault
@@ -34,6 +35,7 @@ __all__ = [
     "Profile",
     "architectures",
     "canonical",
+    "embedding_architecture",
     "feature_of_class",
     "find_architecture",
     "in_profile",
@@ -49,7 +51,7 @@ __all__ = [
 
 ENTRY_POINTS = "converter.architectures"
 
-_SHARED = ("architecture", "auto", "cache_names", "config", "dummies", "features", "generic", "own", "profiles")
+_SHARED = ("architecture", "auto", "cache_names", "config", "dummies", "embedders", "features", "generic", "own", "profiles")
 
 
 def model_types() -> tuple[str, ...]:
@@ -71,19 +73,35 @@ def architectures() -> Mapping[str, Architecture]:
     return {model_type: find_architecture(model_type) for model_type in model_types()}
 
 
-def find_architecture(model_type: str, written_by: str = "") -> Architecture:
-    """Give the architecture of a model type, described or generic.
+def find_architecture(model_type: str, written_by: str = "", classes: Sequence[str] = ()) -> Architecture:
+    """Give the architecture of a model type, described or generic; that of an embedder if the first of a checkpoint's `classes` is one.
 
     Raises NotSupportedError for one that transformers has no model for; `written_by` is the version that config.json names, if it does.
     """
+    embedder = find_embedder(model_type, classes)
     if model_type in ready_made():
-        return _ready_made()[model_type]
-    if model_type in _of_packages():
-        return _load(_of_packages()[model_type])
-    generic = generic_architecture(model_type)
-    if generic:
-        return generic
-    raise _unknown(model_type, written_by)
+        found: Architecture | None = _ready_made()[model_type]
+    elif model_type in _of_packages():
+        found = _load(_of_packages()[model_type])
+    else:
+        found = generic_architecture(model_type, is_embedder=embedder is not None)
+    if found is None:
+        raise _unknown(model_type, written_by)
+    return embedding_architecture(found, classes)
+
+
+def embedding_architecture(architecture: Architecture, classes: Sequence[str]) -> Architecture:
+    """`architecture` for a checkpoint whose config.json names `classes`: an embedder has one feature, and gives its embeddings.
+
+    A configuration of the user's own stays as it is, and converts the embedder's class.
+    """
+    embedder = find_embedder(architecture.model_type, classes)
+    if embedder is None:
+        return architecture
+    if architecture.origin:
+        return replace(architecture, embedder=embedder.name)
+    onnx_config = as_embedder(architecture.onnx_config, embedder)
+    return replace(architecture, features=("default",), onnx_config=onnx_config, embedder=embedder.name)
 
 
 @cache

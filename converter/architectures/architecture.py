@@ -17,7 +17,7 @@ class Architecture:
     """A family of models: its name, transformers' name of its type, its features, and the configuration that exports it.
 
     `origin` says, for one that is not of this package, what it is made of: a distribution and its version, or a file and its sha256.
-    `note` is what a user should know of it, a clause.
+    `note` is what a user should know of it, a clause. `embedder` is the class that loads a checkpoint for `default`, see `embedders`.
     """
 
     name: str
@@ -26,6 +26,7 @@ class Architecture:
     onnx_config: type[OnnxConfig]
     origin: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+    embedder: str = ""
 
     def check_feature(self, feature: str) -> str:
         """Give the documented name of `feature`, or raise NotSupportedError that says which there are."""
@@ -39,7 +40,10 @@ class Architecture:
 
     def auto_class(self, feature: str) -> str:
         """The class of transformers that loads a model of this family for one of its features."""
-        classes = FEATURES[self.check_feature(feature)].auto_classes
+        name = self.check_feature(feature)
+        if self.embedder and name == "default":
+            return self.embedder
+        classes = FEATURES[name].auto_classes
         return next((each for each in classes if self.model_type in auto_models()[each]), classes[0])
 
     def choose_feature(self, asked: str | None, classes: Sequence[str], prefers_cache: bool = False) -> str:
@@ -50,7 +54,7 @@ class Architecture:
         """
         if asked:
             return self.check_feature(asked)
-        if not classes:
+        if not classes or classes[0] == self.embedder:
             return "default"
         found = next((each for each in self.features if self._loads(each, classes[0])), None) or feature_of_class(classes[0])
         if found in self.features:

@@ -6,15 +6,18 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 
+from converter.architectures.embedders import COLBERT, COLBERT_WEIGHT, make_model, model_class
+from converter.checkpoints.dropped import dropped_weights, stored_weight
 from converter.checkpoints.policy import CONFIG, NOTHING_ELSE, WEIGHTS, WEIGHTS_INDEX
 from converter.checkpoints.size import check_model
 from converter.errors import CheckpointError, ConversionError, reason
@@ -26,6 +29,7 @@ _DTYPES: Mapping[Dtype, torch.dtype | str] = {"float32": torch.float32, "checkpo
 _MADE_UP = "_converter_made_up"
 _WRITTEN = "_converter_written"
 _FOLDER = "_converter_folder"
+_NOTES = "_converter_notes"
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,11 @@ class LoadedModel:
     def folder(self) -> Path | None:
         """Where its checkpoint lies, where `load_model` loaded it."""
         return getattr(self.module, _FOLDER, None)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of how `load_model` loaded it, a clause each."""
+        return getattr(self.module, _NOTES, ())
 
     @property
     def dtype(self) -> str:
@@ -89,15 +98,18 @@ def load_model(
 ) -> LoadedModel:
     """Load the weights of `folder` into `auto_class`; parameters are views of the mapped file where the dtype allows it.
 
-    `attn_implementation` None is what a user of transformers gets. Raises CheckpointError where transformers refuses.
+    `attn_implementation` None is what a user of transformers gets. Raises CheckpointError where transformers refuses, and for trained
+    weights that no class has, unless it is `allowed` to leave these out.
     """
     has_safetensors = (folder / WEIGHTS).is_file() or (folder / WEIGHTS_INDEX).is_file()
     stored = sum(path.stat().st_size for pattern in ("*.safetensors", "*.bin") for path in folder.glob(pattern))
     with _told_plainly("configuration", folder), torch.device("meta"):  # which has no memory: 5 ms for BERT
-        shell = getattr(transformers, auto_class).from_config(_read_config(folder, allowed), trust_remote_code=allowed.remote_code)
+        config = _read_config(folder, allowed)
+        shell = make_model(auto_class, config, trust_remote_code=allowed.remote_code)
     check_model(shell, folder, stored)
     with _told_plainly("weights", folder):
-        module, info = getattr(transformers, auto_class).from_pretrained(
+        read = partial(stored_weight, folder, has_safetensors=has_safetensors)
+        module, info = _class(auto_class, config, read).from_pretrained(
             folder,
             dtype=_DTYPES[dtype],
             attn_implementation=attn_implementation,
@@ -111,10 +123,24 @@ def load_model(
     if info["mismatched_keys"]:
         told = ", ".join(f"{name} is {tuple(found)}, not {tuple(wanted)}" for name, found, wanted in sorted(info["mismatched_keys"]))
         raise CheckpointError(f"the weights of {folder} do not fit its config.json: {told}", "one of the two is of another model")
+    with _told_plainly("weights", folder):
+        dropped = dropped_weights(module, config, info["unexpected_keys"], read)
+    notes = dropped.notes(folder, type(module).__name__, allowed.drop_weights)
+    setattr(module, _NOTES, notes)
     setattr(module, _MADE_UP, frozenset(info["missing_keys"]))  # it goes wherever the module goes, by a user's hands too
     setattr(module, _WRITTEN, json.loads((folder / CONFIG).read_bytes()))
     setattr(module, _FOLDER, folder)
     return LoadedModel(module.eval())
+
+
+def _class(name: str, config: Any, read: Callable[[str], torch.Tensor | None]) -> Any:
+    """The class that `name` stands for. Raises CheckpointError for a ColBERT without its projection."""
+    if name != COLBERT:
+        return model_class(name, config)
+    projection = read(COLBERT_WEIGHT)
+    if projection is None or projection.dim() != 2:
+        raise CheckpointError(f"config.json names {COLBERT}, and there is no matrix {COLBERT_WEIGHT}", "download the checkpoint again")
+    return model_class(name, config, len(projection))
 
 
 def save_random(folder: Path, config: Mapping[str, Any], auto_class: str) -> None:
@@ -127,7 +153,7 @@ def save_random(folder: Path, config: Mapping[str, Any], auto_class: str) -> Non
     (folder / CONFIG).write_text(text, encoding="utf-8")
     with _told_plainly("configuration", folder), torch.random.fork_rng(devices=()):
         torch.manual_seed(0)
-        getattr(transformers, auto_class).from_config(load_config(folder)).save_pretrained(folder)
+        make_model(auto_class, load_config(folder)).save_pretrained(folder)
     (folder / CONFIG).write_text(text, encoding="utf-8")  # transformers has written its own
 
 

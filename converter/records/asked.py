@@ -22,10 +22,12 @@ LONGEST_AXIS = 2**31 - 1
 
 @dataclass(frozen=True, kw_only=True)
 class Allowed:
-    """What a checkpoint may bring beside data: weights as a pickle, which are loaded with weights_only, and code, which is run."""
+    """What is allowed of a checkpoint: weights as a pickle, which are loaded with weights_only; code, which is run; and weights that
+    no class loads, which are dropped."""
 
     pickle: bool = False
     remote_code: bool = False
+    drop_weights: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +77,10 @@ class Options(Record):
         False, description="Run the code that the checkpoint brings. One of the Hub's has to be named by its commit, as org/name@commit."
     )
 
+    drop_weights: bool = Field(
+        False, description="Leave out weights of the checkpoint that no class of transformers loads. By default they are an error."
+    )
+
     @classmethod
     def in_a_batch(cls, chosen: Mapping[str, Any]) -> Self:
         """The options of a batch's job for those that are `chosen`. Raises ValidationError."""
@@ -98,8 +104,8 @@ class Options(Record):
 
     @property
     def allowed(self) -> Allowed:
-        """What the checkpoint may bring beside data."""
-        return Allowed(pickle=self.allow_pickle, remote_code=self.trust_remote_code)
+        """What is allowed of the checkpoint."""
+        return Allowed(pickle=self.allow_pickle, remote_code=self.trust_remote_code, drop_weights=self.drop_weights)
 
     @property
     def prefers_cache(self) -> bool:

@@ -151,6 +151,7 @@ class ArtifactRecord(Record):
     sidecars: tuple[FileRecord, ...] = Field((), description="config and tokenizer files, in the model's folder")
     verdict: Verdict
     stages: tuple[Stage, ...]
+    notes: tuple[Text, ...] = Field((), description="what a user should know of how it was made, such as weights that it is made without")
 
     @property
     def needed(self) -> tuple[FileRecord, ...]:

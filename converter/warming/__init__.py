@@ -35,7 +35,7 @@ def warm(source: Source, feature: str | None, cache: Path, observe: Observer) ->
 
     config = read_config(source)
     checkpoint = Checkpoint(source=source, identity="", config=config, files={})
-    architecture = find_architecture(checkpoint.model_type)
+    architecture = find_architecture(checkpoint.model_type, classes=checkpoint.classes)
     if architecture.origin:
         raise NotSupportedError(f"{source} is of an architecture of another package, whose graphs are not kept")
     wanted = {backend.name: backend.options.in_a_batch({}) for backend in BACKENDS.values() if backend.caches}

@@ -62,6 +62,7 @@ MAY_IMPORT_HEAVY = {
     "backends.traced.runner",
     "backends.traced.session",
     "checkpoints.calling",
+    "checkpoints.dropped",
     "checkpoints.loading",
     "checkpoints.pooling",
     "executors.preload",

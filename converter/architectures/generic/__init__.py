@@ -36,9 +36,9 @@ def generic_features(model_type: str) -> tuple[str, ...]:
 
 
 @cache
-def generic_architecture(model_type: str) -> Architecture | None:
-    """The architecture of a model type that nobody has described; None for one that transformers has no model for."""
-    features = generic_features(model_type)
+def generic_architecture(model_type: str, is_embedder: bool = False) -> Architecture | None:
+    """The architecture of a model type that nobody has described; None for one that no auto class has, unless it `is_embedder`."""
+    features = generic_features(model_type) or (("default",) if is_embedder else ())
     note = f"nobody has described {model_type}: what it takes and gives was found out from the model itself"
     return (
         Architecture(name=model_type, model_type=model_type, features=features, onnx_config=GenericOnnxConfig, note=note)

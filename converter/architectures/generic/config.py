@@ -65,7 +65,7 @@ class GenericOnnxConfig(OnnxConfigWithPast):
     def auto_class(self) -> str:
         """The class of transformers that loads the model for the task."""
         classes = self.feature.auto_classes
-        return next((each for each in classes if self._config.model_type in auto_models()[each]), classes[0])
+        return next((each for each in classes if self._config.model_type in auto_models().get(each, {})), classes[0])
 
     @property
     def encoded_length(self) -> int | None:

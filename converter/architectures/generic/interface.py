@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from converter.architectures.cache_names import CACHE_NAMES, cache_argument, cache_of
+from converter.architectures.embedders import make_model
 from converter.architectures.features import Axes, Feature
 from converter.architectures.generic.inputs import INTEGERS, Layout, has_other_parts, layouts, placeholder
 from converter.architectures.generic.weightless import every_value_is_one
@@ -138,11 +139,9 @@ def _find(question: Question) -> Interface | str:
 
 def _shell(question: Question) -> Any:
     """The model without memory, with the attention that is captured."""
-    import transformers
-
     logging.getLogger("transformers").setLevel(logging.ERROR)
     try:
-        shell = getattr(transformers, question.auto_class).from_config(question.config, attn_implementation="eager")
+        shell = make_model(question.auto_class, question.config, attn_implementation="eager")
     except Exception as error:  # transformers raises what it likes over a configuration
         raise NotSupportedError(f"transformers makes no {question.auto_class} of this config.json: {reason(error)}") from error
     if shell._can_set_experts_implementation():

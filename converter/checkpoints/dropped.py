@@ -1,0 +1,199 @@
+"""Weights of a checkpoint that the class it is loaded into does not have: what old versions stored, other heads', and unknown ones.
+
+Nothing but a name says what a weight was trained for, so the classes of transformers are asked whether one of them has it.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import sys
+import zipfile
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors import safe_open
+
+from converter.checkpoints.policy import INDEX_LIMIT, PICKLED_INDEX, PICKLED_WEIGHTS, WEIGHTS, WEIGHTS_INDEX
+from converter.errors import CheckpointError, brief
+from converter.files import open_regular
+
+_CONSTANTS = re.compile(
+    "|".join(
+        (
+            r"(^|\.)masked_bias$",  # GPT-2, GPT Neo and GPT-J: the number at masked positions
+            r"(^|[._])inv_freq$",  # rotary positions: computed from config.json
+            r"(^|\.)(encoder|decoder)\.version$",  # M2M100, mBART, OPT: fairseq's number of the file's format
+            r"\.EncDecAttention\.relative_attention_bias\.weight$",  # T5: its cross-attention has no positions
+        )
+    )
+)
+"""Names of tensors that old versions stored, that are no weights, and that no module of today has."""
+
+_PRETRAINING = re.compile(
+    "|".join(
+        (
+            r"^cls\.seq_relationship\.",  # BERT's next sentence, also in files of types that have no such class
+            r"^(lm|mask)_predictions\.",  # DeBERTa: transformers has no class for the second, and the first only in newer files
+        )
+    )
+)
+"""Names of heads that checkpoints were pretrained with, and that no class of their type has."""
+
+_MOST_NAMED = 3
+
+Read = Callable[[str], torch.Tensor | None]
+"""Gives the stored tensor of a name, None for a name that is not in the file: transformers renames some."""
+
+
+@dataclass(frozen=True)
+class DroppedWeights:
+    """The names of trained weights that were not loaded: those of another head of the same model, and those of no known class."""
+
+    of_heads: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+    def notes(self, folder: Path, class_name: str, may_drop: bool) -> tuple[str, ...]:
+        """What a user should know of them, a clause each. Raises CheckpointError for unknown ones, unless they `may_drop`."""
+        if self.unknown and not may_drop:
+            raise CheckpointError(
+                f"{folder} has {_counted(self.unknown)} that {class_name} does not load and no other head has: {_named(self.unknown)}",
+                "take a checkpoint of a class that transformers has, or leave them out with --drop-weights",
+            )
+        notes = []
+        if self.of_heads:
+            notes.append(f"{_counted(self.of_heads)} of another head left out: {_named(self.of_heads)}")
+        if self.unknown:
+            notes.append(f"{_counted(self.unknown)} left out by --drop-weights: {_named(self.unknown)}")
+        return tuple(notes)
+
+
+def dropped_weights(module: Any, config: Any, names: Collection[str], read: Read) -> DroppedWeights:
+    """Sort the `names` that transformers found in a file and did not load into `module`.
+
+    Args:
+        module: the loaded model.
+        config: the checkpoint's configuration; the module's own may be a part of it.
+        names: `unexpected_keys` of from_pretrained's loading info.
+        read: gives a stored tensor by its name.
+
+    Returns: the trained ones; what is no trained weight is left out.
+    """
+    if not names:
+        return DroppedWeights()
+    tensors = dict(module.state_dict(keep_vars=True))
+    trained = [name for name in sorted(names) if not (_CONSTANTS.search(name) or _is_constant(read(name), tensors))]
+    known = _Known(module, config) if trained else None
+    of_heads, unknown = [], []
+    for name in trained:
+        kind = known.kind(name) if known else None
+        if kind == "parameter" or (kind is None and _PRETRAINING.search(name)):
+            of_heads.append(name)
+        elif kind is None:
+            unknown.append(name)
+    return DroppedWeights(tuple(of_heads), tuple(unknown))
+
+
+def stored_weight(folder: Path, name: str, has_safetensors: bool) -> torch.Tensor | None:
+    """The tensor `name` in the weights of `folder`, as it is stored; None where there is none."""
+    whole, index = (WEIGHTS, WEIGHTS_INDEX) if has_safetensors else (PICKLED_WEIGHTS, PICKLED_INDEX)
+    file: str | None = whole
+    if not (folder / whole).is_file():
+        with open_regular(folder / index) as stream:
+            file = json.loads(stream.read(INDEX_LIMIT))["weight_map"].get(name)
+    if file is None:
+        return None
+    if has_safetensors:
+        with safe_open(str(folder / file), framework="pt") as tensors:
+            return tensors.get_tensor(name) if name in tensors.keys() else None  # noqa: SIM118 - it is no mapping
+    path = folder / file
+    stored = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    found: torch.Tensor | None = stored.get(name)
+    return found
+
+
+def _is_constant(stored: torch.Tensor | None, tensors: dict[str, torch.Tensor]) -> bool:
+    """Whether a stored tensor is an index, a causal mask, or a matrix that was loaded under another name."""
+    if stored is None:
+        return False
+    if not (stored.is_floating_point() or stored.is_complex()):
+        return True
+    shape = stored.shape
+    if stored.dim() == 4 and shape[:2] == (1, 1) and shape[2] == shape[3]:
+        return bool(stored.equal(torch.ones_like(stored).tril()))
+    # a vector of zeros is equal to many
+    return stored.dim() > 1 and any(each.shape == shape and each.detach().equal(stored.to(each.dtype)) for each in tensors.values())
+
+
+@dataclass
+class _Known:
+    """Which names the classes of a model's type have, and those of the models in it. They are made without memory, as they are needed."""
+
+    module: Any
+    config: Any
+    _names: dict[type, tuple[frozenset[str], frozenset[str]]] = field(default_factory=dict)
+
+    def kind(self, name: str) -> str | None:
+        """Whether another class has `name` as a `parameter` or a `buffer`; None if none has it."""
+        for model, rest in self._owners(name):
+            prefix = f"{model.base_model_prefix}."
+            spellings = {rest, f"{prefix}{rest}", rest.removeprefix(prefix)}
+            own = {each for each, _ in model.named_parameters(remove_duplicate=False)}
+            for kind in self._classes(model):
+                parameters, buffers = self._of(kind, model)
+                if spellings & buffers:
+                    return "buffer"
+                if spellings & parameters and not spellings & own:
+                    return "parameter"
+        return None
+
+    def _owners(self, name: str) -> Iterator[tuple[Any, str]]:
+        """The models of transformers that may have `name`, the innermost first, each with what it calls it."""
+        prefix = getattr(self.module, "base_model_prefix", "")
+        for spelling in dict.fromkeys((name, name.removeprefix(f"{prefix}."), f"{prefix}.{name}")):
+            parts = spelling.split(".")
+            for depth in range(len(parts) - 1, 0, -1):
+                try:
+                    model = self.module.get_submodule(".".join(parts[:depth]))
+                except AttributeError:
+                    continue
+                if isinstance(model, transformers.PreTrainedModel):
+                    yield model, ".".join(parts[depth:])
+        yield self.module, name
+
+    def _classes(self, model: Any) -> Iterator[type]:
+        """The classes beside that of `model` in its file, and those that config.json names."""
+        beside = [each for each in vars(sys.modules[type(model).__module__]).values() if isinstance(each, type)]
+        named = [getattr(transformers, str(each), None) for each in self.config.architectures or ()]
+        for each in dict.fromkeys((*named, *type(model).__mro__, *beside)):
+            if isinstance(each, type) and issubclass(each, transformers.PreTrainedModel) and self._config(each, model) is not None:
+                yield each
+
+    def _config(self, kind: Any, model: Any) -> Any:
+        return next((config for config in (model.config, self.config) if kind.config_class is type(config)), None)
+
+    def _of(self, kind: type, model: Any) -> tuple[frozenset[str], frozenset[str]]:
+        if kind not in self._names:
+            try:
+                with torch.device("meta"):
+                    made = kind(copy.deepcopy(self._config(kind, model)))
+            except Exception:  # a class may want settings that this config.json lacks, and then it explains nothing
+                self._names[kind] = frozenset(), frozenset()
+            else:
+                parameters = frozenset(name for name, _ in made.named_parameters(remove_duplicate=False))
+                self._names[kind] = parameters, frozenset(name for name, _ in made.named_buffers(remove_duplicate=False))
+        return self._names[kind]
+
+
+def _counted(names: Collection[str]) -> str:
+    return f"{len(names)} weight{'s' if len(names) > 1 else ''}"
+
+
+def _named(names: Collection[str]) -> str:
+    first = ", ".join(brief(name) for name in [*names][:_MOST_NAMED])
+    return f"{first} and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else first
