@@ -1,6 +1,9 @@
 """Weights of a checkpoint that the class it is loaded into does not have: what old versions stored, other heads', and unknown ones.
 
 Nothing but a name says what a weight was trained for, so the classes of transformers are asked whether one of them has it.
+
+Relied on in transformers, and not public: `conversion_mapping.get_model_conversion_mapping` and `core_model_loading.rename_source_key`,
+by which from_pretrained renames what older files call otherwise. GPT-NeoX in this module's test notices a change.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from typing import Any
 import torch
 import transformers
 from safetensors import safe_open
+from transformers.conversion_mapping import get_model_conversion_mapping
+from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
 
 from converter.checkpoints.policy import INDEX_LIMIT, PICKLED_INDEX, PICKLED_WEIGHTS, WEIGHTS, WEIGHTS_INDEX
 from converter.errors import CheckpointError, brief
@@ -130,13 +135,37 @@ def _is_constant(stored: torch.Tensor | None, tensors: dict[str, torch.Tensor]) 
     return stored.dim() > 1 and any(each.shape == shape and each.detach().equal(stored.to(each.dtype)) for each in tensors.values())
 
 
+@dataclass(frozen=True)
+class _Names:
+    """The names of a class's parameters and buffers, and how from_pretrained renames those of older files."""
+
+    parameters: frozenset[str] = frozenset()
+    buffers: frozenset[str] = frozenset()
+    renamings: tuple[Any, ...] = ()
+
+    @classmethod
+    def of(cls, model: Any) -> _Names:
+        """Those of `model`, which may be without memory."""
+        return cls(
+            frozenset(name for name, _ in model.named_parameters(remove_duplicate=False)),
+            frozenset(name for name, _ in model.named_buffers(remove_duplicate=False)),
+            tuple(get_model_conversion_mapping(model)),
+        )
+
+    def renamed(self, name: str) -> str:
+        """What from_pretrained takes a name of a file for."""
+        renamings = [each for each in self.renamings if isinstance(each, WeightRenaming)]
+        converters = [each for each in self.renamings if isinstance(each, WeightConverter)]
+        return rename_source_key(name, renamings, converters)[0]
+
+
 @dataclass
 class _Known:
     """Which names the classes of a model's type have, and those of the models in it. They are made without memory, as they are needed."""
 
     module: Any
     config: Any
-    _names: dict[type, tuple[frozenset[str], frozenset[str]]] = field(default_factory=dict)
+    _names: dict[type, _Names] = field(default_factory=dict)
 
     def kind(self, name: str) -> str | None:
         """Whether another class has `name` as a `parameter` or a `buffer`; None if none has it."""
@@ -145,10 +174,11 @@ class _Known:
             spellings = {rest, f"{prefix}{rest}", rest.removeprefix(prefix)}
             own = {each for each, _ in model.named_parameters(remove_duplicate=False)}
             for kind in self._classes(model):
-                parameters, buffers = self._of(kind, model)
-                if spellings & buffers:
+                names = self._of(kind, model)
+                there = {*spellings, *map(names.renamed, spellings)}
+                if there & names.buffers:
                     return "buffer"
-                if spellings & parameters and not spellings & own:
+                if there & names.parameters and not there & own:
                     return "parameter"
         return None
 
@@ -177,16 +207,13 @@ class _Known:
     def _config(self, kind: Any, model: Any) -> Any:
         return next((config for config in (model.config, self.config) if kind.config_class is type(config)), None)
 
-    def _of(self, kind: type, model: Any) -> tuple[frozenset[str], frozenset[str]]:
+    def _of(self, kind: type, model: Any) -> _Names:
         if kind not in self._names:
             try:
                 with torch.device("meta"):
-                    made = kind(copy.deepcopy(self._config(kind, model)))
+                    self._names[kind] = _Names.of(kind(copy.deepcopy(self._config(kind, model))))
             except Exception:  # a class may want settings that this config.json lacks, and then it explains nothing
-                self._names[kind] = frozenset(), frozenset()
-            else:
-                parameters = frozenset(name for name, _ in made.named_parameters(remove_duplicate=False))
-                self._names[kind] = parameters, frozenset(name for name, _ in made.named_buffers(remove_duplicate=False))
+                self._names[kind] = _Names()
         return self._names[kind]
 
 
