@@ -33,7 +33,7 @@ class Embedder:
 
 
 def _half(name: str, model_type: str, *outputs: str) -> Embedder:
-    return Embedder(name=name, model_type=model_type, outputs=dict.fromkeys(outputs, {0: "batch"}))
+    return Embedder(name=name, model_type=model_type, outputs={output: {0: "batch"} for output in outputs})
 
 
 EMBEDDERS: Mapping[str, Embedder] = {
@@ -102,7 +102,7 @@ def _colbert_class(config: Any, width: int) -> Any:
     import torch
     import transformers
 
-    base = transformers.MODEL_MAPPING[type(config)]
+    base: Any = transformers.MODEL_MAPPING[type(config)]
     parent = next(each for each in base.__mro__ if each.__name__.endswith("PreTrainedModel"))
 
     def init(self: Any, config: Any) -> None:

@@ -67,14 +67,14 @@ class DroppedWeights:
         """What a user should know of them, a clause each. Raises CheckpointError for unknown ones, unless they `may_drop`."""
         if self.unknown and not may_drop:
             raise CheckpointError(
-                f"{folder} has {_counted(self.unknown)} that {class_name} does not load and no other head has: {_named(self.unknown)}",
+                f"{folder} has {counted(self.unknown)} that {class_name} does not load and no other head has: {named(self.unknown)}",
                 "take a checkpoint of a class that transformers has, or leave them out with --drop-weights",
             )
         notes = []
         if self.of_heads:
-            notes.append(f"{_counted(self.of_heads)} of another head left out: {_named(self.of_heads)}")
+            notes.append(f"{counted(self.of_heads)} of another head left out: {named(self.of_heads)}")
         if self.unknown:
-            notes.append(f"{_counted(self.unknown)} left out by --drop-weights: {_named(self.unknown)}")
+            notes.append(f"{counted(self.unknown)} left out by --drop-weights: {named(self.unknown)}")
         return tuple(notes)
 
 
@@ -217,10 +217,12 @@ class _Known:
         return self._names[kind]
 
 
-def _counted(names: Collection[str]) -> str:
+def counted(names: Collection[str]) -> str:
+    """How many weights there are, in words."""
     return f"{len(names)} weight{'s' if len(names) > 1 else ''}"
 
 
-def _named(names: Collection[str]) -> str:
+def named(names: Collection[str]) -> str:
+    """The first names, and how many more there are."""
     first = ", ".join(brief(name) for name in [*names][:_MOST_NAMED])
     return f"{first} and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else first

@@ -56,7 +56,7 @@ def test_the_same_commit_under_another_name_or_revision_is_the_same_key() -> Non
 
 
 def test_every_option_of_a_backend_is_part_of_the_key() -> None:
-    values = {"feature": "x", "atol": 1.0, "dtype": "checkpoint", "allow_pickle": True, "trust_remote_code": True}
+    values = {"feature": "x", "atol": 1.0, "dtype": "checkpoint", "allow_pickle": True, "trust_remote_code": True, "drop_weights": True}
     values |= {
         "opset": 18,
         "weights": "shared",

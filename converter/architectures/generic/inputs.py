@@ -97,14 +97,26 @@ def _pixels(size: Any) -> tuple[int, int] | None:
     return (size[0], size[1]) if isinstance(size, list | tuple) and len(size) > 1 and all(isinstance(each, int) for each in size) else None
 
 
-def _processor_size(config: Any) -> tuple[int, int] | None:
-    """The size of the images that a checkpoint's processor gives, by the file beside its config.json; None where it names no one size."""
+def _processor(config: Any) -> Mapping[str, Any]:
+    """The checkpoint's preprocessor_config.json, from beside its config.json; empty if there is none."""
     path = Path(str(getattr(config, "_name_or_path", "")), "preprocessor_config.json")
     try:
-        told = json.loads(read_at_most(path, _PROCESSOR_LIMIT))
+        found = json.loads(read_at_most(path, _PROCESSOR_LIMIT))
     except (OSError, ValueError, RecursionError):
-        return None
-    if not isinstance(told, Mapping) or told.get("do_resize") is False:
+        return {}
+    return found if isinstance(found, Mapping) else {}
+
+
+def _processor_frames(config: Any) -> int | None:
+    """The frames of the spectrograms that a checkpoint's processor gives, if all have one length."""
+    samples, hop = (_processor(config).get(name) for name in ("nb_max_samples", "hop_length"))
+    return samples // hop + 1 if isinstance(samples, int) and isinstance(hop, int) and hop > 0 else None
+
+
+def _processor_size(config: Any) -> tuple[int, int] | None:
+    """The size of the images that a checkpoint's processor gives, by the file beside its config.json; None where it names no one size."""
+    told = _processor(config)
+    if not told or told.get("do_resize") is False:
         return None
     return _pixels(told.get("crop_size") if told.get("do_center_crop") else told.get("size"))
 
@@ -134,7 +146,9 @@ def _image_or_video(config: Any) -> Iterator[Layout]:
 
 def _spectrogram(config: Any) -> Iterator[Layout]:
     bins = setting(config, "num_mel_bins", "feature_size", "n_mels", "input_feat_per_channel", "feature_projection_input_dim", "input_size")
-    positions = setting(config, "max_source_positions")
+    positions, side = setting(config, "max_source_positions"), setting(config, "spec_size")
+    if bins and side:  # CLAP, which makes a square of a spectrogram of one length
+        yield Layout({0: "batch"}, {1: 1, 2: _processor_frames(config) or int(side) * (int(side) // int(bins)), 3: int(bins)})
     if bins and positions:
         yield Layout({0: "batch"}, {1: int(bins), 2: 2 * int(positions)})  # Whisper, whose encoder takes its whole window
     if bins:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from converter.backends.onnx.cache import GraphCache, graph_key
 from converter.backends.onnx.capture import capture
 from converter.backends.onnx.parts import Part, parts
 from converter.backends.onnx.sharing import Sharing, share
+from converter.checkpoints.dropped import counted, named
 from converter.checkpoints.loading import LoadedModel
 from converter.errors import NotSupportedError
 
@@ -67,12 +69,14 @@ def export_with(
         with overridden(model.config, config.values_override):
             files = parts(config)
             places = [output if len(files) == 1 else output.parent / part.file for part in files]
-            return together(
-                [
-                    _write(cache, preprocessor, model, config, opset, part, place, shared_in, optimize)
-                    for part, place in zip(files, places, strict=True)
-                ]
-            )
+            written = [
+                _write(cache, preprocessor, model, config, opset, part, place, shared_in, optimize)
+                for part, place in zip(files, places, strict=True)
+            ]
+            conversion = together([each for each, _ in written])
+            unused = unused_weights(model, frozenset().union(*(sources for _, sources in written)))
+            note = f"no output depends on {counted(unused)}: {named(unused)}"
+            return replace(conversion, notes=(*conversion.notes, note)) if unused else conversion
     finally:
         model.module.train(training)
 
@@ -87,8 +91,8 @@ def _write(
     output: Path,
     shared_in: Path | None,
     optimize: Optimize,
-) -> Conversion:
-    """One file, by a graph that is kept or captured."""
+) -> tuple[Conversion, frozenset[str]]:
+    """One file, by a graph that is kept or captured, and the module's names of all weights in it."""
     graphs, key = (GraphCache(cache), graph_key(model, config, opset, cache.versions, part.file, optimize)) if cache else (None, None)
     found = graphs.find(key) if graphs and key else None
     if found and not found.fits(model):  # it is of another model, whatever it is called
@@ -99,7 +103,22 @@ def _write(
     model_file.write(graph, weights, output, places=sharing.places)
     conversion = Conversion(lent=sharing.lent, notes=(*sharing.notes, *([graph.fused] if graph.fused else [])))
     if graphs is None or key is None:
-        return conversion
+        return conversion, graph.sources
     if found:
-        return replace(conversion, reused=True, reject=partial(graphs.drop, key))
-    return replace(conversion, accept=partial(graphs.keep, key, graph))
+        return replace(conversion, reused=True, reject=partial(graphs.drop, key)), graph.sources
+    return replace(conversion, accept=partial(graphs.keep, key, graph)), graph.sources
+
+
+_NOT_NOTED = frozenset({"pooler", "mask_token", "masked_spec_embed"})
+"""Names of what every model of a family leaves out: the pooler of `default`, and what stands for hidden patches and frames in training."""
+
+
+def unused_weights(model: LoadedModel, used: Collection[str]) -> list[str]:
+    """The trained parameters of `model` that are neither among the `used` names nor tied to one of them; those of any model are left out."""
+    parameters = dict(model.module.named_parameters(remove_duplicate=False))
+    places = {parameters[name].data_ptr() for name in used if name in parameters}
+    return [
+        name
+        for name, tensor in parameters.items()
+        if name not in model.made_up and tensor.data_ptr() not in places and tensor.numel() and _NOT_NOTED.isdisjoint(name.split("."))
+    ]

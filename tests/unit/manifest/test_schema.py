@@ -26,6 +26,7 @@ VALID_VALUES: dict[str, list[Any]] = {
     "text": ["ours.txt", None],
     "evaluate": ["mine:metric", "some/mine.py:metric", None],
     "allow-pickle": [True, False],
+    "drop-weights": [True, False],
     "trust-remote-code": [True, False],
     "opset": [18, None],
     "weights": ["embedded", "shared"],
