@@ -114,7 +114,7 @@ _NOT_NOTED = frozenset({"pooler", "mask_token", "masked_spec_embed"})
 
 
 def unused_weights(model: LoadedModel, used: Collection[str]) -> list[str]:
-    """The trained parameters of `model` that are neither among the `used` names nor tied to one of them; those of any model are left out."""
+    """The trained parameters of `model` that are neither among the `used` names nor tied to one of them, without `_NOT_NOTED`."""
     parameters = dict(model.module.named_parameters(remove_duplicate=False))
     places = {parameters[name].data_ptr() for name in used if name in parameters}
     return [

@@ -142,7 +142,7 @@ def strange(checkpoint: Callable[[str, str], Path], tmp_path_factory: pytest.Tem
 
 def test_weights_that_no_class_loads_are_an_error_that_names_them(strange: Path) -> None:
     with pytest.raises(
-        CheckpointError, match="2 weights that BertModel does not load and no other head has: linear.weight, v_head"
+        CheckpointError, match=r"2 weights that BertModel does not load and no other head has: linear\.weight, v_head"
     ) as caught:
         load(strange)
     assert "--drop-weights" in caught.value.hint
