@@ -45,6 +45,6 @@ def test_an_architecture_of_another_package_is_refused_as_its_graphs_are_not_kep
     theirs = Architecture(
         name="theirs", model_type="bert", features=ours.features, onnx_config=ours.onnx_config, origin={"their-package": "1"}
     )
-    monkeypatch.setattr(warming, "find_architecture", lambda _: theirs)
+    monkeypatch.setattr(warming, "find_architecture", lambda _, classes: theirs)
     with pytest.raises(NotSupportedError, match="of another package"):
         warming.warm(Source(name="theirs", folder=tmp_path), None, tmp_path / "cache", lambda _: None)
