@@ -197,8 +197,9 @@ class _Known:
         yield self.module, name
 
     def _classes(self, model: Any) -> Iterator[type]:
-        """The classes beside that of `model` in its file, and those that config.json names."""
-        beside = [each for each in vars(sys.modules[type(model).__module__]).values() if isinstance(each, type)]
+        """The classes that config.json names, and those beside that of `model`, or beside one that it derives from, in their files."""
+        files = dict.fromkeys(each.__module__ for each in type(model).__mro__)
+        beside = [each for file in files for each in vars(sys.modules[file]).values() if isinstance(each, type)]
         named = [getattr(transformers, str(each), None) for each in self.config.architectures or ()]
         for each in dict.fromkeys((*named, *type(model).__mro__, *beside)):
             if isinstance(each, type) and issubclass(each, transformers.PreTrainedModel) and self._config(each, model) is not None:

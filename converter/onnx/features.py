@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from converter.architectures import FEATURES, Architecture, OnnxConfig, find_architecture
+from converter.architectures.embedders import find_embedder
 from converter.checkpoints.fetch import fetch, resolve
 from converter.checkpoints.source import parse_source
 from converter.errors import NotSupportedError
@@ -65,7 +66,9 @@ class FeaturesManager:
         if cache_dir is not None:
             raise NotSupportedError("cache_dir is not taken", "set HF_HOME")
         auto_class = FeaturesManager.get_model_class_for_feature(feature, framework or "pt").__name__
-        return load_model(fetch(resolve(parse_source(str(model), Path()))), auto_class, "float32").module
+        checkpoint = resolve(parse_source(str(model), Path()))
+        embedder = find_embedder(checkpoint.model_type, checkpoint.classes)
+        return load_model(fetch(checkpoint), embedder.name if embedder and feature == "default" else auto_class, "float32").module
 
     @staticmethod
     def check_supported_model_or_raise(model: Any, feature: str = "default") -> tuple[str, Callable[[Any], OnnxConfig]]:
@@ -73,7 +76,11 @@ class FeaturesManager:
 
         Raises NotSupportedError, which is a ValueError, that names the features there are.
         """
-        return model.config.model_type, FeaturesManager.get_config(model.config.model_type, feature)
+        model_type, class_name = model.config.model_type, type(model).__name__
+        if find_embedder(model_type, [class_name]):
+            architecture = find_architecture(model_type, classes=[class_name])
+            return model_type, partial(architecture.configure, feature=architecture.check_feature(feature))
+        return model_type, FeaturesManager.get_config(model_type, feature)
 
 
 def _architecture(model_type: str) -> Architecture:

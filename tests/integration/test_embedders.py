@@ -14,6 +14,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+from converter.onnx import FeaturesManager, export
 from converter.records import Outcome
 from tests.coverage.tiny import tiny_config
 from tests.unit.architectures.test_embedders import save_colbert
@@ -96,6 +97,17 @@ def test_a_colbert_is_converted_with_its_projection(convert: Convert, tmp_path: 
     assert outcome.status == "converted", outcome.failure
     assert outcome.artifact
     assert [(each.name, each.shape[2]) for each in outcome.artifact.signature.outputs] == [("token_embeddings", 16)]
+
+
+def test_the_documented_interface_and_the_profile_of_the_hub_have_the_projection(convert: Convert, tmp_path: Path) -> None:
+    folder = save_colbert(tmp_path / "checkpoint", "bert")
+    model = FeaturesManager.get_model_from_feature("default", str(folder))
+    _, configure = FeaturesManager.check_supported_model_or_raise(model)
+    export(None, model, configure(model.config), None, tmp_path / "model.onnx")
+    assert [each.name for each in onnxruntime.InferenceSession(tmp_path / "model.onnx").get_outputs()] == ["token_embeddings"]
+    outcome = convert(folder, profile="hub")
+    assert outcome.artifact
+    assert [each.shape for each in outcome.artifact.signature.outputs] == [("batch_size", "sequence", 16)]
 
 
 def test_the_same_graph_serves_no_other_class(convert: Convert, tmp_path: Path) -> None:

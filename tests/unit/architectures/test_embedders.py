@@ -109,6 +109,14 @@ def test_a_colbert_is_its_base_model_and_the_projection_of_the_file(tmp_path: Pa
     assert list(inspect.signature(model.module.forward).parameters) == list(inspect.signature(base.forward).parameters)
 
 
+def test_what_a_colbert_was_pretrained_with_is_another_head(tmp_path: Path) -> None:
+    """ColBERT's own code passes over `cls`."""
+    folder = save_colbert(tmp_path / "colbert", "bert")
+    tensors = load_file(folder / "model.safetensors") | {"cls.predictions.bias": torch.randn(120)}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    assert load_model(folder, COLBERT, "float32").notes == ("1 weight of another head left out: cls.predictions.bias",)
+
+
 def test_a_colbert_without_its_projection_is_a_checkpoint_error(tmp_path: Path) -> None:
     folder = save_tiny(tmp_path / "checkpoint", "bert")
     with pytest.raises(CheckpointError, match=r"names HF_ColBERT, and there is no matrix linear\.weight"):
