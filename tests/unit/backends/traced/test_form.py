@@ -11,7 +11,7 @@ from converter.backends.traced.form import disagreement
 
 
 def _traced(model: torch.nn.Module) -> Any:
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns((DeprecationWarning, FutureWarning)):  # the latter from torch 2.14 on
         return torch.jit.trace(model, torch.ones(3, 4))
 
 

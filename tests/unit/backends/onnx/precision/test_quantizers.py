@@ -12,6 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from converter.backends.onnx.precision import Method
 from converter.backends.onnx.precision.linear import Layer, prepare
@@ -49,6 +50,11 @@ def run(path: Path) -> np.ndarray:
     return found
 
 
+def by_definition(path: Path) -> np.ndarray:
+    found: np.ndarray = ReferenceEvaluator(str(path)).run(["y"], {"ids": IDS})[0]
+    return found
+
+
 def made(prepared: tuple[Path, Sequence[Layer]], method: Method, *left: str, bits: int = 8, spared_bits: int = 32) -> Path:
     source, layers = prepared
     target = source.with_name("target.onnx")
@@ -81,7 +87,9 @@ def test_every_layer_that_is_chosen_is_quantized_and_about_the_same_comes_out(
     assert operators(target).count(operator) == count
     assert list(remaining(onnx.load(target), prepared[1])) == []
     expected = run(prepared[0])
-    assert 0 < np.abs(run(target) - expected).max() < error * np.abs(expected).max()
+    # by the definition of the operators, as a processor without VNNI saturates in products of 8-bit integers
+    found = by_definition(target) if method == "dynamic" else run(target)
+    assert 0 < np.abs(found - expected).max() < error * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("method", ["dynamic", "static"])
