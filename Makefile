@@ -88,7 +88,7 @@ canary:
 	$(CANARY)/bin/python -m pip --quiet install $$($(PYTHON) tests/newest.py)
 	$(CANARY)/bin/python -m pip --quiet install --no-deps --editable .
 	$(CANARY)/bin/python -m pip list
-	OMP_NUM_THREADS=1 $(CANARY)/bin/python -m pytest -p no:cacheprovider -m canary
+	OMP_NUM_THREADS=1 $(CANARY)/bin/python -m pytest -p no:cacheprovider -m canary tests/integration
 
 schema: $(VENV)/run.stamp
 	$(BIN)/python -m converter.manifest.schema
