@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def _install(folder: Path, **versions: str) -> Path:
-    """A folder for the path of Python that has nothing of a distribution but its metadata."""
+    """A folder for the path of Python with the metadata of distributions."""
     for name, version in versions.items():
         metadata = folder / f"{name}-{version}.dist-info" / "METADATA"
         metadata.parent.mkdir(parents=True)
