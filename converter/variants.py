@@ -73,6 +73,7 @@ class _Measuring:
             stored=derived.stored,
             quantized=derived.quantized,
             left_out=derived.left_out,
+            float32=derived.float32,
             calibrated=derived.calibrated,
             search=derived.search,
             asked=self._asked.tier,

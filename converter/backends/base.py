@@ -93,7 +93,14 @@ class Gauge(Protocol):
     def calibration(self) -> Sequence[Mapping[str, Array]]: ...
 
     @property
+    def samples(self) -> Sequence[Mapping[str, Array]]:
+        """A few of the inputs to try it on, of all lengths."""
+
+    @property
     def inputs(self) -> int: ...
+
+    def float32_weights(self, dtype: str) -> Collection[str]:
+        """The weights, by the module's names, that the checkpoint's own library keeps in float32 when it loads a model in `dtype`."""
 
     def attempt(self, session: Session) -> tuple[bool, float]:
         """Whether an artifact loses no more than it may on the inputs to choose by, and how far it is off."""
@@ -104,7 +111,8 @@ class Derived:
     """How a variant was made: its files in the order of their calls, what is computed in which type, and what was quantized of it.
 
     `stored` are bytes by the type of the tensors. `left_out` says, by a pattern of names, of layers that were not quantized so
-    what their weights are. `problems` are what its making did not do, a clause each.
+    what their weights are. `float32` says of what stays in float32 in a float16 file, by the same patterns, its largest magnitude.
+    `problems` are what its making did not do, a clause each.
     """
 
     files: tuple[str, ...]
@@ -112,6 +120,7 @@ class Derived:
     stored: Mapping[str, int]
     quantized: int = 0
     left_out: Mapping[str, str] = field(default_factory=dict)
+    float32: Mapping[str, float] = field(default_factory=dict)
     calibrated: int = 0
     search: Search | None = None
     problems: tuple[str, ...] = ()

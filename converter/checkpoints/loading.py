@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 import transformers
+from transformers.core_model_loading import build_glob_alternation
 
 from converter.architectures.embedders import COLBERT, COLBERT_WEIGHT, make_model, model_class
 from converter.checkpoints.dropped import dropped_weights, stored_weight
@@ -68,6 +69,21 @@ class LoadedModel:
     def dtype(self) -> str:
         """The floating point type of the weights, as numpy names it."""
         return str(next(self.module.parameters()).dtype).removeprefix("torch.")
+
+    def float32_weights(self, dtype: str) -> frozenset[str]:
+        """The weights that transformers keeps in float32 when it loads a model in `dtype`, under every name they go by.
+
+        Relied on: `PreTrainedModel._get_dtype_plan`, the patterns that `_keep_in_fp32_modules` (float16) and
+        `_keep_in_fp32_modules_strict` (bfloat16 too) are, and `core_model_loading.build_glob_alternation`, as which they are searched for.
+        """
+        plan = getattr(self.module, "_get_dtype_plan", None)
+        patterns = [*plan(getattr(torch, dtype))] if plan else []
+        if not patterns:
+            return frozenset()
+        searched, *_ = build_glob_alternation(patterns)
+        tensors = self.tensors()
+        found = {tensors[name].data_ptr() for name in tensors if searched.search(name)}
+        return frozenset(name for name, tensor in tensors.items() if tensor.data_ptr() in found)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Every parameter and buffer under every name it goes by; tied ones share their storage."""

@@ -32,6 +32,8 @@ _KEPT = 2**28
 """Bytes of what the checkpoint gave that are kept; what is more is computed each time again."""
 _AT_RANDOM = 24
 """Tokens of a random input: about those of a shipped sentence."""
+_SAMPLES = 4
+"""Batches that are enough to see how large values become: from the shortest texts to the longest."""
 _SEED = 20261126
 _AIMED = 0.7
 """Of what a tier allows, what a setting may lose on the texts to choose by: they are fewer, so that their worst is better."""
@@ -56,12 +58,18 @@ class LossGauge:
         self.single = self._continued(single[0])
         self.sample = self._continued(final[len(final) // 2])
         self.inputs = sum(map(_rows, choice))
-        self._choice, self._final = (_Side(reference, [*map(self._continued, part)]) for part in (choice, final))
+        chosen = [*map(self._continued, choice)]
+        self.samples = [chosen[place].arrays for place in sorted({*np.linspace(0, len(chosen) - 1, _SAMPLES, dtype=int).tolist()})]
+        self._choice, self._final = _Side(reference, chosen), _Side(reference, [*map(self._continued, final)])
 
     @cached_property
     def calibration(self) -> Sequence[Mapping[str, Array]]:
         """The inputs to calibrate by, made once somebody asks for them: a decoder's are what the checkpoint goes on by."""
         return [self._continued(each).arrays for each in self._to_calibrate]
+
+    def float32_weights(self, dtype: str) -> frozenset[str]:
+        """The weights that transformers keeps in float32 when it loads the checkpoint in `dtype`."""
+        return self._reference.model.float32_weights(dtype)
 
     def attempt(self, session: Session) -> tuple[bool, float]:
         """Whether an artifact keeps to the tier on the inputs to choose by, and how far it is off."""

@@ -39,21 +39,10 @@ class OnnxSession:
     def __init__(self, path: Path, *, deployed: bool = False) -> None:
         self._file = path.name
         self._stored = model_file.read(path)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        if not deployed:
-            # an arena, and copies of the weights in the layout of a processor's products, pay for a session that is kept: here they
-            # would take a validation of BERT-base from 0.6 to 1.3 times the weights (RssAnon), and the same time
-            options.enable_cpu_mem_arena = False
-            options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
-            options.add_session_config_entry("session.disable_prepacking", "1")
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a thread that waits leaves its core to others
-        options.log_severity_level = 4  # errors are raised; warnings are of shapes that the verdict names itself
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent.resolve()))
         try:
-            self._session = ort.InferenceSession(self._stored.with_external_weights(), options, providers=[_PROVIDER])
-        except Exception as error:  # the bindings raise classes of their own that share no base
-            raise ConversionError(f"ONNX Runtime does not load {path}: {reason(error)}", "convert the checkpoint again") from error
+            self._session = open_graph(self._stored.with_external_weights(), path.parent, deployed=deployed)
+        except ConversionError as error:
+            raise ConversionError(f"ONNX Runtime does not load {path}: {error.message}", "convert the checkpoint again") from error
         # what the file declares: the runtime puts in its place whatever shape it infers itself
         declared = {value.name: _spec(value) for value in (*self._stored.skeleton.graph.input, *self._stored.skeleton.graph.output)}
         self.signature = Signature(
@@ -156,6 +145,30 @@ def _stored(name: str, array: Array) -> StoredWeight:
 def open_files(folder: Path, names: Sequence[str], *, deployed: bool = False) -> OnnxSession | PartsSession:
     """Open the files of an artifact: one, or an encoder's and a decoder's."""
     return PartsSession(folder, names, deployed=deployed) if len(names) > 1 else OnnxSession(folder / names[0], deployed=deployed)
+
+
+def open_graph(data: bytes, folder: Path, *, deployed: bool = False, as_written: bool = False) -> ort.InferenceSession:
+    """Open a graph whose tensors lie in files of `folder`; `as_written` without the runtime's own optimizations.
+
+    Raises ConversionError with the runtime's own words.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    if as_written:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if not deployed:
+        # an arena, and copies of the weights in the layout of a processor's products, pay for a session that is kept: here they
+        # would take a validation of BERT-base from 0.6 to 1.3 times the weights (RssAnon), and the same time
+        options.enable_cpu_mem_arena = False
+        options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
+        options.add_session_config_entry("session.disable_prepacking", "1")
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a thread that waits leaves its core to others
+    options.log_severity_level = 4  # errors are raised; warnings are of shapes that the verdict names itself
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder.resolve()))
+    try:
+        return ort.InferenceSession(data, options, providers=[_PROVIDER])
+    except Exception as error:  # the bindings raise classes of their own that share no base
+        raise ConversionError(reason(error)) from error
 
 
 def _spec(value: onnx.ValueInfoProto) -> TensorSpec:

@@ -20,6 +20,7 @@ from converter.backends.onnx.precision import Precision
 from converter.backends.onnx.precision.half import to_bfloat16, to_float16
 from converter.backends.onnx.precision.linear import Layer, prepare
 from converter.backends.onnx.precision.quantizers import quantize, remaining, save
+from converter.backends.onnx.precision.ranges import measure
 from converter.backends.onnx.precision.search import search
 from converter.backends.onnx.session import open_files
 from converter.errors import ConversionError, ConverterError, output_error, reason
@@ -36,12 +37,13 @@ def derive(folder: Path, names: Sequence[str], precision: Precision, gauge: Gaug
     """
     try:
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-            if precision.method is None:
-                for name in names:
-                    narrow = to_float16 if precision.floats == "float16" else to_bfloat16
-                    save(narrow(folder / name), folder / precision.file(name))
-                return describe(folder, names, precision)
-            return _quantize(folder, names, precision, gauge, Path(scratch))
+            if precision.method is not None:
+                return _quantize(folder, names, precision, gauge, Path(scratch))
+            if precision.floats == "float16":
+                return _halve(folder, names, precision, gauge)
+            for name in names:
+                save(to_bfloat16(folder / name, gauge.float32_weights(precision.floats)), folder / precision.file(name))
+            return describe(folder, names, precision)
     except ConverterError:
         raise
     except OSError as error:
@@ -65,6 +67,16 @@ def describe(folder: Path, names: Sequence[str], precision: Precision) -> Derive
     return Derived(files=files, computed=precision.computed, quantized=quantized, stored=stored, problems=problems)
 
 
+def _halve(folder: Path, names: Sequence[str], precision: Precision, gauge: Gauge) -> Derived:
+    feeds = _feeds(folder, names, gauge.samples)
+    float32: dict[str, float] = {}
+    for name in names:
+        model, roles = to_float16(folder / name, measure(folder / name, feeds[name]), gauge.float32_weights("float16"))
+        float32 = _largest(float32, roles)
+        save(model, folder / precision.file(name))
+    return replace(describe(folder, names, precision), float32=float32)
+
+
 def _quantize(folder: Path, names: Sequence[str], precision: Precision, gauge: Gauge, scratch: Path) -> Derived:
     sources = {name: scratch / f"float32-{name}" for name in names}
     layers = tuple(layer for name, source in sources.items() for layer in prepare(folder / name, source))
@@ -73,11 +85,15 @@ def _quantize(folder: Path, names: Sequence[str], precision: Precision, gauge: G
             f"{precision.file(names[-1])} cannot be made: no product with weights of the model can be quantized",
             "leave this precision out",
         )
+    float32: dict[str, float] = {}
     if precision.floats == "float16":
+        feeds = _feeds(folder, names, gauge.samples)
         for name, source in sources.items():
+            model, roles = to_float16(source, measure(source, feeds[name]), gauge.float32_weights("float16"))
+            float32 = _largest(float32, roles)
             sources[name] = scratch / f"float16-{name}"
-            save(to_float16(source), sources[name])
-    calibration = _calibration(folder, names, gauge) if precision.method == "static" else {}
+            save(model, sources[name])
+    calibration = _feeds(folder, names, gauge.calibration) if precision.method == "static" else {}
     make = partial(_make, sources, precision, layers, calibration)
     trial = scratch / "trial"
     trial.mkdir()
@@ -103,6 +119,7 @@ def _quantize(folder: Path, names: Sequence[str], precision: Precision, gauge: G
     return replace(
         known,
         left_out={layer.role: _left_as(layer, precision) for layer in layers if layer not in found.chosen},
+        float32=float32,
         calibrated=len(gauge.calibration) if calibration else 0,
         search=Search(tried=found.tried, inputs=gauge.inputs, cpu_seconds=found.cpu_seconds),
         problems=(*known.problems, *problems),
@@ -140,14 +157,18 @@ def _left_as(layer: Layer, precision: Precision) -> str:
     return f"{precision.spared_bits} bits" if precision.spared_bits < 32 and not layer.is_embedding else precision.floats
 
 
-def _calibration(folder: Path, names: Sequence[str], gauge: Gauge) -> Mapping[str, list[Mapping[str, Array]]]:
-    """What each file is given when the model is called with the inputs to calibrate by."""
+def _feeds(folder: Path, names: Sequence[str], inputs: Sequence[Mapping[str, Array]]) -> Mapping[str, list[Mapping[str, Array]]]:
+    """What each file is given when the model is called with each of `inputs`."""
     session = open_files(folder, names)
     try:
-        given = [session.feeds(inputs) for inputs in gauge.calibration]
+        feeds = [session.feeds(each) for each in inputs]
     finally:
         session.close()
-    return {name: [feeds[name] for feeds in given] for name in names}
+    return {name: [each[name] for each in feeds] for name in names}
+
+
+def _largest(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    return {role: max(one.get(role, 0.0), other.get(role, 0.0)) for role in (*one, *other)}
 
 
 def _left(folder: Path, precision: Precision, chosen: Collection[Layer]) -> Iterator[str]:

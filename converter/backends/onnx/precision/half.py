@@ -2,121 +2,195 @@
 
 from __future__ import annotations
 
-import warnings
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 from onnx import helper, numpy_helper
-from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.float16 import ALWAYS_FLOAT_INPUTS
 
-_MEANS = ("ReduceMean", "ReduceSum")
-_OF_A_NORM = ("Add", "Sqrt", "Reciprocal", "Div", "Pow", "Mul", "Sub")
-_MATRIX = 1024
-"""Elements from which on a tensor is stored in bfloat16: smaller ones are biases and norms, which save nothing."""
+from converter.architectures.dummies import Array
+from converter.backends.onnx.precision.linear import parameters, taken_by
+from converter.backends.onnx.precision.ranges import MARK, Ranges
+from converter.backends.onnx.precision.wide import LIMIT, MATRIX, choose
+
+_MASKED = LIMIT / 2
+"""What a mask's 3.4e38 is in float16. Scores in float16 are below a quarter of the limit, so that no sum overflows or overtakes it."""
+_LEAST = np.finfo(np.float16).smallest_subnormal
+_FLOAT32_OUTPUTS = {
+    "LayerNormalization": (1, 2),
+    "SimplifiedLayerNormalization": (1,),
+    "SkipLayerNormalization": (1, 2),
+    "SkipSimplifiedLayerNormalization": (1, 2),
+}
+"""What a node of float16 gives in float32: a norm's mean and deviation."""
+_FLOAT16, _FLOAT32 = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
 
 
-def to_float16(path: Path) -> onnx.ModelProto:
-    """The model in float16; its inputs and outputs stay float32, which every client feeds and reads."""
-    blocked = [*_wide(onnx.load(path, load_external_data=False).graph)]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="the float32 number .* will be truncated")  # by what that costs it is judged
-        model: onnx.ModelProto = convert_float_to_float16(str(path), keep_io_types=True, node_block_list=blocked)
-    _join_casts(model.graph)
+def to_float16(path: Path, ranges: Ranges, float32_weights: Collection[str] = ()) -> tuple[onnx.ModelProto, Mapping[str, float]]:
+    """Make a float16 model of a float32 file. Its inputs and outputs stay float32, which every client feeds and reads.
+
+    Args:
+        path: the float32 file.
+        ranges: the magnitudes of its values.
+        float32_weights: parameters, by the module's names, whose nodes stay in float32.
+
+    Returns:
+        The model, and what of it stayed in float32 though most models have it in float16: by role, the largest magnitude.
+    """
+    model = onnx.load(path)
+    _store_constants(model.graph)
+    wide = choose(model.graph, ranges, frozenset(float32_weights))
+    _Narrowing(model.graph, ranges.largest.keys(), wide.nodes).run()
     del model.graph.value_info[:]
-    _sort(model.graph)
-    return model
+    return model, wide.roles
 
 
-def to_bfloat16(path: Path) -> onnx.ModelProto:
-    """The model with its matrices stored in bfloat16 and widened when it is loaded: ONNX Runtime has no kernels of bfloat16 on a CPU."""
+def to_bfloat16(path: Path, float32_weights: Collection[str] = ()) -> onnx.ModelProto:
+    """The model with its matrices stored in bfloat16 and widened when it is loaded: ONNX Runtime has no kernels of bfloat16 on a CPU.
+
+    `float32_weights` are stored in float32.
+    """
     model = onnx.load(path)
     casts = []
     for tensor in model.graph.initializer:
-        if tensor.data_type == onnx.TensorProto.FLOAT and numpy_helper.to_array(tensor).size >= _MATRIX:
+        is_matrix = tensor.data_type == _FLOAT32 and numpy_helper.to_array(tensor).size >= MATRIX
+        if is_matrix and frozenset(float32_weights).isdisjoint(parameters(tensor.name)):
             name = tensor.name
             narrow = numpy_helper.to_array(tensor).astype(ir.DataType.BFLOAT16.numpy())
             tensor.CopyFrom(ir.to_proto(ir.Tensor(narrow, name=f"{name}.bfloat16")))
-            casts.append(helper.make_node("Cast", [tensor.name], [name], name=f"{name}.widened", to=onnx.TensorProto.FLOAT))
+            casts.append(helper.make_node("Cast", [tensor.name], [name], name=f"{name}.widened", to=_FLOAT32))
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     return model
 
 
-def _wide(graph: onnx.GraphProto) -> Iterator[str]:
-    """The nodes that float16 has no room or no digits for, by name; transformers computes them in float32 too.
-
-    Norms in steps, from the square on: a sum of squares has more than 65,504. And the angles of rotary positions: an angle of
-    thousands has no digit behind the point.
-    """
-    producers = {name: node for node in graph.node for name in node.output}
-    consumers = defaultdict(list)
+def _store_constants(graph: onnx.GraphProto) -> None:
+    """Store what Constant nodes give beside the weights: so each of its consumers can have it in the type of its own."""
+    nodes = []
     for node in graph.node:
-        for name in node.input:
-            consumers[name].append(node)
-    for mean in graph.node:
-        square = producers.get(mean.input[0]) if mean.op_type in _MEANS else None
-        if square is not None and (square.op_type == "Pow" or (square.op_type == "Mul" and square.input[0] == square.input[1])):
-            yield square.name
-            yield from _after(mean, producers, consumers)
-    waiting = [node for node in graph.node if node.op_type in ("Cos", "Sin")]
-    seen: set[str] = set()
-    while waiting:
-        node = waiting.pop()
-        if node.name not in seen:
-            seen.add(node.name)
-            waiting += [producers[name] for name in node.input if name in producers]
-    yield from seen
-
-
-def _after(mean: onnx.NodeProto, producers: Mapping[str, onnx.NodeProto], consumers: Mapping[str, list[onnx.NodeProto]]) -> Iterator[str]:
-    """The mean and what follows it alone, to where it scales something else."""
-    chain = {mean.output[0]}
-    found = mean
-    while True:
-        yield found.name
-        others = [producers[name] for name in found.input if name not in chain and name in producers]
-        after = consumers[found.output[0]]
-        if found is not mean and any(each.op_type != "Constant" for each in others):
-            return
-        if len(after) != 1 or after[0].op_type not in _OF_A_NORM:
-            return
-        found = after[0]
-        chain.add(found.output[0])
-
-
-def _join_casts(graph: onnx.GraphProto) -> None:
-    """Have a value that is narrowed to float16 and widened again at once stay what it was: the way through float16 loses it."""
-    narrowed = {node.output[0]: node.input[0] for node in graph.node if _casts_to(node, onnx.TensorProto.FLOAT16)}
-    widened = {
-        node.output[0]: narrowed[node.input[0]]
-        for node in graph.node
-        if _casts_to(node, onnx.TensorProto.FLOAT) and node.input[0] in narrowed
-    }
-    of_float32 = {value.name for value in graph.value_info if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
-    widened = {name: before for name, before in widened.items() if before in of_float32}
-    outputs = {value.name for value in graph.output}
-    for node in graph.node:
-        for place, name in enumerate(node.input):
-            if name in widened:
-                node.input[place] = widened[name]
-    taken = outputs | {name for node in graph.node for name in node.input}
-    kept = [node for node in graph.node if node.op_type != "Cast" or node.output[0] in taken]
-    kept_names = outputs | {name for node in kept for name in node.input}
-    kept = [node for node in kept if node.op_type != "Cast" or node.output[0] in kept_names]
+        given = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+        if node.op_type == "Constant" and "value" in given:
+            graph.initializer.add().CopyFrom(given["value"])
+            graph.initializer[-1].name = node.output[0]
+        else:
+            nodes.append(node)
     del graph.node[:]
-    graph.node.extend(kept)
+    graph.node.extend(nodes)
 
 
-def _casts_to(node: onnx.NodeProto, kind: int) -> bool:
-    return node.op_type == "Cast" and any(each.name == "to" and each.i == kind for each in node.attribute)
+class _Narrowing:
+    """Narrows the nodes of a graph but the wide ones. What goes between the two is cast once, where it is first wanted."""
+
+    def __init__(self, graph: onnx.GraphProto, floats: Collection[str], wide: Collection[int]) -> None:
+        self._graph, self._floats = graph, floats
+        self._types = [_FLOAT32 if place in wide else _FLOAT16 for place in range(len(graph.node))]
+        self._outputs = {value.name for value in graph.output}
+        self._nodes: list[onnx.NodeProto] = []
+        self._known = {(value.name, _FLOAT32): value.name for value in graph.input}
+        """What a value is called in a type."""
+
+    def run(self) -> None:
+        self._store()
+        for node, kind in zip(self._graph.node, self._types, strict=True):
+            self._add(node, kind)
+        del self._graph.node[:]
+        self._graph.node.extend(self._nodes)
+
+    def _store(self) -> None:
+        """Store each tensor in the types of the nodes that take it."""
+        wanted: dict[str, set[int]] = {name: {_FLOAT32} for name in self._outputs}
+        for node, kind in zip(self._graph.node, self._types, strict=True):
+            for place, name in enumerate(node.input):
+                wanted.setdefault(name, set()).add(_type_taken(node, place, kind))
+            for name in taken_by([node]).difference(node.input):
+                wanted.setdefault(name, set()).add(_FLOAT32)
+        for tensor in [*self._graph.initializer]:
+            if tensor.name not in self._floats:
+                continue
+            kinds = wanted.get(tensor.name, {_FLOAT16})
+            if _FLOAT32 in kinds:
+                self._known[tensor.name, _FLOAT32] = tensor.name
+            if _FLOAT16 in kinds:
+                name = f"{tensor.name}.float16" if _FLOAT32 in kinds else tensor.name
+                self._known[tensor.name, _FLOAT16] = name
+                place = self._graph.initializer.add() if _FLOAT32 in kinds else tensor
+                place.CopyFrom(_narrow_tensor(tensor, name))
+
+    def _add(self, node: onnx.NodeProto, kind: int) -> None:
+        for place, name in enumerate(node.input):
+            if name in self._floats:
+                node.input[place] = self._value(name, _type_taken(node, place, kind))
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                self._feed(inner)
+        if kind == _FLOAT16 and node.output[0] in self._floats:
+            _narrow_attributes(node)
+        self._nodes.append(node)
+        for place, name in enumerate(node.output):
+            if name not in self._floats:
+                continue
+            given = _FLOAT32 if place in _FLOAT32_OUTPUTS.get(node.op_type, ()) else kind
+            called = f"{name}.float16" if given == _FLOAT16 and name in self._outputs else name  # outputs of the graph are float32
+            self._known[name, given] = node.output[place] = called
+            if called != name:
+                self._nodes.append(_cast(called, name, _FLOAT32))
+                self._known[name, _FLOAT32] = name
+
+    def _value(self, name: str, kind: int) -> str:
+        """What a value is called in a type, cast to it if nothing has given it so."""
+        if (name, kind) not in self._known:
+            other, suffix = (_FLOAT32, "float16") if kind == _FLOAT16 else (_FLOAT16, "float32")
+            made = f"{name}.{suffix}"
+            self._nodes.append(_cast(self._known[name, other], made, kind))
+            self._known[name, kind] = made
+        return self._known[name, kind]
+
+    def _feed(self, inner: onnx.GraphProto) -> None:
+        """Give a graph inside a node the values around it in float32, which it stays in."""
+        own = {name for node in inner.node for name in node.output} | {value.name for value in (*inner.input, *inner.initializer)}
+        for node in inner.node:
+            for place, name in enumerate(node.input):
+                if name in self._floats and name not in own:
+                    node.input[place] = self._value(name, _FLOAT32)
+            for attribute in node.attribute:
+                for each in (attribute.g, *attribute.graphs):
+                    self._feed(each)
+        for output in inner.output:
+            if output.name in self._floats and output.name not in own:
+                output.name = self._value(output.name, _FLOAT32)
 
 
-def _sort(graph: onnx.GraphProto) -> None:
-    """Put the nodes into the order of their data: casts were put at the end."""
-    sorted_graph = ir.serde.deserialize_graph(graph)
-    sorted_graph.sort()
-    graph.CopyFrom(ir.serde.serialize_graph(sorted_graph))
+def _type_taken(node: onnx.NodeProto, place: int, kind: int) -> int:
+    """The type that a node of type `kind` takes an input in."""
+    return _FLOAT32 if place in ALWAYS_FLOAT_INPUTS.get(node.op_type, ()) else kind
+
+
+def _cast(name: str, made: str, kind: int) -> onnx.NodeProto:
+    return helper.make_node("Cast", [name], [made], name=f"{made}.cast", to=kind)
+
+
+def _narrow_attributes(node: onnx.NodeProto) -> None:
+    """Have a node that gives float32 by what its attributes say give float16."""
+    if node.op_type == "ConstantOfShape" and not node.attribute:
+        node.attribute.append(helper.make_attribute("value", numpy_helper.from_array(np.zeros(1, np.float32))))
+    for attribute in node.attribute:
+        if node.op_type == "Cast" and attribute.name == "to":
+            attribute.i = _FLOAT16
+        elif attribute.HasField("t") and attribute.t.data_type == _FLOAT32:
+            attribute.t.CopyFrom(_narrow_tensor(attribute.t, attribute.t.name))
+
+
+def _narrow_tensor(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
+    return numpy_helper.from_array(narrow(numpy_helper.to_array(tensor)), name)
+
+
+def narrow(array: Array) -> Array:
+    """The array in float16. What is a mask stays one, and what is not 0 does not become 0."""
+    sizes = np.abs(array)
+    least = np.where((sizes > 0) & (sizes < _LEAST), np.copysign(_LEAST, array), array)
+    made: Array = np.where((sizes >= MARK) & np.isfinite(array), np.copysign(_MASKED, array), least).astype(np.float16)
+    return made

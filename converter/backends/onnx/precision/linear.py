@@ -17,6 +17,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from converter.backends.onnx.model_file import DATA_SUFFIX
+from converter.backends.onnx.recipes import Recipe
 
 _SMALLEST = 256
 """Elements of the smallest matrix that is worth a scale of its own."""
@@ -38,14 +39,26 @@ class Layer:
     @property
     def role(self) -> str:
         """Its weight's name without the number of its layer: what all layers have alike. A table may be a matrix of a product too."""
-        pattern = re.sub(r"(?<=\.)\d+(?=\.)", "*", self.weight.removesuffix(_TRANSPOSED))
-        return f"{pattern} as embedding" if self.is_embedding else pattern
+        return f"{role(self.weight)} as embedding" if self.is_embedding else role(self.weight)
 
 
 _TRANSPOSED = ".transposed"
 _PRODUCTS = ("MatMul", "Gemm", "FusedMatMul")
 _PLAIN = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transBatchA": 0, "transBatchB": 0}
 """What a MatMul has no attributes for, and what these are where they do nothing."""
+
+
+def role(weight: str) -> str:
+    """A stored weight's name without the number of its layer."""
+    return re.sub(r"(?<=\.)\d+(?=\.)", "*", weight.removesuffix(_TRANSPOSED))
+
+
+def parameters(weight: str) -> tuple[str, ...]:
+    """The module's parameters that a stored weight is made of."""
+    try:
+        return Recipe.named(weight.removesuffix(_TRANSPOSED)).of
+    except ValueError:  # a constant of the graph's own
+        return (weight,)
 
 
 def prepare(source: Path, target: Path) -> tuple[Layer, ...]:

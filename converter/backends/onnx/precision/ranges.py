@@ -1,0 +1,143 @@
+"""How large the values of a float32 graph are: measured by ONNX Runtime, reduced to a number a value inside of the graph itself."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from converter.architectures.dummies import Array
+from converter.backends.onnx import model_file
+from converter.backends.onnx.session import open_graph
+
+ROOM = 4
+"""How many times larger other texts may make a value than the texts that it was measured on."""
+MARK = float(np.finfo(np.float32).max) / ROOM
+"""From here on a value is no quantity. A mask has it, so that a softmax makes 0 of it."""
+
+_SMALLEST, _LARGEST, _WHOLE = ".smallest", ".largest", ".whole"
+_DIVIDED_BY = {"Div": 1, "Reciprocal": 0, "Log": 0}
+"""Operators that give no number for 0, and the input which must not be 0."""
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """The magnitudes of the values of a graph, by name.
+
+    `largest` has every value in float32, weights too; masks and infinities do not count. `smallest` has, without 0, the values that
+    are divided by, and constants of one element. `marked` are the values that hold masks.
+    """
+
+    largest: Mapping[str, float]
+    smallest: Mapping[str, float]
+    marked: frozenset[str]
+
+
+def measure(path: Path, feeds: Iterable[Mapping[str, Array]]) -> Ranges:
+    """Measure the values of the float32 file `path`, called with each of `feeds`.
+
+    Raises ConversionError with the runtime's own words if it does not load the file.
+    """
+    stored = model_file.read(path)
+    found = _Found()
+    for name, array in stored.weights():
+        if array.dtype == np.float32:
+            found.add(name, array, is_divisor=array.size == 1)
+    computed = _computed(stored, path)
+    divisors = {
+        node.input[_DIVIDED_BY[node.op_type]]
+        for node in stored.skeleton.graph.node
+        if node.op_type in _DIVIDED_BY and node.input[_DIVIDED_BY[node.op_type]] in computed
+    }
+    graph = stored.skeleton.graph
+    _reduce(graph, computed, divisors)
+    session = open_graph(stored.with_external_weights(), path.parent, as_written=True)
+    names = [value.name for value in graph.output]
+    for arrays in feeds:
+        for name, array in arrays.items():
+            if array.dtype == np.float32:
+                found.add(name, array)
+        for name, value in zip(names, session.run(names, dict(arrays)), strict=True):
+            found.add_reduced(name, float(value))
+    return Ranges(found.largest, {name: value for name, value in found.smallest.items() if np.isfinite(value)}, frozenset(found.marked))
+
+
+class _Found:
+    """What was seen so far."""
+
+    def __init__(self) -> None:
+        self.largest: dict[str, float] = defaultdict(float)
+        self.smallest: dict[str, float] = defaultdict(lambda: float("inf"))
+        self.marked: set[str] = set()
+
+    def add(self, name: str, array: Array, *, is_divisor: bool = False) -> None:
+        """Take an array into account that is at hand."""
+        sizes = np.abs(array)
+        quantities = sizes[sizes < MARK]
+        self.largest[name] = max(self.largest[name], float(quantities.max(initial=0)))
+        if bool((sizes >= MARK).any()):
+            self.marked.add(name)
+        if is_divisor:
+            self.smallest[name] = min(self.smallest[name], float(quantities.min(initial=np.inf, where=quantities > 0)))
+
+    def add_reduced(self, output: str, value: float) -> None:
+        """Take into account what the graph has reduced a value to."""
+        if output.endswith(_SMALLEST):
+            name = output.removesuffix(_SMALLEST)
+            self.smallest[name] = min(self.smallest[name], value)
+        elif output.endswith(_LARGEST):
+            name = output.removesuffix(_LARGEST)
+            self.largest[name] = max(self.largest[name], value)
+        elif value >= MARK:
+            self.marked.add(output.removesuffix(_WHOLE))
+
+
+def _computed(stored: model_file.StoredModel, path: Path) -> list[str]:
+    """The float32 values that nodes give, but for constants: the runtime knows the types, of its own operators too."""
+    probe = onnx.ModelProto()
+    probe.CopyFrom(stored.skeleton)
+    given = [name for node in probe.graph.node if node.op_type != "Constant" for name in node.output if name]
+    del probe.graph.output[:]
+    probe.graph.output.extend(onnx.ValueInfoProto(name=name) for name in given)
+    found = open_graph(model_file.StoredModel(path, probe, stored.tensors).with_external_weights(), path.parent, as_written=True)
+    return [value.name for value in found.get_outputs() if value.type == "tensor(float)"]
+
+
+def _reduce(graph: onnx.GraphProto, values: Iterable[str], divisors: Iterable[str]) -> None:
+    """Have the graph give what its `values` reduce to, and nothing else: of the values themselves no more is kept than a call needs."""
+    wanted, reduced = {*values}, {*divisors}
+    graph.initializer.extend(
+        numpy_helper.from_array(np.float32(number), f"{name}.of_ranges") for name, number in (("mark", MARK), ("zero", 0), ("none", np.inf))
+    )
+    nodes = []
+    outputs = []
+    for node in graph.node:
+        nodes.append(node)
+        for name in node.output:
+            if name in wanted:
+                made = [*_reductions(name, is_divisor=name in reduced)]
+                nodes += made
+                outputs += [each.output[0] for each in made if each.op_type.startswith("Reduce")]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    del graph.output[:]
+    graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
+
+
+def _reductions(name: str, *, is_divisor: bool) -> Iterator[onnx.NodeProto]:
+    """The nodes that find the largest magnitude of a value with its masks, the same without, and the smallest but 0 of a divisor."""
+    sizes, is_quantity, quantities = (f"{name}.{part}" for part in ("sizes", "is_quantity", "quantities"))
+    yield helper.make_node("Abs", [name], [sizes])
+    yield helper.make_node("Less", [sizes, "mark.of_ranges"], [is_quantity])
+    yield helper.make_node("Where", [is_quantity, sizes, "zero.of_ranges"], [quantities])
+    yield helper.make_node("ReduceMax", [sizes], [f"{name}{_WHOLE}"], keepdims=0)
+    yield helper.make_node("ReduceMax", [quantities], [f"{name}{_LARGEST}"], keepdims=0)
+    if is_divisor:
+        yield helper.make_node("Greater", [sizes, "zero.of_ranges"], [f"{name}.is_some"])
+        yield helper.make_node("Where", [f"{name}.is_some", sizes, "none.of_ranges"], [f"{name}.some"])
+        yield helper.make_node("ReduceMin", [f"{name}.some"], [f"{name}{_SMALLEST}"], keepdims=0)
