@@ -97,8 +97,9 @@ class Variant(Record):
     """One precision of an artifact: its files, what is stored and computed in which type, what it lost, and how long it takes.
 
     `tier` is by what was measured, `asked` what its user wants at least. `quantized` counts layers and embeddings; `left_out` says, by
-    a pattern of names, what the weights of the others are; `float32` what of a float16 file is in float32, and the largest magnitude there. `stored` are bytes by the type of the tensors in the files. `own` is what a
-    metric of the user's own gave. `latency` is beside the float32 files, as they are deployed. `size` is of all its files, in bytes.
+    a pattern of names, what the weights of the others are; `float32` says what of a float16 file is in float32, and the largest
+    magnitude there. `stored` are bytes by the type of the tensors in the files. `own` is what a metric of the user's own gave.
+    `latency` is beside the float32 files, as they are deployed. `size` is of all its files, in bytes.
     """
 
     name: Text
@@ -131,15 +132,14 @@ class Variant(Record):
         """What it is beside the float32 files, in a clause."""
         smaller = f", {self.share:.2f} of the size" if self.share is not None and not self.is_exact else ""
         timed = f", {self.latency.seconds / self.latency.reference_seconds:.2f} of the time" if self.latency else ""
-        left = "".join(f"; {clause}" for clause in self.wider)
+        left = "".join(f"; {pattern} in {kind}" for pattern, kind in self.wider.items())
         return f"{TIERS[self.tier]}: {self.measured}{smaller}{timed}{left}"
 
     @property
-    def wider(self) -> tuple[str, ...]:
-        """What is in a wider type than the others, a clause each."""
-        left = (f"{pattern} in {kind}" for pattern, kind in self.left_out.items())
-        ranges = (f"{pattern} in float32 (largest value {largest:.1e})" for pattern, largest in self.float32.items())
-        return (*left, *ranges)
+    def wider(self) -> Mapping[str, str]:
+        """What is in a wider type than the others, by a pattern of names, and in which."""
+        wide = {pattern: f"float32, largest value {largest:.1e}" for pattern, largest in self.float32.items()}
+        return {pattern: ", ".join(filter(None, (self.left_out.get(pattern), wide.get(pattern)))) for pattern in (*self.left_out, *wide)}
 
     @property
     def measured(self) -> str:

@@ -24,7 +24,7 @@ def rows(variants: Sequence[Variant]) -> Iterator[tuple[str, ...]]:
             ("" if variant.passed else "✗ ") + TIERS[variant.tier],
             time_for_people(latency.seconds) if latency else "",
             f"{latency.seconds / latency.reference_seconds:.2f}" if latency else "",
-            ", ".join(variant.wider),
+            ", ".join(f"{pattern} ({kind})" for pattern, kind in variant.wider.items()),
         )
 
 

@@ -267,7 +267,9 @@ session = onnxruntime.InferenceSession(f"{folder}/onnx/FILE")
     def open_variant(self, folder: Path, variant: str, *, deployed: bool = False) -> Session:
         from converter.backends.onnx.session import open_files
 
-        return open_files(folder, [PRECISIONS[variant].file(name) for name in self._names_in(folder, variant)], deployed=deployed)
+        precision = PRECISIONS[variant]
+        names = [precision.file(name) for name in self._names_in(folder, variant)]
+        return open_files(folder, names, deployed=deployed, rounded=precision.floats == "float16" and not deployed)
 
     def drop(self, folder: Path, variant: str) -> None:
         for name in self._names_in(folder, variant):

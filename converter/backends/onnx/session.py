@@ -16,6 +16,7 @@ import torch
 from converter.architectures.dummies import Array
 from converter.backends.base import StoredWeight
 from converter.backends.onnx import DECODER_FILE, ENCODER_FILE, STATES, TAKES, model_file
+from converter.backends.onnx.precision import rounding
 from converter.backends.onnx.recipes import Recipe
 from converter.errors import ConversionError, reason
 from converter.records import PartSignature, Signature, TensorSpec
@@ -26,7 +27,8 @@ _PROVIDER = "CPUExecutionProvider"
 class OnnxSession:
     """An ONNX file opened afresh.
 
-    `deployed` as its users open it, for its latency, whatever memory that takes.
+    `deployed` as its users open it, for its latency, whatever memory that takes. `rounded` with each float16 value rounded, which this
+    runtime's CPU provider does not do by itself.
 
     The runtime is given the file's own graph, with each large tensor as a reference to its bytes in that same file:
     so it maps them, where opening by name parses all weights into memory first (571 against 4 MB for BERT-base, by `make bench`).
@@ -36,11 +38,12 @@ class OnnxSession:
     unrunnable = ""
     notes: Sequence[str] = ()
 
-    def __init__(self, path: Path, *, deployed: bool = False) -> None:
+    def __init__(self, path: Path, *, deployed: bool = False, rounded: bool = False) -> None:
         self._file = path.name
         self._stored = model_file.read(path)
         try:
-            self._session = open_graph(self._stored.with_external_weights(), path.parent, deployed=deployed)
+            graph = rounding.rounded(self._stored, values(self._stored, "float16")) if rounded else self._stored.with_external_weights()
+            self._session = open_graph(graph, path.parent, deployed=deployed)
         except ConversionError as error:
             raise ConversionError(f"ONNX Runtime does not load {path}: {error.message}", "convert the checkpoint again") from error
         # what the file declares: the runtime puts in its place whatever shape it infers itself
@@ -81,8 +84,8 @@ class PartsSession:
     unrunnable = ""
     notes: Sequence[str] = ()
 
-    def __init__(self, folder: Path, names: Sequence[str] = (ENCODER_FILE, DECODER_FILE), *, deployed: bool = False) -> None:
-        self._sessions = {name: OnnxSession(folder / name, deployed=deployed) for name in names}
+    def __init__(self, folder: Path, names: Sequence[str] = (ENCODER_FILE, DECODER_FILE), **opened: bool) -> None:
+        self._sessions = {name: OnnxSession(folder / name, **opened) for name in names}
         encoder, decoder = (session.signature for session in self._sessions.values())
         taken = [spec.model_copy(update={"name": TAKES.get(spec.name, spec.name)}) for spec in decoder.inputs]
         inputs = {spec.name: spec for spec in (*encoder.inputs, *taken) if spec.name != STATES}
@@ -142,9 +145,23 @@ def _stored(name: str, array: Array) -> StoredWeight:
     )
 
 
-def open_files(folder: Path, names: Sequence[str], *, deployed: bool = False) -> OnnxSession | PartsSession:
+def open_files(folder: Path, names: Sequence[str], *, deployed: bool = False, rounded: bool = False) -> OnnxSession | PartsSession:
     """Open the files of an artifact: one, or an encoder's and a decoder's."""
-    return PartsSession(folder, names, deployed=deployed) if len(names) > 1 else OnnxSession(folder / names[0], deployed=deployed)
+    if len(names) > 1:
+        return PartsSession(folder, names, deployed=deployed, rounded=rounded)
+    return OnnxSession(folder / names[0], deployed=deployed, rounded=rounded)
+
+
+def values(stored: model_file.StoredModel, dtype: str) -> list[str]:
+    """The values of a type that nodes give: the runtime knows the types, of its own operators too."""
+    probe = onnx.ModelProto()
+    probe.CopyFrom(stored.skeleton)
+    del probe.graph.output[:]
+    names = (name for node in probe.graph.node for name in node.output if name)
+    probe.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    session = open_graph(replace(stored, skeleton=probe).with_external_weights(), stored.path.parent, as_written=True)
+    kind = f"tensor({'float' if dtype == 'float32' else dtype})"
+    return [value.name for value in session.get_outputs() if value.type == kind]
 
 
 def open_graph(data: bytes, folder: Path, *, deployed: bool = False, as_written: bool = False) -> ort.InferenceSession:

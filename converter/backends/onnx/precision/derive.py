@@ -103,7 +103,7 @@ def _quantize(folder: Path, names: Sequence[str], precision: Precision, gauge: G
         nonlocal last
         make(chosen, trial)
         last = chosen
-        session = open_files(trial, [precision.file(name) for name in names])
+        session = open_files(trial, [precision.file(name) for name in names], rounded=precision.floats == "float16")
         try:
             return gauge.attempt(session)
         finally:

@@ -26,7 +26,7 @@ _FLOAT32_OUTPUTS = {
     "SkipSimplifiedLayerNormalization": (1, 2),
 }
 """What a node of float16 gives in float32: a norm's mean and deviation."""
-_FLOAT16, _FLOAT32 = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
+_FLOAT16, _FLOAT32 = int(onnx.TensorProto.FLOAT16), int(onnx.TensorProto.FLOAT)
 
 
 def to_float16(path: Path, ranges: Ranges, float32_weights: Collection[str] = ()) -> tuple[onnx.ModelProto, Mapping[str, float]]:
@@ -90,7 +90,7 @@ class _Narrowing:
         self._types = [_FLOAT32 if place in wide else _FLOAT16 for place in range(len(graph.node))]
         self._outputs = {value.name for value in graph.output}
         self._nodes: list[onnx.NodeProto] = []
-        self._known = {(value.name, _FLOAT32): value.name for value in graph.input}
+        self._known: dict[tuple[str, int], str] = {(value.name, _FLOAT32): value.name for value in graph.input}
         """What a value is called in a type."""
 
     def run(self) -> None:

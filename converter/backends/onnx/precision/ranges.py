@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 
 from converter.architectures.dummies import Array
 from converter.backends.onnx import model_file
-from converter.backends.onnx.session import open_graph
+from converter.backends.onnx.session import open_graph, values
 
 ROOM = 4
 """How many times larger other texts may make a value than the texts that it was measured on."""
@@ -48,7 +48,8 @@ def measure(path: Path, feeds: Iterable[Mapping[str, Array]]) -> Ranges:
     for name, array in stored.weights():
         if array.dtype == np.float32:
             found.add(name, array, is_divisor=array.size == 1)
-    computed = _computed(stored, path)
+    constants = {name for node in stored.skeleton.graph.node if node.op_type == "Constant" for name in node.output}
+    computed = {*values(stored, "float32")} - constants
     divisors = {
         node.input[_DIVIDED_BY[node.op_type]]
         for node in stored.skeleton.graph.node
@@ -97,22 +98,12 @@ class _Found:
             self.marked.add(output.removesuffix(_WHOLE))
 
 
-def _computed(stored: model_file.StoredModel, path: Path) -> list[str]:
-    """The float32 values that nodes give, but for constants: the runtime knows the types, of its own operators too."""
-    probe = onnx.ModelProto()
-    probe.CopyFrom(stored.skeleton)
-    given = [name for node in probe.graph.node if node.op_type != "Constant" for name in node.output if name]
-    del probe.graph.output[:]
-    probe.graph.output.extend(onnx.ValueInfoProto(name=name) for name in given)
-    found = open_graph(model_file.StoredModel(path, probe, stored.tensors).with_external_weights(), path.parent, as_written=True)
-    return [value.name for value in found.get_outputs() if value.type == "tensor(float)"]
-
-
-def _reduce(graph: onnx.GraphProto, values: Iterable[str], divisors: Iterable[str]) -> None:
-    """Have the graph give what its `values` reduce to, and nothing else: of the values themselves no more is kept than a call needs."""
-    wanted, reduced = {*values}, {*divisors}
+def _reduce(graph: onnx.GraphProto, computed: Iterable[str], divisors: Iterable[str]) -> None:
+    """Have the graph give what its `computed` values reduce to and nothing else, so that the values themselves are freed in its course."""
+    wanted, reduced = {*computed}, {*divisors}
     graph.initializer.extend(
-        numpy_helper.from_array(np.float32(number), f"{name}.of_ranges") for name, number in (("mark", MARK), ("zero", 0), ("none", np.inf))
+        numpy_helper.from_array(np.array(number, np.float32), f"{name}.of_ranges")
+        for name, number in (("mark", MARK), ("zero", 0), ("none", np.inf))
     )
     nodes = []
     outputs = []

@@ -80,8 +80,11 @@ class _Choice:
         places = range(len(self._nodes))
         large = {place for place in places if any(map(self._is_large, self._floats(place)))}
         named = {place for place in places if any(self._named & self._stored_in.get(name, set()) for name in self._nodes[place].input)}
-        stream = named | {place for place in large if any(self._is_large(name) for name in self._nodes[place].output if self._is_float(name))}
-        wide = large | named | {*self._usual()} | self._near_zero()
+        stream = named | {
+            place for place in large if any(self._is_large(name) for name in self._nodes[place].output if self._is_float(name))
+        }
+        usual = {*self._usual()} | self._near_zero()
+        wide = large | named | usual
         groups = [*self._groups()]
         before = -1
         while len(wide) > before:
@@ -91,14 +94,15 @@ class _Choice:
             for group in groups:
                 if not wide.isdisjoint(group):
                     wide |= group
-        return Wide(frozenset(wide), self._roles(large | named))
+        return Wide(frozenset(wide), self._roles((large | named) - usual))
 
     def _constants(self) -> Mapping[str, set[str]]:
         """The stored tensors that each constant is computed of: no others than these."""
         known = {name: {name} for name in self._sizes}
         for node in self._nodes:
             if any(node.input) and all(name in known for name in node.input if name):
-                known |= dict.fromkeys(node.output, {each for name in node.input if name for each in known[name]})
+                stored = {each for name in node.input if name for each in known[name]}
+                known |= {name: stored for name in node.output}
         return known
 
     def _is_float(self, name: str) -> bool:
@@ -212,11 +216,10 @@ class _Choice:
         roles: dict[str, float] = {}
         for place in sorted(places):
             node = self._nodes[place]
-            if all(name in self._stored_in for name in node.output):
+            if node.op_type in ("Shape", *_MOVES) or all(name in self._stored_in for name in node.output):
                 continue
             stored = [each for name in node.input for each in sorted(self._stored_in.get(name, ())) if self._sizes[each] > 1]
             named = [name for name in stored if name in self._ranges.largest]
             what = role(named[0]) if named else node.op_type
             roles[what] = max(roles.get(what, 0.0), *(self._ranges.largest[name] for name in self._floats(place)), 0.0)
         return roles
-
