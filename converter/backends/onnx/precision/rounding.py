@@ -25,30 +25,30 @@ def rounded(stored: model_file.StoredModel, halves: Collection[str]) -> bytes:
     graph = model.graph
     given = [value.name for value in graph.input if value.type.tensor_type.elem_type == _FLOAT16]
     given += [tensor.name for tensor in graph.initializer if tensor.data_type == _FLOAT16]
-    nodes = [helper.make_node("Cast", [name], [_wide(name)], to=_FLOAT32) for name in given]
+    nodes = [helper.make_node("Cast", [name], [_rounded(name)], to=_FLOAT32) for name in given]
     halves = {*halves, *given}
     for node in graph.node:
         _widen(node, halves)
         nodes.append(node)
         for place, name in enumerate(node.output):
             if name in halves:
-                node.output[place] = f"{name}.exact"
-                nodes.append(helper.make_node("Cast", [f"{name}.exact"], [name], to=_FLOAT16))
-                nodes.append(helper.make_node("Cast", [name], [_wide(name)], to=_FLOAT32))
+                node.output[place] = f"{name}.unrounded"
+                nodes.append(helper.make_node("Cast", [f"{name}.unrounded"], [name], to=_FLOAT16))
+                nodes.append(helper.make_node("Cast", [name], [_rounded(name)], to=_FLOAT32))
     del graph.node[:]
     graph.node.extend(nodes)
     return bytes(model.SerializeToString())
 
 
-def _wide(name: str) -> str:
-    return f"{name}.wide"
+def _rounded(name: str) -> str:
+    return f"{name}.rounded"
 
 
 def _widen(node: onnx.NodeProto, halves: Collection[str]) -> None:
     """Have a node take and give float32."""
     for place, name in enumerate(node.input):
         if name in halves:
-            node.input[place] = _wide(name)
+            node.input[place] = _rounded(name)
     for attribute in node.attribute:
         if node.op_type == "Cast" and attribute.name == "to" and attribute.i == _FLOAT16:
             attribute.i = _FLOAT32
