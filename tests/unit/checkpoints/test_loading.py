@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+import transformers
 
-from converter.checkpoints.loading import load_tokenizer
+from converter.checkpoints.loading import load_model, load_tokenizer
 from converter.errors import CheckpointError
 from tests.checkpoints import save_tokenizer
+from tests.coverage.tiny import save_tiny
 
 
 def broken(folder: Path, **changes: Any) -> Path:
@@ -78,3 +81,15 @@ def test_what_ends_the_process_while_a_checkpoint_is_loaded_is_no_fault_of_the_c
     monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", end)
     with pytest.raises(Ended):
         load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "auto"), [("t5", "AutoModelForSeq2SeqLM"), ("glm4_moe", "AutoModelForCausalLM"), ("bert", "AutoModel")]
+)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_the_weights_in_float32_are_those_that_transformers_leaves_so(model_type: str, auto: str, dtype: str, tmp_path: Path) -> None:
+    folder = save_tiny(tmp_path / model_type, model_type, auto)
+    loaded = getattr(transformers, auto).from_pretrained(folder, dtype=getattr(torch, dtype))
+    wide = {name for name, tensor in loaded.state_dict().items() if tensor.dtype == torch.float32}
+    assert load_model(folder, auto, "float32").float32_weights(dtype) == wide
+    assert bool(wide) == ((model_type, dtype) in {("t5", "float16"), ("glm4_moe", "float16"), ("glm4_moe", "bfloat16")})

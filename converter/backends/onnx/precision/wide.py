@@ -102,7 +102,7 @@ class _Choice:
         for node in self._nodes:
             if any(node.input) and all(name in known for name in node.input if name):
                 stored = {each for name in node.input if name for each in known[name]}
-                known |= {name: stored for name in node.output}
+                known.update((name, stored) for name in node.output)
         return known
 
     def _is_float(self, name: str) -> bool:
@@ -172,7 +172,9 @@ class _Choice:
             if small and any(map(self._is_float, node.output)) and of_integers.issuperset(self._sources(place)):
                 of_integers.add(place)
         ends = [place for place, node in enumerate(self._nodes) if node.op_type == "Cast" and not self._is_float(node.output[0])]
-        yield from of_integers & self._before(source for place in ends for source in self._sources(place) if source in of_integers)
+        ends = [place for place in ends if any(source in of_integers for source in self._sources(place))]
+        yield from ends
+        yield from of_integers & self._before(ends)
 
     def _near_zero(self) -> set[int]:
         """What computes with a value that float16 makes 0, or a few digits of, before something is divided by it."""
@@ -213,13 +215,14 @@ class _Choice:
         return found
 
     def _roles(self, places: Collection[int]) -> Mapping[str, float]:
+        """What these nodes are called, but for those that only move what others give."""
         roles: dict[str, float] = {}
         for place in sorted(places):
             node = self._nodes[place]
-            if node.op_type in ("Shape", *_MOVES) or all(name in self._stored_in for name in node.output):
-                continue
             stored = [each for name in node.input for each in sorted(self._stored_in.get(name, ())) if self._sizes[each] > 1]
-            named = [name for name in stored if name in self._ranges.largest]
+            named = [name for name in stored if self._is_float(name)]
+            if all(name in self._stored_in for name in node.output) or (not named and node.op_type in ("Shape", *_MOVES)):
+                continue
             what = role(named[0]) if named else node.op_type
             roles[what] = max(roles.get(what, 0.0), *(self._ranges.largest[name] for name in self._floats(place)), 0.0)
         return roles

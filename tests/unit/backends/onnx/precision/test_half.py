@@ -10,8 +10,9 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from converter.backends.onnx.precision.half import narrow, to_bfloat16, to_float16
+from converter.backends.onnx.precision.half import to_bfloat16, to_float16
 from converter.backends.onnx.precision.ranges import measure
+from tests.half import evaluate
 
 RNG = np.random.default_rng(2)
 WEIGHT = RNG.standard_normal((64, 64)).astype(np.float32)
@@ -116,3 +117,205 @@ def rounded(array: np.ndarray) -> np.ndarray:
     bits = array.view(np.uint32)
     nearest: np.ndarray = ((bits + 0x7FFF + (bits >> 16 & 1)) & np.uint32(0xFFFF0000)).view(np.float32)
     return nearest
+
+
+# --- what float16 has no room for -------------------------------------------------------------------------------------
+
+F32_MIN = float(np.finfo(np.float32).min)
+
+
+def evaluated(model: onnx.ModelProto, folder: Path, x: np.ndarray) -> np.ndarray:
+    onnx.save(model, folder / "half.onnx")
+    return evaluate(folder / "half.onnx", {"x": x})["y"]
+
+
+def kinds(model: onnx.ModelProto) -> dict[str, int]:
+    return {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+
+
+def cut(path: Path, name: str) -> onnx.ModelProto:
+    """The model that gives one of its own values."""
+    model = onnx.load(path)
+    del model.graph.output[:]
+    model.graph.output.append(onnx.ValueInfoProto(name=name))
+    return model
+
+
+@pytest.fixture
+def products(tmp_path: Path) -> Path:
+    """Three products behind one another with a residual sum around the second, whose result may be large."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "first.weight"], ["a"], name="first"),
+        helper.make_node("MatMul", ["a", "layer.0.weight"], ["b"], name="second"),
+        helper.make_node("Reshape", ["b", "shape"], ["moved"], name="moved"),
+        helper.make_node("Add", ["a", "moved"], ["sum"], name="sum"),
+        helper.make_node("LayerNormalization", ["sum", "scale"], ["normed"], name="normed"),
+        helper.make_node("MatMul", ["normed", "last.weight"], ["y"], name="last"),
+    ]
+    stored = {"first.weight": WEIGHT, "layer.0.weight": WEIGHT, "last.weight": WEIGHT / 64, "scale": SCALE, "shape": np.array([-1, 64])}
+    return saved(tmp_path / "products.onnx", nodes, **stored)
+
+
+def test_what_is_within_a_quarter_of_the_limit_is_computed_in_float32_with_its_weights_and_nothing_else(
+    products: Path, tmp_path: Path
+) -> None:
+    x = np.full((2, 64), 100, np.float32)
+    x[1, ::2] = -50
+    model, roles = to_float16(products, measure(products, [{"x": x * 3}]))
+    assert kinds(model)["layer.0.weight"] == TensorProto.FLOAT
+    assert kinds(model)["first.weight"] == kinds(model)["last.weight"] == TensorProto.FLOAT16
+    expected = run(onnx.load(products), x * 3)
+    assert roles == {
+        "layer.*.weight": pytest.approx(65504, rel=1),
+        "Add": pytest.approx(65504, rel=1),
+        "scale": pytest.approx(65504, rel=1),
+    }
+    np.testing.assert_allclose(evaluated(model, tmp_path, x * 3), expected, atol=0.01)
+    small, roles = to_float16(products, measure(products, [{"x": x / 100}]))
+    assert roles == {}
+    assert {*kinds(small).values()} == {TensorProto.FLOAT16, TensorProto.INT64}
+
+
+def test_what_stays_in_float32_is_not_cast_to_float16_on_its_way(products: Path) -> None:
+    model, _ = to_float16(products, measure(products, [{"x": np.full((1, 64), 300, np.float32)}]))
+    producers = {name: node for node in model.graph.node for name in node.output}
+    (total,) = (node for node in model.graph.node if node.name == "sum")
+    (norm,) = (node for node in model.graph.node if node.name == "normed")
+    assert producers[producers[total.input[1]].input[0]].name == "second"
+    assert producers[norm.input[0]].name == "sum"
+
+
+def test_the_weights_that_transformers_keeps_in_float32_are_in_float32_and_so_is_where_their_values_go(products: Path) -> None:
+    ranges = measure(products, [{"x": np.ones((1, 64), np.float32)}])
+    model, roles = to_float16(products, ranges, {"layer.0.weight"})
+    assert kinds(model)["layer.0.weight"] == kinds(model)["scale"] == TensorProto.FLOAT
+    assert kinds(model)["first.weight"] == kinds(model)["last.weight"] == TensorProto.FLOAT16
+    assert [*roles] == ["layer.*.weight"]
+    stored = {tensor.name: tensor.data_type for tensor in to_bfloat16(products, {"layer.0.weight"}).graph.initializer}
+    assert stored["layer.0.weight"] == TensorProto.FLOAT
+    assert stored["first.weight.bfloat16"] == TensorProto.BFLOAT16
+
+
+def test_a_weight_that_two_nodes_take_is_stored_once(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "weight"], ["a"], name="first"),
+        helper.make_node("Mul", ["a", "factor"], ["b"], name="large"),
+        helper.make_node("MatMul", ["b", "weight"], ["y"], name="second"),
+    ]
+    path = saved(tmp_path / "shared.onnx", nodes, weight=WEIGHT, factor=np.float32(1e4))
+    model, _ = to_float16(path, measure(path, [{"x": np.ones((1, 64), np.float32)}]))
+    assert kinds(model) == {"weight": TensorProto.FLOAT, "factor": TensorProto.FLOAT}
+
+
+def test_a_weight_beyond_float16_stays_in_float32(tmp_path: Path) -> None:
+    nodes = [helper.make_node("MatMul", ["x", "weight"], ["h"], name="large"), helper.make_node("MatMul", ["h", "other"], ["y"])]
+    large = np.eye(64, dtype=np.float32) * 1e5
+    path = saved(tmp_path / "weight.onnx", nodes, weight=large, other=WEIGHT)
+    model = halved(path, np.zeros((1, 64), np.float32))  # no value is large, and the weight is
+    assert kinds(model) == {"weight": TensorProto.FLOAT, "other": TensorProto.FLOAT16}
+    np.testing.assert_array_equal(numpy_helper.to_array(model.graph.initializer[0]), large)
+
+
+def attention(path: Path, scale: float, least: float = F32_MIN) -> Path:
+    """Scores, masked where the input is negative, and their softmax twice: of large scores, and of small ones."""
+    nodes = [
+        helper.make_node("GreaterOrEqual", ["x", "zero"], ["is_kept"], name="is_kept"),
+        helper.make_node("Where", ["is_kept", "zero", "least"], ["mask"], name="mask"),
+        helper.make_node("Mul", ["x", "scale"], ["scores"], name="scores"),
+        helper.make_node("Add", ["scores", "mask"], ["masked"], name="masked"),
+        helper.make_node("Softmax", ["masked"], ["shares"], name="shares"),
+        helper.make_node("Add", ["x", "mask"], ["others"], name="others"),
+        helper.make_node("Softmax", ["others"], ["small"], name="small"),
+        helper.make_node("Add", ["shares", "small"], ["y"], name="sum"),
+    ]
+    return saved(path, nodes, zero=np.float32(0), least=np.float32(least), scale=np.float32(scale))
+
+
+MASKED_X = np.concatenate([RNG.uniform(0, 4, (2, 32)), -RNG.uniform(0, 4, (2, 32))], axis=1).astype(np.float32)
+
+
+@pytest.mark.parametrize("scale", [1, 1e4])
+@pytest.mark.parametrize("least", [F32_MIN, -1e9, -np.inf])
+def test_a_softmax_leaves_out_what_is_masked(scale: float, least: float, tmp_path: Path) -> None:
+    path = attention(tmp_path / "attention.onnx", scale, least)
+    found = evaluated(halved(path, MASKED_X), tmp_path, MASKED_X)
+    np.testing.assert_allclose(found, run(onnx.load(path), MASKED_X), atol=2e-3)
+    assert (found[:, 32:] == 0).all()
+
+
+@pytest.mark.parametrize("scale", [1, 10, 1e4])
+def test_a_row_that_is_masked_all_over_gives_numbers(scale: float, tmp_path: Path) -> None:
+    path = attention(tmp_path / "attention.onnx", scale)
+    x = np.concatenate([MASKED_X, np.full((1, 64), -4, np.float32)])  # -65504 - 40 is an infinity in float16
+    found = evaluated(halved(path, x), tmp_path, x)
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found[:2], run(onnx.load(path), x)[:2], atol=0.02)  # float16 has a step of 1/32 at scores of 40
+
+
+def test_a_mask_needs_no_float32(tmp_path: Path) -> None:
+    model, roles = to_float16(path := attention(tmp_path / "attention.onnx", 1), measure(path, [{"x": MASKED_X}]))
+    assert roles == {}
+    assert {*kinds(model).values()} == {TensorProto.FLOAT16}
+
+
+@pytest.mark.parametrize("epsilon", [1e-12, 1e-5])
+def test_what_keeps_a_division_from_0_is_not_rounded_to_it(epsilon: float, tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("ReduceL2", ["x", "axes"], ["length"], name="length"),
+        helper.make_node("Max", ["length", "epsilon"], ["divisor"], name="divisor"),
+        helper.make_node("Div", ["x", "divisor"], ["y"], name="y"),
+    ]
+    path = saved(tmp_path / "normalized.onnx", nodes, axes=np.array([-1]), epsilon=np.float32(epsilon))
+    x = np.concatenate([np.zeros((1, 64)), np.full((1, 64), 300), np.full((1, 64), 1e-3)]).astype(np.float32)
+    np.testing.assert_allclose(evaluated(halved(path, x), tmp_path, x), run(onnx.load(path), x), rtol=2e-3)
+
+
+def test_a_root_behind_an_epsilon_is_not_of_0(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Abs", ["x"], ["size"], name="size"),
+        helper.make_node("Add", ["size", "epsilon"], ["sum"], name="sum"),
+        helper.make_node("Sqrt", ["sum"], ["root"], name="root"),
+        helper.make_node("Div", ["x", "root"], ["y"], name="y"),
+    ]
+    path = saved(tmp_path / "root.onnx", nodes, epsilon=np.float32(1e-12))
+    x = np.concatenate([np.zeros((1, 64)), np.ones((1, 64))]).astype(np.float32)
+    model = halved(path, np.ones((1, 64), np.float32))  # no 0 among what was measured
+    np.testing.assert_allclose(evaluated(model, tmp_path, x), run(onnx.load(path), x), rtol=2e-3)
+
+
+def test_integers_that_are_computed_by_way_of_floating_point_stay_the_same(tmp_path: Path) -> None:
+    """T5's buckets: a logarithm of a distance, cut off to an integer."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"], name="shape"),
+        helper.make_node("Gather", ["shape", "first"], ["length"], name="length"),
+        helper.make_node("Range", ["one", "length", "one"], ["distances"], name="distances"),
+        helper.make_node("Cast", ["distances"], ["wide"], name="wide", to=TensorProto.FLOAT),
+        helper.make_node("Log", ["wide"], ["logarithm"], name="logarithm"),
+        helper.make_node("Mul", ["logarithm", "scale"], ["scaled"], name="scaled"),
+        helper.make_node("Cast", ["scaled"], ["buckets"], name="buckets", to=TensorProto.INT64),
+        helper.make_node("Cast", ["buckets"], ["y"], name="y", to=TensorProto.FLOAT),
+    ]
+    scale = np.float32(16 / np.log(16))
+    path = saved(tmp_path / "buckets.onnx", nodes, first=np.array(0), one=np.array(1), scale=scale)
+    x = np.zeros((300, 64), np.float32)
+    np.testing.assert_array_equal(evaluated(halved(path, x), tmp_path, x), run(onnx.load(path), x))
+
+
+def test_a_graph_inside_a_node_stays_in_float32_and_is_fed_so(tmp_path: Path) -> None:
+    inner = [
+        helper.make_graph(
+            [helper.make_node("Mul", ["h", "h"] if name == "then" else ["h", "factor"], [name])],
+            name,
+            [],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, None)],
+        )
+        for name in ("then", "otherwise")
+    ]
+    nodes = [
+        helper.make_node("MatMul", ["x", "weight"], ["h"], name="product"),
+        helper.make_node("If", ["is_so"], ["squared"], name="if", then_branch=inner[0], else_branch=inner[1]),
+        helper.make_node("MatMul", ["squared", "weight"], ["y"], name="last"),
+    ]
+    path = saved(tmp_path / "if.onnx", nodes, weight=WEIGHT / 64, is_so=np.array(True), factor=np.float32(2))
+    x = RNG.standard_normal((2, 64)).astype(np.float32)
+    np.testing.assert_allclose(run(halved(path, x), x), run(onnx.load(path), x), atol=1e-3)
