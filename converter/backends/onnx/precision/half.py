@@ -192,5 +192,6 @@ def narrow(array: Array) -> Array:
     """The array in float16. What is a mask stays one, and what is not 0 does not become 0."""
     sizes = np.abs(array)
     least = np.where((sizes > 0) & (sizes < _LEAST), np.copysign(_LEAST, array), array)
-    made: Array = np.where((sizes >= MARK) & np.isfinite(array), np.copysign(_MASKED, array), least).astype(np.float16)
+    with np.errstate(over="ignore"):  # what is beyond float16 has the nodes that take it in float32
+        made: Array = np.where((sizes >= MARK) & np.isfinite(array), np.copysign(_MASKED, array), least).astype(np.float16)
     return made

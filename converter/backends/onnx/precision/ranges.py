@@ -21,6 +21,8 @@ MARK = float(np.finfo(np.float32).max) / ROOM
 """From here on a value is no quantity. A mask has it, so that a softmax makes 0 of it."""
 
 _SMALLEST, _LARGEST, _WHOLE = ".smallest", ".largest", ".whole"
+ATTENTIONS = ("Attention", "MultiHeadAttention", "GroupQueryAttention")
+"""ONNX Runtime's own. Their first inputs are states and packed weights, or else queries and keys."""
 _DIVIDED_BY = {"Div": 1, "Reciprocal": 0, "Log": 0}
 """Operators that give no number for 0, and the input which must not be 0."""
 
@@ -101,6 +103,7 @@ class _Found:
 def _reduce(graph: onnx.GraphProto, computed: Iterable[str], divisors: Iterable[str]) -> None:
     """Have the graph give what its `computed` values reduce to and nothing else, so that the values themselves are freed in its course."""
     wanted, reduced = {*computed}, {*divisors}
+    graph.initializer.append(numpy_helper.from_array(np.array([-1]), "last.of_ranges"))
     graph.initializer.extend(
         numpy_helper.from_array(np.array(number, np.float32), f"{name}.of_ranges")
         for name, number in (("mark", MARK), ("zero", 0), ("none", np.inf))
@@ -114,6 +117,10 @@ def _reduce(graph: onnx.GraphProto, computed: Iterable[str], divisors: Iterable[
                 made = [*_reductions(name, is_divisor=name in reduced)]
                 nodes += made
                 outputs += [each.output[0] for each in made if each.op_type.startswith("Reduce")]
+        if node.op_type in ATTENTIONS and len(node.input) > 1 and node.input[1]:
+            made = [*_scores(node)]
+            nodes += made
+            outputs += [made[-1].output[0]]
     del graph.node[:]
     graph.node.extend(nodes)
     del graph.output[:]
@@ -132,3 +139,46 @@ def _reductions(name: str, *, is_divisor: bool) -> Iterator[onnx.NodeProto]:
         yield helper.make_node("Greater", [sizes, "zero.of_ranges"], [f"{name}.is_some"])
         yield helper.make_node("Where", [f"{name}.is_some", sizes, "none.of_ranges"], [f"{name}.some"])
         yield helper.make_node("ReduceMin", [f"{name}.some"], [f"{name}{_SMALLEST}"], keepdims=0)
+
+
+def _scores(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+    """The nodes that find how large the scores inside of an attention can be: the longest query times the longest key, times the scale."""
+    given = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+    name = scores_of(node)
+    of = {"query": node.input[0], "key": node.input[1]}
+    if node.op_type == "Attention":
+        of = {"query": f"{name}.queries", "key": f"{name}.keys"}
+        sizes = numpy_helper.from_array(np.array(given["qkv_hidden_sizes"])) if "qkv_hidden_sizes" in given else None
+        parts = [f"{name}.sum"] if sizes is None else [f"{name}.sum", f"{name}.sizes"]
+        yield helper.make_node("MatMul", [node.input[0], node.input[1]], [f"{name}.product"])
+        yield helper.make_node(
+            "Add", [f"{name}.product", node.input[2] if len(node.input) > 2 and node.input[2] else "zero.of_ranges"], [f"{name}.sum"]
+        )
+        if sizes is not None:
+            yield helper.make_node("Constant", [], [f"{name}.sizes"], value=sizes)
+        made = [of["query"], of["key"], f"{name}.values"]
+        yield helper.make_node("Split", parts, made, axis=-1, num_outputs=3 if sizes is None else None)
+    heads = numpy_helper.from_array(np.array([given["num_heads"]]))
+    yield helper.make_node("Constant", [], [f"{name}.heads"], value=heads)
+    yield helper.make_node("Shape", [of["query"]], [f"{name}.width"], start=-1)
+    yield helper.make_node("Div", [f"{name}.width", f"{name}.heads"], [f"{name}.size"])
+    yield helper.make_node("Concat", ["last.of_ranges", f"{name}.size"], [f"{name}.shape"], axis=0)
+    for part, what in of.items():
+        yield helper.make_node("Reshape", [what, f"{name}.shape"], [f"{name}.{part}.rows"])
+        yield helper.make_node("ReduceL2", [f"{name}.{part}.rows", "last.of_ranges"], [f"{name}.{part}.lengths"])
+        yield helper.make_node("ReduceMax", [f"{name}.{part}.lengths"], [f"{name}.{part}.longest"], keepdims=0)
+    yield helper.make_node("Mul", [f"{name}.query.longest", f"{name}.key.longest"], [f"{name}.unscaled"])
+    if given.get("scale"):
+        scale = numpy_helper.from_array(np.array(given["scale"], np.float32))
+        yield helper.make_node("Constant", [], [f"{name}.scale"], value=scale)
+    else:
+        yield helper.make_node("Cast", [f"{name}.size"], [f"{name}.size.of_floats"], to=onnx.TensorProto.FLOAT)
+        yield helper.make_node("Sqrt", [f"{name}.size.of_floats"], [f"{name}.root"])
+        yield helper.make_node("Reciprocal", [f"{name}.root"], [f"{name}.scale"])
+    yield helper.make_node("Mul", [f"{name}.unscaled", f"{name}.scale"], [f"{name}.scaled"])
+    yield helper.make_node("ReduceMax", [f"{name}.scaled"], [f"{name}{_LARGEST}"], keepdims=0)
+
+
+def scores_of(node: onnx.NodeProto) -> str:
+    """What the scores inside of an attention, which is one node, are called among the ranges."""
+    return f"{node.output[0]}.scores"

@@ -11,7 +11,7 @@ import onnx
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST
 
 from converter.backends.onnx.precision.linear import parameters, role
-from converter.backends.onnx.precision.ranges import ROOM, Ranges
+from converter.backends.onnx.precision.ranges import ATTENTIONS, ROOM, Ranges, scores_of
 
 LIMIT = float(np.finfo(np.float16).max)
 _SMALLEST = float(np.finfo(np.float16).smallest_normal)
@@ -110,7 +110,8 @@ class _Choice:
 
     def _floats(self, place: int) -> Iterator[str]:
         """The float32 values that a node takes and gives."""
-        return filter(self._is_float, (*self._nodes[place].input, *self._nodes[place].output))
+        node = self._nodes[place]
+        return filter(self._is_float, (*node.input, *node.output, scores_of(node) if node.output else ""))
 
     def _is_large(self, name: str) -> bool:
         return self._ranges.largest[name] > LIMIT / ROOM
@@ -123,7 +124,8 @@ class _Choice:
     def _usual(self) -> Iterator[int]:
         """The nodes that transformers computes in float32 in any model, those without a kernel, and those with a graph inside."""
         for place, node in enumerate(self._nodes):
-            if node.op_type in _BY_TYPE or any(each.HasField("g") or each.graphs for each in node.attribute):
+            is_unknown = node.op_type in ATTENTIONS and not self._is_float(scores_of(node))
+            if is_unknown or node.op_type in _BY_TYPE or any(each.HasField("g") or each.graphs for each in node.attribute):
                 yield place
         yield from self._norms()
         yield from self._before([place for place, node in enumerate(self._nodes) if node.op_type in ("Cos", "Sin")])

@@ -66,3 +66,31 @@ def test_what_a_mask_holds_is_no_quantity(found: Ranges) -> None:
 
 def test_the_smallest_of_what_is_divided_by_and_of_single_constants_is_found(found: Ranges) -> None:
     assert found.smallest == {"doubled": 0.5, "two": 2}
+
+
+@pytest.mark.parametrize("is_packed", [True, False])
+@pytest.mark.parametrize("scale", [None, 0.5])
+def test_scores_inside_of_an_attention_are_no_larger_than_what_is_found(is_packed: bool, scale: float | None, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    x, weight = rng.standard_normal((2, 5, 8)).astype(np.float32), rng.standard_normal((8, 24)).astype(np.float32) * 30
+    states = [x @ part for part in np.split(weight, 3, axis=1)]
+    inputs = {"x": x} if is_packed else dict(zip("qkv", states, strict=True))
+    taken = ["x", "weight", ""] if is_packed else [*"qkv"]
+    attributes = {"num_heads": 2, **({"scale": scale} if scale else {})}
+    nodes = [
+        helper.make_node("Attention" if is_packed else "MultiHeadAttention", taken, ["y"], domain="com.microsoft", **attributes),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, array.shape) for name, array in inputs.items()],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(weight, "weight")] if is_packed else [],
+    )
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), tmp_path / "model.onnx")
+    queries, keys = (state.reshape(2, 5, 2, 4).transpose(0, 2, 1, 3) for state in states[:2])
+    scores = np.abs(queries @ keys.transpose(0, 1, 3, 2)).max() * (scale or 1 / 2)
+    found = measure(tmp_path / "model.onnx", [inputs]).largest["y.scores"]
+    assert scores <= found * 1.0001
+    assert found < 10 * scores
