@@ -80,13 +80,13 @@ class _Found:
 
     def add(self, name: str, array: Array, *, is_divisor: bool = False) -> None:
         """Take an array into account that is at hand."""
-        sizes = np.abs(array)
-        quantities = sizes[sizes < MARK]
-        self.largest[name] = max(self.largest[name], float(quantities.max(initial=0)))
-        if bool((sizes >= MARK).any()):
+        whole = max(abs(float(array.max(initial=0))), abs(float(array.min(initial=0))))  # without a copy of a mapped weight
+        if whole >= MARK:
             self.marked.add(name)
-        if is_divisor:
-            self.smallest[name] = min(self.smallest[name], float(quantities.min(initial=np.inf, where=quantities > 0)))
+            whole = float(np.abs(array).max(initial=0, where=np.abs(array) < MARK))
+        self.largest[name] = max(self.largest[name], whole)
+        if is_divisor and whole:
+            self.smallest[name] = min(self.smallest[name], whole)
 
     def add_reduced(self, output: str, value: float) -> None:
         """Take into account what the graph has reduced a value to."""
