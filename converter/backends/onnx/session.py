@@ -34,11 +34,11 @@ class OnnxSession:
     so it maps them, where opening by name parses all weights into memory first (571 against 4 MB for BERT-base, by `make bench`).
     """
 
-    runtime = f"onnxruntime {ort.__version__} {_PROVIDER}"
     unrunnable = ""
     notes: Sequence[str] = ()
 
     def __init__(self, path: Path, *, deployed: bool = False, rounded: bool = False) -> None:
+        self.runtime = _runtime(rounded=rounded)
         self._file = path.name
         self._stored = model_file.read(path)
         try:
@@ -80,12 +80,12 @@ class OnnxSession:
 class PartsSession:
     """An encoder's file and a decoder's as one model: called by the model's names, the decoder given what the encoder gives."""
 
-    runtime = OnnxSession.runtime
     unrunnable = ""
     notes: Sequence[str] = ()
 
     def __init__(self, folder: Path, names: Sequence[str] = (ENCODER_FILE, DECODER_FILE), **opened: bool) -> None:
         self._sessions = {name: OnnxSession(folder / name, **opened) for name in names}
+        self.runtime = _runtime(rounded=opened.get("rounded", False))
         encoder, decoder = (session.signature for session in self._sessions.values())
         taken = [spec.model_copy(update={"name": TAKES.get(spec.name, spec.name)}) for spec in decoder.inputs]
         inputs = {spec.name: spec for spec in (*encoder.inputs, *taken) if spec.name != STATES}
@@ -143,6 +143,10 @@ def _stored(name: str, array: Array) -> StoredWeight:
     return (
         StoredWeight(name, array, name) if recipe.is_plain else StoredWeight(name, array, name, of=recipe.of, transposed=recipe.transposed)
     )
+
+
+def _runtime(*, rounded: bool) -> str:
+    return f"onnxruntime {ort.__version__} {_PROVIDER}{', float16 values rounded' if rounded else ''}"
 
 
 def open_files(folder: Path, names: Sequence[str], *, deployed: bool = False, rounded: bool = False) -> OnnxSession | PartsSession:
