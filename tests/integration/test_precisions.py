@@ -50,6 +50,11 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def tagger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tokenizer(save_tiny(tmp_path_factory.mktemp("tagger"), "bert", "AutoModelForTokenClassification"), *INPUTS)
+
+
+@pytest.fixture(scope="module")
 def made(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
     folder = tmp_path_factory.mktemp("made")
     return folder, convert(bert, folder, variants=ALL, tier="any")
@@ -217,11 +222,13 @@ def plant(monkeypatch: pytest.MonkeyPatch, change: Change) -> None:
     [(zero_a_layer, "int8"), (zero_a_layer, "w8"), (scales_of_the_wrong_axis, "w8"), (turn_embeddings, "w8")],
 )
 def test_a_loss_that_is_planted_fails_the_gate_and_leaves_nothing(
-    change: Change, quantize: str, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    change: Change, quantize: str, bert: Path, tagger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert convert(bert, tmp_path / "good", quantize=quantize).status == "converted"
+    # products of 8-bit integers saturate on a processor without VNNI, which the nearly constant logits of the tiny classifier do not bear
+    checkpoint = tagger if quantize == "int8" else bert
+    assert convert(checkpoint, tmp_path / "good", quantize=quantize).status == "converted"
     plant(monkeypatch, change)
-    outcome = convert(bert, tmp_path / "bad", quantize=quantize)
+    outcome = convert(checkpoint, tmp_path / "bad", quantize=quantize)
     assert outcome.status == "failed"
     assert outcome.failure
     assert "lost more than lossy allows" in outcome.failure.message
