@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,10 +26,12 @@ def claimed(path: Path, waits: Callable[[], None] = _unobserved) -> Iterator[Non
 
     `waits` is called where another has to be waited for; it may raise an error instead. What shows that it is held is a locked file
     beside it: the kernel unlocks it when its process ends, and who comes next removes it. Raises OSError where none can be written.
+    A lock of ours is an empty file. Whatever else has its name stays as it is: a file with contents is locked all the same.
     """
     from filelock import FileLock, Timeout
 
     lock = FileLock(path.with_name(f"{PREFIX}{path.name}.lock"))
+    _refuse_unlockable(Path(lock.lock_file))
     for attempt in range(_ATTEMPTS):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,5 +49,17 @@ def claimed(path: Path, waits: Callable[[], None] = _unobserved) -> Iterator[Non
         yield
     finally:
         with suppress(OSError):  # while it is held: who waits for it looks whether it is still the one that has the name
-            Path(lock.lock_file).unlink()
+            status = os.lstat(lock.lock_file)
+            if stat.S_ISREG(status.st_mode) and not status.st_size:
+                Path(lock.lock_file).unlink()
         lock.release()
+
+
+def _refuse_unlockable(path: Path) -> None:
+    """Raise OSError if what has the name of a lock can never be one: a link, which may lead anywhere, a folder, a pipe."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, f"{path} is in the way; move it elsewhere")

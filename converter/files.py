@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
+import secrets
 import stat
 from collections.abc import Iterable
 from io import BufferedReader
@@ -65,12 +67,30 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises OSError, and leaves nothing then.
     """
     with claimed(path):
-        temporary = path.with_name(f"{PREFIX}{path.name}")
+        for left in leftovers(path):  # by a process that was killed
+            if stat.S_ISREG(left.lstat().st_mode):
+                left.unlink()
+        temporary = temporary_name(path)
         try:
+            temporary.touch(exist_ok=False)
             temporary.write_bytes(data)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def temporary_name(path: Path) -> Path:
+    """A hidden name beside `path` that no other file has."""
+    return path.with_name(f"{PREFIX}{path.name}-{secrets.token_hex(4)}")
+
+
+def leftovers(path: Path) -> list[Path]:
+    """What lies beside `path` under a name that `temporary_name` may have given."""
+    name = re.compile(f"{re.escape(f'{PREFIX}{path.name}')}-[0-9a-f]{{8}}")
+    try:
+        return [each for each in path.parent.iterdir() if name.fullmatch(each.name)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _sha256(path: Path) -> str:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
+from converter.files import open_regular
 from converter.ledger import LOG
 from converter.records import Event, Job, LogFormat
 
@@ -50,25 +54,111 @@ def about(job: Job, event: Event) -> Event:
 
 
 class JobLog:
-    """The log of one job: while it runs, and where it fails, beside its destination by the same name with .log; in it with an artifact.
+    """The log of one job: while it runs, and if it fails, `NAME.converter.log` beside its destination; in it with an artifact.
 
-    Each line is written as it happens, so that one that is killed has told how far it came. A job that wants none has none. What
-    cannot be written is left: no conversion fails for its log. `kept` is for a job whose artifact is there.
+    Each line is written as it happens, so that a killed job has told how far it came. A job without `log` has none. No conversion
+    fails for its log: what cannot be written is left out. A file that is no log of this job stays as it is, and another name is taken.
+    `kept` is for a job whose artifact is there.
     """
 
     def __init__(self, job: Job, *, kept: bool = False) -> None:
         self._job = job
-        self.path = job.destination / LOG if kept else job.destination.with_name(f"{job.destination.name}.log")
+        self._kept = kept
+
+    @property
+    def path(self) -> Path | None:
+        """Where it is; None if there is none."""
+        return next(filter(self._is_own, self._places()), None) if self._job.log else None
 
     def write(self, *events: Event) -> None:
         """Append a line for each event."""
-        if self._job.log and events:
-            with suppress(OSError):
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                with open(self.path, "a", encoding="utf-8") as file:
-                    file.writelines(f"{line(about(self._job, event), self._job.log)}\n" for event in events)
-
-    def move(self, staged: Path) -> None:
-        """Put what there is among what is staged, to come to lie beside the record."""
+        if not self._job.log or not events:
+            return
         with suppress(OSError):
-            self.path.rename(staged / LOG)
+            if any(self._append(path, events) for path in self._places()):
+                return
+            self._job.destination.parent.mkdir(parents=True, exist_ok=True)
+            any(self._create(path, events) for path in self._places())
+
+    def stage(self, staged: Path) -> None:
+        """Copy it to what is staged, to come to lie beside the record, unless somebody else has a file there."""
+        path, there = self.path, self._job.destination / LOG
+        if path and (is_log(there) or not os.path.lexists(there)):
+            with suppress(OSError):
+                (staged / LOG).write_bytes(path.read_bytes())
+
+    def keep(self) -> None:
+        """Go on with the copy, now that it lies beside the record."""
+        path = self.path
+        self._kept = True
+        if path and self._is_own(self._job.destination / LOG):
+            with suppress(OSError):
+                path.unlink()
+
+    def _places(self) -> Iterator[Path]:
+        destination = self._job.destination
+        if self._kept:
+            yield destination / LOG
+        for number in range(1, _NAMES + 1):
+            yield destination.with_name(f"{destination.name}.converter{f'-{number}' if number > 1 else ''}.log")
+
+    def _is_own(self, path: Path) -> bool:
+        return is_log(path, self._job)
+
+    def _append(self, path: Path, events: Iterable[Event]) -> bool:
+        if not self._is_own(path):
+            return False
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:  # another run has just moved it
+            return False
+        self._write(descriptor, events)
+        return True
+
+    def _create(self, path: Path, events: tuple[Event, ...]) -> bool:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        except FileExistsError:  # somebody else's, or another run's that began this moment
+            return self._append(path, events)
+        first = () if events[0].event == _FIRST else (Event(event=_FIRST),)
+        self._write(descriptor, (*first, *events))
+        return True
+
+    def _write(self, descriptor: int, events: Iterable[Event]) -> None:
+        assert self._job.log
+        text = "".join(f"{line(about(self._job, event), self._job.log)}\n" for event in events)
+        with open(descriptor, "ab", buffering=0) as file:  # in one piece, as another run may write too
+            file.write(text.encode())
+
+
+_NAMES = 9
+"""Names that are tried for a log, if somebody else has a file by the first."""
+_FIRST: Final = "job-began"
+"""What a log begins with, and nothing else that we write: by it one is known from what a user has redirected into a file."""
+_BEGINNING = re.compile(rf"\d{{4}}-\d\d-\d\dT[\d:.]+Z {_FIRST} (model=.*? backend=[\w-]+)(?: |$)")
+_LONGEST = 2**16  # bytes of a first line; a path has 4,096 at most
+
+
+def is_log(path: Path, job: Job | None = None) -> bool:
+    """Whether a file is the log of a job, by its first line; of this very `job`, if one is given. A link is none."""
+    try:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            return False
+        with open_regular(path) as file:
+            first = file.readline(_LONGEST).decode()
+        about_job = _job_of(first.rstrip("\n"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return about_job is not None and (job is None or about_job == _job_of(line(about(job, Event(event=_FIRST)), "text")))
+
+
+def _job_of(first: str) -> str | None:
+    """The model and the backend that the first line of a log names; None if it is no such line."""
+    if not first.startswith("{"):
+        said = _BEGINNING.match(first)
+        return said[1] if said else None
+    fields = json.loads(first)
+    if fields.get("event") != _FIRST or not {"time", "model", "backend"} <= fields.keys():
+        return None
+    return f"model={_value(fields['model'])} backend={fields['backend']}"

@@ -24,7 +24,7 @@ from converter.backends import BACKENDS, Backend, Cache, Conversion
 from converter.checkpoints.fetch import fetch, resolve
 from converter.checkpoints.policy import is_sidecar
 from converter.errors import ConversionError, ConverterError, NotSupportedError, ValidationError, is_lack_of_memory, unforeseen
-from converter.ledger import LOG, describe_files, find_done, job_key, read_record, record_problems, versions_of
+from converter.ledger import describe_files, find_done, job_key, read_record, record_problems, versions_of
 from converter.logs import JobLog
 from converter.loss import own, texts
 from converter.records import (
@@ -96,7 +96,7 @@ def conclude(job: Job, outcome: Outcome) -> Outcome:
         return outcome
     log = JobLog(job, kept=outcome.status in ("converted", "unvalidated"))
     log.write(Event.of_outcome(outcome))
-    return outcome.model_copy(update={"log": str(log.path)})
+    return outcome.model_copy(update={"log": str(log.path) if log.path else None})
 
 
 def plan_job(job: Job, observe: Observer = _unobserved) -> Plan | Outcome:
@@ -115,7 +115,7 @@ def plan_job(job: Job, observe: Observer = _unobserved) -> Plan | Outcome:
                 plans.append(Plan(job=replace(job, options=options), checkpoint=checkpoint, versions=versions, key=key))
             found = [(plan, record) for plan in plans if (record := _find_done(plan.job, plan.key))]
     except (Exception, SystemExit) as error:  # whatever it is, it is this job's outcome and not the end of the others
-        JobLog(job).write(*told)
+        JobLog(job).write(Event(event="job-began"), *told)
         return _failed(job, stages, error)
     if found:
         ((plan, done), *_) = found
@@ -167,9 +167,9 @@ def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
                     stages=tuple(stages.done),
                     notes=conversion.notes,
                 )
-                log.move(staged)
+                log.stage(staged)
                 publish(staged, record, job.destination)
-                log.path = job.destination / LOG
+                log.keep()
     except (Exception, SystemExit) as error:  # whatever it is, it is this job's outcome and not the end of the others
         if plan.otherwise and isinstance(error, NotSupportedError):
             note = f"it is tried for {plan.otherwise.job.options.feature}, without a cache: {error.message}"
@@ -398,7 +398,7 @@ def _is_let_pass(verdict: Verdict, options: Options) -> bool:
 
 
 def _rejection(verdict: Verdict, job: Job, staged: Path) -> ValidationError:
-    kept = f"; it is kept in {keep_rejected(staged, job.destination)}" if job.keep_rejected else ""
+    kept = f"; it is kept in {keep_rejected(staged, verdict, job.destination)}" if job.keep_rejected else ""
     if verdict.unvalidated and not verdict.problems:
         return ValidationError(
             f"the artifact could not be validated: {verdict.unvalidated}{kept}",

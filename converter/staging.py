@@ -7,6 +7,7 @@ swept away by whoever claims the place next.
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import logging
 import os
@@ -18,16 +19,23 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
+from pydantic import ValidationError
+
 from converter.checkpoints.policy import CONFIG, CONFIG_LIMIT
-from converter.claims import PREFIX, claimed
+from converter.claims import claimed
 from converter.errors import output_error
-from converter.files import read_at_most, write_whole
-from converter.ledger import LOG, RECORD, describe_files, read_record
-from converter.records import ArtifactRecord, FileRecord
+from converter.files import leftovers, read_at_most, temporary_name, write_whole
+from converter.ledger import LOG, RECORD, RECORD_LIMIT, describe_files, read_record
+from converter.logs import is_log
+from converter.records import ArtifactRecord, FileRecord, Verdict
 
 _logger = logging.getLogger(__name__)
 
 REJECTED = ".rejected"
+VERDICT = "converter.rejected.json"
+"""Why an artifact was rejected, beside its files. By it a later rejection knows the folder for ours."""
+STAGED, REPLACED = "artifact", "replaced"
+"""What is made in a staging folder: the new artifact, and the older one on its way out."""
 
 
 def check_writable(folder: Path) -> None:
@@ -72,16 +80,18 @@ def staging_folder(destination: Path, waits: Callable[[], None] = lambda: None) 
     where nothing has come into them. A destination that is the mount point of a disk of its own is staged in it, as no rename leads
     from one disk to another. Raises OutputError.
     """
-    claim, place = _staging_place(destination)
+    claim = _claim(destination)
+    place = temporary_name(claim)
     made = [folder for folder in (place.parent, *place.parent.parents) if not folder.exists()]
     try:
         with ExitStack() as stack:
             try:
                 stack.enter_context(claimed(claim, waits))
-                shutil.rmtree(place, ignore_errors=True)  # what one left that was killed
+                _remove_leftovers(claim)
+                place.mkdir(parents=True)  # made by this process, whatever else lies there
                 stack.callback(shutil.rmtree, place, ignore_errors=True)
-                staged = place / "artifact"
-                staged.mkdir(parents=True)
+                staged = place / STAGED
+                staged.mkdir()
             except OSError as error:
                 raise output_error(destination, error) from error
             yield staged
@@ -97,19 +107,26 @@ def sweep(destination: Path) -> None:
     def leave() -> NoReturn:
         raise BlockingIOError("another job is there, and it has swept")
 
-    claim, place = _staging_place(destination)
-    if place.exists():
+    claim = _claim(destination)
+    if leftovers(claim):
         with suppress(OSError), claimed(claim, leave):
-            shutil.rmtree(place, ignore_errors=True)
+            _remove_leftovers(claim)
     with suppress(OSError):  # not empty, or not there
-        place.parent.rmdir()
+        claim.parent.rmdir()
 
 
-def _staging_place(destination: Path) -> tuple[Path, Path]:
-    """What is claimed by who writes to a destination, and the folder that it is staged in."""
+def _claim(destination: Path) -> Path:
+    """What is claimed by who writes to a destination; it is staged beside that."""
     destination = destination.resolve()
     parent = destination if destination.is_mount() else destination.parent
-    return parent / destination.name, parent / f"{PREFIX}{destination.name}"
+    return parent / destination.name
+
+
+def _remove_leftovers(claim: Path) -> None:
+    """Remove what was staged by a process that was killed: a folder with a name of ours and nothing in it but what we put there."""
+    for place in leftovers(claim):
+        if stat.S_ISDIR(place.lstat().st_mode) and {path.name for path in place.iterdir()} <= {STAGED, REPLACED}:
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def publish(folder: Path, record: ArtifactRecord, destination: Path) -> None:
@@ -132,7 +149,7 @@ def publish(folder: Path, record: ArtifactRecord, destination: Path) -> None:
 
 def _publish_whole(folder: Path, old: ArtifactRecord | None, destination: Path) -> bool:
     """Rename the staged folder to its place, the `old` artifact aside before; False where something else is in the way, as a mount is."""
-    aside = folder.with_name("replaced")
+    aside = folder.with_name(REPLACED)
     try:
         if old and _stands_alone(old, destination):
             destination.rename(aside)
@@ -148,16 +165,19 @@ def _publish_whole(folder: Path, old: ArtifactRecord | None, destination: Path) 
 
 def _stands_alone(record: ArtifactRecord, folder: Path) -> bool:
     """Whether an artifact's folder holds nothing but what it came with, and is nobody's working folder."""
-    own = {file.path for file in record.files} | {RECORD, LOG}
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()} <= own and folder != Path.cwd()
+    own = {file.path for file in record.files} | {RECORD} | ({LOG} if is_log(folder / LOG) else set())
+    own |= {parent.as_posix() for path in own for parent in Path(path).parents}
+    links = any(path.is_symlink() for path in folder.rglob("*"))
+    return not links and {path.relative_to(folder).as_posix() for path in folder.rglob("*")} <= own and folder != Path.cwd()
 
 
 def _publish_each(folder: Path, record: ArtifactRecord, old: ArtifactRecord | None, destination: Path) -> None:
     (destination / RECORD).unlink(missing_ok=True)
-    (destination / LOG).unlink(missing_ok=True)
+    if is_log(destination / LOG):
+        (destination / LOG).unlink()
     for file in old.files if old else ():
         _remove(destination / file.path, destination)
-    log = [LOG] if (folder / LOG).exists() else []
+    log = [LOG] if (folder / LOG).exists() and not os.path.lexists(destination / LOG) else []
     for name in (*reversed([file.path for file in record.files]), *log, RECORD):
         target = destination / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -192,16 +212,36 @@ def _remove(path: Path, folder: Path) -> None:
             parent.rmdir()
 
 
-def keep_rejected(folder: Path, destination: Path) -> Path:
-    """Move a staged artifact that failed its validation to `.rejected/` beside its place; return where it is."""
-    kept = destination.parent / REJECTED / destination.name
+def keep_rejected(folder: Path, verdict: Verdict, destination: Path) -> Path:
+    """Move a staged artifact that failed its validation to `.rejected/` beside its place, with its verdict; return where it is.
+
+    It takes the place of the last one that was rejected. A folder of somebody else's by that name stays, and another name is taken.
+    Raises OutputError.
+    """
+    parent = destination.parent / REJECTED
+    kept = parent / destination.name
     try:
+        if parent.is_symlink():
+            raise OSError(errno.EINVAL, f"{parent} is a link; move it elsewhere")
+        parent.mkdir(parents=True, exist_ok=True)
+        (folder / VERDICT).write_text(verdict.model_dump_json(indent=2), encoding="utf-8")
+        names = itertools.chain([destination.name], (f"{destination.name}-{number}" for number in itertools.count(2)))
+        kept = next(parent / name for name in names if _is_free_for_rejected(parent / name))
         shutil.rmtree(kept, ignore_errors=True)
-        kept.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(kept)
     except OSError as error:
         raise output_error(kept, error) from error
     return kept
+
+
+def _is_free_for_rejected(path: Path) -> bool:
+    """Whether nothing has this name, or an artifact that was rejected before."""
+    if not os.path.lexists(path):
+        return True
+    try:
+        return not path.is_symlink() and bool(Verdict.model_validate_json(read_at_most(path / VERDICT, RECORD_LIMIT)))
+    except (OSError, ValidationError):
+        return False
 
 
 def copy_sidecars(source: Path, names: Iterable[str], folder: Path, made: Mapping[str, bytes]) -> tuple[FileRecord, ...]:
@@ -217,7 +257,9 @@ def copy_sidecars(source: Path, names: Iterable[str], folder: Path, made: Mappin
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             content = made[name] if name in made else (source / name).read_bytes()
-            write_whole(target, _with_client_settings(content, target) if name == CONFIG and name not in made else content)
+            content = _with_client_settings(content, target) if name == CONFIG and name not in made else content
+            if not target.is_file() or target.stat().st_size != len(content) or target.read_bytes() != content:
+                write_whole(target, content)
         except OSError as error:
             raise output_error(target, error) from error
     return describe_files(folder, dict.fromkeys((*copied, *made)))

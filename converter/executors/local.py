@@ -293,7 +293,8 @@ def _died(worker: _Worker) -> Outcome:
     cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     killed = code == -signal.SIGKILL
     job = worker.planned.plan.job
-    look = f"look into {JobLog(job).path}, " if job.log else ""
+    log = JobLog(job).path
+    look = f"look into {log}, " if log else ""
     failure = Failure(
         stage=worker.last_stage,
         kind="WorkerDied",
@@ -306,7 +307,8 @@ def _died(worker: _Worker) -> Outcome:
 
 def _too_long(worker: _Worker, timeout: float) -> Outcome:
     job = worker.planned.plan.job
-    look = f", or look into {JobLog(job).path} for what it was doing" if job.log else ""
+    log = JobLog(job).path
+    look = f", or look into {log} for what it was doing" if log else ""
     failure = Failure(
         stage=worker.last_stage,
         kind="TimedOut",

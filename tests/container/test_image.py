@@ -128,7 +128,7 @@ def test_a_stopped_container_ends_in_a_moment_with_130_and_leaves_nothing_half_d
     finally:
         docker.docker("rm", "--force", container)
     left = sorted(path.name for path in (runner.workspace / "out").rglob("*") if path.is_file())
-    assert left == ["onnx.log", "report.html", "report.json", "report.md"]
+    assert left == ["onnx.converter.log", "report.html", "report.json", "report.md"]
 
 
 def test_the_action_converts_real_weights_and_tells_the_next_steps(runner: Runner) -> None:

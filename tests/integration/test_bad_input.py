@@ -94,7 +94,7 @@ def test_each_bad_entry_fails_in_a_sentence_and_the_good_one_is_converted(worksp
     assert "Traceback" not in result.stderr
     left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
     logs = {outcome["log"] for line, outcome in outcomes.items() if line != 12}
-    assert len(logs) == 11 and all(log.endswith("/onnx.log") for log in logs)
+    assert len(logs) == 11 and all(log.endswith("/onnx.converter.log") for log in logs)
     assert {tmp_path / each for each in left if each.endswith(".log")} == {*map(Path, logs), tmp_path / "out/good/onnx/converter.log"}
     assert {each for each in left if (tmp_path / each).is_file() and not each.endswith(".log")} == {
         "out/report.json",

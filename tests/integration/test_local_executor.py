@@ -200,5 +200,5 @@ def test_an_interruption_exits_with_130_reports_what_was_done_and_leaves_nothing
     outcomes = json.loads((tmp_path / "out" / "report.json").read_text())["outcomes"]
     assert [outcome["status"] for outcome in outcomes] == ["converted"]
     left = [path for path in (tmp_path / "out").rglob("*") if "another" in path.as_posix() or path.name.startswith(".")]
-    assert [path.name for path in left if path.is_file()] == ["onnx.log"]
+    assert [path.name for path in left if path.is_file()] == ["onnx.converter.log"]
     assert left[-1].read_text().splitlines()[-1].endswith("status=interrupted")

@@ -117,7 +117,7 @@ def test_the_workers_of_a_killed_parent_end_and_leave_nothing_staged(tiny: Calla
         assert time.monotonic() < until
         time.sleep(0.05)
     assert list((tmp_path / "out").rglob(".*")) == []
-    assert (tmp_path / "out" / "tiny" / "onnx.log").read_text().splitlines()[-1].endswith("status=interrupted")
+    assert (tmp_path / "out" / "tiny" / "onnx.converter.log").read_text().splitlines()[-1].endswith("status=interrupted")
 
 
 def test_two_runs_on_one_output_share_the_work_and_do_nothing_twice(batch: Path, tmp_path: Path) -> None:
@@ -209,9 +209,9 @@ def test_whatever_a_job_does_to_itself_it_does_to_no_other(tiny: Callable[..., P
         assert words in failure["message"] and failure["hint"], (name, failure)
     assert "test_survival" not in errors and "Traceback" not in errors
     assert list((tmp_path / "out").rglob(".*")) == []
-    said = (tmp_path / "out" / "Segfault" / "onnx.log").read_text()
+    said = (tmp_path / "out" / "Segfault" / "onnx.converter.log").read_text()
     assert "Segmentation fault" in said and "faults.py" in said  # where it was, for who has to find out why
-    assert "faults.py" in (tmp_path / "out" / "Hangs" / "onnx.log").read_text()
+    assert "faults.py" in (tmp_path / "out" / "Hangs" / "onnx.converter.log").read_text()
 
 
 @pytest.fixture

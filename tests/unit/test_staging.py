@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import threading
 from pathlib import Path
 
 import pytest
 
 from converter.errors import OutputError
+from converter.files import write_whole
 from converter.ledger import RECORD, describe_files, read_record
-from converter.staging import check_writable, copy_sidecars, hand_over, keep_rejected, publish, staging_folder, sweep
+from converter.records import Verdict
+from converter.staging import VERDICT, check_writable, copy_sidecars, hand_over, keep_rejected, publish, staging_folder, sweep
+from tests.foreign import FOREIGN, put_foreign, state
 from tests.unit.samples import artifact_record
+
+VERDICT_OF_IT = Verdict(atol=1e-5, rtol=0, runtime="onnxruntime 1.30", problems=("gives what is no number",))
 
 
 def put(destination: Path, key: str, **files: str) -> None:
@@ -188,7 +194,7 @@ def test_a_file_system_that_cannot_be_asked_to_write_through_is_let_be_and_one_t
 
 
 def test_what_a_killed_process_left_is_swept_away_by_the_next(tmp_path: Path) -> None:
-    left = tmp_path / ".converter-onnx" / "artifact"
+    left = tmp_path / ".converter-onnx-0123abcd" / "artifact"
     left.mkdir(parents=True)
     (left / "model.onnx").write_text("half", encoding="utf-8")
     (tmp_path / ".converter-onnx.lock").touch()
@@ -201,7 +207,7 @@ def test_a_killed_process_is_swept_after_and_one_that_lives_is_not(tmp_path: Pat
     with staging_folder(tmp_path / "out" / "onnx") as staged:
         sweep(tmp_path / "out" / "onnx")
         assert staged.exists()
-    (tmp_path / "out" / ".converter-onnx" / "artifact").mkdir(parents=True)
+    (tmp_path / "out" / ".converter-onnx-0123abcd" / "artifact").mkdir(parents=True)
     sweep(tmp_path / "out" / "onnx")
     assert list(tmp_path.iterdir()) == []
 
@@ -245,9 +251,30 @@ def test_a_rejected_artifact_is_kept_aside_and_takes_the_place_of_the_last(tmp_p
     for text in ("first", "second"):
         with staging_folder(tmp_path / "onnx") as staged:
             (staged / f"{text}.onnx").write_text(text, encoding="utf-8")
-            kept = keep_rejected(staged, tmp_path / "onnx")
+            kept = keep_rejected(staged, VERDICT_OF_IT, tmp_path / "onnx")
     assert kept == tmp_path / ".rejected" / "onnx"
+    assert Verdict.model_validate_json((kept / VERDICT).read_bytes()) == VERDICT_OF_IT
+    (kept / VERDICT).unlink()
     assert contents(tmp_path) == {".rejected/onnx/second.onnx": "second"}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_rejected_artifact_takes_the_place_of_nothing_that_a_user_has_put_there(kind: str, tmp_path: Path) -> None:
+    put_foreign(tmp_path / ".rejected" / "onnx", kind)
+    before = state(tmp_path)
+    with staging_folder(tmp_path / "onnx") as staged:
+        kept = keep_rejected(staged, VERDICT_OF_IT, tmp_path / "onnx")
+    assert kept == tmp_path / ".rejected" / "onnx-2"
+    shutil.rmtree(kept)
+    assert state(tmp_path) == before
+
+
+def test_nothing_rejected_is_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / ".rejected").symlink_to("elsewhere")
+    with pytest.raises(OutputError, match="is a link"), staging_folder(tmp_path / "onnx") as staged:
+        keep_rejected(staged, VERDICT_OF_IT, tmp_path / "onnx")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_sidecars_come_as_they_are_with_their_folders(tmp_path: Path) -> None:
@@ -305,6 +332,74 @@ def test_a_sidecar_that_cannot_be_copied_whole_leaves_the_old_one(tmp_path: Path
     with pytest.raises(OutputError, match=r"cannot write to .*config\.json: the disk is full"):
         copy_sidecars(tmp_path, iter(["config.json"]), tmp_path / "to", {})
     assert contents(tmp_path / "to") == {"config.json": "old"}
+
+
+def test_a_sidecar_that_is_there_already_is_not_written_again(tmp_path: Path) -> None:
+    for name in ("from", "to"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "from" / "config.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "to" / "config.json").symlink_to("../from/config.json")
+    copy_sidecars(tmp_path / "from", ["config.json"], tmp_path / "to", {})
+    assert (tmp_path / "to" / "config.json").is_symlink()
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+@pytest.mark.parametrize("name", [".converter-onnx", ".converter-onnx-0123abcd"])
+def test_nothing_that_a_user_has_by_a_name_of_ours_is_touched(name: str, kind: str, tmp_path: Path) -> None:
+    put_foreign(tmp_path / name, kind)
+    before = state(tmp_path)
+    sweep(tmp_path / "onnx")
+    put(tmp_path / "onnx", "one", model__onnx="new")
+    assert contents(tmp_path / "onnx") == {"model.onnx": "new"}
+    shutil.rmtree(tmp_path / "onnx")
+    assert state(tmp_path) == before
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_what_a_user_has_by_the_name_of_a_lock_stays(kind: str, tmp_path: Path) -> None:
+    put_foreign(tmp_path / ".converter-onnx.lock", kind)
+    before = state(tmp_path)
+    if kind == "file":
+        put(tmp_path / "onnx", "one", model__onnx="new")
+        shutil.rmtree(tmp_path / "onnx")
+    else:
+        with pytest.raises(OutputError, match=r"cannot write to .*onnx: .*/\.converter-onnx\.lock is in the way; move it elsewhere"):
+            put(tmp_path / "onnx", "one", model__onnx="new")
+    assert state(tmp_path) == before
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_file_is_written_whole_beside_whatever_has_the_name_of_a_temporary_one(kind: str, tmp_path: Path) -> None:
+    put_foreign(tmp_path / ".converter-report.json", kind)
+    before = state(tmp_path)
+    write_whole(tmp_path / "report.json", b"{}")
+    assert state(tmp_path) == {**before, "report.json": "file {}"}
+
+
+def test_what_a_killed_process_had_written_of_a_file_goes_with_the_next(tmp_path: Path) -> None:
+    (tmp_path / ".converter-report.json-0123abcd").write_bytes(b"{")
+    write_whole(tmp_path / "report.json", b"{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+
+
+@pytest.mark.parametrize("kind", ["link", "empty folder"])
+def test_a_users_link_or_empty_folder_in_the_place_of_an_artifact_stays(kind: str, tmp_path: Path) -> None:
+    put(tmp_path / "onnx", "one", model__onnx="old")
+    if kind == "link":
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "onnx" / "mine").symlink_to("../elsewhere")
+    else:
+        (tmp_path / "onnx" / "mine").mkdir()
+    put(tmp_path / "onnx", "two", model__onnx="new")
+    assert contents(tmp_path) == {"onnx/model.onnx": "new"}
+    assert (tmp_path / "onnx" / "mine").is_dir() and (tmp_path / "onnx" / "mine").is_symlink() == (kind == "link")
+
+
+def test_a_users_output_that_goes_into_the_artifacts_folder_stays(tmp_path: Path) -> None:
+    put(tmp_path / "onnx", "one", model__onnx="old")
+    (tmp_path / "onnx" / "converter.log").write_text("what a shell has redirected", encoding="utf-8")
+    put(tmp_path / "onnx", "two", model__onnx="new", converter__log="ours")
+    assert contents(tmp_path) == {"onnx/model.onnx": "new", "onnx/converter.log": "what a shell has redirected"}
 
 
 def owners(folder: Path) -> set[tuple[int, int]]:

@@ -118,9 +118,9 @@ def test_each_failure_has_a_log_that_the_report_names(converter: Run, manifest: 
     for _ in range(2):
         converter("run", "--manifest", manifest("./a\n"), "--output", tmp_path / "out")
     (outcome,) = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))["outcomes"]
-    assert outcome["log"] == str(tmp_path / "out" / "a" / "onnx.log")
+    assert outcome["log"] == str(tmp_path / "out" / "a" / "onnx.converter.log")
     events = [each.split()[1] for each in Path(outcome["log"]).read_text(encoding="utf-8").splitlines()]
-    assert events == ["stage-began", "stage-ended", "job-ended"] * 2  # it tells of every run
+    assert events == ["job-began", "stage-began", "stage-ended", "job-ended"] * 2  # it tells of every run
 
 
 @pytest.mark.parametrize("given", ["soon", "-1", "1e9", "", "5 m", "٣"])
