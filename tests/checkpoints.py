@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import struct
 import sysconfig
 from pathlib import Path
 from typing import Any
@@ -111,4 +113,59 @@ def save_tokenizer(folder: Path, *input_names: str) -> Path:
     )
     special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special, model_input_names=list(input_names)).save_pretrained(folder)
+    return folder
+
+
+_WORDS = (
+    *(f"▁{word}" for word in ["the", "a", "ferry", "leaves", "at", "good", "soup", "needs", "time", "and"]),
+    "▁",
+    *"abcdefghijklmnopqrstuvwxyz.,",
+)
+"""The pieces of a vocabulary that is written by hand: some words, and every letter."""
+
+
+def sentencepiece_model(first: tuple[str, ...]) -> bytes:
+    """A SentencePiece model in its protocol buffer's bytes: the `first` pieces, of which one is <unk> or [UNK], then `_WORDS`.
+
+    Pieces have 1: a text, 2: a score, 3: a kind; the trainer's model is unigram, the normalizer changes nothing.
+    """
+
+    def field(number: int, value: bytes) -> bytes:
+        return bytes([number << 3 | 2, len(value)]) + value
+
+    def piece(index: int, text: str) -> bytes:
+        kind = (2 if "unk" in text.lower() else 3) if index < len(first) else 1  # unknown, control, normal
+        score = 0.0 if index < len(first) else -float(index)
+        return field(1, field(1, text.encode()) + b"\x15" + struct.pack("<f", score) + bytes([0x18, kind]))
+
+    unknown = next(index for index, text in enumerate(first) if "unk" in text.lower())
+    pieces = b"".join(piece(index, text) for index, text in enumerate((*first, *_WORDS)))
+    return pieces + field(2, b"\x18\x01" + bytes([0xC0, 0x02, unknown])) + field(3, field(1, b"identity"))
+
+
+SENTENCEPIECE: dict[str, tuple[str, tuple[str, ...]]] = {
+    "albert": ("spiece.model", ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")),
+    "camembert": ("sentencepiece.bpe.model", ("<unk>", "<s>", "</s>")),
+    "deberta-v2": ("spm.model", ("[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]")),
+    "llama": ("tokenizer.model", ("<unk>", "<s>", "</s>")),
+    "marian": ("source.spm", ("<unk>", "<s>", "</s>")),
+    "mbart": ("sentencepiece.bpe.model", ("<unk>", "<s>", "</s>")),
+    "pegasus": ("spiece.model", ("<pad>", "</s>", "<unk>")),
+    "t5": ("spiece.model", ("<pad>", "</s>", "<unk>")),
+    "xlm-roberta": ("sentencepiece.bpe.model", ("<unk>", "<s>", "</s>")),
+}
+"""The file that a tokenizer of a model type is published as, and the pieces that it begins with."""
+
+
+def save_sentencepiece(folder: Path, model_type: str) -> Path:
+    """Save a tokenizer as published ones of `model_type` are: SentencePiece's file, and no tokenizer.json."""
+    name, first = SENTENCEPIECE[model_type]
+    (folder / name).write_bytes(sentencepiece_model(first))
+    if model_type == "marian":
+        (folder / "target.spm").write_bytes((folder / name).read_bytes())
+        pieces = ("</s>", "<unk>", *_WORDS)
+        vocabulary = {**{piece: index for index, piece in enumerate(pieces)}, "<pad>": len(pieces)}
+        (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
+        settings = {"tokenizer_class": "MarianTokenizer", "source_lang": "en", "target_lang": "de"}
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
     return folder

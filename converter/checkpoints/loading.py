@@ -6,10 +6,12 @@ import json
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from transformers.core_model_loading import build_glob_alternation
 
 from converter.architectures.embedders import COLBERT, COLBERT_WEIGHT, make_model, model_class
 from converter.checkpoints.dropped import dropped_weights, stored_weight
-from converter.checkpoints.policy import CONFIG, NOTHING_ELSE, WEIGHTS, WEIGHTS_INDEX
+from converter.checkpoints.policy import CONFIG, NOTHING_ELSE, WEIGHTS, WEIGHTS_INDEX, is_of_tokenizer
 from converter.checkpoints.size import check_model
 from converter.errors import CheckpointError, ConversionError, reason
 from converter.records import Allowed, Dtype
@@ -175,10 +177,42 @@ def save_random(folder: Path, config: Mapping[str, Any], auto_class: str) -> Non
 
 def load_tokenizer(folder: Path, allowed: Allowed = NOTHING_ELSE) -> Any | None:
     """The checkpoint's tokenizer, or None where it has none. Raises CheckpointError for one that cannot be loaded."""
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")):
+    if not any(path.is_file() and is_of_tokenizer(path.name) for path in folder.iterdir()):
         return None
-    with _told_plainly("tokenizer", folder), _unprinted():
-        return transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=allowed.remote_code, local_files_only=True)
+    with _told_plainly("tokenizer", folder), _unprinted(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Recommended: pip install sacremoses")  # Marian's does without
+        try:
+            return transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=allowed.remote_code, local_files_only=True)
+        except Exception as error:
+            missing = _missing_package(folder, error)
+            if not missing:
+                raise
+            raise CheckpointError(
+                f"the tokenizer of {folder} needs the package {missing}, which is not installed", f"install it: pip install {missing}"
+            ) from error
+
+
+_PACKAGES = (
+    ("tiktoken", ("tiktoken.model", "*.tiktoken")),
+    ("sentencepiece", ("*.model", "*.spm")),
+    ("tiktoken", ("tokenizer.model*",)),
+)
+"""The packages that read a tokenizer's files, for one that has no tokenizer.json. A tokenizer.model may be of either kind."""
+
+
+def _missing_package(folder: Path, error: BaseException) -> str:
+    """The package for want of which a tokenizer could not be loaded; empty if that is not why.
+
+    transformers takes one for the other if one is missing, so what it says is not enough.
+    """
+    if not (folder / "tokenizer.json").is_file():
+        for package, patterns in _PACKAGES:
+            if find_spec(package) is None and any(path for pattern in patterns for path in folder.glob(pattern)):
+                return package
+    links: BaseException | None = error
+    while links is not None and not isinstance(links, ModuleNotFoundError):
+        links = links.__cause__ or links.__context__
+    return (links.name or "").partition(".")[0] if isinstance(links, ModuleNotFoundError) else ""
 
 
 @contextmanager

@@ -29,13 +29,43 @@ INDEX_LIMIT = 32 * 2**20
 SIDECAR_LIMIT = 2**30
 """Bytes of the largest file that goes beside an artifact: the vocabularies of today have 35 MB."""
 
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+    "vocab.json",
+    # SentencePiece's
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "sentencepiece.model",
+    "spm.model",
+    "spm_char.model",
+    "source.spm",
+    "tokenizer.model*",
+    # tiktoken's and Mistral's
+    "tiktoken.model",
+    "tekken.json",
+    # of one model type each
+    "bpe.codes",
+    "dict.txt",
+    "vocab-src.json",
+    "entity_vocab.json",
+    "byte_maps.json",
+    "prophetnet.tokenizer",
+)
+"""Files of which one is enough to know that there is a tokenizer: all vocabularies that a tokenizer of transformers reads."""
 _SIDECARS = (
     "*.json",
     "*.txt",
     "*.model",
+    "tokenizer.model.*",
+    "*.tiktoken",
+    "*.tokenizer",
+    "*.codes",
     "*.jinja",
     "*.bpe",
     "*.spm",
+    "additional_chat_templates/*.jinja",
     # sentence-transformers keeps a folder per module
     "[0-9]_*/config.json",
 )
@@ -51,6 +81,11 @@ def is_sidecar(name: str) -> bool:
     return any(fnmatch(name, pattern) and depth == pattern.count("/") + 1 for pattern in _SIDECARS) and not any(
         fnmatch(name, pattern) for pattern in _NOT_SIDECARS
     )
+
+
+def is_of_tokenizer(name: str) -> bool:
+    """Whether a file is one of those by which a tokenizer is known."""
+    return any(fnmatch(name, pattern) for pattern in TOKENIZER_FILES)
 
 
 def is_code(name: str) -> bool:

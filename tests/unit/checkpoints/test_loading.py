@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import transformers
 
 from converter.checkpoints.loading import load_model, load_tokenizer
 from converter.errors import CheckpointError
-from tests.checkpoints import save_tokenizer
+from tests.checkpoints import save_sentencepiece, save_tokenizer
 from tests.coverage.tiny import save_tiny
 
 
@@ -93,3 +96,90 @@ def test_the_weights_in_float32_are_those_that_transformers_leaves_so(model_type
     wide = {name for name, tensor in loaded.state_dict().items() if tensor.dtype == torch.float32}
     assert load_model(folder, auto, "float32").float32_weights(dtype) == wide
     assert bool(wide) == ((model_type, dtype) in {("t5", "float16"), ("glm4_moe", "float16"), ("glm4_moe", "bfloat16")})
+
+
+IDS = {
+    "albert": [2, 5, 7, 8, 3],
+    "camembert": [5, 7, 9, 10, 6],
+    "deberta-v2": [1, 5, 7, 8, 2],
+    "marian": [2, 4, 5, 0],
+    "mbart": [4, 6, 7, 2, 46],
+    "pegasus": [106, 108, 109, 1],
+    "t5": [3, 5, 6, 1],
+    "xlm-roberta": [0, 4, 6, 7, 2],
+}
+"""What the tokenizers of transformers 5.23 and 5.24 make of "the ferry leaves" by a vocabulary that is written by hand: its own
+numbers, moved by as many as each model type has before them, with the tokens that it puts around a text."""
+
+
+@pytest.mark.parametrize("model_type", IDS)
+def test_a_tokenizer_that_is_a_sentencepiece_model_alone_is_loaded(model_type: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}), encoding="utf-8")
+    tokenizer = load_tokenizer(save_sentencepiece(tmp_path, model_type))
+    assert tokenizer is not None
+    assert tokenizer("the ferry leaves")["input_ids"] == IDS[model_type]
+
+
+@pytest.mark.parametrize("name", ["tokenizer.model", "tiktoken.model"])
+def test_a_tokenizer_in_tiktokens_format_is_loaded(name: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}', encoding="utf-8")
+    save_tiktoken(tmp_path / name)
+    tokenizer = load_tokenizer(tmp_path)
+    assert tokenizer is not None
+    assert tokenizer("the fern")["input_ids"] == [257, 258, *b"ern"]
+
+
+def save_tiktoken(path: Path) -> None:
+    pieces = [*(bytes([byte]) for byte in range(256)), b"th", b"the", b" f"]
+    path.write_text("".join(f"{b64encode(piece).decode()} {rank}\n" for rank, piece in enumerate(pieces)), encoding="ascii")
+
+
+@pytest.mark.parametrize(
+    ("model_type", "package"),
+    [("t5", "sentencepiece"), ("marian", "sentencepiece"), ("deberta-v2", "sentencepiece"), ("llama", "tiktoken")],
+)
+def test_a_package_that_a_tokenizer_needs_and_is_not_installed_is_named(model_type: str, package: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}), encoding="utf-8")
+    if package == "tiktoken":
+        save_tiktoken(tmp_path / "tiktoken.model")
+    else:
+        save_sentencepiece(tmp_path, model_type)
+    told = subprocess.run(
+        [sys.executable, "-c", _WITHOUT, package, tmp_path], capture_output=True, text=True, check=True, timeout=100
+    ).stdout
+    sentence = f"the tokenizer of {tmp_path} needs the package {package}, which is not installed"
+    assert json.loads(told.splitlines()[-1]) == [sentence, f"install it: pip install {package}"]
+
+
+_WITHOUT = """
+import json, sys
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+class Hidden(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.split(".")[0] == sys.argv[1] else super().find_spec(name, path, target)
+
+sys.meta_path = [Hidden if each is PathFinder else each for each in sys.meta_path]
+from converter.checkpoints.loading import load_tokenizer
+from converter.errors import CheckpointError
+try:
+    load_tokenizer(Path(sys.argv[2]))
+except CheckpointError as error:
+    print(json.dumps([error.message, error.hint]))
+"""
+
+
+def test_a_module_of_another_name_that_is_missing_is_named_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import transformers
+
+    def load(*_: object, **__: object) -> None:
+        try:
+            raise ModuleNotFoundError("No module named 'sacremoses'", name="sacremoses")
+        except ModuleNotFoundError as error:
+            raise ImportError("you need to install it") from error
+
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", load)
+    with pytest.raises(CheckpointError, match="needs the package sacremoses, which is not installed"):
+        load_tokenizer(save_tokenizer(tmp_path, "input_ids"))

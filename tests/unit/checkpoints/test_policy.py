@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import json
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converter.checkpoints.policy import WEIGHTS, WEIGHTS_INDEX, check_config, is_sidecar, weight_files
+from converter.checkpoints.policy import WEIGHTS, WEIGHTS_INDEX, check_config, is_of_tokenizer, is_sidecar, weight_files
 from converter.errors import CheckpointError
 
 
@@ -29,6 +32,11 @@ def unread(_: str) -> str:
         "spiece.model",
         "chat_template.jinja",
         "sentencepiece.bpe.model",
+        "source.spm",
+        "tokenizer.model.v3",
+        "qwen.tiktoken",
+        "bpe.codes",
+        "additional_chat_templates/tools.jinja",
         "modules.json",
         "1_Pooling/config.json",
     ],
@@ -60,6 +68,24 @@ def test_config_and_tokenizer_files_go_beside_the_artifact(name: str) -> None:
 )
 def test_weights_code_and_what_is_ours_do_not(name: str) -> None:
     assert not is_sidecar(name)
+
+
+def vocabulary_files() -> dict[str, tuple[str, ...]]:
+    """The files of each tokenizer in transformers' sources, by the module's name; nothing is imported of it."""
+    (root,) = find_spec("transformers").submodule_search_locations  # type: ignore[union-attr,misc]
+    found = {}
+    for path in sorted(Path(root).glob("models/*/tokenization_*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "VOCAB_FILES_NAMES" and isinstance(node.value, ast.Dict):
+                found[path.stem] = tuple(each.value for each in node.value.values if isinstance(each, ast.Constant))
+    return found
+
+
+def test_every_vocabulary_that_transformers_reads_is_known_and_copied() -> None:
+    found = vocabulary_files()
+    assert len(found) > 60
+    assert [module for module, names in found.items() if names and not any(map(is_of_tokenizer, names))] == []
+    assert {name for names in found.values() for name in names if not is_sidecar(name)} == set()
 
 
 def test_a_config_that_names_its_model_type_is_taken_whole() -> None:
