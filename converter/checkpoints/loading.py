@@ -22,6 +22,7 @@ from transformers.core_model_loading import build_glob_alternation
 from converter.architectures.embedders import COLBERT, COLBERT_WEIGHT, make_model, model_class
 from converter.checkpoints.dropped import dropped_weights, stored_weight
 from converter.checkpoints.policy import CONFIG, NOTHING_ELSE, WEIGHTS, WEIGHTS_INDEX, is_of_tokenizer
+from converter.checkpoints.rotary import check_rotary
 from converter.checkpoints.size import check_model
 from converter.errors import CheckpointError, ConversionError, reason
 from converter.records import Allowed, Dtype
@@ -125,6 +126,7 @@ def load_model(
         config = _read_config(folder, allowed)
         shell = make_model(auto_class, config, trust_remote_code=allowed.remote_code)
     check_model(shell, folder, stored)
+    check_rotary(shell.config)
     with _told_plainly("weights", folder):
         read = partial(stored_weight, folder, has_safetensors=has_safetensors)
         module, info = _class(auto_class, config, read).from_pretrained(

@@ -133,6 +133,18 @@ class Maker:
         choice = 2 if "choice" in _labels(self.config) else 1
         return self._make("random", self._fit(Size(batch=batch, choice=choice, sequence=sequence, source=sequence)), "none")
 
+    def longer(self, most: int) -> Iterator[Inputs]:
+        """Random inputs of twice the longest sequence that is tried otherwise, of four times, and so on, of `most` tokens at most.
+
+        None if the model has no positions for them, or if the artifact takes no such lengths.
+        """
+        positions = self.config.positions or 0
+        length = 2 * self.longest
+        while length <= min(most, positions) and not self.shapes and not makes_its_own(self.config):
+            size = Size(batch=1, choice=1, sequence=length, source=length)
+            yield self._make(f"{length} tokens", size, "none")
+            length *= 2
+
     def variations(self) -> Iterator[tuple[Inputs, Mapping[str, Inputs]]]:
         """A base case and, for each input, the same with that input alone changed; with a cache that is full, then empty."""
         yield self._vary(self._fit(Size(batch=1, choice=2, sequence=5, past=4, source=6, cached_source=6)))

@@ -38,7 +38,7 @@ def measure_pair(session: Session, other: Session, inputs: Inputs, threads: int)
 def _measure(session: Session, reference: Reference, inputs: Inputs) -> Latency:
     def time_reference(arrays: Mapping[str, Array]) -> float:
         started = time.perf_counter()
-        reference.run(arrays)
+        reference.call(arrays)
         return time.perf_counter() - started
 
     return _in_turn(session, time_reference, inputs, reference.threads, _CALLS, _ENOUGH)

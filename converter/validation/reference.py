@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from converter.architectures.cache_names import cache_argument
 from converter.architectures.dummies import Array
 from converter.checkpoints.calling import ENCODED, call
 from converter.checkpoints.loading import LoadedModel
+from converter.validation.state import Change, ModelState
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,14 @@ class Generated:
 
 
 class Reference:
-    """A model loaded in the ordinary way, called with arrays by name."""
+    """A model loaded in the ordinary way, called with arrays by name: each time as it was loaded, whatever a call changes of it.
+
+    `changes` are what calls have changed, by path.
+    """
 
     def __init__(self, model: LoadedModel, outputs: Sequence[str]) -> None:
         self.model = model
+        self.changes: dict[str, Change] = {}
         self._outputs = tuple(outputs)
 
     @property
@@ -39,6 +44,29 @@ class Reference:
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """The outputs by name."""
+        state = ModelState(self.model.module)
+        try:
+            return self.call(inputs)
+        finally:
+            self.changes = {change.path: change for change in state.restore()} | self.changes
+
+    def in_turn(self, cases: Iterable[Mapping[str, Array]]) -> Iterator[tuple[Mapping[str, Array], Mapping[str, Array]]]:
+        """The outputs of each case of a model as it was loaded, and those of one that keeps what the cases before have changed."""
+        loaded = ModelState(self.model.module)
+        try:
+            for inputs in cases:
+                after_others = self.call(inputs)
+                used = ModelState(self.model.module)
+                loaded.restore()
+                fresh = self.call(inputs)
+                loaded.restore()
+                used.restore()
+                yield fresh, after_others
+        finally:
+            loaded.restore()
+
+    def call(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The outputs by name, of a model that keeps what this call changes of it."""
         tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
         with torch.inference_mode():
             results = call(self.model.module, tensors, self._outputs)
@@ -47,6 +75,13 @@ class Reference:
     def generate(self, inputs: Mapping[str, Array], steps: int) -> Generated:
         """Greedily continue the texts in `inputs` by `steps` tokens, by the logits alone: nothing of the checkpoint's own
         generation_config (beams, forced or suppressed tokens, penalties) takes part, but the token that a decoder begins with."""
+        state = ModelState(self.model.module)
+        try:
+            return self._generate(inputs, steps)
+        finally:
+            state.restore()
+
+    def _generate(self, inputs: Mapping[str, Array], steps: int) -> Generated:
         module = self.model.module
         kept, encoder = module.generation_config, module.config.is_encoder_decoder
         begin = next((each for each in (kept.decoder_start_token_id, kept.bos_token_id, kept.pad_token_id) if each is not None), 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -23,6 +24,7 @@ from converter.validation.generation import compare_generation
 from converter.validation.interface import behaviour_problems, guard_problems, interface_problems, run
 from converter.validation.latency import measure_latency
 from converter.validation.reference import Reference
+from converter.validation.state import Change
 from converter.validation.weights import check_weights
 
 RTOL = 1e-5
@@ -68,6 +70,8 @@ def validate(session: Session, reference: Reference, config: OnnxConfig, tokeniz
             *guard_problems(session, maker),
         )
         cases = tuple(_run_case(case, session, reference, config, tolerance) for case in inputs)
+        sound = [each for each, case in zip(inputs, cases, strict=True) if not case.error]
+        problems += tuple(state_problems(sound, maker, reference, tolerance))
         return Verdict(
             atol=tolerance.atol,
             rtol=tolerance.rtol,
@@ -137,6 +141,51 @@ def _run_case(case: Inputs, session: Session, reference: Reference, config: Onnx
         for name, array in expected.items()
     )
     return Case(name=case.name, axes=case.axes, comparisons=comparisons)
+
+
+_LONGER = 4096
+"""Tokens of the longest text that is tried with a model whose calls change a setting of it: BigBird's do for texts of more than 704."""
+
+
+def state_problems(inputs: Sequence[Inputs], maker: Maker, reference: Reference, tolerance: Tolerance) -> Iterator[str]:
+    """Say what calls change of the checkpoint, if that changes what it gives: an artifact keeps nothing from one call to the next."""
+    changes = [*reference.changes.values()]
+    if not changes:
+        return
+    told, remedy = _told(changes), _remedy(changes, reference.model.config)
+    rising = sorted(inputs, key=lambda case: sum(array.size for array in case.arrays.values()))
+    orders: list[list[Inputs]] = [[*reversed(rising), *rising]]
+    if any(change.before is not None for change in changes):
+        orders += ([long, rising[0], long] for long in maker.longer(_LONGER))
+    for cases in orders:
+        for case, (fresh, used) in zip(cases, reference.in_turn(case.arrays for case in cases), strict=True):
+            for name, array in fresh.items():
+                kept = kept_positions(name, array, maker.config, case.arrays)
+                found = compare(name, used[name], array, kept, tolerance, decides=False)
+                if not found.close:
+                    off = "of another shape" if found.max_abs_error is None else f"{found.max_abs_error:.2g} off"
+                    yield (
+                        f"a call changes the checkpoint itself, and an artifact keeps nothing from one call to the next: {told}, "
+                        f"and {name} of {case.name!r} is {off} then; {remedy}"
+                    )
+                    return
+
+
+def _told(changes: Sequence[Change]) -> str:
+    """The change that tells most, and how many others there are."""
+    (first, *others) = sorted(changes, key=lambda change: (change.before is None, change.path.count("."), change.path))
+    return f"{first} ({len(others)} more)" if others else str(first)
+
+
+def _remedy(changes: Sequence[Change], model_config: Any) -> str:
+    """What to do: a configuration that begins as the model ends, if the change is of a value in it."""
+    for change in changes:
+        if change.after is not None and getattr(model_config, change.name, _NONE) == change.before:
+            return f"to convert what it becomes, set {json.dumps(change.name)}: {json.dumps(change.after)} in config.json"
+    return "take a checkpoint, or a configuration of it, that calls do not change"
+
+
+_NONE = object()
 
 
 def _untrue_label(session: Session, arrays: Mapping[str, Array]) -> str:

@@ -71,6 +71,7 @@ MAY_IMPORT_HEAVY = {
     "executors.preload",
     "report.page",
     "validation.reference",
+    "validation.state",
 }
 
 

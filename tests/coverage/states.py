@@ -1,0 +1,84 @@
+"""What a forward pass changes of each model type: `python -m tests.coverage.states [TYPE …]` tries tiny checkpoints and prints a line each.
+
+A checkpoint is read at every size that validation tries, short and long in turn, once as it was loaded and once as the calls before
+have left it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import tempfile
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from tests.coverage.rows import Row, all_types, rows_of
+
+_MOST = 90.0  # seconds of a type, its checkpoint made
+
+
+def state_of(row: Row, folder: Path) -> tuple[list[str], list[str]]:
+    """What calls change of a tiny checkpoint, each change as it is told, and the problem that validation makes of it, if any."""
+    import numpy as np
+
+    from converter.architectures import find_architecture
+    from converter.architectures.config import overridden
+    from converter.backends import BACKENDS
+    from converter.pipeline import _load_reference
+    from converter.validation.cases import Maker
+    from converter.validation.reference import Reference
+    from converter.validation.validate import default_tolerance, state_problems
+    from tests.coverage.tiny import save_tiny
+
+    architecture = find_architecture(row.model_type)
+    save_tiny(folder, row.model_type, architecture.auto_class(row.feature))
+    backend = BACKENDS[row.backend]
+    model, config = _load_reference(folder, architecture, backend, backend.options(feature=row.feature))
+    reference = Reference(model, tuple(config.outputs))
+    with overridden(model.config, config.values_override):
+        maker = Maker(config, model.dtype, None, np.random.default_rng(0), ())
+        inputs = list(maker.grid())
+        for case in inputs:
+            reference.run(case.arrays)
+        problems = list(state_problems(inputs, maker, reference, default_tolerance(config, model.dtype)))
+    return [str(change) for change in reference.changes.values()], problems
+
+
+def states(rows: Iterator[Row]) -> Iterator[tuple[Row, list[str], list[str]]]:
+    """The same of many rows, each in a process of its own; one that cannot be tried has why as its only change."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["converter.executors.preload"])
+    for row in rows:
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=_tell, args=(theirs, row))
+        process.start()
+        theirs.close()
+        try:
+            changes, problems = ours.recv() if ours.poll(_MOST) else (["not tried: it takes too long"], [])
+        except EOFError:
+            changes, problems = ["not tried: its process ended"], []
+        process.kill()
+        process.join()
+        yield row, changes, problems
+
+
+def _tell(to: Connection, row: Row) -> None:
+    from converter.errors import reason
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            to.send(state_of(row, Path(folder) / "checkpoint"))
+        except Exception as error:  # transformers may raise anything over a tiny configuration
+            to.send(([f"not tried: {reason(error)}"], []))
+
+
+if __name__ == "__main__":
+    chosen = sys.argv[1:] or all_types()
+    without_cache = {
+        row.model_type: row for row in reversed([*rows_of(chosen)]) if row.backend == "onnx" and "-with-past" not in row.feature
+    }
+    for tried, changes, problems in states(without_cache[each] for each in chosen if each in without_cache):
+        told = "\t".join([tried.model_type, tried.feature, "changes" if problems else "", "; ".join([*changes[:4], *problems])])
+        sys.stdout.write(f"{told}\n")
+        sys.stdout.flush()
