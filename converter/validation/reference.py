@@ -36,6 +36,7 @@ class Reference:
         self.model = model
         self.changes: dict[str, Change] = {}
         self._outputs = tuple(outputs)
+        self._state: ModelState | None = None
 
     @property
     def threads(self) -> int:
@@ -44,11 +45,17 @@ class Reference:
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """The outputs by name."""
-        state = ModelState(self.model.module)
+        state = self._state_now()
         try:
             return self.call(inputs)
         finally:
             self.changes = {change.path: change for change in state.restore()} | self.changes
+
+    def _state_now(self) -> ModelState:
+        """What the model is before a call: taken anew only where somebody has changed it since, as `overridden` does."""
+        if self._state is None or not self._state.is_now():
+            self._state = ModelState(self.model.module)
+        return self._state
 
     def in_turn(self, cases: Iterable[Mapping[str, Array]]) -> Iterator[tuple[Mapping[str, Array], Mapping[str, Array]]]:
         """The outputs of each case of a model as it was loaded, and those of one that keeps what the cases before have changed."""
@@ -75,7 +82,7 @@ class Reference:
     def generate(self, inputs: Mapping[str, Array], steps: int) -> Generated:
         """Greedily continue the texts in `inputs` by `steps` tokens, by the logits alone: nothing of the checkpoint's own
         generation_config (beams, forced or suppressed tokens, penalties) takes part, but the token that a decoder begins with."""
-        state = ModelState(self.model.module)
+        state = self._state_now()
         try:
             return self._generate(inputs, steps)
         finally:

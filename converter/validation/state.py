@@ -7,9 +7,9 @@ text, so that all longer ones are computed otherwise from then on; a table of po
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from itertools import zip_longest
+from operator import is_
 from typing import Any
 
 import torch
@@ -45,16 +45,16 @@ class ModelState:
     its configurations. Parameters are too large to copy: that one was changed in place is seen, and not taken back."""
 
     def __init__(self, model: torch.nn.Module) -> None:
-        self._owners = dict(_owners(model))
-        self._kept = {path: {name: _Value(value) for name, value in vars(owner).items()} for path, owner in self._owners.items()}
+        self._owners = [_Owner(path, owner) for path, owner in _owners(model)]
+
+    def is_now(self) -> bool:
+        """Whether the model is as it was, as far as that is told without reading its parameters."""
+        return all(owner.is_same() for owner in self._owners)
 
     def restore(self) -> list[Change]:
         """Put back what has changed since, and say what that was."""
         with torch.inference_mode():  # in which a tensor of either kind may be written to
-            return self._restore()
-
-    def _restore(self) -> list[Change]:
-        return [change for path, owner in self._owners.items() for change in _restore(path, owner, self._kept[path])]
+            return [change for owner in self._owners if not owner.is_same(with_parameters=True) for change in owner.restore()]
 
 
 def _owners(model: torch.nn.Module) -> Iterator[tuple[str, Any]]:
@@ -68,18 +68,23 @@ def _owners(model: torch.nn.Module) -> Iterator[tuple[str, Any]]:
         seen.add(id(owner))
         yield path, owner
         for name, value in vars(owner).items():
+            if type(value) in _PLAIN or (isinstance(value, dict | list) and not value):  # most of them
+                continue
             for key, each in _within(value):
                 if _has_state(each):
                     below = key if isinstance(owner, torch.nn.Module) and name == "_modules" else ".".join(filter(None, (name, key)))
                     waiting.append((".".join(filter(None, (path, below))), each))
 
 
+_PLAIN = frozenset((int, float, bool, str, type(None), torch.dtype, torch.device, torch.nn.Parameter, torch.Tensor))
+
+
 def _within(value: Any) -> Iterator[tuple[str, Any]]:
     """A value, or what is in it where it is a container, by key."""
     if isinstance(value, dict):
-        yield from ((str(key), each) for key, each in value.items())
+        yield from ((str(key), each) for key, each in value.items() if type(each) not in _PLAIN)
     elif isinstance(value, list | tuple):
-        yield from ((str(index), each) for index, each in enumerate(value))
+        yield from ((str(index), each) for index, each in enumerate(value) if type(each) not in _PLAIN)
     else:
         yield "", value
 
@@ -91,16 +96,35 @@ def _has_state(value: Any) -> bool:
     return hasattr(value, "__dict__") and not callable(value) and kind.__module__.partition(".")[0] not in _OUTSIDE
 
 
-def _restore(path: str, owner: Any, kept: Mapping[str, _Value]) -> Iterator[Change]:
-    attributes = vars(owner)
-    for name in [name for name in attributes if name not in kept]:
-        yield Change(_joined(path, name), after=_plain(attributes.pop(name)))
-    for name, value in kept.items():
-        now = attributes.get(name, _NOTHING)
-        if value.changed(now):
-            inside = value.changed_keys(now) if isinstance(owner, torch.nn.Module) else []
-            yield from [Change(_joined(path, key)) for key in inside] or [Change(_joined(path, name), _plain(value.value), _plain(now))]
-            attributes[name] = value.restored()
+class _Owner:
+    """The attributes of a module, or of another object, as they were."""
+
+    def __init__(self, path: str, owner: Any) -> None:
+        self._path, self._owner = path, owner
+        self._values = dict(vars(owner))
+        self._mutable = {name: _Value(value) for name, value in self._values.items() if isinstance(value, _MUTABLE)}
+        self._empty = [value for value in self._values.values() if isinstance(value, dict | list | set) and not value]
+        self._filled = [value for value in self._mutable.values() if isinstance(value.value, torch.Tensor) or value.value]
+
+    def is_same(self, *, with_parameters: bool = False) -> bool:
+        """Whether every attribute is the very object that it was, with the contents that it had."""
+        now = vars(self._owner)
+        if len(now) != len(self._values) or not all(map(is_, now.values(), self._values.values())) or any(self._empty):
+            return False
+        return not any(value.changed(value.value, with_parameters) for value in self._filled)
+
+    def restore(self) -> Iterator[Change]:
+        attributes = vars(self._owner)
+        for name in [name for name in attributes if name not in self._values]:
+            yield Change(_joined(self._path, name), after=_plain(attributes.pop(name)))
+        for name, before in self._values.items():
+            now = attributes.get(name, _NOTHING)
+            mutable = self._mutable.get(name)
+            if mutable.changed(now, True) if mutable else not _is_same(now, before):
+                inside = mutable.changed_keys(now) if mutable and isinstance(self._owner, torch.nn.Module) else []
+                whole = Change(_joined(self._path, name), _plain(before), _plain(now))
+                yield from [Change(_joined(self._path, key)) for key in inside] or [whole]
+                attributes[name] = mutable.restored() if mutable else before
 
 
 def _joined(path: str, name: str) -> str:
@@ -112,7 +136,7 @@ def _plain(value: Any) -> Any:
 
 
 class _Value:
-    """A value as it was: the object itself, and of one that can change in place what was in it."""
+    """An object that can change in place, and what was in it."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -123,19 +147,19 @@ class _Value:
             items = value.items() if isinstance(value, dict) else enumerate(value)
             self._nested = {key: _Value(each) for key, each in items if isinstance(each, _MUTABLE)}
 
-    def changed(self, now: Any) -> bool:
+    def changed(self, now: Any, with_parameters: bool) -> bool:
         """Whether `now` is another object, or has other contents."""
         if now is not self.value:
-            return not (_plain(now) is not None and type(now) is type(self.value) and now == self.value)
+            return True
         if self._tensor:
-            return self._tensor.changed(now)
+            return self._tensor.changed(now, with_parameters)
+        if isinstance(now, set):
+            return bool(now != self._contents)
         if isinstance(now, dict) and not (_are_same(now, self._contents) and _are_same(now.values(), self._contents.values())):
             return True
         if isinstance(now, list) and not _are_same(now, self._contents):
             return True
-        if isinstance(now, set):
-            return bool(now != self._contents)
-        return any(each.changed(now[key]) for key, each in self._nested.items())
+        return any(each.changed(now[key], with_parameters) for key, each in self._nested.items())
 
     def changed_keys(self, now: Any) -> list[str]:
         """Which of a dictionary's values are others now: a module's tensors and modules, by their names."""
@@ -145,7 +169,7 @@ class _Value:
         return [name for name in names if self._contents.get(name) is not now.get(name) or self._nested_changed(name, now)]
 
     def _nested_changed(self, name: str, now: dict[Any, Any]) -> bool:
-        return name in self._nested and self._nested[name].changed(now[name])
+        return name in self._nested and self._nested[name].changed(now[name], True)
 
     def restored(self) -> Any:
         """The object with the contents that it had."""
@@ -164,12 +188,13 @@ class _Value:
 _MUTABLE = (dict, list, set, tuple, torch.Tensor)
 
 
-def _are_same(now: Iterable[Any], before: Iterable[Any]) -> bool:
+def _are_same(now: Collection[Any], before: Collection[Any]) -> bool:
     """Whether the very same objects, or equal plain ones, are there in the same order."""
-    return all(
-        one is other or (_plain(one) is not None and type(one) is type(other) and one == other)
-        for one, other in zip_longest(now, before, fillvalue=_NOTHING)
-    )
+    return len(now) == len(before) and (all(map(is_, now, before)) or all(map(_is_same, now, before)))
+
+
+def _is_same(now: Any, before: Any) -> bool:
+    return now is before or (_plain(now) is not None and type(now) is type(before) and now == before)
 
 
 _NOTHING = object()
@@ -185,15 +210,15 @@ class _Tensor:
         self._copy = tensor.detach().clone() if small else None
         self._sample = None if small else _sample(tensor)
 
-    def changed(self, now: torch.Tensor) -> bool:
+    def changed(self, now: torch.Tensor, with_parameters: bool) -> bool:
         if now.shape != self._shape:
             return True
         if self._copy is not None:
             return not _are_equal(now, self._copy)
-        return _version(now) != self._version or not _are_equal(_sample(now), self._sample)
+        return _version(now) != self._version or (with_parameters and not _are_equal(_sample(now), self._sample))
 
     def restore(self, tensor: torch.Tensor) -> None:
-        if self._copy is not None and self.changed(tensor):
+        if self._copy is not None and self.changed(tensor, True):
             tensor.data = self._copy.clone()
 
 
