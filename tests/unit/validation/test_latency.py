@@ -38,10 +38,10 @@ class Side:
 
     def time(self, inputs: Mapping[str, Any]) -> float:
         started = self._clock.now
-        self.run(inputs)
+        self.call(inputs)
         return self._clock.now - started
 
-    def run(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    def call(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         self._clock.now += next(self._seconds)
         self._clock.calls.append((self._name, inputs["input_ids"].shape[1]))
         return {}
