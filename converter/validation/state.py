@@ -42,7 +42,7 @@ class Change:
 
 class ModelState:
     """All that a model's forward may change, as it is now: attributes, buffers, modules and hooks of every module, and the values in
-    its configurations. Parameters are too large to copy: that one was changed in place is seen, and not taken back."""
+    its configurations. Parameters are too large to copy: that one was written to is seen, and cannot be taken back."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         self._owners = [_Owner(path, owner) for path, owner in _owners(model)]
@@ -52,9 +52,15 @@ class ModelState:
         return all(owner.is_same() for owner in self._owners)
 
     def restore(self) -> list[Change]:
-        """Put back what has changed since, and say what that was."""
+        """Put back what has changed since, and say what that was.
+
+        If a parameter was written to, nothing is put back. RWKV divides its weights at the first call and notes that it has: with the
+        note alone taken back it would divide them again.
+        """
         with torch.inference_mode():  # in which a tensor of either kind may be written to
-            return [change for owner in self._owners if not owner.is_same(with_parameters=True) for change in owner.restore()]
+            changed = [owner for owner in self._owners if not owner.is_same(with_parameters=True)]
+            put_back = not any(owner.is_lost() for owner in changed)
+            return [change for owner in changed for change in owner.changes(put_back=put_back)]
 
 
 def _owners(model: torch.nn.Module) -> Iterator[tuple[str, Any]]:
@@ -113,10 +119,17 @@ class _Owner:
             return False
         return not any(value.changed(value.value, with_parameters) for value in self._filled)
 
-    def restore(self) -> Iterator[Change]:
+    def is_lost(self) -> bool:
+        """Whether something was written to that no copy was made of."""
+        return any(value.is_lost() for value in self._filled)
+
+    def changes(self, *, put_back: bool) -> Iterator[Change]:
+        """What has changed; with `put_back` it is as it was afterwards."""
         attributes = vars(self._owner)
         for name in [name for name in attributes if name not in self._values]:
-            yield Change(_joined(self._path, name), after=_plain(attributes.pop(name)))
+            yield Change(_joined(self._path, name), after=_plain(attributes[name]))
+            if put_back:
+                del attributes[name]
         for name, before in self._values.items():
             now = attributes.get(name, _NOTHING)
             mutable = self._mutable.get(name)
@@ -124,7 +137,8 @@ class _Owner:
                 inside = mutable.changed_keys(now) if mutable and isinstance(self._owner, torch.nn.Module) else []
                 whole = Change(_joined(self._path, name), _plain(before), _plain(now))
                 yield from [Change(_joined(self._path, key)) for key in inside] or [whole]
-                attributes[name] = mutable.restored() if mutable else before
+                if put_back:
+                    attributes[name] = mutable.restored() if mutable else before
 
 
 def _joined(path: str, name: str) -> str:
@@ -160,6 +174,11 @@ class _Value:
         if isinstance(now, list) and not _are_same(now, self._contents):
             return True
         return any(each.changed(now[key], with_parameters) for key, each in self._nested.items())
+
+    def is_lost(self) -> bool:
+        if self._tensor:
+            return self._tensor.is_lost(self.value)
+        return any(each.is_lost() for each in self._nested.values())
 
     def changed_keys(self, now: Any) -> list[str]:
         """Which of a dictionary's values are others now: a module's tensors and modules, by their names."""
@@ -216,6 +235,9 @@ class _Tensor:
         if self._copy is not None:
             return not _are_equal(now, self._copy)
         return _version(now) != self._version or (with_parameters and not _are_equal(_sample(now), self._sample))
+
+    def is_lost(self, now: torch.Tensor) -> bool:
+        return self._copy is None and self.changed(now, True)
 
     def restore(self, tensor: torch.Tensor) -> None:
         if self._copy is not None and self.changed(tensor, True):

@@ -167,6 +167,33 @@ def test_a_parameter_that_is_written_to_is_seen(model: LoadedModel) -> None:
         assert [change.path for change in state.restore()] == ["encoder.layer.0.output.dense.weight"]
 
 
+def divide_once(module: Any, tokens: torch.Tensor) -> None:
+    """As RWKV does at the first call outside of training."""
+    if not getattr(module, "is_divided", False):
+        first(module).output.dense.weight.div_(4.0)
+        module.is_divided = True
+
+
+def divide_each_time(module: Any, tokens: torch.Tensor) -> None:
+    first(module).output.dense.weight.div_(4.0)
+
+
+def test_weights_that_are_divided_once_are_not_divided_again(model: LoadedModel) -> None:
+    plant(model, divide_once)
+    weight = first(model.module).output.dense.weight
+    divided = weight.detach() / 4.0
+    reference, problems = problems_of(model)
+    assert torch.equal(weight, divided)
+    assert {"encoder.layer.0.output.dense.weight", "is_divided"} <= reference.changes.keys()
+    assert problems == []
+
+
+def test_weights_that_are_divided_each_time_are_a_problem(model: LoadedModel) -> None:
+    plant(model, divide_each_time)
+    _, (problem,) = problems_of(model)
+    assert "encoder.layer.0.output.dense.weight" in problem
+
+
 def test_a_model_that_changes_nothing_has_no_changes(model: LoadedModel) -> None:
     reference, problems = problems_of(model)
     assert (reference.changes, problems) == ({}, [])
