@@ -412,9 +412,10 @@ def _rejection(verdict: Verdict, job: Job, staged: Path) -> ValidationError:
             "see every figure with --json; ask for a wider precision, or for less with --tier",
             verdict,
         )
+    allowed = "" if verdict.problems else "; a difference that you accept can be allowed with --atol"
     return ValidationError(
         f"the artifact does not do what the checkpoint does: {verdict.first_problem}{kept}",
-        "see every figure with --json; a difference that you accept can be allowed with --atol",
+        f"see every figure with --json{allowed}",
         verdict,
     )
 
