@@ -22,8 +22,13 @@ _TOKENS, _MASK = "input_ids", "attention_mask"
 
 def lacks_padding_token(model: torch.nn.Module) -> bool:
     """Return whether `model` classifies texts and its configuration has a setting for a padding token that is None."""
-    config = _text_config(model)
-    return type(model).__name__.endswith(_HEAD) and getattr(config, "pad_token_id", 0) is None
+    return type(model).__name__.endswith(_HEAD) and getattr(_text_config(model), "pad_token_id", 0) is None
+
+
+def padding_token(model: torch.nn.Module) -> int | None:
+    """Return the padding token that config.json names, in the vocabulary or not; None if it names none."""
+    token: int | None = getattr(_text_config(model), "pad_token_id", None)
+    return token
 
 
 def check_mask(model: torch.nn.Module, inputs: Sequence[str]) -> None:

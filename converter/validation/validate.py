@@ -15,7 +15,7 @@ from converter.architectures.config import overridden
 from converter.architectures.dummies import Array, makes_its_own
 from converter.backends import Session
 from converter.checkpoints.loading import LoadedModel
-from converter.checkpoints.pooling import lacks_padding_token
+from converter.checkpoints.pooling import lacks_padding_token, padding_token
 from converter.errors import ConversionError, InputError, reason
 from converter.records import Case, Influence, Options, Verdict
 from converter.validation.cases import Inputs, Maker
@@ -97,7 +97,7 @@ def _padding(model: LoadedModel, config: OnnxConfig, tokenizer: Any | None) -> I
     """Yield what a user should know of padding: a checkpoint that names no token for it, or two different ones."""
     if lacks_padding_token(model.module):
         yield "config.json has no pad_token_id: the artifact finds the last token of each text by attention_mask"
-    named, padded = config.pad_token_id, getattr(tokenizer, "pad_token_id", None)
+    named, padded = padding_token(model.module), getattr(tokenizer, "pad_token_id", None)
     if named is not None and padded is not None and named != padded and "input_ids" in config.inputs:
         yield (
             f"config.json has pad_token_id {named} and the tokenizer pads with {padded}: where the model looks for padding, it takes "

@@ -42,7 +42,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
     def make(name: str, **settings: Any) -> Path:
         torch.manual_seed(0)
         prefix, values = MODELS[name]
-        path = folder / f"{name}{'-'.join(settings)}"
+        path = folder / "-".join((name, *(f"{setting}={value}" for setting, value in settings.items())))
         config = getattr(transformers, f"{prefix}Config")(**{**values, **settings})
         getattr(transformers, f"{prefix}ForSequenceClassification")(config).save_pretrained(path)
         tokenizer.save_pretrained(path)
@@ -108,11 +108,12 @@ def test_an_artifact_that_takes_an_ordinary_token_for_padding_is_found(
     assert "logits" in found.stderr
 
 
-def test_a_tokenizer_and_a_config_that_disagree_on_padding_are_told(checkpoints: Callable[..., Path], convert: Convert) -> None:
-    outcome = convert(checkpoints("qwen2", pad_token_id=3))
+@pytest.mark.parametrize("token", [3, -1])
+def test_a_tokenizer_and_a_config_that_disagree_on_padding_are_told(token: int, checkpoints: Callable[..., Path], convert: Convert) -> None:
+    outcome = convert(checkpoints("qwen2", pad_token_id=token))
     assert outcome.verdict and outcome.verdict.passed
     (note,) = [note for note in outcome.verdict.notes if "pad_token_id" in note]
-    assert "config.json has pad_token_id 3 and the tokenizer pads with 256" in note
+    assert f"config.json has pad_token_id {token} and the tokenizer pads with 256" in note
     assert "set pad_token_id in config.json to 256" in note
 
 
