@@ -1,4 +1,4 @@
-"""What a user may have by any name: a file, a folder, a link and a pipe, and whether each is still what it was."""
+"""A user's files of every kind (a file, a folder, a link, a pipe), and a check that each is unchanged."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def put_foreign(path: Path, kind: str) -> None:
 
 
 def state(folder: Path) -> dict[str, str]:
-    """All that lies below a folder, by path: what it is and what is in it."""
+    """Everything below a folder by path: its kind and its contents."""
     return {path.relative_to(folder).as_posix(): _told(path) for path in sorted(folder.rglob("*"))}
 
 

@@ -1,4 +1,4 @@
-"""Prints the names of what the package and its tests need, without their ranges: pip then installs the newest release of each."""
+"""Prints the dependencies of the package and its tests without their ranges, so that pip installs the newest release of each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TESTS = ("pytest", "pytest-xdist", "hypothesis", "jsonschema")
 
 
 def names(pyproject: Path = PYPROJECT) -> Iterator[str]:
-    """The distributions that the package depends on, and those of its tests."""
+    """The distributions that the package and its tests depend on."""
     project = tomllib.loads(pyproject.read_text(encoding="utf-8"))
     for requirement in (*project["project"]["dependencies"], *_TESTS):
         name = _NAME.match(requirement)

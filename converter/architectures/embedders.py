@@ -63,13 +63,13 @@ def find_embedder(model_type: str, classes: Sequence[str]) -> Embedder | None:
 
 
 def as_embedder(onnx_config: type[OnnxConfig], embedder: Embedder) -> type[OnnxConfig]:
-    """The configuration class that exports an embedder, from that of its model type."""
+    """The configuration class that exports an embedder, from the configuration class of its model type."""
     fields = {"embedder": embedder, "__module__": onnx_config.__module__, "__doc__": onnx_config.__doc__}
     return type(onnx_config.__name__, (_AsEmbedder, onnx_config), fields)
 
 
 class _AsEmbedder(OnnxConfig):
-    """What an embedder makes of any configuration."""
+    """Changes any configuration into the one of an embedder."""
 
     embedder: ClassVar[Embedder]
 
@@ -86,7 +86,7 @@ def model_class(name: str, config: Any, width: int = _COLBERT_WIDTH) -> Any:
 
 
 def make_model(name: str, config: Any, **options: Any) -> Any:
-    """A model of the class `name` without a checkpoint's weights; `options` are those of from_config."""
+    """A model of the class `name` without a checkpoint's weights; `options` go to from_config."""
     kind = model_class(name, config)
     if name not in EMBEDDERS:
         return kind.from_config(config, **options)
@@ -97,7 +97,7 @@ def make_model(name: str, config: Any, **options: Any) -> Any:
 def _colbert_class(config: Any, width: int) -> Any:
     """HF_ColBERT as ColBERT's own code makes it: the base model under its usual prefix, and a linear layer without bias.
 
-    Its code normalises the embeddings and drops those of padding and punctuation, in Python, after the model.
+    Its code normalises the embeddings and drops padding and punctuation, in Python, after the model.
     """
     import torch
     import transformers
@@ -115,5 +115,5 @@ def _colbert_class(config: Any, width: int) -> Any:
         states = getattr(self, self.base_model_prefix)(*tensors, **arguments)[0]
         return {"token_embeddings": self.linear(states), "last_hidden_state": states}
 
-    forward.__signature__ = inspect.signature(base.forward)  # type: ignore[attr-defined]  # what the model takes is read off it
+    forward.__signature__ = inspect.signature(base.forward)  # type: ignore[attr-defined]  # the model's inputs are read off it
     return type(COLBERT, (parent,), {"__init__": init, "forward": forward, "__module__": __name__})

@@ -64,7 +64,7 @@ class DroppedWeights:
     unknown: tuple[str, ...] = ()
 
     def notes(self, folder: Path, class_name: str, may_drop: bool) -> tuple[str, ...]:
-        """What a user should know of them, a clause each. Raises CheckpointError for unknown ones, unless they `may_drop`."""
+        """Notes for the user, a clause each. Raises CheckpointError for unknown ones, unless they `may_drop`."""
         if self.unknown and not may_drop:
             raise CheckpointError(
                 f"{folder} has {counted(self.unknown)} that {class_name} does not load and no other head has: {named(self.unknown)}",
@@ -87,7 +87,7 @@ def dropped_weights(module: Any, config: Any, names: Collection[str], read: Read
         names: `unexpected_keys` of from_pretrained's loading info.
         read: gives a stored tensor by its name.
 
-    Returns: the trained ones; what is no trained weight is left out.
+    Returns: the trained ones; others are left out.
     """
     if not names:
         return DroppedWeights()
@@ -105,7 +105,7 @@ def dropped_weights(module: Any, config: Any, names: Collection[str], read: Read
 
 
 def stored_weight(folder: Path, name: str, has_safetensors: bool) -> torch.Tensor | None:
-    """The tensor `name` in the weights of `folder`, as it is stored; None where there is none."""
+    """The tensor `name` in the weights of `folder`, as it is stored; None if there is none."""
     whole, index = (WEIGHTS, WEIGHTS_INDEX) if has_safetensors else (PICKLED_WEIGHTS, PICKLED_INDEX)
     file: str | None = whole
     if not (folder / whole).is_file():
@@ -115,7 +115,7 @@ def stored_weight(folder: Path, name: str, has_safetensors: bool) -> torch.Tenso
         return None
     if has_safetensors:
         with safe_open(str(folder / file), framework="pt") as tensors:
-            return tensors.get_tensor(name) if name in tensors.keys() else None  # noqa: SIM118 - it is no mapping
+            return tensors.get_tensor(name) if name in tensors.keys() else None  # noqa: SIM118 - not a mapping
     path = folder / file
     stored = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     found: torch.Tensor | None = stored.get(name)
@@ -161,7 +161,7 @@ class _Names:
 
 @dataclass
 class _Known:
-    """Which names the classes of a model's type have, and those of the models in it. They are made without memory, as they are needed."""
+    """Which names the classes of a model's type have, and the models in it. They are made without memory, as they are needed."""
 
     module: Any
     config: Any
@@ -183,7 +183,7 @@ class _Known:
         return None
 
     def _owners(self, name: str) -> Iterator[tuple[Any, str]]:
-        """The models of transformers that may have `name`, the innermost first, each with what it calls it."""
+        """The models of transformers that may have `name`, the innermost first, each with its own name for the weight."""
         prefix = getattr(self.module, "base_model_prefix", "")
         for spelling in dict.fromkeys((name, name.removeprefix(f"{prefix}."), f"{prefix}.{name}")):
             parts = spelling.split(".")

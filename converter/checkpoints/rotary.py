@@ -1,4 +1,4 @@
-"""Rotary positions that depend on what a model has read before."""
+"""Rotary positions that depend on earlier calls."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def check_rotary(config: Any) -> None:
     call to the next. The other kinds of transformers 5 (linear, yarn, longrope, llama3) depend on the text alone.
 
     Args:
-        config: a configuration of transformers', with those of its parts.
+        config: a configuration of transformers, with its parts.
     """
     values = config.to_dict()
     for parameters in _found(values):

@@ -1,4 +1,4 @@
-"""What a forward pass changes of a model, and taking it back.
+"""Find and undo the changes that a forward pass makes to a model.
 
 A reference that has been called has to be the model that was loaded. BigBird turns off its sparse attention for good at the first short
 text, so that all longer ones are computed otherwise from then on; a table of positions that is computed once changes nothing.
@@ -24,7 +24,7 @@ _OUTSIDE = ("torch", "builtins", "collections", "functools", "logging", "threadi
 
 @dataclass(frozen=True)
 class Change:
-    """Something that a call has changed: where it is in the model, and what it was and is, if both are plain values."""
+    """Something that a call has changed: its path in the model, and its values before and after, if both are plain."""
 
     path: str
     before: Any = None
@@ -48,11 +48,11 @@ class ModelState:
         self._owners = [_Owner(path, owner) for path, owner in _owners(model)]
 
     def is_now(self) -> bool:
-        """Whether the model is as it was, as far as that is told without reading its parameters."""
+        """Whether the model is as it was, as far as can be seen without reading its parameters."""
         return all(owner.is_same() for owner in self._owners)
 
     def restore(self) -> list[Change]:
-        """Put back what has changed since, and say what that was.
+        """Put back all changes since, and return them.
 
         If a parameter was written to, nothing is put back. RWKV divides its weights at the first call and notes that it has: with the
         note alone taken back it would divide them again.
@@ -64,7 +64,7 @@ class ModelState:
 
 
 def _owners(model: torch.nn.Module) -> Iterator[tuple[str, Any]]:
-    """Every module, and every object with attributes of its own that one of them refers to, once each."""
+    """Every module, and every object with attributes that one of them refers to, once each."""
     seen: set[int] = set()
     waiting: deque[tuple[str, Any]] = deque([("", model)])
     while waiting:
@@ -86,7 +86,7 @@ _PLAIN = frozenset((int, float, bool, str, type(None), torch.dtype, torch.device
 
 
 def _within(value: Any) -> Iterator[tuple[str, Any]]:
-    """A value, or what is in it where it is a container, by key."""
+    """A value, or the contents of a container by key."""
     if isinstance(value, dict):
         yield from ((str(key), each) for key, each in value.items() if type(each) not in _PLAIN)
     elif isinstance(value, list | tuple):
@@ -150,7 +150,7 @@ def _plain(value: Any) -> Any:
 
 
 class _Value:
-    """An object that can change in place, and what was in it."""
+    """An object that can change in place, and its contents."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -220,7 +220,7 @@ _NOTHING = object()
 
 
 class _Tensor:
-    """What a tensor held: all of it if it is small and no parameter; else a sample, and how often it was written to."""
+    """The contents of a tensor: all if it is small and no parameter; else a sample, and how often it was written to."""
 
     def __init__(self, tensor: torch.Tensor) -> None:
         self._shape = tensor.shape

@@ -1,4 +1,4 @@
-"""What a forward pass changes of each model type: `python -m tests.coverage.states [TYPE …]` tries tiny checkpoints and prints a line each.
+"""Changes that a forward pass makes to each model type: `python -m tests.coverage.states [TYPE …]` tries tiny checkpoints and prints a line each.
 
 A checkpoint is read at every size that validation tries, short and long in turn, once as it was loaded and once as the calls before
 have left it.
@@ -19,7 +19,7 @@ _MOST = 90.0  # seconds of a type, its checkpoint made
 
 
 def state_of(row: Row, folder: Path) -> tuple[list[str], list[str]]:
-    """What calls change of a tiny checkpoint, each change as it is told, and the problem that validation makes of it, if any."""
+    """What calls change of a tiny checkpoint, each change in words, and the problem that validation makes of it, if any."""
     import numpy as np
 
     from converter.architectures import find_architecture

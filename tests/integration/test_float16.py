@@ -42,7 +42,7 @@ def large_products(model: Any) -> None:
 
 
 def large_outputs(model: Any) -> None:
-    """Have what a T5's `wo` gives be beyond float16."""
+    """Have a T5's `wo` exceed float16."""
     for block in [*model.encoder.block, *model.decoder.block]:
         block.layer[-1].DenseReluDense.wi.weight.mul_(5e3)
         block.layer[-1].DenseReluDense.wo.weight.mul_(50)
@@ -96,7 +96,7 @@ def exact_logits(checkpoint: Path, auto: str, arrays: Mapping[str, Array]) -> Ar
 
 
 def assert_close(found: Array, expected: Array) -> None:
-    """Of real tokens: what a model gives for padding is nothing."""
+    """Of real tokens: a result at padding means nothing."""
     real = MASK.astype(bool) if found.ndim == 3 else ...
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found[real], expected[real], atol=0.01 * np.abs(expected).max())

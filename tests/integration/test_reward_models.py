@@ -122,7 +122,7 @@ def _pool_by_token(graph: onnx.GraphProto, token: int) -> None:
     producers = {name: node for node in graph.node for name in node.output}
     (last,) = [node for node in graph.node if node.op_type == "ArgMax"]
     waiting = [last.input[0]]
-    while waiting:  # up from the position to what the mask is compared with
+    while waiting:  # up from the position to the comparison with the mask
         node = producers.get(waiting.pop())
         if node is None:
             continue

@@ -1,4 +1,4 @@
-"""The tested versions are one fact: in the package, in pyproject.toml, in the lock, and in what a run says of others."""
+"""The tested versions are one fact: in the package, in pyproject.toml, in the lock, and in the warning of a run with others."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from converter.backends.onnx.session import open_graph, values
 ROOM = 4
 """How many times larger other texts may make a value than the texts that it was measured on."""
 MARK = float(np.finfo(np.float32).max) / ROOM
-"""From here on a value is no quantity. A mask has it, so that a softmax makes 0 of it."""
+"""From here on a value is a mask, which a softmax turns into 0."""
 
 _SMALLEST, _LARGEST, _WHOLE = ".smallest", ".largest", ".whole"
 ATTENTIONS = ("Attention", "MultiHeadAttention", "GroupQueryAttention")
@@ -71,7 +71,7 @@ def measure(path: Path, feeds: Iterable[Mapping[str, Array]]) -> Ranges:
 
 
 class _Found:
-    """What was seen so far."""
+    """The ranges seen so far."""
 
     def __init__(self) -> None:
         self.largest: dict[str, float] = defaultdict(float)
@@ -89,7 +89,7 @@ class _Found:
             self.smallest[name] = min(self.smallest[name], whole)
 
     def add_reduced(self, output: str, value: float) -> None:
-        """Take into account what the graph has reduced a value to."""
+        """Take a reduced value of the graph into account."""
         if output.endswith(_SMALLEST):
             name = output.removesuffix(_SMALLEST)
             self.smallest[name] = min(self.smallest[name], value)
@@ -180,5 +180,5 @@ def _scores(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
 
 
 def scores_of(node: onnx.NodeProto) -> str:
-    """What the scores inside of an attention, which is one node, are called among the ranges."""
+    """The name, among the ranges, of the scores inside an attention that is one node."""
     return f"{node.output[0]}.scores"

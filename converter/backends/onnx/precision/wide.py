@@ -156,7 +156,7 @@ class _Choice:
             chain.add(found)
 
     def _before(self, places: Iterable[int]) -> set[int]:
-        """These nodes, as those of rotary positions, and all that they depend on: an angle of thousands has no digits in float16."""
+        """These nodes, such as rotary positions, and all that they depend on: an angle of thousands has no digits in float16."""
         waiting = [*places]
         seen: set[int] = set()
         while waiting:
@@ -167,7 +167,7 @@ class _Choice:
         return seen
 
     def _integers(self) -> Iterator[int]:
-        """What is computed of integers to be an integer again, as T5's buckets of positions: another rounding is another bucket."""
+        """Floats between integers and integers, as T5's buckets of positions: another rounding is another bucket."""
         of_integers: set[int] = set()
         for place, node in enumerate(self._nodes):
             small = all(self._sizes.get(name, 0) < MATRIX for name in node.input if self._is_float(name))
@@ -190,7 +190,7 @@ class _Choice:
         return found
 
     def _groups(self) -> Iterator[set[int]]:
-        """Nodes that are of one type together: those of one large weight, of one computed constant, and of one mask.
+        """Nodes that need one common type: the users of one large weight, one computed constant, or one mask.
 
         A mask is -3.4e38 in float32 and something else in float16: converted, it is an infinity, and too small among large scores.
         """
@@ -217,7 +217,7 @@ class _Choice:
         return found
 
     def _roles(self, places: Collection[int]) -> Mapping[str, float]:
-        """What these nodes are called, but for those that only move what others give."""
+        """The names of these nodes, without nodes that only move values."""
         roles: dict[str, float] = {}
         for place in sorted(places):
             node = self._nodes[place]
