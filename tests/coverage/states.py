@@ -1,4 +1,4 @@
-"""Changes that a forward pass makes to each model type: `python -m tests.coverage.states [TYPE …]` tries tiny checkpoints and prints a line each.
+"""Changes that a forward pass makes to a model: `python -m tests.coverage.states [TYPE …]` tries tiny checkpoints and prints a line each.
 
 A checkpoint is read at every size that validation tries, short and long in turn, once as it was loaded and once as the calls before
 have left it.
