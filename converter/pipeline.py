@@ -23,7 +23,15 @@ from converter.architectures.features import WITH_PAST
 from converter.backends import BACKENDS, Backend, Cache, Conversion
 from converter.checkpoints.fetch import fetch, resolve
 from converter.checkpoints.policy import is_sidecar
-from converter.errors import ConversionError, ConverterError, NotSupportedError, ValidationError, is_lack_of_memory, unforeseen
+from converter.errors import (
+    ConversionError,
+    ConverterError,
+    NotSupportedError,
+    OutputError,
+    ValidationError,
+    is_lack_of_memory,
+    unforeseen,
+)
 from converter.ledger import describe_files, find_done, job_key, read_record, record_problems, versions_of
 from converter.logs import JobLog
 from converter.loss import own, texts
@@ -398,7 +406,7 @@ def _is_let_pass(verdict: Verdict, options: Options) -> bool:
 
 
 def _rejection(verdict: Verdict, job: Job, staged: Path) -> ValidationError:
-    kept = f"; it is kept in {keep_rejected(staged, verdict, job.destination)}" if job.keep_rejected else ""
+    kept = _kept(verdict, job, staged) if job.keep_rejected else ""
     if verdict.unvalidated and not verdict.problems:
         return ValidationError(
             f"the artifact could not be validated: {verdict.unvalidated}{kept}",
@@ -418,6 +426,14 @@ def _rejection(verdict: Verdict, job: Job, staged: Path) -> ValidationError:
         f"see every figure with --json{allowed}",
         verdict,
     )
+
+
+def _kept(verdict: Verdict, job: Job, staged: Path) -> str:
+    """Keep a rejected artifact, and return where it is or why it could not be kept, as the end of a sentence."""
+    try:
+        return f"; it is kept in {keep_rejected(staged, verdict, job.destination)}"
+    except OutputError as error:  # the verdict matters more
+        return f"; it could not be kept: {error.message}"
 
 
 def _source_record(checkpoint: Checkpoint) -> SourceRecord:

@@ -325,6 +325,17 @@ def test_an_artifact_that_fails_its_validation_is_never_put_in_its_place(
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.onnx")] == [".rejected/out/model.onnx"]
 
 
+def test_a_verdict_is_told_even_if_its_artifact_cannot_be_kept(
+    tiny: Callable[..., Path], command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    (tmp_path / ".rejected").write_text("a user's own", encoding="utf-8")
+    told = command("onnx", "--model", tiny("bert"), "--atol", "1e-12", "--keep-rejected", tmp_path / "out")
+    assert told.returncode == 1
+    assert "does not do what the checkpoint does: last_hidden_state" in told.stderr
+    assert "it could not be kept: cannot write to" in told.stderr
+    assert (tmp_path / ".rejected").read_text(encoding="utf-8") == "a user's own"
+
+
 def test_an_input_is_missed_even_where_it_matters_less_than_the_tolerance(
     tiny: Callable[..., Path], convert: Callable[..., Outcome], tmp_path: Path
 ) -> None:
