@@ -384,3 +384,12 @@ def overridden(config: Any, values: Mapping[str, Any] | None) -> Iterator[None]:
                 setattr(config, name, before[name])
             else:
                 delattr(config, name)
+
+
+def text_config(config: Any) -> Any:
+    """Return the part of a model's configuration that is about text, or all of it; of several parts, the decoder's."""
+    try:
+        found = config.get_text_config() if hasattr(config, "get_text_config") else config
+    except ValueError:  # there are several
+        found = getattr(config, "decoder", config)
+    return found if found is not None else config

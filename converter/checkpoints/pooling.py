@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from converter.architectures.config import overridden
+from converter.architectures.config import overridden, text_config
 from converter.errors import ConversionError
 
 _HEAD = "ForSequenceClassification"
@@ -22,12 +22,12 @@ _TOKENS, _MASK = "input_ids", "attention_mask"
 
 def lacks_padding_token(model: torch.nn.Module) -> bool:
     """Return whether `model` classifies texts and its configuration has a setting for a padding token that is None."""
-    return type(model).__name__.endswith(_HEAD) and getattr(_text_config(model), "pad_token_id", 0) is None
+    return type(model).__name__.endswith(_HEAD) and getattr(text_config(model.config), "pad_token_id", 0) is None
 
 
 def padding_token(model: torch.nn.Module) -> int | None:
     """Return the padding token that config.json names, in the vocabulary or not; None if it names none."""
-    token: int | None = getattr(_text_config(model), "pad_token_id", None)
+    token: int | None = getattr(text_config(model.config), "pad_token_id", None)
     return token
 
 
@@ -46,7 +46,7 @@ def pooled_by_mask(model: torch.nn.Module, arguments: Mapping[str, Any]) -> Iter
     if not lacks_padding_token(model) or _MASK not in arguments:
         yield
         return
-    with overridden(_text_config(model), {"pad_token_id": _Masked.by(arguments[_MASK])}):
+    with overridden(text_config(model.config), {"pad_token_id": _Masked.by(arguments[_MASK])}):
         yield
 
 
@@ -64,13 +64,8 @@ def padded_as_users_do(model: torch.nn.Module, arguments: MutableMapping[str, An
     ends = {*tokens.gather(-1, last).flatten().tolist()}
     token = next(number for number in range(len(ends) + 1) if number not in ends)
     arguments[_TOKENS] = tokens.where(mask.bool(), token)
-    with overridden(_text_config(model), {"pad_token_id": token}):
+    with overridden(text_config(model.config), {"pad_token_id": token}):
         yield
-
-
-def _text_config(model: torch.nn.Module) -> Any:
-    config: Any = model.config
-    return config.get_text_config() if hasattr(config, "get_text_config") else config
 
 
 class _Masked(int):

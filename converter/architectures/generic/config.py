@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from converter.architectures.auto import auto_models
-from converter.architectures.config import OnnxConfigWithPast, Size, overridden
+from converter.architectures.config import OnnxConfigWithPast, Size, overridden, text_config
 from converter.architectures.features import Axes
 from converter.architectures.generic import inputs as known
 from converter.architectures.generic.gradients import values_alone
@@ -55,7 +55,7 @@ class GenericOnnxConfig(OnnxConfigWithPast):
             without=self.without,
             any_image_size=self.any_image_size,
         )
-        text = _text_config(self._config)
+        text = text_config(self._config)
         # transformers classifies no batch without a padding token, and no shape depends on which it is
         padding = {"pad_token_id": 0} if self.task == "sequence-classification" and getattr(text, "pad_token_id", 0) is None else {}
         with overridden(self._config, self.values_override), overridden(text, padding):
@@ -119,7 +119,7 @@ class GenericOnnxConfig(OnnxConfigWithPast):
 
     def _setting(self, *names: str) -> Any:
         """A setting of the text's part of the model."""
-        return known.setting(_text_config(self._config), *names)
+        return known.setting(text_config(self._config), *names)
 
     @property
     def positions(self) -> int | None:
@@ -226,15 +226,6 @@ class GenericOnnxConfig(OnnxConfigWithPast):
             if tokens.shape == mask.shape and 0 <= end < self.vocab_sizes.get("input_ids", 0):
                 for row, kept in zip(tokens.reshape(-1, tokens.shape[-1]), mask.reshape(-1, mask.shape[-1]), strict=True):
                     row[kept.nonzero()[0][-1:]] = end
-
-
-def _text_config(config: Any) -> Any:
-    """The part of a configuration that is about text, or all of it."""
-    try:
-        found = config.get_text_config() if hasattr(config, "get_text_config") else config
-    except ValueError:  # there are several
-        found = getattr(config, "decoder", config)
-    return found if found is not None else config
 
 
 def _special_tokens(config: Any) -> set[int]:

@@ -11,7 +11,7 @@ from transformers import GPT2Config, Qwen2Config
 
 from converter.checkpoints.calling import FlatModel, call, sample
 from converter.checkpoints.loading import LoadedModel
-from converter.checkpoints.pooling import lacks_padding_token
+from converter.checkpoints.pooling import lacks_padding_token, padding_token
 from converter.errors import ConversionError
 from converter.onnx import OnnxConfig
 
@@ -106,3 +106,16 @@ def test_a_classifier_that_no_mask_and_no_token_tells_of_padding_is_refused() ->
         ConversionError, match=r"config.json has no pad_token_id, and without attention_mask nothing says where a text ends"
     ):
         sample(model, config, config.size(2, 5, 1))
+
+
+def test_a_model_of_two_texts_is_asked_for_the_padding_token_of_its_decoder() -> None:
+    class TwoTexts(transformers.PreTrainedConfig):
+        def get_text_config(self, *_: Any, **__: Any) -> Any:
+            raise ValueError("Multiple valid text configs were found")  # what transformers says of such a configuration
+
+    config = TwoTexts()
+    config.decoder = transformers.GPT2Config(pad_token_id=7)
+    model = torch.nn.Module()
+    model.config = config  # type: ignore[assignment]
+    assert padding_token(model) == 7
+    assert not lacks_padding_token(model)
