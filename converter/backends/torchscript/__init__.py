@@ -73,7 +73,7 @@ from huggingface_hub import hf_hub_download
 
 model = torch.jit.load(hf_hub_download("REPOSITORY", "torchscript/model.pt"))
 """
-    notice = "PyTorch calls TorchScript deprecated; torch 2.13 to 2.15 still trace and load it"
+    notice = "PyTorch calls TorchScript deprecated; torch 2.13 and 2.14 still trace and load it"
 
     def convert(self, model: LoadedModel, config: OnnxConfig, options: Options, folder: Path, preprocessor: Any = None) -> None:
         from converter.backends.torchscript.export import export
