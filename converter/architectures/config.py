@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 DEFAULT_OPSET = 20
 """The operator set that torch 2.13's exporter writes where none is asked for."""
 
+_WINDOWS = ("sliding_window", "attention_window", "window_size", "local_attention", "attention_chunk_size", "sliding_window_size")
+"""What configurations of transformers call the width of a sliding window."""
+
 _Config = TypeVar("_Config", bound="OnnxConfig")
 
 
@@ -32,7 +35,8 @@ class Size:
     """How large a set of inputs is.
 
     `sequence` counts the tokens that are new in a call, the decoder's where there are two; `past` those in the decoder's cache;
-    `source` the encoder's tokens, and `cached_source` how many of them the cache holds keys and values of.
+    `source` the encoder's tokens, and `cached_source` how many of them the cache holds keys and values of. `pixels` is the height and
+    width of images of any size; None for one that follows from `sequence`.
     """
 
     batch: int = 2
@@ -41,6 +45,7 @@ class Size:
     past: int = 0
     source: int = 8
     cached_source: int = 0
+    pixels: tuple[int, int] | None = None
 
 
 class OnnxConfig(ABC):
@@ -154,6 +159,43 @@ class OnnxConfig(ABC):
     def max_sequence_length(self) -> int:
         """The longest sequence in tokens that is tried: as many as there are positions, 512 where these have no limit."""
         return self.positions or 512
+
+    @property
+    def windows(self) -> tuple[int, ...]:
+        """The widths in tokens of the sliding windows that attention is limited to, by the checkpoint's settings."""
+        text = text_config(self._config)
+        found = [getattr(text, name, None) for name in _WINDOWS]
+        flat = [width for each in found for width in (each if isinstance(each, list | tuple) else [each])]
+        return tuple(sorted({width for width in flat if isinstance(width, int) and not isinstance(width, bool) and width > 0}))
+
+    @property
+    def special_tokens(self) -> frozenset[int]:
+        """The tokens that the configuration names, without the padding token: each occurs in a case."""
+        names = ("bos_token_id", "eos_token_id", "unk_token_id", "mask_token_id", "sep_token_id", "cls_token_id")
+        found = [getattr(text_config(self._config), name, None) for name in names]
+        flat = [token for each in found for token in (each if isinstance(each, list | tuple) else [each])]
+        return frozenset(token for token in flat if isinstance(token, int) and token >= 0) - {self.pad_token_id}
+
+    @property
+    def decoder_start(self) -> int | None:
+        """The token that a decoder's text begins with in use; None where no setting says so."""
+        token = getattr(self._config, "decoder_start_token_id", None)
+        return token if isinstance(token, int) and 0 <= token < self.vocab_sizes.get("decoder_input_ids", 0) else None
+
+    @property
+    def measured(self) -> frozenset[str]:
+        """The inputs that are measured quantities of any size, such as pixels: they are tried at 10 times their usual size too."""
+        return frozenset()
+
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        """The height and width in pixels of the images that a checkpoint's processor gives; None where nothing says so."""
+        return None
+
+    @property
+    def sound_length(self) -> int | None:
+        """The `sequence` of a `Size` whose sound is 30 seconds long; None for a model that takes no sound of any length."""
+        return None
 
     @property
     def pad_token_id(self) -> int | None:

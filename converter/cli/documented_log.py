@@ -29,7 +29,7 @@ def _lines(verdict: Verdict, title: str) -> Iterator[str]:
         yield f"\t-[✓] {title} model output names match reference model ({{{names}}})"
     for name, comparisons in by_output.items():
         yield f'\t- Validating {title} Model output "{name}":'
-        yield from _output_lines(comparisons, verdict.atol)
+        yield from _output_lines(comparisons, verdict)
     yield from _other_lines(verdict, title)
 
 
@@ -51,14 +51,17 @@ def _other_lines(verdict: Verdict, title: str) -> Iterator[str]:
     yield from (f"\t- note: {note}" for note in verdict.notes)
 
 
-def _output_lines(comparisons: list[Comparison], atol: float) -> Iterator[str]:
+def _output_lines(comparisons: list[Comparison], verdict: Verdict) -> Iterator[str]:
     for each in comparisons:
         if each.shape == each.expected_shape:
             yield f"\t\t-[✓] {each.shape} matches {each.expected_shape}"
         else:
             yield f"\t\t-[x] shape {each.shape} doesn't match {each.expected_shape}"
-    wrong = [problem for each in comparisons if each.shape == each.expected_shape for problem in each.problems(atol)]
-    if not wrong:
-        yield f"\t\t-[✓] all values close (atol: {atol})"
+    wrong = [problem for each in comparisons if each.shape == each.expected_shape for problem in each.problems(verdict.atol)]
+    told = verdict.decided_by_float64.get(comparisons[0].output)
+    if told:
+        yield f"\t\t-[{'x' if wrong else '✓'}] {told}"
+    elif not wrong:
+        yield f"\t\t-[✓] all values close (atol: {verdict.atol})"
     for problem in dict.fromkeys(wrong):
         yield f"\t\t-[x] values not close enough: {problem}"

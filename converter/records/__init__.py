@@ -32,7 +32,7 @@ from converter.records.kept import (
     Status,
     TensorSpec,
 )
-from converter.records.measured import Case, Comparison, Finding, Generation, Influence, Verdict, WeightCheck
+from converter.records.measured import Case, Comparison, Exactness, Finding, Generation, Influence, Verdict, WeightCheck
 from converter.records.told import Event
 from converter.records.variants import TIERS, Latency, Loss, LossKind, Search, Tier, Variant
 
@@ -49,6 +49,7 @@ __all__ = [
     "Dtype",
     "Entry",
     "Event",
+    "Exactness",
     "Failure",
     "FileRecord",
     "Finding",

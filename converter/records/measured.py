@@ -14,7 +14,8 @@ class Comparison(Record):
     """One output in one case: what the artifact gave beside what the checkpoint gave.
 
     `max_abs_error` is over the positions that are no padding; `max_rel_error` is that over the largest value of the
-    reference. `top1_agreement` is the share of decisions (argmax) that are the same, ties within tolerance counted as such
+    reference. `close` is by the tolerance; `exact` is an output that misses it, and is as near to float64 as PyTorch float32 is.
+    `top1_agreement` is the share of decisions (argmax) that are the same, ties within tolerance counted as such
     and numbered in `top1_ties`; None where the output decides nothing.
     """
 
@@ -24,11 +25,17 @@ class Comparison(Record):
     shape: tuple[Count, ...]
     expected_shape: tuple[Count, ...]
     close: bool
+    exact: bool = False
     max_abs_error: float | None = None
     max_rel_error: float | None = None
     top1_agreement: float | None = None
     top1_ties: int = 0
     expected_nan: bool = False
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether both gave numbers of one type and shape."""
+        return self.dtype == self.expected_dtype and self.shape == self.expected_shape and not self.expected_nan
 
     @property
     def passed(self) -> bool:
@@ -42,10 +49,43 @@ class Comparison(Record):
             yield f"has shape {self.shape} instead of {self.expected_shape}"
         elif self.expected_nan:
             yield "cannot be judged: the checkpoint itself gives NaN"
-        elif not self.close:
+        elif not (self.close or self.exact):
             yield f"differs by {self.max_abs_error:.1e} (atol: {atol:g})"
         if self.top1_agreement not in (None, 1.0):
             yield f"decides otherwise in {1 - self.top1_agreement:.1%} of the cases"
+
+
+class Exactness(Record):
+    """An output that misses the tolerance, held against the checkpoint in float64 beside PyTorch's float32, over all cases.
+
+    Errors are absolute, against float64: the largest, and root mean squares. `worst_case` is the root mean square of the worst single
+    case over what it may be: more than 1 is a failure.
+    """
+
+    output: Text
+    max_error: float
+    max_reference_error: float
+    max_bound: float
+    rms_error: float
+    rms_reference_error: float
+    rms_bound: float
+    worst_case: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        return self.max_error <= self.max_bound and self.rms_error <= self.rms_bound and self.worst_case <= 1
+
+    @property
+    def ratio(self) -> float:
+        """How many times PyTorch float32's root mean square error the artifact's is."""
+        return self.rms_error / self.rms_reference_error if self.rms_reference_error else float("inf")
+
+    def sentence(self, max_abs_error: float, atol: float) -> str:
+        """What decided; `max_abs_error` is the largest difference from PyTorch float32, that misses `atol`."""
+        told = f"as exact as PyTorch float32 ({self.ratio:.2f} x its error against float64)"
+        if self.passed:
+            return f"max error {max_abs_error:.1e} > {atol:g}, but {told}"
+        return f"max error {max_abs_error:.1e} > {atol:g}, and {self.ratio:.3g} x PyTorch float32's error against float64"
 
 
 class Case(Record):
@@ -62,9 +102,11 @@ class Case(Record):
 
 
 class Influence(Record):
-    """How far the outputs move when one input alone is changed, in the checkpoint and in the artifact."""
+    """How far the outputs move when one input alone is changed, in the checkpoint and in the artifact; `where` is with a past or
+    without, for a model that has one."""
 
     input: Text
+    where: str = ""
     reference_change: float
     artifact_change: float
     passed: bool
@@ -104,11 +146,16 @@ class Generation(Record):
     tokens: Count
     equal: Count
     ties: Count = 0
+    lost_lead: float = Field(0.0, description="the most that a token of transformers' was ahead, by its logits, of one chosen in its place")
     error: Text | None = None
 
     @property
     def passed(self) -> bool:
         return not self.problem
+
+    def by(self, atol: float) -> Generation:
+        """The same judged by another tolerance of each logit: all that differs is a tie where no lead is larger than two of it."""
+        return self.model_copy(update={"ties": self.tokens - self.equal}) if self.problem and self.lost_lead <= 2 * atol else self
 
     @property
     def problem(self) -> str:
@@ -139,6 +186,7 @@ class Verdict(Record):
     unvalidated: Text = Field("", description="why nothing was measured, where nothing here runs the artifact; empty where it was")
     problems: tuple[Text, ...] = Field((), description="what is wrong and no figure: names, dtypes, axes, a changed file")
     cases: tuple[Case, ...] = ()
+    exactness: tuple[Exactness, ...] = Field((), description="of the outputs that miss the tolerance in some case, in that order")
     influences: tuple[Influence, ...] = ()
     generation: Generation | None = Field(None, description="None where the model has no cache or gives no tokens")
     weights: WeightCheck = WeightCheck(compared=0)
@@ -164,7 +212,10 @@ class Verdict(Record):
         yield from self._case_problems()
         for influence in self.influences:
             if not influence.passed:
-                yield f"the input {influence.input!r} matters to the checkpoint ({influence.reference_change:.1e}) and not to the artifact"
+                yield (
+                    f"the input {influence.input!r} matters to the checkpoint ({influence.reference_change:.1e}) and not to the artifact"
+                    f"{f' {influence.where}' if influence.where else ''}"
+                )
         if self.generation and self.generation.problem:
             yield self.generation.problem
         yield from self.weights.problems()
@@ -188,6 +239,15 @@ class Verdict(Record):
         """The largest absolute error of all cases and outputs; None where nothing could be compared."""
         errors = [c.max_abs_error for case in self.cases for c in case.comparisons if c.max_abs_error is not None]
         return max(errors, key=lambda error: (error != error, error)) if errors else None
+
+    @property
+    def decided_by_float64(self) -> Mapping[str, str]:
+        """For each output that misses the tolerance and was held against float64, the sentence that says what decided."""
+        errors: dict[str, list[float]] = {}
+        for case in self.cases:
+            for comparison in case.comparisons:
+                errors.setdefault(comparison.output, []).append(comparison.max_abs_error or 0.0)
+        return {each.output: each.sentence(max(errors.get(each.output, [0.0])), self.atol) for each in self.exactness}
 
     @property
     def has_exact(self) -> bool:

@@ -12,6 +12,7 @@ from converter.architectures import OnnxConfig
 from converter.architectures.config import Size
 from converter.architectures.dummies import MASKED_BY, Array, Padding, lengths_at, make_inputs, makes_its_own, within
 from converter.errors import reason
+from converter.validation.past import OwnPast
 
 # Written for this test: short and long, with numbers, accents, another script and an emoji.
 SENTENCES = (
@@ -24,6 +25,19 @@ SENTENCES = (
 )
 
 
+_WORK = 2**34
+"""Weights times tokens of a case that is not cut for a large model's sake: 760 tokens of all-MiniLM-L6-v2, 138 of GPT-2."""
+_LONG = 2048
+"""Tokens of the longest text that is tried with a small model of more positions: attention takes memory by their square."""
+_FEWEST, _FEWEST_BEHIND = 34, 9
+"""Tokens of a row of a large model's larger cases, and those behind a past."""
+_LEAST_ROOM, _MOST_ROOM = 2**26, 2**29
+"""Bytes of the longest past: as many as the weights have, between these."""
+_PIXELS = (224, 224)
+"""The size of an image for a model whose processor and settings name none."""
+_OF_NO_TOKENS = {"height", "width", "choice"}
+
+
 @dataclass(frozen=True)
 class Inputs:
     """One case: its name, the length of each named axis, and the arrays."""
@@ -31,6 +45,17 @@ class Inputs:
     name: str
     axes: Mapping[str, int]
     arrays: Mapping[str, Array]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """One case before its arrays are made; `scale` is what floating point inputs are multiplied by."""
+
+    name: str
+    size: Size
+    padding: Padding = "none"
+    scale: float = 1.0
+    has_special_tokens: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,6 +68,8 @@ class Maker:
     rng: np.random.Generator
     shapes: Sequence[Mapping[str, int]]
     """Of each shape that the artifact takes the axes, by name, that have one length in it, the longest last; none where it takes any."""
+    parameters: int = 0
+    """How many weights the model has: what a token costs. 0 is a model for which any size is affordable."""
 
     @property
     def fixed(self) -> Mapping[str, int]:
@@ -52,8 +79,16 @@ class Maker:
     @property
     def longest(self) -> int:
         """The longest sequence that is tried."""
-        lengths: list[int] = [self.config.max_sequence_length, *(() if self.config.positions else self.fixed.values())]
+        longest = self.config.max_sequence_length
+        if self.config.positions and not makes_its_own(self.config):  # a model of more positions than are tried of a large one
+            longest = max(longest, min(self.config.positions, self._affordable, _LONG))
+        lengths: list[int] = [longest, *(() if self.config.positions else self.fixed.values())]
         return max(lengths)
+
+    @property
+    def _affordable(self) -> int:
+        """How many tokens of one call cost no more than a case of a small model does."""
+        return _WORK // max(1, self.parameters)
 
     @property
     def is_batched(self) -> bool:
@@ -62,31 +97,78 @@ class Maker:
         labels = {each.get(0) for each in axes}
         return len(labels) == 1 and None not in labels and not labels & self.fixed.keys() and not makes_its_own(self.config)
 
-    def grid(self) -> Iterator[Inputs]:
-        """Random inputs at batch 1, 2, 3 and 5, at lengths from one token to the model's maximum, with and without a past."""
-        longest = self.longest
-        # the longest past and the longest text are never tried together: they share the model's positions
-        past = longest - 1 if self.config.use_past else 0
-        sizes: tuple[tuple[str, Size, Padding], ...] = (
-            ("documented sample", Size(batch=2, choice=2, sequence=8, past=10, source=8, cached_source=8), "none"),
-            ("one token", Size(batch=1, choice=1, sequence=1, source=1), "none"),
-            (
-                "longest, masked here and there",
-                Size(batch=1, choice=4, sequence=longest - past, past=past, source=longest, cached_source=longest),
-                "holes",
-            ),
-            ("padded right", Size(batch=5, choice=2, sequence=33, past=3, source=21, cached_source=21), "right"),
-            ("padded left", Size(batch=3, choice=3, sequence=17, past=12, source=26, cached_source=26), "left"),
-        )
-        for name, size, padding in sizes:
-            yield self._make(name, self._fit(size), padding)
+    def longest_case(self) -> Inputs:
+        """The longest text with nothing before it, in which each special token occurs; of sound at least 30 seconds."""
+        longest = max(self.longest, self.config.sound_length or 0)
+        size = Size(batch=1, choice=1, sequence=longest, source=longest)
+        return self._planned(_Plan(name="longest", size=self._fit(size, longest), has_special_tokens=True), None)
+
+    def grid(self, past: OwnPast | None = None) -> Iterator[Inputs]:
+        """The other cases, the documented sample first; docs/validation.md has what each of them reaches.
+
+        With a cache they go on from `past`, or from random numbers.
+        """
+        for plan in self._plans():
+            yield self._planned(replace(plan, size=self._fit(plan.size)), past)
         for number, shape in enumerate(self.shapes, 1):
             name = "whole" if len(self.shapes) == 1 else f"the whole of bucket {number}"
-            yield self._make(name, self._whole(shape), "none")
+            yield self._planned(_Plan(name=name, size=self._whole(shape)), past)
+
+    def _plans(self) -> Iterator[_Plan]:
+        yield _Plan(name="documented sample", size=Size(batch=2, choice=2, sequence=8, past=10, source=8, cached_source=8))
+        yield _Plan(name="one token", size=Size(batch=1, choice=1, sequence=1, source=1))
+        labels = set(_labels(self.config))
+        if labels & {"height", "width"}:
+            pixels = self.config.image_size or _PIXELS
+            yield _Plan(name="the processor's size", size=Size(batch=1, choice=1, sequence=9, pixels=pixels))
+        if self.config.measured:
+            yield _Plan(name="10 times as large", size=Size(batch=2, choice=1, sequence=9, source=9), scale=10.0)
+        if not labels - _OF_NO_TOKENS - {label for axes in self.config.inputs.values() for axis, label in axes.items() if axis == 0}:
+            yield _Plan(name="nine", size=Size(batch=9, choice=1))
+            return
+        yield _Plan(name="two tokens", size=Size(batch=7, choice=4, sequence=2, source=2), padding="right")
+        masked = Size(batch=3, choice=3, sequence=17, past=12, source=26, cached_source=26)
+        yield _Plan(name="masked here and there", size=masked, padding="holes")
+        yield _Plan(name="padded right", size=self._afforded(Size(batch=9, choice=1, sequence=61, source=61)), padding="right")
+        half = self.longest // 2 + 1
+        yield _Plan(name="padded left", size=self._afforded(Size(batch=2, choice=1, sequence=half, source=half)), padding="left")
         if self.config.use_past:
-            yield self._make("no past", self._fit(Size(batch=3, sequence=5, source=11)), "right")
+            yield from self._plans_with_past()
+
+    def _plans_with_past(self) -> Iterator[_Plan]:
+        longest, reach = self.longest, self._longest_past
+        yield _Plan(name="a past padded left", size=Size(batch=3, sequence=17, past=12, source=26, cached_source=26), padding="left")
+        yield _Plan(name="behind the longest past", size=Size(batch=1, sequence=1, past=reach, source=longest, cached_source=longest))
+        for window in self.config.windows:
+            if 1 < window + 8 < reach:
+                name = f"behind a past longer than the window of {window}"
+                yield _Plan(name=f"{name}, one token", size=Size(batch=1, sequence=1, past=window + 8, source=9, cached_source=9))
+                yield _Plan(name=name, size=Size(batch=2, sequence=9, past=window + 3, source=9, cached_source=9), padding="left")
         if "past_encoder_sequence" in _labels(self.config):
-            yield self._make("no past but the encoder's", self._fit(Size(batch=2, sequence=1, source=7, cached_source=7)), "none")
+            yield _Plan(name="no past but the encoder's", size=Size(batch=2, sequence=1, source=7, cached_source=7))
+
+    def _afforded(self, size: Size) -> Size:
+        """The size, of fewer tokens for a large model: those left out are in its past, if it has one."""
+        rows = size.batch * size.choice
+        encoded = self.config.encoded_length
+        if encoded:  # each row has an image or a sound, whatever its text
+            return replace(size, batch=max(2, min(size.batch, self._affordable // encoded)))
+        tokens = self._affordable // rows
+        has_decoder = self.config.use_past and "past_encoder_sequence" not in _labels(self.config)
+        new = min(size.sequence, max(_FEWEST_BEHIND if has_decoder else _FEWEST, tokens))
+        return replace(size, sequence=new, source=min(size.source, max(_FEWEST, tokens)), past=size.sequence - new if has_decoder else 0)
+
+    @property
+    def _longest_past(self) -> int:
+        """How many tokens the longest past has: all but one that the model has positions for, as far as memory goes."""
+        whole = max(self.config.positions or 0, self.longest) - 1
+        values = 0
+        for name in self.config.inputs:
+            if name.startswith("past_key_values.") and ".encoder." not in name:
+                dims = self.config.fixed_dims(name)
+                values += dims.get(1, 1) * dims.get(3, 1)
+        room = min(max(_LEAST_ROOM, 4 * self.parameters), _MOST_ROOM)
+        return max(1, min(whole, room // max(1, 4 * values)))
 
     def text(self) -> Inputs:
         """Real sentences, padded to the longest, as the checkpoint's own tokenizer gives them; a decoder gets random tokens.
@@ -145,11 +227,15 @@ class Maker:
             yield self._make(f"{length} tokens", size, "none")
             length *= 2
 
-    def variations(self) -> Iterator[tuple[Inputs, Mapping[str, Inputs]]]:
-        """A base case and, for each input, the same with that input alone changed; with a cache that is full, then empty."""
-        yield self._vary(self._fit(Size(batch=1, choice=2, sequence=5, past=4, source=6, cached_source=6)))
+    def variations(self, past: OwnPast | None) -> Iterator[tuple[str, Inputs, Mapping[str, Inputs]]]:
+        """A base case and, for each input, the same with that input alone changed; with a cache that is full, then empty.
+
+        Each begins with a clause that says which; it is empty for a model without a cache.
+        """
+        full = Size(batch=1, choice=2, sequence=3, past=3, source=4, cached_source=4)
+        yield "with a past" if self.config.use_past else "", *self._vary(self._fit(full), past)
         if self.config.use_past:
-            yield self._vary(self._fit(Size(batch=1, choice=2, sequence=5, source=6)))
+            yield "without a past", *self._vary(self._fit(replace(full, past=0, cached_source=0)), past)
 
     def beyond(self) -> Iterator[tuple[str, Mapping[str, Array]]]:
         """For each axis that a shape has one length for, inputs that are one longer or shorter there, right elsewhere, and of no shape."""
@@ -170,9 +256,9 @@ class Maker:
         size = Size(batch=shape.get(first, 2), choice=shape.get("choice", 2), sequence=longest, source=longest)
         return within(self.config, self._fit(size), shape)
 
-    def _vary(self, size: Size) -> tuple[Inputs, Mapping[str, Inputs]]:
-        base = self._make("base", size, "none")
-        others = self._make("others", size, "none").arrays
+    def _vary(self, size: Size, past: OwnPast | None) -> tuple[Inputs, Mapping[str, Inputs]]:
+        base = self._make("base", size, "none", past)
+        others = self._make("others", size, "none", past).arrays
         changed = {}
         for name, array in base.arrays.items():
             other = others[name]
@@ -184,20 +270,55 @@ class Maker:
             changed[name] = replace(base, name=f"{name} changed", arrays={**base.arrays, name: other})
         return base, changed
 
-    def _fit(self, size: Size) -> Size:
+    def _fit(self, size: Size, longest: int = 0) -> Size:
         """The size, cut to what the model has positions for and the artifact takes; without a cache nothing is past."""
-        longest = self.longest
+        longest = longest or self.longest
+        positions = max(self.config.positions or 0, longest)  # a past may be longer than any text that is tried
         if self.config.use_past and makes_its_own(self.config):
-            longest = max(1, longest // 2 - 2)  # as documented, its past is some tokens longer than what is new
+            longest = positions = max(1, longest // 2 - 2)  # as documented, its past is some tokens longer than what is new
         sequence, source = min(size.sequence, longest), min(size.source, longest)
         if not self.config.use_past:
             return within(self.config, replace(size, sequence=sequence, source=source, past=0, cached_source=0), self.fixed)
         return replace(
-            size, sequence=sequence, source=source, past=min(size.past, longest - sequence), cached_source=min(size.cached_source, source)
+            size, sequence=sequence, source=source, past=min(size.past, positions - sequence), cached_source=min(size.cached_source, source)
         )
 
-    def _make(self, name: str, size: Size, padding: Padding) -> Inputs:
+    def _planned(self, plan: _Plan, past: OwnPast | None) -> Inputs:
+        case = self._make(plan.name, plan.size, plan.padding, past)
+        arrays = dict(case.arrays)
+        if plan.has_special_tokens:
+            self._put_special_tokens(arrays)
+        if plan.scale != 1.0:
+            arrays |= {name: array * array.dtype.type(plan.scale) for name, array in arrays.items() if array.dtype.kind == "f"}
+        return replace(case, arrays=arrays)
+
+    def _put_special_tokens(self, arrays: dict[str, Array]) -> None:
+        """Let each special token occur once, behind the first token and before the last; a decoder's text begins as it does in use."""
+        if makes_its_own(self.config):
+            return
+        tokens = sorted(self.config.special_tokens | self._tokenizers_tokens())
+        for name in MASKED_BY:
+            if name in arrays and arrays[name].ndim > 1:
+                row = arrays[name].reshape(-1, arrays[name].shape[-1])[0]
+                room = range(1, row.size - 1, 2)
+                for place, token in zip(room, tokens, strict=False):
+                    if token < self.config.vocab_sizes.get(name, 0):
+                        row[place] = token
+        begin = self.config.decoder_start
+        if begin is not None and "decoder_input_ids" in arrays:
+            arrays["decoder_input_ids"][:, 0] = begin
+
+    def _tokenizers_tokens(self) -> frozenset[int]:
+        """The special tokens of the tokenizer that are no padding, where text is all that the model takes."""
+        if self.tokenizer is None or not self.config.special_tokens:
+            return frozenset()
+        found = getattr(self.tokenizer, "all_special_ids", ())
+        return frozenset(found) - {self.tokenizer.pad_token_id, self.config.pad_token_id}
+
+    def _make(self, name: str, size: Size, padding: Padding, past: OwnPast | None = None) -> Inputs:
         arrays = make_inputs(self.config, size, self.rng, padding, self.dtype, self.tokenizer)
+        if past and not makes_its_own(self.config):
+            past.fill(arrays, self.rng)
         lengths = {label: arrays[each].shape[axis] for each, axes in self.config.inputs.items() for axis, label in axes.items()}
         return Inputs(name, lengths, arrays)
 

@@ -17,7 +17,7 @@ from converter.records import Generation
 from converter.validation.compare import Tolerance
 from converter.validation.reference import Reference
 
-TOKENS = 20
+TOKENS = 10
 _PROMPT = Size(batch=2, sequence=5, source=9)  # an encoder's text, or a decoder's first tokens; none of them is padding
 
 
@@ -45,7 +45,8 @@ def compare_generation(
     best = np.take_along_axis(expected.logits, expected.tokens[..., None], axis=-1)[..., 0]
     ours = np.take_along_axis(expected.logits, chosen[..., None], axis=-1)[..., 0]
     ties = ~equal & (best - ours <= tolerance.at(best) + tolerance.at(ours))
-    return Generation(tokens=equal.size, equal=int(equal.sum()), ties=int(ties.sum()))
+    lost = float((best - ours)[~equal].max(initial=0.0))
+    return Generation(tokens=equal.size, equal=int(equal.sum()), ties=int(ties.sum()), lost_lead=lost)
 
 
 def _follow(session: Session, inputs: Mapping[str, Array], first: Array | None, tokens: Array) -> Array:

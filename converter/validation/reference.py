@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from converter.architectures.cache_names import cache_argument
 from converter.architectures.dummies import Array
 from converter.checkpoints.calling import ENCODED, call
 from converter.checkpoints.loading import LoadedModel
+from converter.validation.float64 import computing_in_float64, in_float64
 from converter.validation.state import Change, ModelState
 
 
@@ -32,22 +34,27 @@ class Reference:
     `changes` are what calls have changed, by path.
     """
 
-    def __init__(self, model: LoadedModel, outputs: Sequence[str]) -> None:
+    def __init__(self, model: LoadedModel, outputs: Sequence[str], *, is_float64: bool = False) -> None:
         self.model = model
         self.changes: dict[str, Change] = {}
         self._outputs = tuple(outputs)
         self._state: ModelState | None = None
+        self._is_float64 = is_float64
 
     @property
     def threads(self) -> int:
         """How many threads a call has, as sessions have that follow torch's setting."""
         return torch.get_num_threads()
 
-    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        """The outputs by name."""
+    def in_float64(self, outputs: Sequence[str]) -> Reference:
+        """Return a copy that computes `outputs` in float64, see `float64`. It takes twice the memory of a float32 model."""
+        return Reference(LoadedModel(in_float64(self.model.module)), outputs, is_float64=True)
+
+    def run(self, inputs: Mapping[str, Array], outputs: Sequence[str] | None = None) -> Mapping[str, Array]:
+        """The outputs by name: all of them, or those that are named."""
         state = self._state_now()
         try:
-            return self.call(inputs)
+            return self.call(inputs, outputs)
         finally:
             self.changes = {change.path: change for change in state.restore()} | self.changes
 
@@ -72,12 +79,15 @@ class Reference:
         finally:
             loaded.restore()
 
-    def call(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    def call(self, inputs: Mapping[str, Array], outputs: Sequence[str] | None = None) -> Mapping[str, Array]:
         """The outputs by name, of a model that keeps what this call changes of it."""
+        names = self._outputs if outputs is None else outputs
         tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
-        with torch.inference_mode():
-            results = call(self.model.module, tensors, self._outputs)
-        return {name: result.numpy() for name, result in zip(self._outputs, results, strict=True)}
+        if self._is_float64:
+            tensors = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+        with torch.inference_mode(), computing_in_float64() if self._is_float64 else nullcontext():
+            results = call(self.model.module, tensors, names)
+        return {name: result.numpy() for name, result in zip(names, results, strict=True)}
 
     def generate(self, inputs: Mapping[str, Array], steps: int) -> Generated:
         """Greedily continue the texts in `inputs` by `steps` tokens, by the logits alone: nothing of the checkpoint's own

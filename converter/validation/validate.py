@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,12 +16,15 @@ from converter.backends import Session
 from converter.checkpoints.loading import LoadedModel
 from converter.checkpoints.pooling import lacks_padding_token, padding_token
 from converter.errors import ConversionError, InputError, reason
-from converter.records import Case, Influence, Options, Verdict
+from converter.records import Case, Exactness, Generation, Options, Verdict
 from converter.validation.cases import Inputs, Maker
 from converter.validation.compare import Tolerance, compare, kept_positions
+from converter.validation.exactness import accepted, measure_exactness, widened
 from converter.validation.generation import compare_generation
+from converter.validation.influence import measure_influences
 from converter.validation.interface import behaviour_problems, guard_problems, interface_problems, run
 from converter.validation.latency import measure_latency
+from converter.validation.past import OwnPast
 from converter.validation.reference import Reference
 from converter.validation.state import Change
 from converter.validation.weights import check_weights
@@ -49,37 +51,47 @@ def validate(session: Session, reference: Reference, config: OnnxConfig, tokeniz
         tolerance = replace(tolerance, atol=options.atol)
     notes = [*_overrides(reference.model.config, config), *_padding(reference.model, config, tokenizer)]
     with overridden(reference.model.config, config.values_override):
-        maker = Maker(config, reference.model.dtype, tokenizer, rng, session.signature.shapes)
-        inputs = list(maker.grid())
-        try:
-            inputs.append(maker.text())
-        except ValueError as error:
-            notes.append(f"no real text was tried: {error}")
-        notes += [*_single_lengths(config, inputs), *session.notes]
+        parameters = sum(parameter.numel() for parameter in reference.model.module.parameters())
+        maker = Maker(config, reference.model.dtype, tokenizer, rng, session.signature.shapes, parameters)
+        longest = maker.longest_case()
         if session.unrunnable:
             return Verdict(
                 atol=tolerance.atol,
                 rtol=tolerance.rtol,
                 runtime=session.runtime,
                 unvalidated=session.unrunnable,
-                problems=tuple(interface_problems(session.signature, config, inputs[0].arrays, reference.model.dtype)),
+                problems=tuple(interface_problems(session.signature, config, longest.arrays, reference.model.dtype)),
             )
+        case, past = _run_longest(longest, session, reference, config, tolerance)
+        inputs = [*maker.grid(past)]
+        try:
+            inputs.append(maker.text())
+        except ValueError as error:
+            notes.append(f"no real text was tried: {error}")
+        cases = [*(_run_case(each, session, reference, config, tolerance) for each in inputs), case]
+        inputs.append(longest)
+        notes += [*_single_lengths(config, inputs), *session.notes]
         problems = (
             *interface_problems(session.signature, config, inputs[0].arrays, reference.model.dtype),
             *behaviour_problems(session, inputs[0].arrays),
+            *reference_problems(reference, inputs[0]),
             *guard_problems(session, maker),
         )
-        cases = tuple(_run_case(case, session, reference, config, tolerance) for case in inputs)
         sound = [each for each, case in zip(inputs, cases, strict=True) if not case.error]
         problems += tuple(state_problems(sound, maker, reference, tolerance))
+        generation = compare_generation(session, reference, config, rng, tolerance)
+        exactness: tuple[Exactness, ...] = ()
+        if options.atol is None:
+            cases, exactness, generation = _judged_by_float64(inputs, cases, generation, session, reference, config, tolerance)
         return Verdict(
             atol=tolerance.atol,
             rtol=tolerance.rtol,
             runtime=session.runtime,
             problems=problems,
-            cases=cases,
-            influences=tuple(_influences(session, reference, config, maker)),
-            generation=compare_generation(session, reference, config, rng, tolerance),
+            cases=tuple(cases),
+            exactness=exactness,
+            influences=tuple(measure_influences(session, reference, config, maker, past)),
+            generation=generation,
             weights=check_weights(session, reference.model, options.keeps_ties),
             latency=measure_latency(session, reference, inputs, cases),
             notes=tuple(notes),
@@ -113,7 +125,57 @@ def _single_lengths(config: OnnxConfig, inputs: Sequence[Inputs]) -> Iterator[st
             yield f"{type(config).__name__}.generate_dummy_inputs makes {label} {lengths.pop()} long and no other length was tried"
 
 
-def _run_case(case: Inputs, session: Session, reference: Reference, config: OnnxConfig, tolerance: Tolerance) -> Case:
+def reference_problems(reference: Reference, case: Inputs) -> Iterator[str]:
+    """Say which outputs the checkpoint itself gives otherwise the second time: nothing can be held against them."""
+    first, second = (reference.run(case.arrays) for _ in range(2))
+    for name, array in first.items():
+        if array.tobytes() != second[name].tobytes():
+            yield f"the checkpoint itself gives another {name} each time for the same inputs ({case.name})"
+
+
+def _run_longest(
+    case: Inputs, session: Session, reference: Reference, config: OnnxConfig, tolerance: Tolerance
+) -> tuple[Case, OwnPast | None]:
+    """The longest case, and the past that the checkpoint gives in it, if it has one."""
+    expected = reference.run(case.arrays) if config.use_past else None
+    past = OwnPast(expected) if expected else None
+    return _run_case(case, session, reference, config, tolerance, expected), past
+
+
+def _judged_by_float64(
+    inputs: Sequence[Inputs],
+    cases: list[Case],
+    generation: Generation | None,
+    session: Session,
+    reference: Reference,
+    config: OnnxConfig,
+    tolerance: Tolerance,
+) -> tuple[list[Case], tuple[Exactness, ...], Generation | None]:
+    """Hold against float64 what misses the tolerance; nothing is done for an artifact whose shapes are wrong, or whose runs fail."""
+    compared = [comparison for case in cases for comparison in case.comparisons]
+    missed = {each.output for each in compared if not each.close or each.top1_agreement not in (None, 1.0)}
+    if generation and generation.problem and not generation.error:
+        missed.add("logits")
+    if not missed or any(case.error for case in cases) or not all(each.is_comparable for each in compared):
+        return cases, (), generation
+    names = [name for name in config.outputs if name in missed]
+    judged, leads = measure_exactness(inputs, names, session, reference, config)
+    by_name = {each.output: each for each in judged}
+    cases = [accepted(case, by_name, lead) for case, lead in zip(cases, leads, strict=True)]
+    if generation:
+        generation = generation.by(widened(tolerance, by_name, "logits").atol)
+    return cases, judged, generation
+
+
+def _run_case(
+    case: Inputs,
+    session: Session,
+    reference: Reference,
+    config: OnnxConfig,
+    tolerance: Tolerance,
+    expected: Mapping[str, Array] | None = None,
+) -> Case:
+    """Compare one case; `expected` is what the reference gives, where it was run before."""
     try:
         found = run(session, case.arrays)  # first: the runtime needs more memory on the way than the reference does
     except (ConversionError, InputError) as error:
@@ -125,7 +187,7 @@ def _run_case(case: Inputs, session: Session, reference: Reference, config: Onnx
     untrue = _untrue_label(session, {**case.arrays, **found})
     if untrue:
         return Case(name=case.name, axes=case.axes, error=untrue)
-    expected = reference.run(case.arrays)
+    expected = reference.run(case.arrays) if expected is None else expected
     missing = [name for name in expected if name not in found]
     if missing:
         return Case(name=case.name, axes=case.axes, error=f"it gives no {', '.join(missing)}")
@@ -196,52 +258,3 @@ def _untrue_label(session: Session, arrays: Mapping[str, Array]) -> str:
             if isinstance(dim, str) and dim != "?" and lengths.setdefault(dim, length) != length:
                 return f"the axis {dim!r} is {lengths[dim]} long in one place and {length} in {spec.name!r}"
     return ""
-
-
-def _influences(session: Session, reference: Reference, config: OnnxConfig, maker: Maker) -> Iterator[Influence]:
-    """Change one input at a time: what moves the checkpoint has to move the artifact as far, however little that is."""
-    seen: dict[str, Influence] = {}
-    for base, changed in maker.variations():
-        cases = [base, *changed.values()]
-        expected_base, *expected = _run_each(reference.run, cases, maker)
-        try:
-            found_base, *found = _run_each(partial(run, session), cases, maker)
-        except (ConversionError, InputError):
-            return  # the cases tell it
-        scale = max(float(np.abs(array).max(initial=0.0)) for array in expected_base.values())
-        noise = 32 * float(np.finfo(reference.model.dtype).eps) * scale  # what another order of the same sums may move
-        for (name, case), theirs, ours in zip(changed.items(), expected, found, strict=True):
-            if name in seen and seen[name].reference_change > noise:
-                continue  # it is told already
-            expected_change, change = (
-                _largest_change(before, after, case, config) for before, after in ((expected_base, theirs), (found_base, ours))
-            )
-            # rows of one call may differ by noise alone, so that any change at all would prove nothing
-            ignored = expected_change > noise and not change > expected_change / 2
-            seen[name] = Influence(input=name, reference_change=expected_change, artifact_change=change, passed=not ignored)
-    yield from seen.values()
-
-
-def _run_each(
-    run_case: Callable[[Mapping[str, Array]], Mapping[str, Array]], cases: Sequence[Inputs], maker: Maker
-) -> list[dict[str, Array]]:
-    """What each case gives: in one call, a row each, where every input and output has a batch that may be of any size."""
-    if not maker.is_batched:
-        return [dict(run_case(case.arrays)) for case in cases]
-    found = run_case({name: np.concatenate([case.arrays[name] for case in cases]) for name in cases[0].arrays})
-    return [{name: array[row : row + 1] for name, array in found.items()} for row in range(len(cases))]
-
-
-def _largest_change(before: Mapping[str, Array], after: Mapping[str, Array], case: Inputs, config: OnnxConfig) -> float:
-    """The largest change of any output at the positions that are padding in neither."""
-    return max(
-        float(
-            np.max(
-                np.abs(after[name].astype(np.float64) - array),
-                where=np.broadcast_to(kept_positions(name, array, config, case.arrays), array.shape),
-                initial=0.0,
-            )
-        )
-        for name, array in before.items()
-        if name in after and name in config.outputs
-    )

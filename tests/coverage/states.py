@@ -38,7 +38,7 @@ def state_of(row: Row, folder: Path) -> tuple[list[str], list[str]]:
     reference = Reference(model, tuple(config.outputs))
     with overridden(model.config, config.values_override):
         maker = Maker(config, model.dtype, None, np.random.default_rng(0), ())
-        inputs = list(maker.grid())
+        inputs = [*maker.grid(), maker.longest_case()]
         for case in inputs:
             reference.run(case.arrays)
         problems = list(state_problems(inputs, maker, reference, default_tolerance(config, model.dtype)))

@@ -70,6 +70,7 @@ MAY_IMPORT_HEAVY = {
     "checkpoints.pooling",
     "executors.preload",
     "report.page",
+    "validation.float64",
     "validation.reference",
     "validation.state",
 }

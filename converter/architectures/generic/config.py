@@ -151,6 +151,24 @@ class GenericOnnxConfig(OnnxConfigWithPast):
         return getattr(getattr(self._config, "decoder", None), "vocab_size", None)
 
     @property
+    def special_tokens(self) -> frozenset[int]:
+        """None of a model that takes images or sounds beside its text, as some stand for these."""
+        return frozenset() if known.has_other_parts(self._config) else super().special_tokens
+
+    @property
+    def measured(self) -> frozenset[str]:
+        return frozenset(self.interface.inputs) & known.MEASURED
+
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        return known.usual_size(self._config)
+
+    @property
+    def sound_length(self) -> int | None:
+        labels = {label for layout in self.interface.inputs.values() for label in layout.axes.values()}
+        return known.half_a_minute(self._config, labels)
+
+    @property
     def pad_token_id(self) -> int | None:
         token = self._setting("pad_token_id")
         return int(token) if isinstance(token, int) and 0 <= token < self.vocab_sizes.get("input_ids", 0) else None
@@ -162,6 +180,8 @@ class GenericOnnxConfig(OnnxConfigWithPast):
 
     def axis_lengths(self, size: Size) -> Mapping[str, int]:
         lengths = {**super().axis_lengths(size), **known.lengths(size.sequence, self._config), "image_batch": size.choice}
+        if size.pixels:
+            lengths["height"], lengths["width"] = size.pixels
         if "interface" in vars(self) and self.encoded_length and size.cached_source >= size.source:
             lengths["past_encoder_sequence"] = self.encoded_length  # of an image all is held, or nothing
         if self._has_encoder and self.task == "sequence-classification":

@@ -6,7 +6,7 @@ A layout is one way an input may be laid out. Where a name has several, the firs
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -23,6 +23,12 @@ INTEGERS = frozenset(
 )
 """The inputs that are int64; all others are of the model's floating point type."""
 
+
+MEASURED = frozenset({"pixel_values", "pixel_values_videos", "input_features", "input_values", "past_values"})
+"""The inputs that are brightness, loudness or another quantity that has no largest value."""
+
+_MOST_PIXELS = 2**20
+"""Of an image at its processor's size: DETR's 800 x 800 are fewer."""
 
 _EVALUATED = (640, 640)
 """Pixels of the images that RT-DETR and its kin were trained for, by their processors (transformers' RTDetrImageProcessor.size)."""
@@ -194,6 +200,29 @@ def lengths(sequence: int, config: Any) -> Mapping[str, int]:
         "samples": hop * (sequence + 2) + hop // 4,
         "frames": 16 + 8 * sequence,
     }
+
+
+def usual_size(config: Any) -> tuple[int, int] | None:
+    """The height and width in pixels of what a checkpoint's processor makes of a square image, or what its settings name.
+
+    None where there is neither, and for more pixels than are tried.
+    """
+    told = _processor(config)
+    size = told.get("size")
+    shortest = size.get("shortest_edge") if isinstance(size, Mapping) else None
+    found = _processor_size(config) or _pixels(shortest) or next(iter(image_sizes(config)), None)
+    return found if found and 0 < found[0] * found[1] <= _MOST_PIXELS else None
+
+
+def half_a_minute(config: Any, labels: Collection[str]) -> int | None:
+    """The `sequence` whose sound, by `lengths`, is 30 seconds long: samples at the processor's rate, or frames of 10 ms."""
+    rate = _processor(config).get("sampling_rate")
+    wanted = {"samples": 30 * (rate if isinstance(rate, int) and rate > 0 else 16000), "frames": 3000}
+    for label, length in wanted.items():
+        if label in labels:
+            first, second = (lengths(sequence, config)[label] for sequence in (1, 2))
+            return 2 + max(0, -(-(length - second) // (second - first)))
+    return None
 
 
 def draw(name: str, shape: tuple[int, ...], rng: Any, config: Any) -> Array:

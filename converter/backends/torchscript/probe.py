@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -34,10 +35,10 @@ def fixed_axes(
     free: set[str] = set()
     apart = alone = size
     for part, lengths in _other_lengths(size, config.max_sequence_length).items():
-        found = [moved(replace(alone, **{part: length})) for length in lengths]
+        found = [moved(_resized(alone, part, length)) for length in lengths]
         if all(found):
             free.update(*found)
-            apart = replace(apart, **{part: lengths[-1]})
+            apart = _resized(apart, part, lengths[-1])
             if part == "batch":
                 alone = replace(size, batch=1)  # the longest texts cost least so
     if free and not moved(apart):
@@ -57,3 +58,8 @@ def _other_lengths(size: Size, longest: int) -> dict[str, list[int]]:
         length = getattr(size, part)
         tried[part] = [each for each in dict.fromkeys((most, 1, min(most, length + 7), max(1, length // 2))) if each != length]
     return tried
+
+
+def _resized(size: Size, part: str, length: int) -> Size:
+    values: dict[str, Any] = {part: length}
+    return replace(size, **values)

@@ -43,7 +43,7 @@ def problems_of(model: LoadedModel) -> tuple[Reference, list[str]]:
     config = find_architecture("bert").onnx_config(model.config, task="default")
     reference = Reference(model, tuple(config.outputs))
     maker = Maker(config, "float32", None, np.random.default_rng(0), ())
-    inputs = list(maker.grid())
+    inputs = [*maker.grid(), maker.longest_case()]
     for case in inputs:
         reference.run(case.arrays)
     return reference, list(state_problems(inputs, maker, reference, Tolerance(1e-5, 1e-5)))

@@ -1,0 +1,156 @@
+"""As near to float64 as PyTorch float32 is: the judgement where the documented tolerance is missed.
+
+An absolute tolerance asks more of large logits than float32 can hold. So an output that misses it is held against the checkpoint in
+float64, beside PyTorch's own float32: pooled over all cases, since with few numbers PyTorch is right by luck.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from converter.architectures import OnnxConfig
+from converter.architectures.dummies import Array
+from converter.backends import Session
+from converter.records import Case, Comparison, Exactness
+from converter.validation.cases import Inputs
+from converter.validation.compare import Tolerance, kept_positions
+from converter.validation.interface import run
+from converter.validation.reference import Reference
+
+RMS_RATIO, MAX_RATIO = 2.0, 4.0
+"""How many times PyTorch's own error an artifact's may be, by root mean square and at most."""
+FLOOR = 8
+"""What is allowed beside, in units of the last place of the output's scale."""
+CASE_FACTOR = 4.0
+"""How many times the pooled bound the root mean square of one case may be, against that case's own."""
+_ENOUGH = 64
+"""Numbers of a case from which on it is judged by itself too."""
+
+
+@dataclass
+class _Errors:
+    """Sums over the kept elements of an output: of squares, and the largest, of both errors and of the values."""
+
+    count: int = 0
+    squares: Array = field(default_factory=lambda: np.zeros(3))
+    largest: Array = field(default_factory=lambda: np.zeros(3))
+
+    def add(self, artifact: Array, reference: Array, exact: Array) -> None:
+        """Add one-dimensional arrays of the same elements; an infinity that all three share is no error."""
+        with np.errstate(invalid="ignore"):
+            same = (artifact == exact) & (reference == exact) & np.isinf(exact)
+            errors = np.stack([artifact - exact, reference - exact, exact])[:, ~same]
+        self.count += errors.shape[1]
+        self.squares = self.squares + (errors**2).sum(axis=1)
+        self.largest = np.fmax(self.largest, np.abs(errors).max(axis=1, initial=0.0)) if not np.isnan(errors).any() else np.full(3, np.nan)
+
+    def merged(self, other: _Errors) -> _Errors:
+        return _Errors(self.count + other.count, self.squares + other.squares, np.maximum(self.largest, other.largest))
+
+    @property
+    def rms(self) -> Array:
+        """Root mean squares of the artifact's error, of PyTorch's, and of the values."""
+        result: Array = np.sqrt(self.squares / max(1, self.count))
+        return result
+
+
+def measure_exactness(
+    inputs: Sequence[Inputs], names: Sequence[str], session: Session, reference: Reference, config: OnnxConfig
+) -> tuple[tuple[Exactness, ...], list[dict[str, Array]]]:
+    """Run all cases again, with the checkpoint in float64 beside, and judge the outputs `names`.
+
+    Returns:
+        The judgement of each output, and for each case by output the leads (1-d, float64) of the checkpoint's decisions over the
+        artifact's, if these differ.
+    """
+    exact = reference.in_float64(names)
+    errors: dict[str, list[_Errors]] = {name: [] for name in names}
+    leads: list[dict[str, Array]] = []
+    for case in inputs:
+        found = run(session, case.arrays)
+        ours = {name: found[name] for name in names}  # without a cache that nobody asks for, before the next one is made
+        del found
+        theirs = reference.run(case.arrays, names)
+        true = exact.run(case.arrays)
+        leads.append({})
+        for name in names:
+            sums = _Errors()
+            kept = np.broadcast_to(kept_positions(name, true[name], config, case.arrays), true[name].shape)
+            for block in _blocks(ours[name], theirs[name], true[name], kept):
+                sums.add(*block)
+            errors[name].append(sums)
+            if config.feature.decides and not name.startswith("present."):
+                leads[-1][name] = _leads(ours[name], theirs[name], true[name], kept)
+    eps = float(np.finfo(reference.model.dtype).eps)
+    judged = tuple(_judge(name, each, eps) for name, each in errors.items())
+    return judged, leads
+
+
+def _blocks(ours: Array, theirs: Array, true: Array, kept: Array) -> Iterator[tuple[Array, Array, Array]]:
+    """The kept elements in float64, some at a time."""
+    flat = [each.reshape(-1) for each in (ours, theirs, true, kept)]
+    for start in range(0, flat[0].size, _BLOCK):
+        ours, theirs, true, kept = (each[start : start + _BLOCK] for each in flat)
+        yield ours[kept].astype(np.float64), theirs[kept].astype(np.float64), true[kept]
+
+
+_BLOCK = 2**20
+
+
+def _judge(name: str, cases: Sequence[_Errors], eps: float) -> Exactness:
+    pooled = _Errors()
+    for each in cases:
+        pooled = pooled.merged(each)
+    rms, largest = pooled.rms, pooled.largest
+    rms_bound = RMS_RATIO * rms[1] + FLOOR * eps * rms[2]
+    max_bound = MAX_RATIO * largest[1] + FLOOR * eps * largest[2]
+    apart = [each for each in cases if each.count >= _ENOUGH]
+    worst = max((float(each.rms[0] / (CASE_FACTOR * (RMS_RATIO * each.rms[1] + FLOOR * eps * rms[2]))) for each in apart), default=0.0)
+    return Exactness(
+        output=name,
+        max_error=float(largest[0]),
+        max_reference_error=float(largest[1]),
+        max_bound=float(max_bound),
+        rms_error=float(rms[0]),
+        rms_reference_error=float(rms[1]),
+        rms_bound=float(rms_bound),
+        worst_case=worst,
+    )
+
+
+def _leads(ours: Array, theirs: Array, true: Array, kept: Array) -> Array:
+    """Where the artifact decides otherwise than the checkpoint: by how much the checkpoint's choice is ahead, in float64."""
+    rows = kept.any(axis=-1).reshape(-1)
+    ours, theirs, true = (each.reshape(-1, each.shape[-1])[rows] for each in (ours, theirs, true))
+    mine, wanted = ours.argmax(axis=1), theirs.argmax(axis=1)
+    place = np.flatnonzero(mine != wanted)
+    result: Array = true[place, wanted[place]] - true[place, mine[place]]
+    return result
+
+
+def accepted(case: Case, exactness: Mapping[str, Exactness], leads: Mapping[str, Array]) -> Case:
+    """The case with the outputs that are as near to float64 as PyTorch float32 is, and their decisions, judged by that."""
+
+    def judged(each: Comparison) -> Comparison:
+        found = exactness.get(each.output)
+        if each.close or not found or not found.passed:
+            return each
+        update: dict[str, object] = {"exact": True}
+        if each.top1_agreement is not None and len(leads.get(each.output, ())):
+            beyond = int((leads[each.output] > 2 * found.max_bound).sum())
+            rows = int(np.prod(each.shape[:-1]))
+            update |= {"top1_agreement": 1 - beyond / rows, "top1_ties": len(leads[each.output]) - beyond}
+        return each.model_copy(update=update)
+
+    return case.model_copy(update={"comparisons": tuple(map(judged, case.comparisons))})
+
+
+def widened(tolerance: Tolerance, exactness: Mapping[str, Exactness], name: str) -> Tolerance:
+    """The tolerance by which two choices of an output are a tie: what both float32 results may be off together."""
+    found = exactness.get(name)
+    return (
+        replace(tolerance, atol=max(tolerance.atol, found.max_bound + found.max_reference_error)) if found and found.passed else tolerance
+    )
