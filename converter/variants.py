@@ -22,7 +22,8 @@ from converter.loss.own import PASSED, measure
 from converter.loss.processor import processor
 from converter.loss.texts import texts_for
 from converter.loss.tiers import reached, shortfall
-from converter.records import Latency, Loss, Options, Variant
+from converter.records import Deviation, Latency, Loss, Options, Variant
+from converter.validation.deviation import VariantGrid
 from converter.validation.interface import behaviour_problems, interface_problems, run
 from converter.validation.latency import measure_pair
 from converter.validation.reference import Reference
@@ -52,6 +53,7 @@ class _Measuring:
         self._config, self._tokenizer = config, tokenizer
         self._asked = options.measured_by
         self._reference = Reference(model, tuple(config.outputs))
+        self._grid: VariantGrid | None = None
         self.gauge = LossGauge(self._reference, config, tokenizer, texts_for(self._asked.text), self._asked.tier)
 
     def variant(self, name: str, derived: Derived) -> Variant:
@@ -62,6 +64,11 @@ class _Measuring:
             loss = self.gauge.loss(session)
             own_figures = self._own(session)
             problems = [*self._problems(session, derived, loss, own_figures, reference_size if name != exact else 0)]
+            deviations: tuple[Deviation, ...] = ()
+            if name != exact:
+                self._grid = self._grid or VariantGrid(self._reference, self._config, self._tokenizer)
+                deviations = self._grid.deviations(session, rounds_activations=derived.rounds_activations)
+                problems += [problem for each in deviations for problem in each.problems()] + [*self._grid.problems(session)]
             runtime = session.runtime
         return Variant(
             name=name,
@@ -79,6 +86,7 @@ class _Measuring:
             asked=self._asked.tier,
             tier=reached(loss),
             loss=loss,
+            deviations=deviations,
             own=own_figures,
             latency=self._latency(name),
             runtime=runtime,

@@ -51,6 +51,12 @@ class Session(Protocol):
     def time(self, inputs: Mapping[str, Array]) -> float:
         """The seconds of one call in the runtime itself, without the way to a process of its own. Raises ConversionError as `run` does."""
 
+    def tokens_apart(self, name: str, vocabulary: int) -> Collection[int]:
+        """The token ids below `vocabulary` that the artifact may treat apart from all others in its input `name`: its constants."""
+
+    def changes(self) -> Iterator[str]:
+        """What runs have changed of the artifact since it was opened, or may change, a name each: it has to stay as it was."""
+
     def weights(self) -> Iterator[StoredWeight]:
         """Each stored tensor, one at a time, so that they are never all in memory."""
 
@@ -112,13 +118,14 @@ class Derived:
 
     `stored` are bytes by the type of the tensors. `left_out` says, by a pattern of names, of layers that were not quantized so
     what their weights are. `float32` says of what stays in float32 in a float16 file, by the same patterns, its largest magnitude.
-    `problems` are what its making did not do, a clause each.
+    `rounds_activations` to a range that the inputs share. `problems` are what its making did not do, a clause each.
     """
 
     files: tuple[str, ...]
     computed: str
     stored: Mapping[str, int]
     quantized: int = 0
+    rounds_activations: bool = False
     left_out: Mapping[str, str] = field(default_factory=dict)
     float32: Mapping[str, float] = field(default_factory=dict)
     calibrated: int = 0

@@ -34,6 +34,8 @@ _AT_RANDOM = 24
 """Tokens of a random input: about those of a shipped sentence."""
 _SAMPLES = 4
 """Batches that are enough to see how large values become: from the shortest texts to the longest."""
+_SHORT = (1, 2)
+"""Tokens of two more inputs to calibrate by: activations of a text of one token are larger than any sentence's."""
 _SEED = 20261126
 _AIMED = 0.7
 """Of what a tier allows, what a setting may lose on the texts to choose by: they are fewer, so that their worst is better."""
@@ -65,7 +67,8 @@ class LossGauge:
     @cached_property
     def calibration(self) -> Sequence[Mapping[str, Array]]:
         """The inputs to calibrate by, made once somebody asks for them: a decoder's are what the checkpoint goes on by."""
-        return [self._continued(each).arrays for each in self._to_calibrate]
+        short = [self._maker.at_random(rows, rows) for rows in _SHORT]
+        return [self._continued(each).arrays for each in (*self._to_calibrate, *short)]
 
     def float32_weights(self, dtype: str) -> frozenset[str]:
         """The weights that transformers keeps in float32 when it loads the checkpoint in `dtype`."""

@@ -34,7 +34,7 @@ from converter.records.kept import (
 )
 from converter.records.measured import Case, Comparison, Exactness, Finding, Generation, Influence, Verdict, WeightCheck
 from converter.records.told import Event
-from converter.records.variants import TIERS, Latency, Loss, LossKind, Search, Tier, Variant
+from converter.records.variants import TIERS, Deviation, Latency, Loss, LossKind, Search, Tier, Variant
 
 __all__ = [
     "LONGEST_AXIS",
@@ -46,6 +46,7 @@ __all__ = [
     "Case",
     "Checkpoint",
     "Comparison",
+    "Deviation",
     "Dtype",
     "Entry",
     "Event",

@@ -111,6 +111,12 @@ class Influence(Record):
     artifact_change: float
     passed: bool
 
+    def problems(self) -> Iterator[str]:
+        """What is wrong, in a clause; nothing where all is well."""
+        if not self.passed:
+            where = f" {self.where}" if self.where else ""
+            yield f"the input {self.input!r} matters to the checkpoint ({self.reference_change:.1e}) and not to the artifact{where}"
+
 
 class WeightCheck(Record):
     """The tensors that the artifact stores, compared bit for bit with the checkpoint's.
@@ -211,11 +217,7 @@ class Verdict(Record):
             return
         yield from self._case_problems()
         for influence in self.influences:
-            if not influence.passed:
-                yield (
-                    f"the input {influence.input!r} matters to the checkpoint ({influence.reference_change:.1e}) and not to the artifact"
-                    f"{f' {influence.where}' if influence.where else ''}"
-                )
+            yield from influence.problems()
         if self.generation and self.generation.problem:
             yield self.generation.problem
         yield from self.weights.problems()

@@ -93,6 +93,39 @@ class Search(Record):
     cpu_seconds: float
 
 
+class Deviation(Record):
+    """How far an output of a variant is from the checkpoint's at the cases of the grid, in parts of what tells its results apart.
+
+    `median` is over the cases. `worst` is the case that is farthest off, `worst_row` the row or token that is, each with its bound:
+    a number of medians, as found by measurement, see docs/precision.md.
+    """
+
+    output: Text
+    median: float
+    worst: float
+    bound: float
+    case: Text
+    worst_row: float
+    row_bound: float
+    row_case: Text
+
+    @property
+    def passed(self) -> bool:
+        return self.worst <= self.bound and self.worst_row <= self.row_bound
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong, a clause each."""
+        for what, error, bound, case in (
+            ("", self.worst, self.bound, self.case),
+            (" in one row", self.worst_row, self.row_bound, self.row_case),
+        ):
+            if not error <= bound:
+                yield (
+                    f"is off by {error:.2g} of the spread of {self.output}{what} ({case}), where {bound:.2g} is allowed: "
+                    f"over all cases it is {self.median:.2g}"
+                )
+
+
 class Variant(Record):
     """One precision of an artifact: its files, what is stored and computed in which type, what it lost, and how long it takes.
 
@@ -117,6 +150,7 @@ class Variant(Record):
     asked: Tier
     tier: Tier
     loss: Loss
+    deviations: tuple[Deviation, ...] = Field((), description="at the cases of the grid, the output that is farthest off first")
     own: Mapping[Text, float | bool] = {}
     latency: Latency | None = None
     runtime: Text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,6 +35,8 @@ _LEAST_ROOM, _MOST_ROOM = 2**26, 2**29
 """Bytes of the longest past: as many as the weights have, between these."""
 _PIXELS = (224, 224)
 """The size of an image for a model whose processor and settings name none."""
+_ROW, _MOST_TOKENS = 64, 2**15
+"""Tokens of a row of the case of tokens, and of the largest vocabulary that is tried whole."""
 _OF_NO_TOKENS = {"height", "width", "choice"}
 
 
@@ -102,6 +104,31 @@ class Maker:
         longest = max(self.longest, self.config.sound_length or 0)
         size = Size(batch=1, choice=1, sequence=longest, source=longest)
         return self._planned(_Plan(name="longest", size=self._fit(size, longest), has_special_tokens=True), None)
+
+    def tokens_case(self, tokens: Mapping[str, Collection[int]]) -> Inputs | None:
+        """A text of the `tokens` of each input, those that the artifact may treat apart; of all there are if that is affordable.
+
+        None for a model without tokens, or one that takes only its configuration's own inputs.
+        """
+        chosen: dict[str, Array] = {}
+        for name in MASKED_BY:
+            vocabulary = self.config.vocab_sizes.get(name, 0)
+            if name in self.config.inputs and vocabulary:
+                some = [token for token in sorted(tokens.get(name, ())) if token != self.config.pad_token_id]
+                every = vocabulary <= min(self._affordable, _MOST_TOKENS)
+                chosen[name] = np.array([*(token for token in range(vocabulary) if token != self.config.pad_token_id)] if every else some)
+        most = max((len(each) for each in chosen.values()), default=0)
+        if not most or makes_its_own(self.config):
+            return None
+        length = min(self.longest, _ROW, most)
+        size = self._fit(Size(batch=-(-most // length), choice=1, sequence=length, source=length))
+        case = self._make("tokens", size, "none")
+        arrays = dict(case.arrays)
+        for name, each in chosen.items():
+            if len(each):
+                arrays[name] = np.resize(each, arrays[name].shape).astype(np.int64)
+        self.config.settle(arrays)
+        return replace(case, arrays=arrays)
 
     def grid(self, past: OwnPast | None = None) -> Iterator[Inputs]:
         """The other cases, the documented sample first; docs/validation.md has what each of them reaches.

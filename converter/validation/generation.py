@@ -15,7 +15,7 @@ from converter.backends import Session
 from converter.errors import ConversionError
 from converter.records import Generation
 from converter.validation.compare import Tolerance
-from converter.validation.reference import Reference
+from converter.validation.reference import Generated, Reference
 
 TOKENS = 10
 _PROMPT = Size(batch=2, sequence=5, source=9)  # an encoder's text, or a decoder's first tokens; none of them is padding
@@ -29,15 +29,11 @@ def compare_generation(
     Each step begins from the tokens that transformers chose and from the artifact's own cache. A token that differs from
     transformers' is a tie where transformers itself held the two for equal within tolerance.
     """
-    if not config.use_past or "logits" not in config.outputs:
+    if not generates(config):
         return None
-    longest = config.max_sequence_length
-    prompt = replace(_PROMPT, sequence=min(_PROMPT.sequence, max(1, longest // 2)), source=min(_PROMPT.source, longest))
-    steps = min(TOKENS, longest - prompt.sequence)
-    inputs = draw(config, prompt, rng, dtype=reference.model.dtype)
-    expected = reference.generate(inputs, steps)
+    inputs, expected = generate(reference, config, rng)
     try:
-        logits = _follow(session, inputs, expected.first, expected.tokens)
+        logits = follow(session, inputs, expected.first, expected.tokens)
     except ConversionError as error:
         return Generation(tokens=0, equal=0, ties=0, error=error.message)
     chosen = logits.argmax(axis=-1)
@@ -49,7 +45,33 @@ def compare_generation(
     return Generation(tokens=equal.size, equal=int(equal.sum()), ties=int(ties.sum()), lost_lead=lost)
 
 
-def _follow(session: Session, inputs: Mapping[str, Array], first: Array | None, tokens: Array) -> Array:
+def generates(config: OnnxConfig) -> bool:
+    """Whether a model has a cache and gives tokens."""
+    return config.use_past and "logits" in config.outputs
+
+
+def generate(reference: Reference, config: OnnxConfig, rng: np.random.Generator) -> tuple[Mapping[str, Array], Generated]:
+    """Random texts, and how the checkpoint goes on from them by `TOKENS` tokens or as many as it has positions for."""
+    longest = config.max_sequence_length
+    prompt = replace(_PROMPT, sequence=min(_PROMPT.sequence, max(1, longest // 2)), source=min(_PROMPT.source, longest))
+    inputs = draw(config, prompt, rng, dtype=reference.model.dtype)
+    return inputs, reference.generate(inputs, min(TOKENS, longest - prompt.sequence))
+
+
+def at_once(session: Session, inputs: Mapping[str, Array], first: Array | None, tokens: Array) -> Array:
+    """The same logits (batch, steps, vocabulary) as `follow` gives, by one call over all tokens with nothing cached."""
+    feed = dict(inputs)
+    name = "input_ids" if first is None else "decoder_input_ids"
+    feed[name] = np.concatenate([feed[name] if first is None else first, tokens[:, :-1]], axis=1)
+    if MASKED_BY[name] in feed:
+        feed[MASKED_BY[name]] = np.ones_like(feed[name])
+    if POSITIONS in feed:
+        feed[POSITIONS] = positions(feed[MASKED_BY[name]], feed[name].shape[1])
+    result: Array = session.run(feed)["logits"][:, -tokens.shape[1] :]
+    return result
+
+
+def follow(session: Session, inputs: Mapping[str, Array], first: Array | None, tokens: Array) -> Array:
     """The artifact's logits (batch, steps, vocabulary) for the next token at each step, its cache growing from nothing.
 
     `first` are the tokens that a decoder of its own begins with; None where the prompt itself is continued.

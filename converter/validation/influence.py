@@ -20,9 +20,9 @@ from converter.validation.reference import Reference
 
 
 def measure_influences(
-    session: Session, reference: Reference, config: OnnxConfig, maker: Maker, past: OwnPast | None
+    session: Session, reference: Reference, config: OnnxConfig, maker: Maker, past: OwnPast | None, share: float = 0.5
 ) -> Iterator[Influence]:
-    """Change one input at a time: what moves the checkpoint has to move the artifact as far, however little that is.
+    """Change one input at a time: what moves the checkpoint has to move the artifact by a `share` of that, however little it is.
 
     It is measured with a past and without: an artifact that reads an input only once there is a past is wrong at the first call.
     """
@@ -40,7 +40,7 @@ def measure_influences(
                 _largest_change(before, after, case, config) for before, after in ((expected_base, theirs), (found_base, ours))
             )
             # rows of one call may differ by noise alone, so that any change at all would prove nothing
-            ignored = expected_change > noise and not change > expected_change / 2
+            ignored = expected_change > noise and not change > expected_change * share
             yield Influence(input=name, where=where, reference_change=expected_change, artifact_change=change, passed=not ignored)
 
 

@@ -47,19 +47,36 @@ def _dtype_problems(signature: Signature, wanted: Mapping[str, str]) -> Iterator
                 yield f"{kind} {spec.name!r} is {spec.dtype} instead of {wanted[spec.name]}"
 
 
-def behaviour_problems(session: Session, arrays: Mapping[str, Array]) -> Iterator[str]:
-    """The shape it returns is the one it declares, and the same inputs give the same numbers."""
+def first_run(session: Session, arrays: Mapping[str, Array]) -> Mapping[str, Array] | None:
+    """What the artifact gives before any other call; None where it does not run, as the cases tell."""
     try:
-        first, second = (run(session, arrays) for _ in range(2))
+        return run(session, arrays)
+    except (ConversionError, InputError):
+        return None
+
+
+def behaviour_problems(session: Session, arrays: Mapping[str, Array], first: Mapping[str, Array] | None = None) -> Iterator[str]:
+    """The shape it returns is the one it declares, the same inputs give the same numbers, and no call changes another.
+
+    `first` is what it gave for `arrays` before all other calls, where there were some.
+    """
+    try:
+        before, after = (run(session, arrays) for _ in range(2))
     except (ConversionError, InputError):
         return  # the cases tell it
     for spec in session.signature.outputs:
-        shape = first[spec.name].shape
+        shape = before[spec.name].shape
         declared = tuple(dim if isinstance(dim, int) else -1 for dim in spec.shape)
         if len(shape) != len(declared) or any(dim not in (-1, found) for dim, found in zip(declared, shape, strict=True)):
             yield f"output {spec.name!r} is declared as {spec.shape} and comes as {shape}"
-        if first[spec.name].tobytes() != second[spec.name].tobytes():
+        if before[spec.name].tobytes() != after[spec.name].tobytes():
             yield f"output {spec.name!r} is another each time for the same inputs"
+        elif first and first[spec.name].tobytes() != after[spec.name].tobytes():
+            yield f"output {spec.name!r} is another after other calls, for the same inputs"
+    changed = [*session.changes()]
+    if changed:
+        others = f" ({len(changed) - 1} more)" if len(changed) > 1 else ""
+        yield f"running it changes {changed[0]}{others}, and an artifact has to stay as it is from one call to the next"
 
 
 def guard_problems(session: Session, maker: Maker) -> Iterator[str]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from converter.architectures import OnnxConfig
 from converter.architectures.config import overridden
-from converter.architectures.dummies import Array, makes_its_own
+from converter.architectures.dummies import MASKED_BY, Array, makes_its_own
 from converter.backends import Session
 from converter.checkpoints.loading import LoadedModel
 from converter.checkpoints.pooling import lacks_padding_token, padding_token
@@ -22,7 +22,7 @@ from converter.validation.compare import Tolerance, compare, kept_positions
 from converter.validation.exactness import accepted, measure_exactness, widened
 from converter.validation.generation import compare_generation
 from converter.validation.influence import measure_influences
-from converter.validation.interface import behaviour_problems, guard_problems, interface_problems, run
+from converter.validation.interface import behaviour_problems, first_run, guard_problems, interface_problems, run
 from converter.validation.latency import measure_latency
 from converter.validation.past import OwnPast
 from converter.validation.reference import Reference
@@ -68,12 +68,16 @@ def validate(session: Session, reference: Reference, config: OnnxConfig, tokeniz
             inputs.append(maker.text())
         except ValueError as error:
             notes.append(f"no real text was tried: {error}")
+        apart = {name: session.tokens_apart(name, size) for name, size in config.vocab_sizes.items() if name in MASKED_BY}
+        tokens = maker.tokens_case(apart)
+        inputs += [tokens] if tokens else []
+        first = first_run(session, inputs[0].arrays)
         cases = [*(_run_case(each, session, reference, config, tolerance) for each in inputs), case]
         inputs.append(longest)
         notes += [*_single_lengths(config, inputs), *session.notes]
         problems = (
             *interface_problems(session.signature, config, inputs[0].arrays, reference.model.dtype),
-            *behaviour_problems(session, inputs[0].arrays),
+            *behaviour_problems(session, inputs[0].arrays, first),
             *reference_problems(reference, inputs[0]),
             *guard_problems(session, maker),
         )

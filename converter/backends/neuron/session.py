@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +48,13 @@ class NeuronSession:
 
     def time(self, inputs: Mapping[str, Array]) -> float:
         return self._archive_for(inputs).time(inputs)
+
+    def tokens_apart(self, name: str, vocabulary: int) -> Collection[int]:
+        return {token for archive in self._opened.values() for token in archive.tokens_apart(name, vocabulary)}
+
+    def changes(self) -> Iterator[str]:
+        for archive in self._opened.values():
+            yield from archive.changes()
 
     def weights(self) -> Iterator[StoredWeight]:
         """What an archive stores as tensors; the SDK compiles weights into its code, where none can be read."""

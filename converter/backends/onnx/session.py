@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import torch
 
 from converter.architectures.dummies import Array
 from converter.backends.base import StoredWeight
-from converter.backends.onnx import DECODER_FILE, ENCODER_FILE, STATES, TAKES, model_file
+from converter.backends.onnx import DECODER_FILE, ENCODER_FILE, STATES, TAKES, model_file, tokens
 from converter.backends.onnx.precision import rounding
 from converter.backends.onnx.recipes import Recipe
 from converter.errors import ConversionError, reason
@@ -69,6 +69,12 @@ class OnnxSession:
         started = time.perf_counter()
         self.run(inputs)
         return time.perf_counter() - started
+
+    def tokens_apart(self, name: str, vocabulary: int) -> Collection[int]:
+        return tokens.tokens_apart(self._stored, name, vocabulary)
+
+    def changes(self) -> Iterator[str]:
+        return iter(())  # an ONNX graph has no state
 
     def weights(self) -> Iterator[StoredWeight]:
         return (_stored(name, array) for name, array in self._stored.weights())
@@ -124,6 +130,12 @@ class PartsSession:
         started = time.perf_counter()
         self.run(inputs)
         return time.perf_counter() - started
+
+    def tokens_apart(self, name: str, vocabulary: int) -> Collection[int]:
+        return {token for session in self._sessions.values() for token in session.tokens_apart(name, vocabulary)}
+
+    def changes(self) -> Iterator[str]:
+        return iter(())  # an ONNX graph has no state
 
     def weights(self) -> Iterator[StoredWeight]:
         """Of both files; what both have, such as an embedding, is the same weight in each, and in neither stored twice."""

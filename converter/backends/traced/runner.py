@@ -87,6 +87,60 @@ def tensors_of(module: torch.jit.ScriptModule) -> Iterator[tuple[str, torch.Tens
     yield from {**dict(_tensors_of_code(module)), **dict(named)}.items()
 
 
+def integers_of(module: torch.jit.ScriptModule) -> set[int]:
+    """The whole numbers that the code of `module` has for constants, alone or in small tensors."""
+    found: set[int] = set()
+    for node in _nodes(module.inlined_graph):
+        if node.kind() != "prim::Constant" or "value" not in node.attributeNames():
+            continue
+        kind = node.kindOf("value")
+        if kind in ("i", "f"):
+            values = [getattr(node, kind)("value")]
+        elif kind == "t" and node.t("value").numel() <= _FEW:
+            values = node.t("value").reshape(-1).tolist()
+        else:
+            continue
+        found.update(int(value) for value in values if value == value and abs(value) < 2**31 and value == int(value))
+    return found
+
+
+_FEW = 64
+"""Elements of a constant tensor that names numbers; a larger one is a table."""
+
+
+def attributes_set(module: torch.jit.ScriptModule) -> list[str]:
+    """The attributes that the code of `module` writes to, by the names that it has for them."""
+    return [node.s("name") for node in _nodes(module.inlined_graph) if node.kind() == "prim::SetAttr"]
+
+
+class _State:
+    """What runs could change of an archive: its buffers and other tensors, as they were when it was loaded, and what its code sets.
+
+    Parameters are too large to copy: they are compared with the checkpoint's after all runs.
+    """
+
+    def __init__(self, module: torch.jit.ScriptModule) -> None:
+        self._module = module
+        self._before = {name: tensor.clone() for name, tensor in self._tensors()}
+
+    def _tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
+        parameters = {tensor.data_ptr() for tensor in self._module.parameters()}
+        yield from ((name, tensor) for name, tensor in tensors_of(self._module) if tensor.data_ptr() not in parameters)
+
+    def changed(self) -> list[str]:
+        """The names of what is not as it was, bit for bit, and of what the code sets."""
+        now = dict(self._tensors())
+        moved = [name for name, before in self._before.items() if name not in now or not _is_same(before, now[name])]
+        return list(dict.fromkeys((*moved, *attributes_set(self._module))))
+
+
+def _is_same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    flat = [tensor.detach().contiguous().reshape(-1).view(torch.uint8) for tensor in (one, other)]
+    return torch.equal(*flat)
+
+
 def _run(module: torch.jit.ScriptModule, order: list[str], inputs: Mapping[str, torch.Tensor]) -> Message:
     try:
         with torch.no_grad():
@@ -121,22 +175,34 @@ def main() -> None:
     except Exception as error:  # of a file that may be anything
         send(answers, {"error": _told(error)})
         return
+    state = _State(module)
     send(answers, {"signature": extra[SIGNATURE].decode(errors="replace"), "inputs": order})
-    while True:
-        try:
-            said, inputs = receive(sys.stdin.buffer)
-        except EOFError:
-            return
-        if said["do"] == "run":
-            send(answers, *_run(module, said["order"], inputs))
-        elif said["do"] == "time":
-            started = time.perf_counter()
-            answer, _ = _run(module, said["order"], inputs)
-            send(answers, {**answer, "seconds": time.perf_counter() - started})
-        else:
-            for name, tensor in tensors_of(module):
-                send(answers, {"name": name, "storage": [tensor.untyped_storage().data_ptr(), tensor.storage_offset()]}, {"tensor": tensor})
-            send(answers, {"name": None})
+    try:
+        while True:
+            for answer in _answers(module, state, *receive(sys.stdin.buffer)):
+                send(answers, *answer)
+    except EOFError:
+        return
+
+
+def _answers(
+    module: torch.jit.ScriptModule, state: _State, said: Mapping[str, Any], inputs: Mapping[str, torch.Tensor]
+) -> Iterator[Message]:
+    """The messages that answer a request."""
+    if said["do"] == "run":
+        yield _run(module, said["order"], inputs)
+    elif said["do"] == "time":
+        started = time.perf_counter()
+        answer, _ = _run(module, said["order"], inputs)
+        yield {**answer, "seconds": time.perf_counter() - started}, {}
+    elif said["do"] == "integers":
+        yield {"integers": sorted(integers_of(module))}, {}
+    elif said["do"] == "changes":
+        yield {"changed": state.changed()}, {}
+    else:
+        for name, tensor in tensors_of(module):
+            yield {"name": name, "storage": [tensor.untyped_storage().data_ptr(), tensor.storage_offset()]}, {"tensor": tensor}
+        yield {"name": None}, {}
 
 
 if __name__ == "__main__":

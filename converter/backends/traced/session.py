@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,16 @@ class ArchiveSession:
     def time(self, inputs: Mapping[str, Array]) -> float:
         said, _ = self._call("time", inputs)
         return float(said["seconds"])
+
+    def tokens_apart(self, name: str, vocabulary: int) -> Collection[int]:  # noqa: ARG002 - which input they are of is not known
+        self._send({"do": "integers"})
+        said, _ = self._receive()
+        return {token for token in said["integers"] if 0 <= token < vocabulary}
+
+    def changes(self) -> Iterator[str]:
+        self._send({"do": "changes"})
+        said, _ = self._receive()
+        yield from (name.removeprefix(_PREFIX) for name in said["changed"])
 
     def weights(self) -> Iterator[StoredWeight]:
         self._send({"do": "weights"})

@@ -64,7 +64,14 @@ def describe(folder: Path, names: Sequence[str], precision: Precision) -> Derive
     problems = ("was to be quantized, and nothing in it is",) if precision.method and not quantized else ()
     if precision.floats != "float32" and not stored[precision.floats]:
         problems = (f"was to have tensors of {precision.floats}, and has none",)
-    return Derived(files=files, computed=precision.computed, quantized=quantized, stored=stored, problems=problems)
+    return Derived(
+        files=files,
+        computed=precision.computed,
+        quantized=quantized,
+        rounds_activations=precision.method in ("dynamic", "static"),
+        stored=stored,
+        problems=problems,
+    )
 
 
 def _halve(folder: Path, names: Sequence[str], precision: Precision, gauge: Gauge) -> Derived:
