@@ -107,11 +107,8 @@ class VariantGrid:
             ((mean, worst),) = itself.values()
             median = next(each.median for each in found if each.output == "logits")
             bound = _ITSELF_FACTORS[rounds_activations] * median + _NOISE
-            found.append(
-                Deviation(
-                    output="logits", median=median, worst=mean, bound=bound, case=_ITSELF, worst_row=worst, row_bound=4 * bound, row_case=_ITSELF
-                )
-            )
+            rows = {"worst_row": worst, "row_bound": 4 * bound, "row_case": _ITSELF}
+            found.append(Deviation(output="logits", median=median, worst=mean, bound=bound, case=_ITSELF, **rows))
         return tuple(sorted(found, key=lambda each: each.worst / each.bound if each.bound else 0.0, reverse=True))
 
     def relative_errors(self, session: Session) -> dict[str, dict[str, tuple[float, float]]]:
@@ -163,10 +160,7 @@ def _deviation(name: str, errors: Mapping[str, tuple[float, float]], factor: flo
         output=name,
         median=median,
         worst=errors[case][0],
-        bound=min(factor * median, max(_ITSELF = "a token at a time against all at once"
-_ITSELF_FACTORS = {False: 0.5, True: 2.0}
-"""How many medians of the logits a variant may be off itself, once with its cache and once without."""
-_MOST, _LEAST_FACTOR * median)) + _NOISE,
+        bound=min(factor * median, max(_MOST, _LEAST_FACTOR * median)) + _NOISE,
         case=case,
         worst_row=errors[row_case][1],
         row_bound=row_factor * median + _NOISE,
@@ -186,6 +180,9 @@ def _add_rows(output: _Output, case: str, ours: Array, theirs: Array, kept: Any)
 
 _FACTORS = {False: (4.0, 6.0), True: (8.0, 20.0)}
 """How many medians the worst case and the worst row may be off, by whether a variant rounds activations: docs/precision.md has figures."""
+_ITSELF = "a token at a time against all at once"
+_ITSELF_FACTORS = {False: 0.5, True: 2.0}
+"""How many medians of the logits a variant may be off itself, once with its cache and once without."""
 _MOST, _LEAST_FACTOR = 0.7, 3.0
 """A case is not off by more of the spread than this, whatever the median, unless the median itself is near it."""
 _NOISE = 1e-5
