@@ -20,7 +20,7 @@ LAYERS = (
     ("checkpoints", "hub"),
     ("backends",),
     ("manifest", "validation", "loss", "report", "ledger", "staging", "stages", "logs"),
-    ("pipeline", "variants"),
+    ("pipeline", "revalidation", "variants"),
     ("publish", "warming"),
     ("executors",),
     ("onnx", "torchscript", "neuron"),
