@@ -80,12 +80,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A verdict, the artifact's own account of itself, files that its clients want beside the checkpoint's, and notes on the checkpoint."""
+    """A verdict, the artifact's own account of itself, files that its clients want beside the checkpoint's, and notes on the checkpoint.
+
+    `default_atol` is the absolute tolerance of a verdict for which none was asked.
+    """
 
     verdict: Verdict
     dtype: str
     signature: Signature
     beside: Mapping[str, bytes]
+    default_atol: float
     notes: tuple[str, ...] = ()
 
 
@@ -216,12 +220,14 @@ def measure(backend: Backend, artifact: Path, checkpoint: Path, architecture: Ar
     from converter.checkpoints.loading import load_tokenizer
     from converter.validation import validate
     from converter.validation.reference import Reference
+    from converter.validation.validate import default_tolerance
 
     with closing(backend.open(artifact)) as session:
         model, config = _load_reference(checkpoint, architecture, backend, options)
         verdict = validate(session, Reference(model, tuple(config.outputs)), config, load_tokenizer(checkpoint, options.allowed), options)
         beside = backend.beside(model, config, session.signature, artifact)
-        return Measurement(verdict, model.dtype, session.signature, beside, model.notes)
+        default_atol = default_tolerance(config, model.dtype).atol
+        return Measurement(verdict, model.dtype, session.signature, beside, default_atol, model.notes)
 
 
 def measure_variants(
@@ -229,6 +235,7 @@ def measure_variants(
 ) -> Measurement:
     """The same of its variants, by what they lose, beside the verdict on the `exact` files; `make` makes them first, of these."""
     from converter.checkpoints.loading import load_tokenizer
+    from converter.validation.validate import default_tolerance
     from converter.variants import judge
 
     model, config = _load_reference(checkpoint, architecture, backend, options)
@@ -238,7 +245,8 @@ def measure_variants(
     with closing(backend.open(artifact)) as session:
         signature = session.signature
     verdict = exact.model_copy(update={"variants": variants})
-    return Measurement(verdict, variants[0].floats, signature, backend.beside(model, config, signature, artifact), model.notes)
+    beside, default_atol = backend.beside(model, config, signature, artifact), default_tolerance(config, model.dtype).atol
+    return Measurement(verdict, variants[0].floats, signature, beside, default_atol, model.notes)
 
 
 def _find_done(job: Job, key: str) -> ArtifactRecord | None:

@@ -72,6 +72,7 @@ MAY_IMPORT_HEAVY = {
     "report.page",
     "validation.float64",
     "validation.reference",
+    "validation.sidecars",
     "validation.state",
 }
 
