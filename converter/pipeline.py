@@ -16,7 +16,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from converter.architectures import Architecture, OnnxConfig, embedding_architecture, find_architecture, own_architecture, own_fault
+from converter.architectures import (
+    Architecture,
+    OnnxConfig,
+    canonical,
+    embedding_architecture,
+    feature_of_class,
+    find_architecture,
+    own_architecture,
+    own_fault,
+)
+from converter.architectures.embedders import encoder_class
 from converter.architectures.features import WITH_PAST
 from converter.backends import BACKENDS, Backend, Cache, Conversion
 from converter.checkpoints.fetch import fetch, resolve
@@ -116,6 +126,7 @@ def plan_job(job: Job, observe: Observer = _unobserved) -> Plan | Outcome:
         with stages.stage("resolve"):
             before = read_record(job.destination)
             checkpoint = resolve(job.source, job.options.allowed, before.source.files if before else ())
+            checkpoint = _noting_feature(checkpoint, job.options)
             architecture = architecture_of(checkpoint, job.options)
             versions = {**versions_of(BACKENDS[job.backend].packages), **architecture.origin, **_origins(job.options)}
             plans: list[Plan] = []
@@ -341,9 +352,9 @@ def _load_reference(folder: Path, architecture: Architecture, backend: Backend, 
 def architecture_of(checkpoint: Checkpoint, options: Options) -> Architecture:
     """The user's own description of the architecture where there is one, else ours."""
     if options.config:
-        return embedding_architecture(own_architecture(options.config, checkpoint.model_type), checkpoint.classes)
+        return embedding_architecture(own_architecture(options.config, checkpoint.model_type), _classes(checkpoint))
     written_by = str(checkpoint.config.get("transformers_version", ""))
-    return find_architecture(checkpoint.model_type, written_by, checkpoint.classes)
+    return find_architecture(checkpoint.model_type, written_by, _classes(checkpoint))
 
 
 def _origins(options: Options) -> Mapping[str, str]:
@@ -362,7 +373,25 @@ def _forms(options: Options, architecture: Architecture, checkpoint: Checkpoint)
 
 def with_feature(options: Options, architecture: Architecture, checkpoint: Checkpoint) -> Options:
     """The options with the feature that was asked for by its documented name, or with the one that the checkpoint was trained for."""
-    return options.model_copy(update={"feature": architecture.choose_feature(options.feature, checkpoint.classes, options.prefers_cache)})
+    feature = architecture.choose_feature(options.feature, _classes(checkpoint), options.prefers_cache, checkpoint.task)
+    return options.model_copy(update={"feature": feature})
+
+
+def _classes(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """The classes that config.json names; of an encoder whose family has a decoder too the class of the encoder alone."""
+    encoder = encoder_class(checkpoint.model_type) if canonical(checkpoint.task) == "default" else None
+    return (encoder,) if encoder else checkpoint.classes
+
+
+def _noting_feature(checkpoint: Checkpoint, options: Options) -> Checkpoint:
+    """The checkpoint with a note if the feature is another than config.json's, by what its repository is."""
+    named = checkpoint.classes[0] if checkpoint.classes else ""
+    if options.feature or not checkpoint.task or not named or feature_of_class(named) == canonical(checkpoint.task):
+        return checkpoint
+    note = (
+        f"modules.json says that the model is loaded for {checkpoint.task}, so it is converted for that, though config.json names {named}"
+    )
+    return replace(checkpoint, notes=(*checkpoint.notes, note))
 
 
 def _is_let_pass(verdict: Verdict, options: Options) -> bool:
