@@ -55,9 +55,9 @@ class Architecture:
         """
         if asked:
             return self.check_feature(asked)
-        if classes[:1] == (self.embedder,) or not (classes or task):
-            return "default"
         declared = canonical(task) if canonical(task) in self.features else None
+        if (not classes and not declared) or (classes and classes[0] == self.embedder):
+            return "default"
         found = declared or next((each for each in self.features if self._loads(each, classes[0])), None) or feature_of_class(classes[0])
         if found in self.features:
             cached = f"{found}{WITH_PAST}"

@@ -39,7 +39,7 @@ _REWRITTEN = frozenset({"tokenizer_class", "special_tokens_map_file", "tokenizer
 _TOKENS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 _SETTINGS = ("padding_side", "truncation_side", "model_max_length", "model_input_names", "chat_template")
 _MOST_PIECES = 4096
-"""Pieces of a vocabulary that are tokenized as texts of their own."""
+"""Pieces of a vocabulary, at most, that are tokenized as texts of their own."""
 _MOST_NAMED = 5
 
 
@@ -226,10 +226,11 @@ def _other_in_file(ours: tokenizers.Tokenizer, theirs: tokenizers.Tokenizer) -> 
 
 
 def _texts(vocabulary: Mapping[str, int], special: Sequence[str]) -> list[str]:
-    """The test sentences, each special token in a sentence, and pieces of the vocabulary from all parts of it."""
+    """The test sentences, each special token in a sentence, and pieces of the vocabulary from all parts of it, in either case."""
     pieces = sorted(vocabulary, key=lambda piece: vocabulary[piece])
     step = -(-len(pieces) // _MOST_PIECES) or 1
-    return [*SENTENCES, *(f"{SENTENCES[0]} {token} a{token}b" for token in special), *pieces[::step]]
+    in_sentences = [f"{SENTENCES[0]} {token} a{token}b" for token in special]
+    return [*SENTENCES, *in_sentences, *(text for piece in pieces[::step] for text in (piece, piece.swapcase()))]
 
 
 def _first_other(texts: Sequence[str], ours: Sequence[Any], theirs: Sequence[Any]) -> Iterator[str]:
