@@ -16,7 +16,7 @@ from pydantic import ValidationError as InvalidRecord
 
 import converter
 from converter.backends import Backend
-from converter.checkpoints.policy import WEIGHTS
+from converter.checkpoints.policy import PICKLED_INDEX, PICKLED_WEIGHTS, WEIGHTS, WEIGHTS_INDEX
 from converter.files import describe, is_unchanged, read_at_most
 from converter.records import USERS_FILES, ArtifactRecord, Checkpoint, FileRecord, Options
 
@@ -90,16 +90,17 @@ def _damage(folder: Path, files: Sequence[FileRecord], prefix: str) -> Iterator[
 def stray_files(folder: Path, backend: Backend, measured: Collection[str], record: ArtifactRecord | None) -> Iterator[str]:
     """The files in an artifact's folder that clients load and that were not `measured`, and tensors that its `record` does not name.
 
-    Folders in it are looked into, but for other artifacts, and for all folders of one that holds a checkpoint too.
+    Folders in it are looked into, but not those of other artifacts, and none if the folder holds a checkpoint too.
     """
     named = {file.path for file in record.needed} if record else None
+    holds_checkpoint = any((folder / name).exists() for name in (WEIGHTS, WEIGHTS_INDEX, PICKLED_WEIGHTS, PICKLED_INDEX))
     pending = [folder]
     while pending:
         place = pending.pop()
         for path in sorted(place.iterdir()):
             name = path.relative_to(folder).as_posix()
             if path.is_dir():
-                own = path.name.startswith(".") or (path / RECORD).exists() or (folder / WEIGHTS).exists() or path.is_symlink()
+                own = path.name.startswith(".") or (path / RECORD).exists() or holds_checkpoint or path.is_symlink()
                 pending += [] if own else [path]
             elif backend.is_client_file(path):
                 if name not in measured:
