@@ -6,8 +6,9 @@ import functools
 import hashlib
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from fnmatch import fnmatch
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pydantic import ValidationError as InvalidRecord
 
 import converter
 from converter.backends import Backend
+from converter.checkpoints.policy import PICKLED_INDEX, PICKLED_WEIGHTS, WEIGHTS, WEIGHTS_INDEX
 from converter.files import describe, is_unchanged, read_at_most
 from converter.records import USERS_FILES, ArtifactRecord, Checkpoint, FileRecord, Options
 
@@ -73,10 +75,38 @@ def record_problems(folder: Path, backend: Backend) -> tuple[str, ...]:
         return (f"its {RECORD} is not a record that this version can read",)
     if record.backend != backend.name or not backend.main_file_of({file.path for file in record.files}):
         return (f"its {RECORD} is the record of something else",)
-    changed = damaged_files(folder, record.needed, trust_mtime=False)
-    beside = [file for file in record.sidecars if (folder.parent / file.path).exists()]  # not where the artifact was moved alone
-    changed += [f"../{path}" for path in damaged_files(folder.parent, beside, trust_mtime=False)]
-    return tuple(f"{name} is not the file that was validated: its sha256 is not the record's" for name in changed)
+    return (*_damage(folder, record.needed, ""), *_damage(folder.parent, record.sidecars, "../"))
+
+
+def _damage(folder: Path, files: Sequence[FileRecord], prefix: str) -> Iterator[str]:
+    """What is wrong with recorded `files` of a folder, a clause each."""
+    for name in damaged_files(folder, files, trust_mtime=False):
+        if (folder / name).exists():
+            yield f"{prefix}{name} is not the file that was validated: its sha256 is not the record's"
+        else:
+            yield f"{prefix}{name} is missing, and the record names it"
+
+
+def stray_files(folder: Path, backend: Backend, measured: Collection[str], record: ArtifactRecord | None) -> Iterator[str]:
+    """The files in an artifact's folder that clients load and that were not `measured`, and tensors that its `record` does not name.
+
+    Folders in it are looked into, but not those of other artifacts, and none if the folder holds a checkpoint too.
+    """
+    named = {file.path for file in record.needed} if record else None
+    holds_checkpoint = any((folder / name).exists() for name in (WEIGHTS, WEIGHTS_INDEX, PICKLED_WEIGHTS, PICKLED_INDEX))
+    pending = [folder]
+    while pending:
+        place = pending.pop()
+        for path in sorted(place.iterdir()):
+            name = path.relative_to(folder).as_posix()
+            if path.is_dir():
+                own = path.name.startswith(".") or (path / RECORD).exists() or holds_checkpoint or path.is_symlink()
+                pending += [] if own else [path]
+            elif backend.is_client_file(path):
+                if name not in measured:
+                    yield name
+            elif named is not None and name not in named and any(fnmatch(path.name, pattern) for pattern in backend.data_files):
+                yield name
 
 
 def damaged_files(folder: Path, files: Iterable[FileRecord], trust_mtime: bool) -> list[str]:

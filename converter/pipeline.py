@@ -14,11 +14,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import pydantic
-
-from converter.architectures import Architecture, OnnxConfig, embedding_architecture, find_architecture, own_architecture, own_fault
+from converter.architectures import (
+    Architecture,
+    OnnxConfig,
+    canonical,
+    embedding_architecture,
+    feature_of_class,
+    find_architecture,
+    own_architecture,
+    own_fault,
+)
+from converter.architectures.embedders import encoder_class
 from converter.architectures.features import WITH_PAST
 from converter.backends import BACKENDS, Backend, Cache, Conversion
 from converter.checkpoints.fetch import fetch, resolve
@@ -32,7 +40,7 @@ from converter.errors import (
     is_lack_of_memory,
     unforeseen,
 )
-from converter.ledger import describe_files, find_done, job_key, read_record, record_problems, versions_of
+from converter.ledger import describe_files, find_done, job_key, read_record, versions_of
 from converter.logs import JobLog
 from converter.loss import own, texts
 from converter.records import (
@@ -45,7 +53,6 @@ from converter.records import (
     Options,
     Outcome,
     Signature,
-    Source,
     SourceRecord,
     Stage,
     Status,
@@ -83,12 +90,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A verdict, the artifact's own account of itself, files that its clients want beside the checkpoint's, and notes on the checkpoint."""
+    """A verdict, the artifact's own account of itself, files that its clients want beside the checkpoint's, and notes on the checkpoint.
+
+    `default_atol` is the absolute tolerance of a verdict for which none was asked.
+    """
 
     verdict: Verdict
     dtype: str
     signature: Signature
     beside: Mapping[str, bytes]
+    default_atol: float
     notes: tuple[str, ...] = ()
 
 
@@ -115,7 +126,8 @@ def plan_job(job: Job, observe: Observer = _unobserved) -> Plan | Outcome:
         with stages.stage("resolve"):
             before = read_record(job.destination)
             checkpoint = resolve(job.source, job.options.allowed, before.source.files if before else ())
-            architecture = _architecture(checkpoint, job.options)
+            checkpoint = _noting_feature(checkpoint, job.options)
+            architecture = architecture_of(checkpoint, job.options)
             versions = {**versions_of(BACKENDS[job.backend].packages), **architecture.origin, **_origins(job.options)}
             plans: list[Plan] = []
             for options in _forms(job.options, architecture, checkpoint):
@@ -146,7 +158,7 @@ def carry_out(plan: Plan, observe: Observer = _unobserved) -> Outcome:
                 staged = stack.enter_context(staging_folder(job.destination, lambda: tell(Event(event="waiting"))))
                 if done := _find_done(job, plan.key):  # another run has made it in the meantime
                     return _done_already(job, done, stages, checkpoint)
-                architecture = _architecture(checkpoint, job.options)
+                architecture = architecture_of(checkpoint, job.options)
                 if not architecture.origin.items() <= plan.versions.items():
                     raise ConversionError(f"{job.options.config} was changed in the meantime", "run it again")
                 folder = fetch(checkpoint, job.options.allowed)
@@ -202,8 +214,8 @@ def look_ahead(job: Job, observe: Observer = _unobserved) -> tuple[Finding, ...]
     try:
         with stages.stage("resolve"):
             checkpoint = resolve(job.source, job.options.allowed)
-            architecture = _architecture(checkpoint, job.options)
-            job = replace(job, options=_with_feature(job.options, architecture, checkpoint))
+            architecture = architecture_of(checkpoint, job.options)
+            job = replace(job, options=with_feature(job.options, architecture, checkpoint))
         with stages.stage("fetch"):
             folder = fetch(checkpoint, job.options.allowed)
         with stages.stage("check"):
@@ -219,12 +231,14 @@ def measure(backend: Backend, artifact: Path, checkpoint: Path, architecture: Ar
     from converter.checkpoints.loading import load_tokenizer
     from converter.validation import validate
     from converter.validation.reference import Reference
+    from converter.validation.validate import default_tolerance
 
     with closing(backend.open(artifact)) as session:
         model, config = _load_reference(checkpoint, architecture, backend, options)
         verdict = validate(session, Reference(model, tuple(config.outputs)), config, load_tokenizer(checkpoint, options.allowed), options)
         beside = backend.beside(model, config, session.signature, artifact)
-        return Measurement(verdict, model.dtype, session.signature, beside, model.notes)
+        default_atol = default_tolerance(config, model.dtype).atol
+        return Measurement(verdict, model.dtype, session.signature, beside, default_atol, model.notes)
 
 
 def measure_variants(
@@ -232,6 +246,7 @@ def measure_variants(
 ) -> Measurement:
     """The same of its variants, by what they lose, beside the verdict on the `exact` files; `make` makes them first, of these."""
     from converter.checkpoints.loading import load_tokenizer
+    from converter.validation.validate import default_tolerance
     from converter.variants import judge
 
     model, config = _load_reference(checkpoint, architecture, backend, options)
@@ -241,47 +256,8 @@ def measure_variants(
     with closing(backend.open(artifact)) as session:
         signature = session.signature
     verdict = exact.model_copy(update={"variants": variants})
-    return Measurement(verdict, variants[0].floats, signature, backend.beside(model, config, signature, artifact), model.notes)
-
-
-def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mapping[str, Any]) -> tuple[Options, Verdict]:
-    """Validate an artifact that was made before, here or elsewhere, against a checkpoint.
-
-    The options are those of its record with those `asked` for over them; a note says which tolerance came from the record.
-    A record that is not this artifact's, or a file that is not the recorded one, is a problem of the verdict.
-    """
-    record = read_record(artifact)
-    recorded = dict(record.options) if record and record.backend == backend.name else {}
-    if recorded.pop("config", None) and not asked.get("config"):  # a record may come from anywhere, and a configuration is run
-        raise ConversionError(f"the artifact in {artifact} was made with a configuration of its maker's own", "name it with --config")
-    for permission in ("allow_pickle", "trust_remote_code", "text", "evaluate"):  # nor does a record from anywhere allow anything
-        recorded.pop(permission, None)
-    try:
-        options = backend.options.model_validate({**recorded, **asked}) if recorded else backend.read_options(artifact, asked)
-    except pydantic.ValidationError as error:
-        raise ConversionError(
-            f"the record in {artifact} has options that this version does not know", "convert the checkpoint again"
-        ) from error
-    checkpoint = resolve(reference, options.allowed)
-    architecture = _architecture(checkpoint, options)
-    options = _with_feature(options, architecture, checkpoint)
-    folder = fetch(checkpoint, options.allowed)
-    variants = backend.variants(options)
-    verdict = Verdict(atol=options.atol or 0, rtol=0, runtime="")
-    notes: list[str] = []
-    if not variants or backend.exact in variants:
-        measured = measure(backend, artifact, folder, architecture, options)
-        verdict, notes = measured.verdict, [*measured.notes]
-    if variants:
-        measured = measure_variants(backend, artifact, folder, architecture, options, verdict, make=False)
-        verdict, notes = measured.verdict, [*measured.notes]
-    notes += [f"atol {options.atol:g} is what its record says"] if recorded.get("atol") and "atol" not in asked else []
-    if recorded.get("drop_weights") and "drop_weights" not in asked:
-        notes.append("--drop-weights is what its record says")
-    if variants and recorded and "tier" not in asked:
-        notes.append(f"tier {options.measured_by.tier} is what its record says")
-    problems = (*verdict.problems, *record_problems(artifact, backend))
-    return options, verdict.model_copy(update={"problems": problems, "notes": (*verdict.notes, *notes)})
+    beside, default_atol = backend.beside(model, config, signature, artifact), default_tolerance(config, model.dtype).atol
+    return Measurement(verdict, variants[0].floats, signature, beside, default_atol, model.notes)
 
 
 def _find_done(job: Job, key: str) -> ArtifactRecord | None:
@@ -373,12 +349,12 @@ def _load_reference(folder: Path, architecture: Architecture, backend: Backend, 
     return model, backend.configure(architecture, model, options)
 
 
-def _architecture(checkpoint: Checkpoint, options: Options) -> Architecture:
+def architecture_of(checkpoint: Checkpoint, options: Options) -> Architecture:
     """The user's own description of the architecture where there is one, else ours."""
     if options.config:
-        return embedding_architecture(own_architecture(options.config, checkpoint.model_type), checkpoint.classes)
+        return embedding_architecture(own_architecture(options.config, checkpoint.model_type), _classes(checkpoint))
     written_by = str(checkpoint.config.get("transformers_version", ""))
-    return find_architecture(checkpoint.model_type, written_by, checkpoint.classes)
+    return find_architecture(checkpoint.model_type, written_by, _classes(checkpoint))
 
 
 def _origins(options: Options) -> Mapping[str, str]:
@@ -389,15 +365,33 @@ def _origins(options: Options) -> Mapping[str, str]:
 
 def _forms(options: Options, architecture: Architecture, checkpoint: Checkpoint) -> Iterator[Options]:
     """The options that a job is done with; behind them those for a model that turns out to have no cache, where nobody asked for one."""
-    chosen = _with_feature(options, architecture, checkpoint)
+    chosen = with_feature(options, architecture, checkpoint)
     yield chosen
     if not options.feature and chosen.feature and chosen.feature.endswith(WITH_PAST):
         yield chosen.model_copy(update={"feature": chosen.feature.removesuffix(WITH_PAST)})
 
 
-def _with_feature(options: Options, architecture: Architecture, checkpoint: Checkpoint) -> Options:
+def with_feature(options: Options, architecture: Architecture, checkpoint: Checkpoint) -> Options:
     """The options with the feature that was asked for by its documented name, or with the one that the checkpoint was trained for."""
-    return options.model_copy(update={"feature": architecture.choose_feature(options.feature, checkpoint.classes, options.prefers_cache)})
+    feature = architecture.choose_feature(options.feature, _classes(checkpoint), options.prefers_cache, checkpoint.task)
+    return options.model_copy(update={"feature": feature})
+
+
+def _classes(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """The classes that config.json names; of an encoder whose family has a decoder too the class of the encoder alone."""
+    encoder = encoder_class(checkpoint.model_type) if canonical(checkpoint.task) == "default" else None
+    return (encoder,) if encoder else checkpoint.classes
+
+
+def _noting_feature(checkpoint: Checkpoint, options: Options) -> Checkpoint:
+    """The checkpoint with a note if the feature is another than config.json's, by what its repository is."""
+    named = checkpoint.classes[0] if checkpoint.classes else ""
+    if options.feature or not checkpoint.task or not named or feature_of_class(named) == canonical(checkpoint.task):
+        return checkpoint
+    note = (
+        f"modules.json says that the model is loaded for {checkpoint.task}, so it is converted for that, though config.json names {named}"
+    )
+    return replace(checkpoint, notes=(*checkpoint.notes, note))
 
 
 def _is_let_pass(verdict: Verdict, options: Options) -> bool:

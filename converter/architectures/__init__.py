@@ -79,8 +79,11 @@ def find_architecture(model_type: str, written_by: str = "", classes: Sequence[s
     Raises NotSupportedError for one that transformers has no model for; `written_by` is the version that config.json names, if it does.
     """
     embedder = find_embedder(model_type, classes)
-    if model_type in ready_made():
-        found: Architecture | None = _ready_made()[model_type]
+    if embedder and embedder.is_encoder:
+        generic = generic_architecture(model_type)
+        found: Architecture | None = replace(generic, note="") if generic else None
+    elif model_type in ready_made():
+        found = _ready_made()[model_type]
     elif model_type in _of_packages():
         found = _load(_of_packages()[model_type])
     else:

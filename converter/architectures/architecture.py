@@ -46,17 +46,19 @@ class Architecture:
         classes = FEATURES[name].auto_classes
         return next((each for each in classes if self.model_type in auto_models()[each]), classes[0])
 
-    def choose_feature(self, asked: str | None, classes: Sequence[str], prefers_cache: bool = False) -> str:
+    def choose_feature(self, asked: str | None, classes: Sequence[str], prefers_cache: bool = False, task: str = "") -> str:
         """The documented name of the feature that was `asked` for, or else of the head that the checkpoint's `classes` name.
 
-        With `prefers_cache` it has its cache, where one was not asked for, and generates. Without any it is `default`.
+        A `task` that the repository declares, by any of its names, goes before the classes if it is one of the features. With
+        `prefers_cache` it has its cache, where one was not asked for, and generates. Without any it is `default`.
         Raises NotSupportedError for what is none of this architecture's features.
         """
         if asked:
             return self.check_feature(asked)
-        if not classes or classes[0] == self.embedder:
+        declared = canonical(task) if canonical(task) in self.features else None
+        if (not classes and not declared) or (classes and classes[0] == self.embedder):
             return "default"
-        found = next((each for each in self.features if self._loads(each, classes[0])), None) or feature_of_class(classes[0])
+        found = declared or next((each for each in self.features if self._loads(each, classes[0])), None) or feature_of_class(classes[0])
         if found in self.features:
             cached = f"{found}{WITH_PAST}"
             return cached if prefers_cache and FEATURES[found].generates and cached in self.features else found

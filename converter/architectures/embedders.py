@@ -24,16 +24,21 @@ _COLBERT_WIDTH = 128
 class Embedder:
     """A class that config.json may name: the model type it is of, None for any, and its outputs with their named axes.
 
-    The generic configuration finds the axes itself.
+    The generic configuration finds the axes itself. `is_encoder`: its family has a decoder too, and a file that describes both.
     """
 
     name: str
     model_type: str | None
     outputs: Mapping[str, Axes]
+    is_encoder: bool = False
 
 
 def _half(name: str, model_type: str, *outputs: str) -> Embedder:
     return Embedder(name=name, model_type=model_type, outputs={output: {0: "batch"} for output in outputs})
+
+
+def _encoder(name: str, model_type: str) -> Embedder:
+    return Embedder(name=name, model_type=model_type, outputs={"last_hidden_state": {0: "batch", 1: "sequence"}}, is_encoder=True)
 
 
 EMBEDDERS: Mapping[str, Embedder] = {
@@ -50,6 +55,9 @@ EMBEDDERS: Mapping[str, Embedder] = {
         # their projection is a part of the ordinary class
         _half("SiglipTextModel", "siglip_text_model", "pooler_output", "last_hidden_state"),
         _half("Siglip2TextModel", "siglip2_text_model", "pooler_output", "last_hidden_state"),
+        _encoder("T5EncoderModel", "t5"),
+        _encoder("MT5EncoderModel", "mt5"),
+        _encoder("UMT5EncoderModel", "umt5"),
         Embedder(name=COLBERT, model_type=None, outputs={"token_embeddings": {0: "batch", 1: "sequence"}}),
     )
 }
@@ -60,6 +68,11 @@ def find_embedder(model_type: str, classes: Sequence[str]) -> Embedder | None:
     """The embedder that a checkpoint of `model_type` is by the `classes` of its config.json; None for any other checkpoint."""
     embedder = EMBEDDERS.get(classes[0]) if classes else None
     return embedder if embedder and embedder.model_type in (None, model_type) else None
+
+
+def encoder_class(model_type: str) -> str | None:
+    """The class that is the encoder alone of a family that has a decoder too; None for any other family."""
+    return next((each.name for each in EMBEDDERS.values() if each.is_encoder and each.model_type == model_type), None)
 
 
 def as_embedder(onnx_config: type[OnnxConfig], embedder: Embedder) -> type[OnnxConfig]:

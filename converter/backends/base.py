@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -162,6 +163,10 @@ class Backend(ABC):
     main_file: ClassVar[str]
     made_beside: ClassVar[tuple[str, ...]] = ()
     """The files in the model's folder that `beside` makes and no checkpoint has: they go wherever the artifact goes."""
+    client_files: ClassVar[tuple[str, ...]]
+    """Patterns of the names of files that its clients load, whoever made them."""
+    data_files: ClassVar[tuple[str, ...]] = ()
+    """Patterns of the files that these read their tensors from."""
     exact: ClassVar[str] = ""
     """What the variant is called that others are made of, where there are variants."""
     layouts: ClassVar[tuple[tuple[str, ...], ...]] = ()
@@ -210,6 +215,10 @@ class Backend(ABC):
     def file_names(self) -> tuple[str, ...]:
         """The names that files of its artifacts have which are called."""
         return tuple(name for layout in self.layouts or ((self.main_file,),) for name in layout)
+
+    def is_client_file(self, path: Path) -> bool:
+        """Whether clients load the file as they load its artifacts."""
+        return any(fnmatch(path.name, pattern) for pattern in self.client_files)
 
     def configure(self, architecture: Architecture, model: LoadedModel, options: Options) -> OnnxConfig:
         """The configuration by which `model` is converted and measured. Raises NotSupportedError for a feature that it has not."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from converter import hub
 from converter.checkpoints import policy
+from converter.checkpoints.modules import MODULES, declared_task, folder_of_model
 from converter.checkpoints.policy import NOTHING_ELSE
 from converter.checkpoints.size import check_counts
 from converter.checkpoints.stored import check_header
@@ -26,6 +27,7 @@ def resolve(source: Source, allowed: Allowed = NOTHING_ELSE, known: Sequence[Fil
     """
     contents = _look_into(source, allowed)
     files = {name: contents.files[name].size for name in _needed(str(source), contents, allowed)}
+    task = declared_task(str(source), contents.files, contents.read)
     listing = contents.listing
     if listing is None:
         assert source.folder
@@ -45,6 +47,7 @@ def resolve(source: Source, allowed: Allowed = NOTHING_ELSE, known: Sequence[Fil
             files=files,
             described=described,
             folder=source.folder,
+            task=task,
         )
     if allowed.remote_code:
         policy.check_pin(source, listing.commit)
@@ -59,6 +62,7 @@ def resolve(source: Source, allowed: Allowed = NOTHING_ELSE, known: Sequence[Fil
         contents=_contents_of(digests),
         repository=listing.repository,
         visibility=listing.visibility,
+        task=task,
         notes=tuple(_notes(source, listing)),
     )
 
@@ -94,7 +98,13 @@ class _Contents:
 def _look_into(source: Source, allowed: Allowed) -> _Contents:
     listing, files, read = _look_into_folder(source.folder) if source.folder else _look_into_repository(source)
     if policy.CONFIG not in files:
-        raise CheckpointError(f"{source} has no {policy.CONFIG}", "name a folder or repository as transformers' save_pretrained writes it")
+        folder = folder_of_model(str(source), files, read)
+        raise CheckpointError(
+            f"{source} has no {policy.CONFIG}{f': {MODULES} says that its model is in {folder}' if folder else ''}",
+            f"name the folder {folder} in it, once it is on this machine"
+            if folder
+            else "name a folder or repository as transformers' save_pretrained writes it",
+        )
     return _Contents(listing, files, read, policy.check_config(read(policy.CONFIG, policy.CONFIG_LIMIT), str(source), allowed))
 
 

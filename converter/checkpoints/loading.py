@@ -64,6 +64,11 @@ class LoadedModel:
         return getattr(self.module, _FOLDER, None)
 
     @property
+    def has_head(self) -> bool:
+        """Whether it is more than the base model of its family."""
+        return getattr(self.module, "base_model", self.module) is not self.module
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a user should know of how `load_model` loaded it, a clause each."""
         return getattr(self.module, _NOTES, ())
@@ -94,11 +99,12 @@ class LoadedModel:
         return {name: tensor.detach() for name, tensor in named}
 
 
-def made_up_error(names: Iterable[str]) -> ConversionError:
+def made_up_error(names: Iterable[str], has_head: bool) -> ConversionError:
     """What is told of weights that the checkpoint lacks and an artifact would need."""
+    base = ", such as feature=default (--feature default), the model without a head"
     return ConversionError(
         f"the checkpoint has no weights for {', '.join(sorted(names))}: they would be random numbers",
-        "choose a feature that the checkpoint was trained for; where it should have these, download it again",
+        f"choose a feature that the checkpoint was trained for{base if has_head else ''}; if it should have them, download it again",
     )
 
 

@@ -95,7 +95,7 @@ def _convert(backend: Backend, job: Job) -> int:
     hand_over(job.destination)
     console.give(outcome.model_dump(mode="json"))
     if job.options.feature is None and outcome.feature:
-        console.say_aside(f"feature: {outcome.feature}, by the checkpoint's config.json; --feature chooses another")
+        console.say_aside(f"feature: {outcome.feature}, by the checkpoint's own files; --feature chooses another")
     for note in outcome.notes:
         console.say_aside(f"note: {note}")
     if outcome.verdict:

@@ -16,8 +16,8 @@ from converter.cli.options import backend_options, check_options
 from converter.cli.paths import TextPath
 from converter.cli.sources import read_source
 from converter.errors import ConverterError, ValidationError
-from converter.pipeline import revalidate
 from converter.records import Options, Source
+from converter.revalidation import revalidate
 
 
 @click.command("validate")

@@ -172,7 +172,8 @@ class Checkpoint:
     `files` maps each file that a conversion needs to its size in bytes, `digests` to what the Hub knows it by; `config` is
     config.json, read. `contents` stands for all of them: it stays the same at another commit that changes none.
     `folder` holds the files; None until they are fetched. `described` are the files of a folder as they were found. `repository` is the
-    id that the Hub has it under today. `notes` are what a user should know of where it came from, a clause each.
+    id that the Hub has it under today. `task` is what the model is loaded for by modules.json, which sentence-transformers writes; empty if
+    config.json alone says it. `notes` are what a user should know of where it came from, a clause each.
     """
 
     source: Source
@@ -185,6 +186,7 @@ class Checkpoint:
     described: tuple[FileRecord, ...] = ()
     repository: str | None = None
     visibility: Visibility | None = None
+    task: str = ""
     notes: tuple[str, ...] = ()
 
     @property

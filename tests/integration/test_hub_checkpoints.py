@@ -88,6 +88,20 @@ def test_resolving_names_the_commit_and_the_needed_files_and_downloads_no_weight
     assert set(asked) == {"config.json", "model.safetensors.index.json"}
 
 
+def test_resolving_a_repository_of_sentence_transformers_reads_what_its_model_is_loaded_for(hub: HubServer, tmp_path: Path) -> None:
+    settings = {
+        "modules.json": b'[{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}]',
+        "sentence_bert_config.json": b'{"max_seq_length": 384}',
+    }
+    hub.add_repository("org/embedder", NEEDED | settings)
+    asked = _RESOLVE.replace("found.folder]", "found.task]")
+    *_, files, task = json.loads(hub.run_client(asked, "org/embedder", home=tmp_path, HF_TOKEN=TOKEN).stdout)
+    assert task == "feature-extraction"
+    assert settings.keys() <= files.keys()  # they are fetched with the others
+    read = {request.rpartition("/")[2] for request in hub.requests if "/org/embedder/resolve/" in request}
+    assert read == {"config.json", "model.safetensors.index.json", *settings}
+
+
 def test_fetching_brings_the_files_of_the_resolved_commit_after_the_branch_has_moved(hub: HubServer, tmp_path: Path) -> None:
     commit = hub.add_repository("org/moved", NEEDED | NOT_NEEDED)
     hub.add_repository("org/moved", {name: bytes(reversed(content)) for name, content in NEEDED.items()})

@@ -219,7 +219,7 @@ def test_a_configuration_converts_from_the_command_line_and_again_only_when_it_c
     line = ("onnx", f"--config={workspace}/my_config.py:ElectraOnnxConfig", f"--model={workspace}/electra", workspace / "onnx")
     first = command(*line)
     assert first.returncode == 0, first.stderr
-    assert "feature: sequence-classification, by the checkpoint's config.json" in first.stderr
+    assert "feature: sequence-classification, by the checkpoint's own files" in first.stderr
     assert "nothing has changed" in command(*line).stderr
     record = json.loads((workspace / "onnx/converter.json").read_text())
     assert record["versions"]["ElectraOnnxConfig"].startswith("sha256:")

@@ -343,8 +343,8 @@ def test_an_input_is_missed_even_where_it_matters_less_than_the_tolerance(
     import safetensors.torch
 
     from converter.backends import BACKENDS
-    from converter.pipeline import revalidate
     from converter.records import Source
+    from converter.revalidation import revalidate
 
     checkpoint = shutil.copytree(tiny("bert"), tmp_path / "checkpoint")
     weights = safetensors.torch.load_file(checkpoint / "model.safetensors")

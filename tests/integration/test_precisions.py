@@ -285,8 +285,13 @@ def test_all_precisions_that_lost_too_much_are_told_at_once(bert: Path, tmp_path
 
 def test_how_much_may_be_lost_is_told_where_a_record_says_it(made: tuple[Path, Outcome], bert: Path, command: Command) -> None:
     asked = ["validate", str(made[0] / "onnx"), "--reference", str(bert)]
-    assert "note: tier any is what its record says" in command(*asked).stdout
-    assert "what its record says" not in command(*asked, "--tier", "lossy").stdout
+    told = command(*asked)
+    assert "note: tier any is what its record says" in told.stdout
+    assert told.returncode == 1
+    assert "its record says tier any, which is looser than the default lossy: to accept that, pass --tier any" in told.stderr
+    accepted = command(*asked, "--tier", "any")
+    assert accepted.returncode == 0, accepted.stderr
+    assert "what its record says" not in accepted.stdout
 
 
 @pytest.mark.parametrize("with_record", [True, False])

@@ -20,7 +20,7 @@ LAYERS = (
     ("checkpoints", "hub"),
     ("backends",),
     ("manifest", "validation", "loss", "report", "ledger", "staging", "stages", "logs"),
-    ("pipeline", "variants"),
+    ("pipeline", "revalidation", "variants"),
     ("publish", "warming"),
     ("executors",),
     ("onnx", "torchscript", "neuron"),
@@ -72,6 +72,7 @@ MAY_IMPORT_HEAVY = {
     "report.page",
     "validation.float64",
     "validation.reference",
+    "validation.sidecars",
     "validation.state",
 }
 

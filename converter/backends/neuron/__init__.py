@@ -113,6 +113,7 @@ class NeuronBackend(Backend):
     name = "neuron"
     title = "Neuron"
     main_file = "model.neuron"
+    client_files = ("*.neuron",)
     proof = "validated where something here runs it"
     options = NeuronOptions
     packages = ("torch", "transformers", "torch-xla", "libneuronxla", *sdk.DISTRIBUTIONS)

@@ -170,6 +170,8 @@ class OnnxBackend(Backend):
     name = "onnx"
     title = "ONNX"
     main_file = "model.onnx"
+    client_files = ("*.onnx",)
+    data_files = ("*.onnx_data*", "*.onnx.data*")
     exact = _EXACT
     made_beside = ("genai_config.json",)
     layouts = tuple(tuple(precision.file(name) for name in names) for precision in PRECISIONS.values() for names in _LAYOUTS)

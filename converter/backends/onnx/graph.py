@@ -50,7 +50,7 @@ class Graph:
         """
         made_up = model.made_up.intersection(self.sources)
         if made_up:
-            raise made_up_error(made_up)
+            raise made_up_error(made_up, model.has_head)
         return Weights(model.tensors(), self.weights)
 
     def to_bytes(self) -> bytes:

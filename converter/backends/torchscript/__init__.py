@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,7 @@ class TorchScriptBackend(Backend):
     name = "torchscript"
     title = "TorchScript"
     main_file = "model.pt"
+    client_files = ("*.pt", "*.pth", "*.ts", "*.torchscript")
     options = TorchScriptOptions
     packages = ("torch", "transformers")
     library = "pytorch"
@@ -74,6 +76,13 @@ from huggingface_hub import hf_hub_download
 model = torch.jit.load(hf_hub_download("REPOSITORY", "torchscript/model.pt"))
 """
     notice = "PyTorch calls TorchScript deprecated; torch 2.13 and 2.14 still trace and load it"
+
+    def is_client_file(self, path: Path) -> bool:
+        """What `torch.save` writes has these names too, and no code."""
+        if not (super().is_client_file(path) and zipfile.is_zipfile(path)):
+            return False
+        with zipfile.ZipFile(path) as archive:
+            return any("/code/" in name for name in archive.namelist())
 
     def convert(self, model: LoadedModel, config: OnnxConfig, options: Options, folder: Path, preprocessor: Any = None) -> None:
         from converter.backends.torchscript.export import export

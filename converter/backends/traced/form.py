@@ -126,7 +126,7 @@ def used_tensors(traced: torch.jit.ScriptModule, model: LoadedModel) -> set[int]
     used = {tensor.data_ptr() for tensor in attributes_in_use(traced).values()}
     made_up = [name for name, tensor in model.tensors().items() if name in model.made_up and tensor.data_ptr() in used]
     if made_up:
-        raise made_up_error(made_up)
+        raise made_up_error(made_up, model.has_head)
     return used
 
 

@@ -30,8 +30,10 @@ def test_an_embedder_is_of_the_model_type_of_its_class(name: str) -> None:
 
 def test_no_auto_class_that_is_used_here_has_an_embedder() -> None:
     from converter.architectures.auto import auto_models
+    from converter.architectures.features import FEATURES
 
-    loaded = {name for table in auto_models().values() for classes in table.values() for name in classes}
+    used = {name for feature in FEATURES.values() for name in feature.auto_classes}
+    loaded = {name for used_class in used for classes in auto_models()[used_class].values() for name in classes}
     assert loaded.isdisjoint(EMBEDDERS)
 
 

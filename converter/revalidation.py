@@ -1,0 +1,104 @@
+"""Validation of an artifact that was made before, here or elsewhere: `converter validate`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from converter.backends import Backend
+from converter.checkpoints.fetch import fetch, resolve
+from converter.errors import ConversionError
+from converter.ledger import read_record, record_problems, stray_files
+from converter.pipeline import Measurement, architecture_of, measure, measure_variants, with_feature
+from converter.records import TIERS, Allowed, ArtifactRecord, Options, Source, Verdict
+
+PERMISSIONS = ("allow_pickle", "trust_remote_code", "drop_weights", "text", "evaluate")
+"""Options that a record has no say in, as anybody may write one: what they allow has to be asked for."""
+
+
+def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mapping[str, Any]) -> tuple[Options, Verdict]:
+    """Validate an artifact that was made before, here or elsewhere, against a checkpoint.
+
+    Args:
+        backend: what the artifact was made for.
+        artifact: its folder.
+        reference: the checkpoint.
+        asked: options of the command line; others are those of the record.
+
+    Returns: the options, and the verdict. Its problems include a record that is not this artifact's or that loosens the check, files that
+    are not the recorded ones, files that nobody has validated, and sidecar files that are not the checkpoint's.
+
+    Raises: ConverterError for what cannot be measured.
+    """
+    record = read_record(artifact)
+    record = record if record and record.backend == backend.name else None
+    recorded = {name: value for name, value in record.options.items() if name not in PERMISSIONS} if record else {}
+    if recorded.pop("config", None) and not asked.get("config"):  # a record may come from anywhere, and a configuration is run
+        raise ConversionError(f"the artifact in {artifact} was made with a configuration of its maker's own", "name it with --config")
+    try:
+        options = backend.options.model_validate({**recorded, **asked}) if recorded else backend.read_options(artifact, asked)
+    except pydantic.ValidationError as error:
+        raise ConversionError(
+            f"the record in {artifact} has options that this version does not know", "convert the checkpoint again"
+        ) from error
+    checkpoint = resolve(reference, options.allowed)
+    architecture = architecture_of(checkpoint, options)
+    options = with_feature(options, architecture, checkpoint)
+    folder = fetch(checkpoint, options.allowed)
+    variants = backend.variants(options)
+    verdict = Verdict(atol=options.atol or 0, rtol=0, runtime="")
+    if not variants or backend.exact in variants:
+        measured = measure(backend, artifact, folder, architecture, options)
+        verdict = measured.verdict
+    if variants:
+        measured = measure_variants(backend, artifact, folder, architecture, options, verdict, make=False)
+        verdict = measured.verdict
+    unasked = {name: recorded[name] for name in ("atol", *(("tier",) if variants else ())) if recorded.get(name) and name not in asked}
+    notes = [f"{name} {value} is what its record says" for name, value in unasked.items()]
+    problems = (
+        *verdict.problems,
+        *record_problems(artifact, backend),
+        *_loosened(unasked, measured.default_atol, backend.options),
+        *_strays(artifact, backend, measured, record),
+        *_sidecar_problems(artifact, folder, backend, measured, record, options.allowed),
+    )
+    return options, verdict.model_copy(update={"problems": problems, "notes": (*verdict.notes, *measured.notes, *notes)})
+
+
+def _loosened(unasked: Mapping[str, Any], default_atol: float, options: type[Options]) -> Iterator[str]:
+    """Say which options of a record, `unasked` for on the command line, are looser than their default, a clause each."""
+    atol, tier = unasked.get("atol"), unasked.get("tier")
+    looser: list[tuple[str, Any, Any]] = []
+    if atol and atol > default_atol:
+        looser.append(("atol", atol, default_atol))
+    if tier:
+        tiers: list[str] = [*TIERS]
+        default_tier = options.model_fields["tier"].default
+        looser += [("tier", tier, default_tier)] if tiers.index(tier) > tiers.index(default_tier) else []
+    for name, value, default in looser:
+        yield f"its record says {name} {value}, which is looser than the default {default}: to accept that, pass --{name} {value}"
+
+
+def _strays(artifact: Path, backend: Backend, measured: Measurement, record: ArtifactRecord | None) -> Iterator[str]:
+    """Say which files clients may load that were not validated, a clause each."""
+    files = {file for variant in measured.verdict.variants for file in variant.files}
+    files |= {bucket.file for bucket in measured.signature.buckets}
+    files |= set() if measured.verdict.variants else {*backend.files_of([path.name for path in artifact.iterdir()])}
+    for name in stray_files(artifact, backend, files, record):
+        yield f"{name} lies in its folder and is no part of what was validated, so clients may load it unchecked: move it elsewhere"
+
+
+def _sidecar_problems(
+    artifact: Path, checkpoint: Path, backend: Backend, measured: Measurement, record: ArtifactRecord | None, allowed: Allowed
+) -> Iterator[str]:
+    """Say which sidecar files are not what the checkpoint has, a clause each."""
+    from converter.validation.sidecars import Sidecars, model_folders
+
+    generated = {**dict.fromkeys(backend.made_beside), **measured.beside}
+    for folder in model_folders(artifact, backend.name, [file.path for file in record.sidecars] if record else ()):
+        prefix = "" if folder == artifact else "../"
+        for problem in Sidecars(folder, checkpoint, generated, allowed).problems():
+            yield f"{prefix}{problem}"
