@@ -134,8 +134,10 @@ def main() -> None:
             answer, _ = _run(module, said["order"], inputs)
             send(answers, {**answer, "seconds": time.perf_counter() - started})
         else:
+            used = dict(_tensors_of_code(module))
             for name, tensor in tensors_of(module):
-                send(answers, {"name": name, "storage": [tensor.untyped_storage().data_ptr(), tensor.storage_offset()]}, {"tensor": tensor})
+                storage = [tensor.untyped_storage().data_ptr(), tensor.storage_offset()]
+                send(answers, {"name": name, "storage": storage, "used": name in used}, {"tensor": tensor})
             send(answers, {"name": None})
 
 
