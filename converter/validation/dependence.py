@@ -34,7 +34,7 @@ def needed(reference: Reference, cases: Sequence[Mapping[str, Array]], weights: 
     return [*_searched(weights, matter)]
 
 
-def _searched(weights: Elements, matter: Callable[[Rows], bool]) -> Iterator[str]:
+def _searched(weights: Elements, matter: Callable[[Elements], bool]) -> Iterator[str]:
     """Those that matter, found by halves: mostly none does."""
     if not matter(weights):
         return
@@ -83,7 +83,7 @@ class Computed(TorchDispatchMode):
         for name, array in constants.items():
             self._left.setdefault(array.size, {})[name] = array
 
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002 - torch's own
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         results = function(*args, **(kwargs or {}))
         for result in results if isinstance(results, list | tuple) else (results,):
             if isinstance(result, torch.Tensor) and result.numel() in self._left and result.dtype in _COMPARED:

@@ -24,8 +24,8 @@ _NOT_STORED = np.full(1, np.nan, np.float32)
 class Matrix:
     """A matrix of integers that a node takes.
 
-    `name` is of its integers, `names` are of all stored tensors that make it up. `transposed` says whether the integers are stored with
-    the rows of `quantized` as columns, as a MatMul takes a matrix.
+    `name` is of its integers, `names` are of all stored tensors that make it up. `transposed` says whether the rows of `quantized` are
+    columns of the matrix that the node takes: so they are in a product.
     """
 
     name: str
@@ -83,7 +83,7 @@ class _Reader:
         quantized = Quantized(
             self._tensors[integers].reshape(rows, -1), self._tensors[scale].reshape(shape), zero_points, block, columns, bits
         )
-        return Matrix(integers, frozenset(filter(None, (integers, scale, zero_point))), transposed=False, quantized=quantized)
+        return Matrix(integers, frozenset(filter(None, (integers, scale, zero_point))), transposed=True, quantized=quantized)
 
     def _of_channels(self, integers: str, scale: str, zero_point: str, axis: int) -> Matrix:
         """A matrix with one scale for each element of its `axis`, or one for all."""
