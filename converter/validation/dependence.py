@@ -5,7 +5,7 @@ Relied on: `torch.utils._python_dispatch.TorchDispatchMode` sees every tensor th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,49 +17,41 @@ from converter.architectures.dummies import Array
 from converter.validation.reference import Reference
 from converter.validation.tensors import is_near
 
-Elements = Mapping[str, Array | None]
-"""By the name of a weight, which of its elements are meant, as a mask that is broadcast to it; None is all."""
 
-
-def needed(reference: Reference, cases: Sequence[Mapping[str, Array]], weights: Elements) -> list[str]:
+def needed(reference: Reference, cases: Sequence[Mapping[str, Array]], weights: Sequence[str]) -> list[str]:
     """Return the names of the `weights` that the outputs of some case depend on: with other numbers in them, the outputs change."""
     if not weights:
         return []
     before = [reference.run(case) for case in cases]
 
-    def matter(some: Elements) -> bool:
+    def matter(some: Sequence[str]) -> bool:
         with _other_numbers(reference.model.module, some):
             return any(_differ(outputs, reference.run(case)) for outputs, case in zip(before, cases, strict=True))
 
     return [*_searched(weights, matter)]
 
 
-def _searched(weights: Elements, matter: Callable[[Elements], bool]) -> Iterator[str]:
+def _searched(weights: Sequence[str], matter: Callable[[Sequence[str]], bool]) -> Iterator[str]:
     """Those that matter, found by halves: mostly none does."""
     if not matter(weights):
         return
     if len(weights) == 1:
         yield from weights
         return
-    names = [*weights]
-    for half in (names[: len(names) // 2], names[len(names) // 2 :]):
-        yield from _searched({name: weights[name] for name in half}, matter)
+    for half in (weights[: len(weights) // 2], weights[len(weights) // 2 :]):
+        yield from _searched(half, matter)
 
 
 @contextmanager
-def _other_numbers(module: torch.nn.Module, weights: Elements) -> Iterator[None]:
+def _other_numbers(module: torch.nn.Module, weights: Sequence[str]) -> Iterator[None]:
     """Give weights other numbers for a while; the memory that they are mapped to is left as it is."""
-    tensors: dict[str, torch.Tensor] = dict(module.named_parameters(remove_duplicate=False)) | dict(
-        module.named_buffers(remove_duplicate=False)
-    )
+    named = (*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False))
+    tensors: dict[str, torch.Tensor] = dict(named)
     places = {tensors[name].data_ptr() for name in weights}
-    kept = {name: tensor.data for name, tensor in tensors.items() if tensor.data_ptr() in places}
-    masks = {tensors[name].data_ptr(): mask for name, mask in weights.items()}
+    kept = {name: tensor.data for name, tensor in tensors.items() if tensor.data_ptr() in places}  # and those tied to them
     try:
         for name, data in kept.items():
-            mask = masks[data.data_ptr()]
-            other = 1.37 - 2 * data
-            tensors[name].data = other if mask is None else torch.where(torch.from_numpy(mask), other, data)
+            tensors[name].data = 1.37 - 2 * data
         yield
     finally:
         for name, data in kept.items():
@@ -74,11 +66,15 @@ _COMPARED = (torch.float16, torch.float32, torch.float64, torch.bool, torch.uint
 
 
 class Computed(TorchDispatchMode):
-    """Finds, among the tensors that a model computes while this is active, those that `constants` are; `found` has their names."""
+    """Finds, among the tensors that a model computes while this is active, those that `constants` are; `found` has their names.
 
-    def __init__(self, constants: Mapping[str, Array]) -> None:
+    A view of one of the model's `weights` is not computed: it would have to be that weight bit for bit.
+    """
+
+    def __init__(self, constants: Mapping[str, Array], weights: Iterable[torch.Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's own lacks types
         self.found: set[str] = set()
+        self._stored = {weight.untyped_storage().data_ptr() for weight in weights}
         self._left: dict[int, dict[str, Array]] = {}
         for name, array in constants.items():
             self._left.setdefault(array.size, {})[name] = array
@@ -92,6 +88,8 @@ class Computed(TorchDispatchMode):
 
     def _look_at(self, tensor: torch.Tensor) -> None:
         left = self._left[tensor.numel()]
+        if tensor.untyped_storage().data_ptr() in self._stored:
+            return
         values = tensor.detach().numpy()
         for name in [name for name, array in left.items() if is_near(array, values)]:
             del left[name]
@@ -105,7 +103,7 @@ def computed(reference: Reference, cases: Sequence[Mapping[str, Array]], constan
         left = {name: array for name, array in constants.items() if name not in found}
         if not left:
             break
-        with Computed(left) as finder:
+        with Computed(left, reference.model.tensors().values()) as finder:
             reference.run(case)
         found |= finder.found
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 
@@ -185,15 +186,17 @@ def slices_of(tensor: Array, stored: Array, *, narrow: bool) -> Iterator[Slice]:
     """Each place in a larger weight that has a stored tensor as consecutive rows or columns."""
     if not stored.size or not stored.ndim:
         return
-    corner = (0,) * (stored.ndim - 1)
+    corner: tuple[Any, ...] = (0,) * (stored.ndim - 1)
     for transposed in (False, True) if tensor.ndim == 2 else (False,):
         whole = tensor.T if transposed else tensor
         if whole.ndim != stored.ndim or whole.shape[1:] != stored.shape[1:] or len(whole) <= len(stored):
             continue
         firsts = whole[(slice(len(whole) - len(stored) + 1), *corner)]
-        if narrow and stored.dtype.name == "float16" and firsts.dtype == np.float32:
-            firsts = rounded(firsts, "float16")
-        is_exact = firsts.dtype == stored.dtype  # a bfloat16 is looked for at each place
-        for start in np.flatnonzero(firsts == stored[(0, *corner)]).tolist() if is_exact else range(len(firsts)):
+        first = stored[(slice(1), *corner)]
+        if narrow and stored.dtype.name in ("float16", "bfloat16") and firsts.dtype == np.float32:
+            firsts, first = rounded(firsts, stored.dtype.name), first.view(np.uint16 if stored.dtype.name == "bfloat16" else np.float16)
+        elif firsts.dtype != stored.dtype:
+            continue
+        for start in np.flatnonzero(firsts == first).tolist():
             if is_same(stored, whole[start : start + len(stored)], narrow=narrow):
                 yield Slice(start, start + len(stored), transposed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from converter.validation.tensors import Slice, is_made_of, is_same, slices_of
 
 LARGE = 1024
 """Bytes, in float32, from which on a constant has to be a weight or computed by the checkpoint; smaller ones are a graph's own."""
+
+_MOST_PLACES = 8  # of equal rows
 
 _Cases = Sequence[Mapping[str, Array]]
 
@@ -73,10 +76,17 @@ class _Check:
             names = stored.of or (stored.name,)
             if self.tensors.keys() >= {*names}:
                 self._compare(stored, names)
-            elif stored.quantized is not None or len(names) > 1 or _is_large(stored.array):
+            elif stored.quantized is not None or len(names) > 1 or (_is_large(stored.array) and self._has_to_be_known(stored.array)):
                 self.strangers.append(stored)
             else:
                 self.small.append(stored)
+
+    def _has_to_be_known(self, array: Array) -> bool:
+        """Whether a large constant can be held against something: integers only if a buffer has as many, and if they do not just count."""
+        if array.dtype.kind not in "iu":
+            return True
+        is_like_a_buffer = any(tensor.size == array.size and tensor.dtype.kind in "iu" for tensor in self.tensors.values())
+        return is_like_a_buffer and not np.array_equal(array.reshape(-1), np.arange(array.size))
 
     def _compare(self, stored: StoredWeight, names: Sequence[str]) -> None:
         self.compared += 1
@@ -114,7 +124,7 @@ class _Check:
             return True
         for name, tensor in self.tensors.items():
             if array.size < tensor.size:
-                places = [*slices_of(tensor, array, narrow=self.narrow)]
+                places = [*islice(slices_of(tensor, array, narrow=self.narrow), _MOST_PLACES)]
                 if places:
                     self.slices.setdefault(name, []).extend(places if stored.is_used else ())
                     return True
@@ -136,8 +146,7 @@ class _Check:
         for stored in self.small:
             if stored.array.size in sizes:
                 self._is_known(stored)
-        left = {name: self._uncovered(name) for name in self._absent()}
-        left = {name: mask for name, mask in left.items() if mask is None or mask.any()}
+        left = [name for name in self._absent() if not self._is_covered(name)]
         missing = needed(self.reference, [*cases[:1], *cases[1:][-1:]], left)
         return tuple(missing), tuple(name for name in left if name not in missing)
 
@@ -151,15 +160,14 @@ class _Check:
                 absent.setdefault(place, name)
         return [*absent.values()]
 
-    def _uncovered(self, name: str) -> Array | None:
-        """Which elements of a weight are in none of its slices, as a mask that is broadcast to it; None if it has no slices."""
+    def _is_covered(self, name: str) -> bool:
+        """Whether the slices of a weight make it up."""
         if name not in self.slices:
-            return None
-        tensor = self.tensors[name]
-        mask = np.ones((*tensor.shape[:2], *(1 for _ in tensor.shape[2:])), bool)
+            return False
+        left = np.ones(self.tensors[name].shape[:2], bool)
         for part in self.slices[name]:
-            (mask.T if part.transposed else mask)[part.start : part.stop] = False
-        return mask
+            (left.T if part.transposed else left)[part.start : part.stop] = False
+        return not left.any()
 
     def apart(self) -> Iterator[str]:
         """The names of weights that share their bytes with another in the checkpoint, and with none such in the artifact."""
