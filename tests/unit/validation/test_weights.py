@@ -214,7 +214,7 @@ def with_table(array: Array) -> WeightCheck:
     return check_weights(Stored(*weights, constant(array)), reference, CASES, keeps_ties=True)  # type: ignore[arg-type]
 
 
-TABLE = np.sin(np.arange(300, dtype=np.float32)[:, None] * np.linspace(0, 1, 32, dtype=np.float32))
+TABLE = np.sin((torch.arange(300)[:, None] * torch.linspace(0, 1, 32)[None]).numpy())
 
 
 def test_a_constant_that_the_checkpoint_computes_is_right_and_one_that_is_changed_is_found() -> None:
