@@ -21,6 +21,8 @@ _MASK = float(np.finfo(np.float32).max) / 4
 """From this magnitude on a number is a mask, which is half of the largest number of float16 there."""
 _MASK_IN_FLOAT16 = float(np.finfo(np.float16).max) / 2
 _LEAST_FLOAT16 = np.finfo(np.float16).smallest_subnormal
+_UNIT, _UNIT_FLOAT16 = np.float32(2**-21), np.float32(2**-10)
+"""A few roundings of a number in float32, and one or two in float16."""
 _SMALLEST_SCALE = np.finfo(np.float16).tiny
 
 
@@ -129,26 +131,25 @@ def _rows_are_quantized(stored: Quantized, start: int, weights: Array) -> bool:
     points = stored.zero_points[start:stop, :, None].astype(np.float32)
     integers = _blocks(stored, start, stop)
     weights = _in_blocks(weights, scales.shape[1], stored.block)
-    unit = np.float32(2**-10 if stored.scales.dtype == np.float16 else 2**-21)
+    unit = _UNIT_FLOAT16 if stored.scales.dtype == np.float16 else _UNIT
     least = np.float32(_LEAST_FLOAT16 if stored.scales.dtype == np.float16 else 0)
     signed = stored.integers.dtype == np.int8
+    levels = np.float32((1 << stored.bits) - 1)
     low = np.minimum(weights.min(axis=2, keepdims=True), 0)
     high = np.maximum(weights.max(axis=2, keepdims=True), 0)
-    expected = np.maximum(high, -low) / 127 if signed else (high - low) / ((1 << stored.bits) - 1)
+    expected = np.maximum(high, -low) / 127 if signed else (high - low) / levels
     empty = expected < np.finfo(np.float32).tiny
     smallest = _SMALLEST_SCALE if least else np.float32(0)  # of rows of an embedding
     if not (empty | (np.abs(scales - expected) <= expected * unit * 2 + least) | ((scales == smallest) & (expected < smallest))).all():
         return False
-    off_point = np.abs(points) if signed else np.abs(points * scales + low) - scales * (0.5 + 255 * unit) - least
+    off_point = np.abs(points) if signed else np.abs(points * scales + low) - scales * (0.5 + levels * unit) - least
     if not (empty | (off_point <= 0)).all():
         return False
     whole = (integers - points) * scales
-    bound = (np.abs(whole) + np.abs(weights)) * unit + least
-    if signed:
-        bound += scales * 0.5
-    else:
-        ends = (integers == 0) | (integers == (1 << stored.bits) - 1)
-        bound += scales * np.where(ends, np.float32(1), np.float32(0.5))
+    half = scales * (0.5 + levels * _UNIT)  # a quantizer adds the zero point in float32 before it rounds
+    bound = (np.abs(whole) + np.abs(weights)) * unit + (half + least)
+    if not signed:
+        bound += scales * np.where((integers == 0) | (integers == levels), np.float32(0.5), np.float32(0))
     np.subtract(whole, weights, out=whole)
     return bool((np.abs(whole, out=whole) <= bound).all())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from converter.backends.base import Quantized, StoredWeight
 from converter.checkpoints.loading import LoadedModel
 from converter.records import WeightCheck
 from converter.validation.reference import Reference
+from converter.validation.tensors import is_made_of
 from converter.validation.weights import check_variant_weights, check_weights
 
 Array = np.ndarray
@@ -370,3 +372,23 @@ def test_integers_that_stand_for_no_weight_are_unknown() -> None:
     assert checked_variant(*stored(), StoredWeight("integers", by_rows(WORDS).integers, 1, quantized=by_rows(WORDS))).unknown == (
         "integers",
     )
+
+
+@pytest.mark.parametrize(("bits", "dtype"), [(8, np.float32), (4, np.float32), (8, np.float16), (4, np.float16)])
+def test_what_onnxruntime_makes_of_trained_matrices_is_right(bits: int, dtype: type, minilm: Path) -> None:
+    """It adds a zero point in float32 before it rounds, so that a value may be a little more than half a step off."""
+    from onnxruntime.capi import _pybind_state
+    from safetensors.numpy import load_file
+
+    quantize = getattr(_pybind_state, f"quantize_matmul_{bits}bits")
+    for name, weight in load_file(minilm / "model.safetensors").items():
+        if not name.endswith(("dense.weight", "query.weight")):
+            continue
+        columns, blocks = weight.shape[1], weight.shape[1] // 32
+        integers = np.zeros((len(weight), blocks, 4 * bits), np.uint8)
+        points, scales = np.zeros((len(weight), blocks * bits // 8), np.uint8), np.zeros((len(weight), blocks), dtype)
+        quantize(integers, np.ascontiguousarray(weight.T.astype(dtype)), scales, points, 32, len(weight), columns, False)
+        if bits == 4:
+            points = np.stack([points & 15, points >> 4], -1).reshape(len(weight), -1)
+        made = Quantized(integers.reshape(len(weight), -1), scales, points, 32, columns, bits)
+        assert is_made_of(StoredWeight(name, made.integers, name, quantized=made), [weight], narrow=True), name
