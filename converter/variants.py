@@ -27,6 +27,7 @@ from converter.validation.deviation import VariantGrid
 from converter.validation.interface import behaviour_problems, interface_problems, run
 from converter.validation.latency import measure_pair
 from converter.validation.reference import Reference
+from converter.validation.weights import check_variant_weights
 
 
 def judge(
@@ -104,6 +105,7 @@ class _Measuring:
         arrays = self.gauge.sample.arrays
         yield from interface_problems(session.signature, self._config, arrays, self._reference.model.dtype)
         yield from behaviour_problems(session, arrays)
+        yield from check_variant_weights(session, self._reference, [arrays]).problems()
         yield from (f"lost more than {self._asked.tier} allows: {clause}" for clause in shortfall(loss, self._asked.tier))
         if loss.divergence != loss.divergence:
             yield "gives what is no number"

@@ -21,11 +21,33 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Quantized:
+    """A matrix of integers in blocks. Each element stands for `(integer - zero point) * scale`.
+
+    Args:
+        integers: shape (rows, columns), each row filled up to whole blocks or not.
+        scales: shape (rows, blocks).
+        zero_points: shape (rows, blocks).
+        block: columns that share a scale.
+        columns: columns of the matrix.
+        bits: 8, or 4 for integers of shape (rows, columns / 2) with two a byte, the low one first.
+    """
+
+    integers: Array
+    scales: Array
+    zero_points: Array
+    block: int
+    columns: int
+    bits: int
+
+
+@dataclass(frozen=True)
 class StoredWeight:
     """A tensor of an artifact under one of its names; `storage` is the same for those that share their bytes.
 
     `file` is which of an artifact's files has it, where each has to have its own. A tensor that is made of several weights names them
-    in `of`: it is these one after the other along their first axis, and then, if so, `transposed`.
+    in `of`: it is these one after the other along their first axis, and then, if so, `transposed`. If it is `quantized`, `array` has the
+    integers as they are stored. `is_used` says whether an output depends on it.
     """
 
     name: str
@@ -34,6 +56,8 @@ class StoredWeight:
     file: int = 0
     of: tuple[str, ...] = ()
     transposed: bool = False
+    quantized: Quantized | None = None
+    is_used: bool = True
 
 
 class Session(Protocol):
@@ -45,6 +69,8 @@ class Session(Protocol):
     """Why nothing on this machine runs it, in a clause; empty where something does."""
     notes: Sequence[str]
     """What a reader of its verdict should know of how it was run, a clause each."""
+    has_all_weights: bool
+    """Whether `weights` gives all that it has; a compiler may hide weights in code."""
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """The outputs by name for inputs by name. Raises ConversionError with the runtime's own words."""

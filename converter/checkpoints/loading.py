@@ -98,6 +98,12 @@ class LoadedModel:
         named = (*self.module.named_parameters(remove_duplicate=False), *self.module.named_buffers(remove_duplicate=False))
         return {name: tensor.detach() for name, tensor in named}
 
+    def trained(self) -> list[str]:
+        """The names, each that a tied one goes by, of what the checkpoint gives: parameters and stored buffers of floating point."""
+        buffers = {name for name, tensor in self.module.state_dict(keep_vars=True).items() if tensor.is_floating_point()}
+        parameters = dict(self.module.named_parameters(remove_duplicate=False))
+        return [name for name in self.tensors() if (name in parameters or name in buffers) and name not in self.made_up]
+
 
 def made_up_error(names: Iterable[str], has_head: bool) -> ConversionError:
     """What is told of weights that the checkpoint lacks and an artifact would need."""

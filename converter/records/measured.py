@@ -119,9 +119,11 @@ class Influence(Record):
 
 
 class WeightCheck(Record):
-    """The tensors that the artifact stores, compared bit for bit with the checkpoint's.
+    """The tensors that the artifact stores, compared with the checkpoint's, and the other way round.
 
-    `different` bear the name of a weight and are not equal to it; `unknown` are large and no weight at all, by no name.
+    `different` bear the name of a weight and are not it: bit for bit, or, in another precision, as near as that allows. `unknown` are
+    large and neither a weight nor a constant that the checkpoint computes; `computed` counts such constants. `missing` are weights that
+    outputs depend on and that are not stored, `unneeded` those that no output depends on.
     `tied` are the names that stand for the same bytes, a group each; `doubled` names one that is tied in the checkpoint and has
     bytes of its own here, `joined` one that shares its bytes where each name was asked to have its own.
     """
@@ -129,6 +131,9 @@ class WeightCheck(Record):
     compared: Count
     different: tuple[Text, ...] = ()
     unknown: tuple[Text, ...] = ()
+    computed: Count = 0
+    missing: tuple[Text, ...] = ()
+    unneeded: tuple[Text, ...] = ()
     tied: tuple[tuple[Text, ...], ...] = ()
     doubled: tuple[Text, ...] = ()
     joined: tuple[Text, ...] = ()
@@ -138,6 +143,7 @@ class WeightCheck(Record):
         for names, what in (
             (self.different, "of its weights are not the checkpoint's"),
             (self.unknown, "of its large tensors are none of the checkpoint's"),
+            (self.missing, "of the checkpoint's weights are not in it"),
             (self.doubled, "of its weights are tied in the checkpoint and stored twice"),
             (self.joined, "of its weights share their bytes and were to be stored each for itself"),
         ):

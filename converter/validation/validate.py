@@ -96,7 +96,7 @@ def validate(session: Session, reference: Reference, config: OnnxConfig, tokeniz
             exactness=exactness,
             influences=tuple(measure_influences(session, reference, config, maker, past)),
             generation=generation,
-            weights=check_weights(session, reference.model, options.keeps_ties),
+            weights=check_weights(session, reference, [each.arrays for each in sound], options.keeps_ties),
             latency=measure_latency(session, reference, inputs, cases),
             notes=tuple(notes),
         )

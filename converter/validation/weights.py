@@ -1,91 +1,189 @@
-"""The stored tensors against the checkpoint's, bit for bit."""
+"""The stored tensors against the checkpoint's, and the checkpoint's against what is stored."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from itertools import accumulate
+from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 
 from converter.architectures.dummies import Array
 from converter.backends import Session
 from converter.backends.base import StoredWeight
-from converter.checkpoints.loading import LoadedModel
 from converter.records import WeightCheck
+from converter.validation.dependence import computed, needed
+from converter.validation.reference import Reference
+from converter.validation.tensors import Slice, is_made_of, is_same, slices_of
 
 LARGE = 1024
-"""Bytes from which on a tensor of numbers that is as large as a weight has to be one; smaller ones are a graph's own constants."""
+"""Bytes, in float32, from which on a constant has to be a weight or computed by the checkpoint; smaller ones are a graph's own."""
 
-_CHUNK = 1 << 20  # elements compared at once
+_MOST_PLACES = 8  # of equal rows
+
+_Cases = Sequence[Mapping[str, Array]]
 
 
-def check_weights(session: Session, model: LoadedModel, keeps_ties: bool) -> WeightCheck:
+def check_weights(session: Session, reference: Reference, cases: _Cases, keeps_ties: bool) -> WeightCheck:
     """Compare every stored tensor with the checkpoint: no sample of inputs reaches each row of an embedding.
 
-    One that bears a weight's name has to be that weight, and one that says of which it is made has to be made of them. Any other large
-    one that has as many elements as a weight has to be some weight, as it is or transposed. One of another size can be none: it is
-    computed, such as the anchors of an image of one size, and every case takes all of it. Names that are tied in the checkpoint have to
-    share their bytes, or, where it was asked for, have bytes of their own.
+    A tensor with a weight's name has to be that weight, bit for bit, and one that names several has to be made of them. Any other large
+    one has to be a weight or a buffer, as it is, transposed or a slice of it, or a constant that the checkpoint computes in one of the
+    `cases`. Each weight that the outputs of the cases depend on has to be there. Names that are tied in the checkpoint have to share
+    their bytes, or, if `keeps_ties` is False, to have bytes of their own.
     """
-    tensors = {name: tensor.numpy() for name, tensor in model.tensors().items()}
-    sizes = {tensor.size for tensor in tensors.values()}
-    compared, different, strangers = 0, [], []
-    places: dict[tuple[int, Hashable], list[str]] = {}
-    for stored in session.weights():
-        if stored.name in tensors:
-            compared += 1
-            places.setdefault((stored.file, stored.storage), []).append(stored.name)
-            if not _same_bytes(stored.array, tensors[stored.name]):
-                different.append(stored.name)
-        elif stored.of and not tensors.keys() >= {*stored.of}:
-            strangers.append((stored.name, stored.array))
-        elif stored.of:
-            compared += 1
-            for place, part in enumerate(stored.of):
-                places.setdefault((stored.file, (stored.storage, place)), []).append(part)
-            if not _is_made_of(stored, [tensors[part] for part in stored.of]):
-                different.append(stored.name)
-        elif stored.array.nbytes >= LARGE and stored.array.dtype.kind == "f" and stored.array.size in sizes:
-            strangers.append((stored.name, stored.array))
-    known = {_digest(each) for tensor in tensors.values() for each in (tensor, tensor.T)} if strangers else set()
-    unknown = tuple(name for name, stored in strangers if _digest(stored) not in known)
-    tied = tuple(tuple(names) for names in places.values() if len(names) > 1)
-    return WeightCheck(
-        compared=compared + len(strangers) - len(unknown),
-        different=tuple(different),
-        unknown=unknown,
-        tied=tied,
-        doubled=tuple(_apart(tensors, places)) if keeps_ties else (),
-        joined=() if keeps_ties else tuple(name for names in tied for name in names[1:]),
+    check = _Check(reference, narrow=False)
+    check.compare(session)
+    tied = tuple(tuple(names) for names in check.places.values() if len(names) > 1)
+    return check.result(session, cases).model_copy(
+        update={
+            "tied": tied,
+            "doubled": tuple(check.apart()) if keeps_ties else (),
+            "joined": () if keeps_ties else tuple(name for names in tied for name in names[1:]),
+        }
     )
 
 
-def _apart(tensors: Mapping[str, Array], places: Mapping[tuple[int, Hashable], Sequence[str]]) -> Iterator[str]:
-    """The names of weights that share their bytes with another in the checkpoint, and with none such in the artifact."""
-    first: dict[tuple[int, int], Hashable] = {}
-    for (file, storage), names in places.items():
-        for name in names:
-            if tensors[name].size and first.setdefault((file, tensors[name].ctypes.data), storage) != storage:
-                yield name
+def check_variant_weights(session: Session, reference: Reference, cases: _Cases) -> WeightCheck:
+    """The same for a variant: in 16 bits a weight has to be rounded to nearest, and in integers as near as the scales of its blocks allow,
+    which have to be as small as the weights in them allow. A weight may be stored in several forms."""
+    check = _Check(reference, narrow=True)
+    check.compare(session)
+    return check.result(session, cases)
 
 
-def _is_made_of(stored: StoredWeight, parts: Sequence[Array]) -> bool:
-    """Whether it is its parts, one after the other along their first axis; no more of them is copied than one part."""
-    whole = stored.array.T if stored.transposed else stored.array
-    if not all(part.ndim for part in parts) or whole.shape[:1] != (sum(len(part) for part in parts),):
+@dataclass
+class _Check:
+    """What was found so far. `there` are the names of weights that are stored and used, `slices` those of which parts are."""
+
+    reference: Reference
+    narrow: bool
+    tensors: Mapping[str, Array] = field(init=False)
+    compared: int = 0
+    different: list[str] = field(default_factory=list)
+    strangers: list[StoredWeight] = field(default_factory=list)
+    small: list[StoredWeight] = field(default_factory=list)
+    there: set[str] = field(default_factory=set)
+    slices: dict[str, list[Slice]] = field(default_factory=dict)
+    places: dict[tuple[int, Hashable], list[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.tensors = {name: tensor.numpy() for name, tensor in self.reference.model.tensors().items()}
+
+    def compare(self, session: Session) -> None:
+        """Compare what bears names, and put aside what does not."""
+        for stored in session.weights():
+            names = stored.of or (stored.name,)
+            if self.tensors.keys() >= {*names}:
+                self._compare(stored, names)
+            elif stored.quantized is not None or len(names) > 1 or (_is_large(stored.array) and self._has_to_be_known(stored.array)):
+                self.strangers.append(stored)
+            else:
+                self.small.append(stored)
+
+    def _has_to_be_known(self, array: Array) -> bool:
+        """Whether a large constant can be held against something: integers only if a buffer has as many, and if they do not just count."""
+        if array.dtype.kind not in "iu":
+            return True
+        is_like_a_buffer = any(tensor.size == array.size and tensor.dtype.kind in "iu" for tensor in self.tensors.values())
+        return is_like_a_buffer and not np.array_equal(array.reshape(-1), np.arange(array.size))
+
+    def _compare(self, stored: StoredWeight, names: Sequence[str]) -> None:
+        self.compared += 1
+        for place, name in enumerate(names):
+            storage = (stored.storage, place) if stored.of else stored.storage
+            self.places.setdefault((stored.file, storage), []).append(name)
+        if stored.is_used:
+            self.there.update(names)
+        if not is_made_of(stored, [self.tensors[name] for name in names], narrow=self.narrow):
+            self.different.append(stored.name)
+
+    def result(self, session: Session, cases: _Cases) -> WeightCheck:
+        unknown = {stored.name: stored.array for stored in self.strangers if stored.quantized is not None or not self._is_known(stored)}
+        found = computed(self.reference, cases, {name: array for name, array in unknown.items() if array.dtype.kind in "biuf"})
+        missing, unneeded = self._missing(cases) if session.has_all_weights else ((), ())
+        return WeightCheck(
+            compared=self.compared + len(self.strangers) - len(unknown),
+            computed=len(found),
+            different=tuple(self.different),
+            unknown=tuple(name for name in unknown if name not in found),
+            missing=missing,
+            unneeded=unneeded,
+        )
+
+    def _is_known(self, stored: StoredWeight) -> bool:
+        """Whether a tensor that bears no weight's name is one, or a part of one."""
+        array = stored.array
+        whole = False
+        for name, tensor in self.tensors.items():
+            if array.size == tensor.size and self._is(array, tensor):
+                whole = True
+                if stored.is_used:
+                    self.there.add(name)
+        if whole:
+            return True
+        for name, tensor in self.tensors.items():
+            if array.size < tensor.size:
+                places = [*islice(slices_of(tensor, array, narrow=self.narrow), _MOST_PLACES)]
+                if places:
+                    self.slices.setdefault(name, []).extend(places if stored.is_used else ())
+                    return True
         return False
-    ends = list(accumulate(len(part) for part in parts))
-    return all(_same_bytes(whole[end - len(part) : end], part) for part, end in zip(parts, ends, strict=True))
+
+    def _is(self, array: Array, tensor: Array) -> bool:
+        """Whether a tensor is a weight, as it is or transposed, in whatever shape."""
+        row = array.reshape(-1)
+        if is_same(row, tensor.reshape(-1), narrow=self.narrow):
+            return True
+        return tensor.ndim > 1 and is_same(row, tensor.T.reshape(-1), narrow=self.narrow)
+
+    def _missing(self, cases: _Cases) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The weights that are not stored: those that an output of the first or the last case depends on, and the others."""
+        absent = self._absent()
+        if not absent:
+            return (), ()
+        sizes = {self.tensors[name].size for name in absent}
+        for stored in self.small:
+            if stored.array.size in sizes:
+                self._is_known(stored)
+        left = [name for name in self._absent() if not self._is_covered(name)]
+        missing = needed(self.reference, [*cases[:1], *cases[1:][-1:]], left)
+        return tuple(missing), tuple(name for name in left if name not in missing)
+
+    def _absent(self) -> list[str]:
+        """The names of the checkpoint's weights that are not stored as a whole, one of those that are tied."""
+        stored = {_memory(self.tensors[name]) for name in self.there}
+        absent: dict[tuple[int, int], str] = {}
+        for name in self.reference.model.trained():
+            place = _memory(self.tensors[name])
+            if place not in stored and self.tensors[name].size:
+                absent.setdefault(place, name)
+        return [*absent.values()]
+
+    def _is_covered(self, name: str) -> bool:
+        """Whether the slices of a weight make it up."""
+        if name not in self.slices:
+            return False
+        left = np.ones(self.tensors[name].shape[:2], bool)
+        for part in self.slices[name]:
+            (left.T if part.transposed else left)[part.start : part.stop] = False
+        return not left.any()
+
+    def apart(self) -> Iterator[str]:
+        """The names of weights that share their bytes with another in the checkpoint, and with none such in the artifact."""
+        first: dict[tuple[int, int], Hashable] = {}
+        for (file, storage), names in self.places.items():
+            for name in names:
+                tensor = self.tensors[name]
+                if tensor.size and first.setdefault((file, tensor.ctypes.data), storage) != storage:
+                    yield name
 
 
-def _same_bytes(stored: Array, tensor: Array) -> bool:
-    if stored.shape != tensor.shape or stored.dtype != tensor.dtype:
-        return False
-    bits = np.dtype(f"u{min(8, stored.dtype.itemsize)}")  # not as numbers: 0.0 is -0.0, and NaN is nothing
-    ours, theirs = (np.ascontiguousarray(each).reshape(-1).view(bits) for each in (stored, tensor))
-    return all(np.array_equal(ours[start : start + _CHUNK], theirs[start : start + _CHUNK]) for start in range(0, len(ours), _CHUNK))
+def _memory(tensor: Array) -> tuple[int, int]:
+    """Where a tensor lies: the same for tied ones."""
+    return tensor.ctypes.data, tensor.nbytes
 
 
-def _digest(array: Array) -> bytes:
-    return hashlib.sha256(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes()).digest()
+def _is_large(array: Array) -> bool:
+    """Whether a constant has the size of a weight; one of 16 bits counts as in float32."""
+    return array.size * max(4, array.dtype.itemsize) >= LARGE and array.dtype != np.bool_

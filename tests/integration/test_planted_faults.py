@@ -67,6 +67,26 @@ def use_a_changed_copy(model: onnx.ModelProto) -> None:
     model.graph.node.insert(0, onnx.helper.make_node("Constant", [], ["copy"], value=numpy_helper.from_array(array)))
 
 
+def store_the_embeddings_in_two_parts_one_changed(model: onnx.ModelProto) -> None:
+    """No part has the size of a weight."""
+    tensor = _initializer(model, "bert.embeddings.word_embeddings.weight")
+    array = numpy_helper.to_array(tensor).copy()
+    array[119, 5] += 1e-3
+    _rename(model, tensor.name, "joined")
+    for name, part in (("first", array[:70]), ("second", array[70:])):
+        model.graph.initializer.append(numpy_helper.from_array(part.copy(), name))
+    model.graph.node.insert(0, onnx.helper.make_node("Concat", ["first", "second"], ["joined"], axis=0))
+    model.graph.initializer.remove(tensor)
+
+
+def leave_out_a_bias(model: onnx.ModelProto) -> None:
+    """It is added by a constant that is too small to be asked for."""
+    tensor = _initializer(model, "bert.encoder.layer.1.output.dense.bias")
+    array = numpy_helper.to_array(tensor) + np.float32(1e-7)
+    _rename(model, tensor.name, "bias")
+    model.graph.initializer.append(numpy_helper.from_array(array, "bias"))
+
+
 def declare_another_rank(model: onnx.ModelProto) -> None:
     model.graph.output[0].type.tensor_type.shape.dim.add(dim_value=7)
 
@@ -149,6 +169,8 @@ FAULTS: dict[str, tuple[Plant, str]] = {
     "a row of the embeddings that no case may touch": (change_one_row_of_the_embeddings, "bert.embeddings.word_embeddings.weight"),
     "a changed weight under another name": (hide_a_changed_weight, "hidden"),
     "a changed copy of a weight": (use_a_changed_copy, "copy"),
+    "a changed part of a table": (store_the_embeddings_in_two_parts_one_changed, "second"),
+    "a small weight that is not used": (leave_out_a_bias, "bert.encoder.layer.1.output.dense.bias"),
     "a rank that is declared and not so": (declare_another_rank, "is declared as ('batch', 'sequence', 7)"),
     "noise below the tolerance": (add_noise, "another each time"),
     "a vocabulary without its last token": (forget_the_last_token_of_the_vocabulary, "differs by"),

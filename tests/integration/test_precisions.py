@@ -17,8 +17,12 @@ from onnx import TensorProto, numpy_helper
 from converter.backends import BACKENDS
 from converter.backends.onnx import OnnxBackend
 from converter.backends.onnx.precision import derive
+from converter.backends.onnx.session import OnnxSession
+from converter.checkpoints.loading import load_model
 from converter.pipeline import run_job
 from converter.records import Job, Outcome, Source, Variant
+from converter.validation.reference import Reference
+from converter.validation.weights import check_variant_weights
 from tests.checkpoints import save_tiny, save_tokenizer
 from tests.coverage.tiny import save_tiny as save_other
 
@@ -181,25 +185,36 @@ Change = Callable[[onnx.ModelProto], None]
 
 
 def zero_a_layer(model: onnx.ModelProto) -> None:
-    tensor = next(
-        each for each in model.graph.initializer if "layer.1.intermediate" in each.name and each.name.endswith(("_scale", "_scales"))
+    """What a product with quantized weights gives is thrown away; all weights stay as they are."""
+    products = ("MatMulNBits", "MatMulInteger")
+    place, node = next(
+        (place, node) for place, node in enumerate(model.graph.node) if node.op_type in products and "layer.1.intermediate" in node.input[1]
     )
-    tensor.CopyFrom(numpy_helper.from_array(np.zeros_like(numpy_helper.to_array(tensor)), tensor.name))
+    name, kind = node.output[0], np.int32 if node.op_type == "MatMulInteger" else np.float32
+    node.output[0] = f"{name}.thrown_away"
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros(1, kind), "nothing"))
+    model.graph.node.insert(place + 1, onnx.helper.make_node("Mul", [f"{name}.thrown_away", "nothing"], [name]))
+
+
+def _change(model: onnx.ModelProto, name: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    tensor = next(each for each in model.graph.initializer if each.name == name)
+    array = numpy_helper.to_array(tensor)
+    tensor.CopyFrom(numpy_helper.from_array(change(array.copy()).astype(array.dtype), name))
+
+
+def _names(model: onnx.ModelProto, *ends: str) -> list[str]:
+    return [each.name for each in model.graph.initializer if each.name.endswith(ends)]
 
 
 def scales_of_the_wrong_axis(model: onnx.ModelProto) -> None:
     """The scales of square matrices as if they were of the other axis: right in number, and of the wrong channels."""
     rng = np.random.default_rng(0)
-    for tensor in model.graph.initializer:
-        if "attention" in tensor.name and tensor.name.endswith(("_scale", "_scales")):
-            scales = numpy_helper.to_array(tensor)
-            wrong = rng.permutation(scales.reshape(-1)) * rng.uniform(0.5, 2, scales.size)
-            tensor.CopyFrom(numpy_helper.from_array(wrong.reshape(scales.shape).astype(scales.dtype), tensor.name))
+    for name in [each for each in _names(model, "_scale", "_scales") if "attention" in each]:
+        _change(model, name, lambda scales: (rng.permutation(scales.reshape(-1)) * rng.uniform(0.5, 2, scales.size)).reshape(scales.shape))
 
 
 def turn_embeddings(model: onnx.ModelProto) -> None:
-    tensor = next(each for each in model.graph.initializer if each.name.endswith(".scales"))
-    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor)[::-1] * 3, tensor.name))
+    _change(model, _names(model, ".scales")[0], lambda scales: scales[::-1] * 3)
 
 
 def plant(monkeypatch: pytest.MonkeyPatch, change: Change) -> None:
@@ -234,6 +249,94 @@ def test_a_loss_that_is_planted_fails_the_gate_and_leaves_nothing(
     assert "lost more than lossy allows" in outcome.failure.message
     assert "--tier" in outcome.failure.hint
     assert not (tmp_path / "bad").exists()
+
+
+def change_an_integer(model: onnx.ModelProto) -> None:
+    """One of them, by the least there is."""
+    _change(model, _names(model, "_Q8", "_Q4", ".transposed_quantized")[1], _one_step)
+
+
+def _one_step(array: np.ndarray) -> np.ndarray:
+    flat = array.reshape(-1)
+    flat[7] ^= 1
+    return array
+
+
+def change_a_row_of_the_embeddings(model: onnx.ModelProto) -> None:
+    def change(rows: np.ndarray) -> np.ndarray:
+        rows[117] = rows[116]
+        return rows
+
+    _change(model, _names(model, ".int8")[0], change)
+
+
+def change_a_scale(model: onnx.ModelProto) -> None:
+    def change(scales: np.ndarray) -> np.ndarray:
+        scales.reshape(-1)[5] *= 1.02
+        return scales
+
+    _change(model, _names(model, "_scales", ".transposed_scale")[1], change)
+
+
+def swap_the_scales_of_two_matrices(model: onnx.ModelProto) -> None:
+    """Their names stay right: it is the nodes that take the wrong ones."""
+    names = [each for each in _names(model, "_scales", ".transposed_scale") if ".query." in each][:2]
+    for node in model.graph.node:
+        taken = [names[1 - names.index(each)] if each in names else each for each in node.input]
+        del node.input[:]
+        node.input.extend(taken)
+
+
+def change_a_zero_point(model: onnx.ModelProto) -> None:
+    _change(model, _names(model, "_zero_points", ".transposed_zero_point")[0], _one_step)
+
+
+def change_16_bits(model: onnx.ModelProto) -> None:
+    """By a unit in the last place."""
+    tensor = next(each for each in model.graph.initializer if each.name.startswith("bert.embeddings.word_embeddings.weight"))
+    data = bytearray(tensor.raw_data)
+    data[-2] ^= 1
+    tensor.raw_data = bytes(data)
+
+
+WRONG_WEIGHTS: dict[Change, tuple[str, ...]] = {
+    change_an_integer: ("_quantized", "_int8", "_w8", "_q4", "_q4f16"),
+    change_a_row_of_the_embeddings: ("_quantized", "_int8", "_w8", "_q4", "_q4f16"),
+    change_a_scale: ("_quantized", "_int8", "_w8", "_q4", "_q4f16"),
+    swap_the_scales_of_two_matrices: ("_quantized", "_int8", "_w8", "_q4", "_q4f16"),
+    change_a_zero_point: ("_quantized", "_int8", "_w8", "_q4", "_q4f16"),
+    change_16_bits: ("_fp16", "_bf16"),
+}
+
+
+def weight_problems(folder: Path, checkpoint: Path, name: str) -> list[str]:
+    model = load_model(checkpoint, "AutoModelForSequenceClassification", "float32")
+    ids = np.arange(1, 17).reshape(2, 8)
+    session = OnnxSession(folder / f"model{name}.onnx")
+    return [*check_variant_weights(session, Reference(model, ("logits",)), [{"input_ids": ids}]).problems()]
+
+
+@pytest.mark.parametrize("name", ["", "_fp16", "_bf16", "_quantized", "_int8", "_w8", "_q4", "_q4f16"])
+def test_the_weights_of_a_good_file_are_the_checkpoints(name: str, made: tuple[Path, Outcome], bert: Path) -> None:
+    assert weight_problems(made[0] / "onnx", bert, name) == []
+
+
+@pytest.mark.parametrize(("change", "name"), [(change, name) for change, names in WRONG_WEIGHTS.items() for name in names])
+def test_a_stored_number_that_is_not_the_checkpoints_is_found(
+    change: Change, name: str, made: tuple[Path, Outcome], bert: Path, tmp_path: Path
+) -> None:
+    model = onnx.load(made[0] / f"onnx/model{name}.onnx")
+    change(model)
+    onnx.save(model, tmp_path / f"model{name}.onnx")
+    (problem,) = weight_problems(tmp_path, bert, name)
+    assert "of its weights are not the checkpoint's" in problem
+
+
+def test_a_wrong_weight_that_loses_nothing_is_a_failure(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch, change_an_integer)
+    outcome = convert(bert, tmp_path, quantize="w8", tier="any")
+    assert outcome.failure
+    assert "model_w8.onnx 1 of its weights are not the checkpoint's, bert.encoder." in outcome.failure.message
 
 
 def test_the_same_loss_is_kept_where_any_is_asked_for_and_told_to_be_beyond_lossy(

@@ -24,6 +24,8 @@ class NeuronSession:
     Raises NotSupportedError where their SDK is not installed, ConversionError where they are none.
     """
 
+    has_all_weights = False  # the SDK compiles them into its code
+
     def __init__(self, folder: Path, main_file: str) -> None:
         self._folder = folder
         self.signature: Signature = read_signature(folder / main_file)

@@ -8,7 +8,7 @@ cannot avoid: they build the whole message, twice.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -173,6 +173,29 @@ class StoredModel:
             dtype = ir.DataType(stored.header.data_type).numpy()
             shape = tuple(stored.header.dims)
             yield stored.header.name, np.memmap(self.path.with_name(stored.place.location), dtype, "r", stored.place.offset, shape)
+
+    def used(self) -> frozenset[str]:
+        """The names that an output depends on."""
+        producers = {name: node for node in self.skeleton.graph.node for name in node.output if name}
+        waiting = [value.name for value in self.skeleton.graph.output]
+        found: set[str] = set()
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                waiting += taken_by([producers[name]]) if name in producers else ()
+        return frozenset(found)
+
+
+def taken_by(nodes: Iterable[onnx.NodeProto]) -> set[str]:
+    """The names that nodes take, and those of the graphs inside them."""
+    taken: set[str] = set()
+    for node in nodes:
+        taken.update(node.input)
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                taken |= taken_by(inner.node) | {output.name for output in inner.output}
+    return taken
 
 
 def read(path: Path) -> StoredModel:

@@ -17,7 +17,8 @@ from converter.architectures.dummies import Array
 from converter.backends.base import StoredWeight
 from converter.backends.onnx import DECODER_FILE, ENCODER_FILE, STATES, TAKES, model_file, tokens
 from converter.backends.onnx.precision import rounding
-from converter.backends.onnx.recipes import Recipe
+from converter.backends.onnx.precision.integers import matrices
+from converter.backends.onnx.precision.linear import weight_of
 from converter.errors import ConversionError, reason
 from converter.records import PartSignature, Signature, TensorSpec
 
@@ -36,6 +37,7 @@ class OnnxSession:
 
     unrunnable = ""
     notes: Sequence[str] = ()
+    has_all_weights = True
 
     def __init__(self, path: Path, *, deployed: bool = False, rounded: bool = False) -> None:
         self.runtime = _runtime(rounded=rounded)
@@ -77,7 +79,16 @@ class OnnxSession:
         return iter(())  # an ONNX graph has no state
 
     def weights(self) -> Iterator[StoredWeight]:
-        return (_stored(name, array) for name, array in self._stored.weights())
+        tensors = dict(self._stored.weights())
+        used = self._stored.used()
+        parts: set[str] = set()
+        for matrix in matrices(self._stored.skeleton.graph, tensors):
+            parts |= matrix.names
+            stored = _stored(matrix.name, tensors[matrix.name], transposed=matrix.transposed)
+            yield replace(stored, quantized=matrix.quantized, is_used=matrix.name in used)
+        for name, array in tensors.items():
+            if name not in parts:
+                yield replace(_stored(name, array), is_used=name in used)
 
     def close(self) -> None:
         del self._session
@@ -88,6 +99,7 @@ class PartsSession:
 
     unrunnable = ""
     notes: Sequence[str] = ()
+    has_all_weights = True
 
     def __init__(self, folder: Path, names: Sequence[str] = (ENCODER_FILE, DECODER_FILE), **opened: bool) -> None:
         self._sessions = {name: OnnxSession(folder / name, **opened) for name in names}
@@ -147,14 +159,16 @@ class PartsSession:
             session.close()
 
 
-def _stored(name: str, array: Array) -> StoredWeight:
+def _stored(name: str, array: Array, *, transposed: bool = False) -> StoredWeight:
+    """A tensor by its name, or the rows of a matrix of integers, which is stored as it is or `transposed`."""
     try:
-        recipe = Recipe.named(name)
+        recipe, of_transposed = weight_of(name)
     except ValueError:  # a constant of the graph's own
         return StoredWeight(name, array, name)
-    return (
-        StoredWeight(name, array, name) if recipe.is_plain else StoredWeight(name, array, name, of=recipe.of, transposed=recipe.transposed)
-    )
+    transposed ^= recipe.transposed ^ of_transposed
+    if recipe.of == (name,) and not transposed:
+        return StoredWeight(name, array, name)
+    return StoredWeight(name, array, name, of=recipe.of, transposed=transposed)
 
 
 def _runtime(*, rounded: bool) -> str:

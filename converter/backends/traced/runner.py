@@ -200,8 +200,10 @@ def _answers(
     elif said["do"] == "changes":
         yield {"changed": state.changed()}, {}
     else:
+        used = dict(_tensors_of_code(module))
         for name, tensor in tensors_of(module):
-            yield {"name": name, "storage": [tensor.untyped_storage().data_ptr(), tensor.storage_offset()]}, {"tensor": tensor}
+            storage = [tensor.untyped_storage().data_ptr(), tensor.storage_offset()]
+            yield {"name": name, "storage": storage, "used": name in used}, {"tensor": tensor}
         yield {"name": None}, {}
 
 

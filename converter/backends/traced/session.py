@@ -36,6 +36,7 @@ class ArchiveSession:
 
     unrunnable = ""
     notes: Sequence[str] = ()
+    has_all_weights = True
 
     def __init__(self, path: Path, kind: str, runtime: str, modules: Sequence[str] = (), *, by_name: bool = True) -> None:
         self._path = path
@@ -102,7 +103,8 @@ class ArchiveSession:
             if said["name"] is None:
                 return
             if tensors["tensor"].numel():  # what the code does not use is stored empty
-                yield StoredWeight(said["name"].removeprefix(_PREFIX), tensors["tensor"].numpy(), tuple(said["storage"]))
+                name = said["name"].removeprefix(_PREFIX)
+                yield StoredWeight(name, tensors["tensor"].numpy(), tuple(said["storage"]), is_used=said["used"])
 
     def close(self) -> None:
         self._process.kill()  # it holds nothing that has to be brought to an end

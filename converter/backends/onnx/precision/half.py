@@ -12,7 +12,8 @@ from onnx import helper, numpy_helper
 from onnxruntime.transformers.float16 import ALWAYS_FLOAT_INPUTS
 
 from converter.architectures.dummies import Array
-from converter.backends.onnx.precision.linear import parameters, taken_by
+from converter.backends.onnx.model_file import taken_by
+from converter.backends.onnx.precision.linear import parameters
 from converter.backends.onnx.precision.ranges import MARK, Ranges
 from converter.backends.onnx.precision.wide import LIMIT, MATRIX, choose
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from converter.backends.onnx.model_file import DATA_SUFFIX
+from converter.backends.onnx.model_file import DATA_SUFFIX, taken_by
 from converter.backends.onnx.recipes import Recipe
 
 _SMALLEST = 256
@@ -43,6 +43,8 @@ class Layer:
 
 
 _TRANSPOSED = ".transposed"
+_MADE_OF = re.compile(r"(\.transposed|\.b?float16|\.int8|_quantized|_Q[48])$")
+"""What a file of another precision has behind the name of a weight; the last two are of onnxruntime's quantizers."""
 _PRODUCTS = ("MatMul", "Gemm", "FusedMatMul")
 _PLAIN = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transBatchA": 0, "transBatchB": 0}
 """What a MatMul has no attributes for, and what these are where they do nothing."""
@@ -59,6 +61,18 @@ def parameters(weight: str) -> tuple[str, ...]:
         return Recipe.named(weight.removesuffix(_TRANSPOSED)).of
     except ValueError:  # a constant of the graph's own
         return (weight,)
+
+
+def weight_of(name: str) -> tuple[Recipe, bool]:
+    """The recipe of the weight that a stored tensor is called after, in whichever precision, and whether its matrix is transposed.
+
+    Raises ValueError for a constant of the graph's own.
+    """
+    transposed = False
+    while end := _MADE_OF.search(name):
+        transposed ^= end[1] == _TRANSPOSED
+        name = name[: end.start()]
+    return Recipe.named(name), transposed
 
 
 def prepare(source: Path, target: Path) -> tuple[Layer, ...]:
@@ -80,17 +94,6 @@ def prepare(source: Path, target: Path) -> tuple[Layer, ...]:
     graph.initializer.extend(tensor for name, tensor in stored.items() if name in taken)
     onnx.save(model, target, save_as_external_data=True, location=f"{target.name}{DATA_SUFFIX}", size_threshold=1024)
     return tuple(_layers(source.name, kept, stored))
-
-
-def taken_by(nodes: Iterable[onnx.NodeProto]) -> set[str]:
-    """The names that nodes take, and those of the graphs inside them."""
-    taken: set[str] = set()
-    for node in nodes:
-        taken.update(node.input)
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                taken |= taken_by(inner.node) | {output.name for output in inner.output}
-    return taken
 
 
 def _turns_a_matrix(node: onnx.NodeProto, stored: dict[str, onnx.TensorProto]) -> bool:
