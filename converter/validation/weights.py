@@ -19,6 +19,8 @@ from converter.validation.tensors import Slice, is_made_of, is_same, slices_of
 LARGE = 1024
 """Bytes, in float32, from which on a constant has to be a weight or computed by the checkpoint; smaller ones are a graph's own."""
 
+_TRIED = 3
+"""Cases in which a weight that is not stored is tried: the first have few tokens, behind a past, alone, and with nothing cached."""
 _MOST_PLACES = 8  # of equal rows
 
 _Cases = Sequence[Mapping[str, Array]]
@@ -138,7 +140,7 @@ class _Check:
         return tensor.ndim > 1 and is_same(row, tensor.T.reshape(-1), narrow=self.narrow)
 
     def _missing(self, cases: _Cases) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The weights that are not stored: those that an output of the first or the last case depends on, and the others."""
+        """The weights that are not stored: those that an output of the first cases depends on, and the others."""
         absent = self._absent()
         if not absent:
             return (), ()
@@ -147,7 +149,7 @@ class _Check:
             if stored.array.size in sizes:
                 self._is_known(stored)
         left = [name for name in self._absent() if not self._is_covered(name)]
-        missing = needed(self.reference, [*cases[:1], *cases[1:][-1:]], left)
+        missing = needed(self.reference, cases[:_TRIED], left)
         return tuple(missing), tuple(name for name in left if name not in missing)
 
     def _absent(self) -> list[str]:
