@@ -29,6 +29,8 @@ _WORK = 2**34
 """Weights times tokens of a case that is not cut for a large model's sake: 760 tokens of all-MiniLM-L6-v2, 138 of GPT-2."""
 _LONG = 2048
 """Tokens of the longest text that is tried with a small model of more positions: attention takes memory by their square."""
+_LONG_OF_LARGE = 512
+"""The same with a large model that has a cache: GPT-2's 1,024 tokens in one call cost as much as all other cases together."""
 _FEWEST, _FEWEST_BEHIND = 34, 9
 """Tokens of a row of a large model's larger cases, and those behind a past."""
 _LEAST_ROOM, _MOST_ROOM = 2**26, 2**29
@@ -84,6 +86,8 @@ class Maker:
         longest = self.config.max_sequence_length
         if self.config.positions and not makes_its_own(self.config):  # a model of more positions than are tried of a large one
             longest = max(longest, min(self.config.positions, self._affordable, _LONG))
+            if self.config.use_past:  # what is behind these is reached by a past
+                longest = min(longest, max(_LONG_OF_LARGE, self._affordable))
         lengths: list[int] = [longest, *(() if self.config.positions else self.fixed.values())]
         return max(lengths)
 
@@ -288,6 +292,8 @@ class Maker:
         others = self._make("others", size, "none", past).arrays
         changed = {}
         for name, array in base.arrays.items():
+            if not array.size:
+                continue  # a past of no tokens
             other = others[name]
             if name in MASKED_BY.values():
                 other = array.copy()

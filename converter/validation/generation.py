@@ -17,7 +17,7 @@ from converter.records import Generation
 from converter.validation.compare import Tolerance
 from converter.validation.reference import Generated, Reference
 
-TOKENS = 10
+TOKENS = 8
 _PROMPT = Size(batch=2, sequence=5, source=9)  # an encoder's text, or a decoder's first tokens; none of them is padding
 
 

@@ -86,7 +86,8 @@ class OnnxSession:
             parts |= matrix.names
             stored = _stored(matrix.name, tensors[matrix.name], transposed=matrix.transposed)
             yield replace(stored, quantized=matrix.quantized, is_used=matrix.name in used)
-        for name, array in tensors.items():
+        for name in [*tensors]:
+            array = tensors.pop(name)  # so that what is read of a file is let go
             if name not in parts:
                 yield replace(_stored(name, array), is_used=name in used)
 
