@@ -18,6 +18,8 @@ from converter.backends.onnx.model_file import StoredModel
 
 _MOST_ELEMENTS = 64
 """Of a constant that names tokens; a larger one is a table."""
+_ROW = 16
+"""Tokens of a row, which is no longer than any model's positions."""
 _SHOWN = 64
 """How many tokens are tried of those that do not reach the embedding as they are."""
 
@@ -67,9 +69,11 @@ def _indices(stored: StoredModel, name: str, vocabulary: int) -> Iterator[list[i
         probe.graph.input.extend(value for value in graph.input if value.name == name)
         probe.graph.output.append(onnx.ValueInfoProto(name=node.input[1]))
         session = open_graph(replace(stored, skeleton=probe).with_external_weights(), stored.path.parent)
-        ids: Array = np.arange(vocabulary)[None]
+        rank = len(probe.graph.input[0].type.tensor_type.shape.dim)
+        batch = -(-vocabulary // _ROW)
+        ids: Array = np.resize(np.arange(vocabulary), (batch, *(1,) * (rank - 2), _ROW))
         (found,) = session.run(None, {name: ids})
-        others = np.flatnonzero(found.reshape(-1) != ids.reshape(-1)) if found.size == ids.size else np.arange(0)
+        others = np.unique(ids.reshape(-1)[found.reshape(-1) != ids.reshape(-1)]) if found.size == ids.size else np.arange(0)
         yield others[:: max(1, len(others) // _SHOWN)].tolist()
 
 
