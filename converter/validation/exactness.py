@@ -28,6 +28,8 @@ CASE_FACTOR = 4.0
 """How many times the pooled bound the root mean square of one case may be, against that case's own."""
 _ENOUGH = 64
 """Numbers of a case from which on it is judged by itself too."""
+_MASKING, _MASKING_RTOL = 2.0**24, 1e-5
+"""From which magnitude on a number masks others, as -1e9 and the smallest float do, and what it may be off by in parts of itself."""
 
 
 @dataclass
@@ -39,13 +41,23 @@ class _Errors:
     largest: Array = field(default_factory=lambda: np.zeros(3))
 
     def add(self, artifact: Array, reference: Array, exact: Array) -> None:
-        """Add one-dimensional arrays of the same elements; an infinity that all three share is no error."""
+        """Add one-dimensional arrays of the same elements.
+
+        A number as large as those that mask others is none to pool, as it would hide all other errors: it is left out if the artifact
+        has it as the reference has, and is an infinite error otherwise.
+        """
         with np.errstate(invalid="ignore"):
-            same = (artifact == exact) & (reference == exact) & np.isinf(exact)
-            errors = np.stack([artifact - exact, reference - exact, exact])[:, ~same]
+            masks = ~((np.abs(reference) < _MASKING) & (np.abs(exact) < _MASKING)) & ~np.isnan(reference) & ~np.isnan(exact)
+            near = np.isfinite(reference) & (np.abs(artifact - reference) <= _MASKING_RTOL * np.abs(reference))
+        if np.any(masks & ~near & (artifact != reference)):
+            self.largest = np.maximum(self.largest, [np.inf, 0.0, 0.0])
+            self.squares = self.squares + [np.inf, 0.0, 0.0]
+        artifact, reference, exact = (each[~masks] for each in (artifact, reference, exact))
+        with np.errstate(over="ignore"):  # of an artifact that is far off
+            errors = np.stack([artifact - exact, reference - exact, exact])
         self.count += errors.shape[1]
         self.squares = self.squares + (errors**2).sum(axis=1)
-        self.largest = np.fmax(self.largest, np.abs(errors).max(axis=1, initial=0.0)) if not np.isnan(errors).any() else np.full(3, np.nan)
+        self.largest = np.maximum(self.largest, np.abs(errors).max(axis=1, initial=0.0))  # NaN where there is one
 
     def merged(self, other: _Errors) -> _Errors:
         return _Errors(self.count + other.count, self.squares + other.squares, np.maximum(self.largest, other.largest))
@@ -140,7 +152,7 @@ def accepted(case: Case, exactness: Mapping[str, Exactness], leads: Mapping[str,
             return each
         update: dict[str, object] = {"exact": True}
         if each.top1_agreement is not None and len(leads.get(each.output, ())):
-            beyond = int((leads[each.output] > 2 * found.max_bound).sum())
+            beyond = int((~(leads[each.output] <= 2 * found.max_bound)).sum())
             rows = int(np.prod(each.shape[:-1]))
             update |= {"top1_agreement": 1 - beyond / rows, "top1_ties": len(leads[each.output]) - beyond}
         return each.model_copy(update=update)
