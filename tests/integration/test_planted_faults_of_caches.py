@@ -125,6 +125,7 @@ class Nudged:
         self._session, self._token, self._by = session, token, by
         self.runtime, self.signature, self.weights, self.close = session.runtime, session.signature, session.weights, session.close
         self.unrunnable, self.notes, self.time = session.unrunnable, session.notes, session.time
+        self.tokens_apart, self.changes, self.has_all_weights = session.tokens_apart, session.changes, session.has_all_weights
 
     def run(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         found = dict(self._session.run(inputs))

@@ -111,6 +111,44 @@ class Alone(_Around):
         return self.inner(input_ids, attention_mask, token_type_ids)[0]
 
 
+class Replacing(_Around):
+    """One token is taken for another."""
+
+    def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
+        return self.inner(torch.where(input_ids == 77, 78, input_ids), attention_mask, token_type_ids)
+
+
+class Writing(_Around):
+    """A buffer is written to at each call; no output depends on it."""
+
+    def __init__(self, module: Any) -> None:
+        super().__init__(module)
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
+        self.calls.add_(1)
+        return self.inner(input_ids, attention_mask, token_type_ids)
+
+
+class Counting(_Around):
+    """A number is counted at each call, that is wrong from the 1000th on."""
+
+    def __init__(self, module: Any) -> None:
+        super().__init__(module)
+        self.count: int = 0
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self.count += 1
+        start, end = self.inner(input_ids, attention_mask, token_type_ids)
+        return start + float(self.count // 1000), end
+
+
+def count(module: Any, signature: Signature) -> Planted:
+    return torch.jit.script(Counting(module).eval()), signature
+
+
 def put(around: type[_Around]) -> Callable[[Any, Signature], Planted]:
     def plant(module: Any, signature: Signature) -> Planted:
         inputs = tuple(torch.ones(2, 8, dtype=torch.int64) for _ in range(3))
@@ -135,6 +173,9 @@ FAULTS: dict[str, tuple[Callable[[Any, Signature], Planted], str]] = {
     "a mask that is ignored": (put(Maskless), "differs by"),
     "a constant where a length belongs": (put(Fixed), "differs by"),
     "a dtype that is not the checkpoint's": (put(Double), "float64"),
+    "a token that is taken for another": (put(Replacing), "(tokens)"),
+    "a buffer that changes": (put(Writing), "running it changes calls, and an artifact has to stay as it is"),
+    "a counter": (count, "running it changes count, and an artifact has to stay as it is"),
     "no tuple": (put(Alone), "and no tuple of tensors"),
 }
 

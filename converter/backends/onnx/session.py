@@ -145,7 +145,13 @@ class PartsSession:
         return time.perf_counter() - started
 
     def tokens_apart(self, name: str, vocabulary: int) -> Collection[int]:
-        return {token for session in self._sessions.values() for token in session.tokens_apart(name, vocabulary)}
+        return {
+            token
+            for part in self.signature.parts
+            for each in part.inputs
+            if part.takes.get(each, each) == name
+            for token in self._sessions[part.file].tokens_apart(each, vocabulary)
+        }
 
     def changes(self) -> Iterator[str]:
         return iter(())  # an ONNX graph has no state
