@@ -297,7 +297,7 @@ class Maker:
             other = others[name]
             if name in MASKED_BY.values():
                 other = array.copy()
-                other[..., -(size.sequence // 2) :] = 0
+                other[..., : size.sequence // 2] = 0  # the first: what comes later never matters to a causal model
             elif np.array_equal(array, other):  # a configuration may make the same inputs each time
                 other = np.flip(array, axis=-1).copy()
             changed[name] = replace(base, name=f"{name} changed", arrays={**base.arrays, name: other})

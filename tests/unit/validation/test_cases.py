@@ -246,3 +246,18 @@ def test_inputs_vary_with_a_past_and_without() -> None:
             others = {other for other in base.arrays if not np.array_equal(base.arrays[other], case.arrays[other])}
             assert others == ({name} if base.arrays[name].size else set()), (where, name)
     assert [*maker_of("bert").variations(None)][0][0] == ""
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt2 with past", "t5 with past"])
+def test_a_mask_is_varied_at_its_first_tokens_that_others_look_back_to(kind: str) -> None:
+    """To a causal model the last tokens of a row matter nowhere but at themselves."""
+    for _, base, changed in maker_of(kind).variations(None):
+        for name in [name for name in changed if name.endswith("attention_mask")]:
+            mask = changed[name].arrays[name]
+            assert base.arrays[name].all() and not mask[:, 0].any() and mask[:, 1:].all()
+
+
+def test_a_mask_of_one_token_is_not_varied() -> None:
+    maker = Maker(CONFIGS["bert"](), "float32", None, np.random.default_rng(0), ({"sequence": 1},), 10**5)
+    ((_, base, changed),) = maker.variations(None)
+    assert base.axes["sequence"] == 1 and changed["attention_mask"].arrays["attention_mask"].all()
