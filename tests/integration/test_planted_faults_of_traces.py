@@ -173,7 +173,7 @@ FAULTS: dict[str, tuple[Callable[[Any, Signature], Planted], str]] = {
     "a mask that is ignored": (put(Maskless), "differs by"),
     "a constant where a length belongs": (put(Fixed), "differs by"),
     "a dtype that is not the checkpoint's": (put(Double), "float64"),
-    "a token that is taken for another": (put(Replacing), "(tokens)"),
+    "a token that is taken for another": (put(Replacing), "differs by"),
     "a buffer that changes": (put(Writing), "running it changes calls, and an artifact has to stay as it is"),
     "a counter": (count, "running it changes count, and an artifact has to stay as it is"),
     "no tuple": (put(Alone), "and no tuple of tensors"),
