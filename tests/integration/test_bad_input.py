@@ -208,3 +208,19 @@ def test_bfloat16_is_widened_and_refused_where_it_is_to_be_kept(
     kept = convert(checkpoint, tmp_path / "kept", dtype="checkpoint")
     assert wide.artifact and wide.artifact.dtype == "float32", wide.failure
     assert kept.failure and "bfloat16" in kept.failure.message
+
+
+def test_a_checkpoint_that_gives_no_number_somewhere_is_told_with_the_inputs(
+    tiny: Callable[..., Path], convert: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    """The last position has no embedding that is a number: only texts as long as the model takes reach it."""
+    import transformers
+
+    model = transformers.AutoModel.from_pretrained(tiny("bert"))
+    model.embeddings.position_embeddings.weight.data[39] = float("nan")
+    model.save_pretrained(tmp_path / "checkpoint")
+    outcome = convert(tmp_path / "checkpoint")
+    assert outcome.status == "failed" and outcome.failure
+    assert "last_hidden_state cannot be judged: the checkpoint itself gives NaN at batch 9, sequence 40 (padded right)" in str(
+        outcome.failure
+    )

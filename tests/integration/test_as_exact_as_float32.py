@@ -1,0 +1,63 @@
+"""A right conversion whose logits are too large for the documented tolerance is judged by float64; the user's own tolerance is not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A T5 with a head of its own, as transformers initialises it: logits of some 50."""
+    torch.manual_seed(0)
+    config = transformers.T5Config(
+        vocab_size=200,
+        d_model=64,
+        d_kv=24,
+        d_ff=96,
+        num_layers=2,
+        num_decoder_layers=3,
+        num_heads=4,
+        pad_token_id=0,
+        eos_token_id=3,
+        decoder_start_token_id=0,
+        feed_forward_proj="gated-gelu",
+        tie_word_embeddings=False,
+    )
+    folder = tmp_path_factory.mktemp("t5")
+    transformers.T5ForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
+def test_it_converts_and_the_documented_log_and_the_record_say_which_rule_decided(checkpoint: Path, command: Run, tmp_path: Path) -> None:
+    result = command("onnx", "--model", checkpoint, "--feature=seq2seq-lm", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    (line,) = [line for line in result.stdout.splitlines() if "float64" in line]
+    assert line.startswith("\t\t-[✓] max error ")
+    assert " > 1e-05, but as exact as PyTorch float32 (" in line and line.endswith(" x its error against float64)")
+    assert result.stdout.splitlines()[-1].startswith("All good")
+
+    verdict = json.loads((tmp_path / "out" / "converter.json").read_bytes())["verdict"]
+    exactness = {each["output"]: each for each in verdict["exactness"]}
+    logits = exactness["logits"]
+    assert logits["rms_error"] <= logits["rms_bound"] and logits["max_error"] <= logits["max_bound"]
+    assert 0.3 < logits["rms_error"] / logits["rms_reference_error"] < 2
+    compared = [each for case in verdict["cases"] for each in case["comparisons"] if each["output"] == "logits"]
+    assert any(each["exact"] for each in compared)
+    assert all(each["exact"] != each["close"] for each in compared)
+
+    # a tolerance of the user's own is what they say
+    result = command("validate", tmp_path / "out", "--reference", checkpoint, "--atol", "1e-5", "--json")
+    (judged,) = json.loads(result.stdout)
+    assert (result.returncode, judged["passed"], judged["verdict"]["exactness"]) == (1, False, [])
+    assert "logits differs by" in result.stderr and "(atol: 1e-05)" in result.stderr
+    wide = command("validate", tmp_path / "out", "--reference", checkpoint, "--atol", "1e-3", "--json")
+    assert wide.returncode == 0 and json.loads(wide.stdout)[0]["verdict"]["exactness"] == [], wide.stderr

@@ -1,0 +1,64 @@
+"""A checkpoint that cannot be measured against is told by output and case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import MethodType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from converter.architectures import OnnxConfig, find_architecture
+from converter.checkpoints.loading import LoadedModel, load_model
+from converter.validation.cases import Inputs, Maker
+from converter.validation.reference import Reference
+from converter.validation.validate import reference_problems
+
+
+@pytest.fixture
+def model(tiny: Callable[..., Path]) -> tuple[LoadedModel, OnnxConfig, Inputs]:
+    loaded = load_model(tiny("bert", "AutoModelForQuestionAnswering"), "AutoModelForQuestionAnswering", "float32")
+    config = find_architecture("bert").configure(loaded.config, "question-answering")
+    return loaded, config, next(Maker(config, "float32", None, np.random.default_rng(0), ()).grid())
+
+
+def plant(model: LoadedModel, change: Callable[[Any], None]) -> None:
+    """Have the model change its results after each forward."""
+    forward = type(model.module).forward
+
+    def planted(self: Any, *arguments: Any, **others: Any) -> Any:
+        found = forward(self, *arguments, **others)
+        change(found)
+        return found
+
+    model.module.forward = MethodType(planted, model.module)
+
+
+def test_a_checkpoint_that_is_the_same_each_time_is_no_problem(model: tuple[LoadedModel, OnnxConfig, Inputs]) -> None:
+    loaded, config, case = model
+    assert [*reference_problems(Reference(loaded, tuple(config.outputs)), case)] == []
+
+
+def test_the_output_that_moves_is_named(model: tuple[LoadedModel, OnnxConfig, Inputs]) -> None:
+    loaded, config, case = model
+
+    def noisy(found: Any) -> None:
+        found.end_logits = found.end_logits + 1e-6 * torch.randn_like(found.end_logits)
+
+    plant(loaded, noisy)
+    assert [*reference_problems(Reference(loaded, tuple(config.outputs)), case)] == [
+        "the checkpoint itself gives another end_logits each time for the same inputs (documented sample)"
+    ]
+
+
+def test_what_is_no_number_is_the_same_each_time(model: tuple[LoadedModel, OnnxConfig, Inputs]) -> None:
+    loaded, config, case = model
+
+    def undefined(found: Any) -> None:
+        found.end_logits = found.end_logits * float("nan")
+
+    plant(loaded, undefined)
+    assert [*reference_problems(Reference(loaded, tuple(config.outputs)), case)] == []
