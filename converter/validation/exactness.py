@@ -50,8 +50,7 @@ class _Errors:
             masks = ~((np.abs(reference) < _MASKING) & (np.abs(exact) < _MASKING)) & ~np.isnan(reference) & ~np.isnan(exact)
             near = np.isfinite(reference) & (np.abs(artifact - reference) <= _MASKING_RTOL * np.abs(reference))
         if np.any(masks & ~near & (artifact != reference)):
-            self.largest = np.maximum(self.largest, [np.inf, 0.0, 0.0])
-            self.squares = self.squares + [np.inf, 0.0, 0.0]
+            self.largest, self.squares = (np.maximum(each, [np.inf, 0.0, 0.0]) for each in (self.largest, self.squares))
         artifact, reference, exact = (each[~masks] for each in (artifact, reference, exact))
         with np.errstate(over="ignore"):  # of an artifact that is far off
             errors = np.stack([artifact - exact, reference - exact, exact])

@@ -19,9 +19,9 @@ from converter.backends.onnx.session import OnnxSession
 from converter.checkpoints.loading import load_model
 from converter.pipeline import run_job
 from converter.records import Job, Outcome, Source, Variant
+from converter.validation.cases import Maker
 from converter.validation.deviation import VariantGrid
 from converter.validation.influence import measure_influences
-from converter.validation.cases import Maker
 from converter.validation.past import OwnPast
 from converter.validation.reference import Reference
 from tests.checkpoints import save_tiny, save_tokenizer

@@ -95,7 +95,7 @@ def test_every_floating_point_tensor_is_float64_with_the_same_values(model_type:
     copy = in_float64(model)
     tensors = [*copy.named_parameters(), *copy.named_buffers()]
     assert {tensor.dtype for _, tensor in tensors if tensor.is_floating_point()} == {torch.float64}
-    names = {name: tensor for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+    names = dict((*model.named_parameters(), *model.named_buffers()))
     assert all(torch.equal(tensor, names[name].to(tensor.dtype)) for name, tensor in tensors)
 
 
