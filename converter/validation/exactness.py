@@ -24,6 +24,9 @@ RMS_RATIO, MAX_RATIO = 2.0, 4.0
 """How many times PyTorch's own error an artifact's may be, by root mean square and at most."""
 FLOOR = 8
 """What is allowed beside, in units of the last place of the output's scale."""
+_MOST_ERROR, _MOST_UNITS = 0.01, 64
+"""What may be allowed at most, in parts of the output's scale, or in units of its last place: where PyTorch itself is off by more, as by
+another choice of the largest few, its error says nothing of an artifact."""
 CASE_FACTOR = 4.0
 """How many times the pooled bound the root mean square of one case may be, against that case's own."""
 _ENOUGH = 64
@@ -116,10 +119,14 @@ def _judge(name: str, cases: Sequence[_Errors], eps: float) -> Exactness:
     for each in cases:
         pooled = pooled.merged(each)
     rms, largest = pooled.rms, pooled.largest
-    rms_bound = RMS_RATIO * rms[1] + FLOOR * eps * rms[2]
-    max_bound = MAX_RATIO * largest[1] + FLOOR * eps * largest[2]
+    most = max(_MOST_ERROR, _MOST_UNITS * eps)
+    rms_bound = min(RMS_RATIO * rms[1], most * rms[2]) + FLOOR * eps * rms[2]
+    max_bound = min(MAX_RATIO * largest[1], most * largest[2]) + FLOOR * eps * largest[2]
     apart = [each for each in cases if each.count >= _ENOUGH]
-    worst = max((float(each.rms[0] / (CASE_FACTOR * (RMS_RATIO * each.rms[1] + FLOOR * eps * rms[2]))) for each in apart), default=0.0)
+    worst = max(
+        (float(each.rms[0] / (CASE_FACTOR * (min(RMS_RATIO * each.rms[1], most * rms[2]) + FLOOR * eps * rms[2]))) for each in apart),
+        default=0.0,
+    )
     return Exactness(
         output=name,
         max_error=float(largest[0]),

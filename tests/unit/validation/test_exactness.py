@@ -203,6 +203,29 @@ def test_a_masked_logit_that_the_artifact_does_not_mask_is_an_error(model: tuple
         assert not judged.passed, (masked, judged)
 
 
+class Wavering(AfterTheCheckpoint):
+    """A double of a reference whose float32 is off by a third of its scale, as if it had chosen others of the largest few."""
+
+    def run(self, arrays: Mapping[str, Array], names: Any = None) -> dict[str, Array]:
+        found = {name: array.copy() for name, array in self._reference.run(arrays, names).items()}
+        for array in found.values():
+            if array.dtype == np.float32:
+                array += np.random.default_rng(array.size).normal(scale=array.std() / 3, size=array.shape).astype(np.float32)
+        return found
+
+    def in_float64(self, names: Any = None) -> Any:
+        return self._reference.in_float64(names)
+
+
+def test_where_float32_itself_is_far_off_an_artifact_may_not_be(model: tuple[Reference, OnnxConfig], inputs: list[Inputs]) -> None:
+    scale = float(np.sqrt(np.mean(model[0].run(inputs[0].arrays)[OUTPUT] ** 2)))
+    reference: Any = Wavering(model[0], (0, 0))
+    for size, passed in ((0.0, True), (scale / 3, False), (scale / 30, False)):
+        session: Any = MadeUpErrors(model[0].in_float64([OUTPUT]), noise(size))
+        (judged,), _ = measure_exactness(inputs, [OUTPUT], session, reference, model[1])
+        assert judged.passed is passed, (size, judged)
+
+
 def test_padding_is_no_part_of_the_measure(model: tuple[Reference, OnnxConfig], inputs: list[Inputs], rms_error: float) -> None:
     reference, config = model
     padded = [case for case in inputs if case.name in ("padded left", "padded right")]
