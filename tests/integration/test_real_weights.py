@@ -11,6 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from converter.backends import BACKENDS
+from converter.pipeline import run_job
+from converter.records import Job, Outcome, Source
+
 Converter = Callable[..., "subprocess.CompletedProcess[str]"]
 
 SENTENCES = [
@@ -124,6 +128,31 @@ def test_the_documented_line_prints_the_documented_log(minilm: Path, converter: 
     ]
     assert lines[-2:] == ["\t\t-[✓] all values close (atol: 1e-05)", "All good, model saved at: onnx/model.onnx"]
     assert sorted(path.name for path in (tmp_path / "onnx").iterdir()) == ["converter.json", "model.onnx"]
+
+
+@pytest.fixture(scope="module")
+def language_model(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """SmolLM2, converted once with no option but its feature."""
+    return run_job(
+        Job(
+            source=Source(name="SmolLM2-135M-Instruct", folder=smollm2),
+            backend="onnx",
+            options=BACKENDS["onnx"].options(feature="causal-lm"),
+            destination=tmp_path_factory.mktemp("converted") / "onnx",
+        )
+    )
+
+
+def test_a_trained_language_model_converts_as_exact_as_float32(language_model: Outcome) -> None:
+    """Its logits are up to 40: float32 itself is off by more than the tolerance of 1e-4."""
+    assert language_model.status == "converted", language_model.failure
+    verdict = language_model.verdict
+    assert verdict and verdict.passed, verdict and verdict.first_problem
+    assert list(verdict.decided_by_float64) == ["logits"]
+    assert "but as exact as PyTorch float32" in verdict.decided_by_float64["logits"]
+    (exactness,) = verdict.exactness
+    assert 0.2 < exactness.ratio < 2
+    assert verdict.max_abs_error and verdict.max_abs_error > verdict.atol == 1e-4
 
 
 def _embeddings(checkpoint: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
