@@ -48,14 +48,17 @@ def _other_numbers(module: torch.nn.Module, weights: Sequence[str]) -> Iterator[
     named = (*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False))
     tensors: dict[str, torch.Tensor] = dict(named)
     places = {tensors[name].data_ptr() for name in weights}
-    kept = {name: tensor.data for name, tensor in tensors.items() if tensor.data_ptr() in places}  # and those tied to them
+    with torch.inference_mode():  # in which a buffer may be set that a call made
+        kept = {name: tensor.data for name, tensor in tensors.items() if tensor.data_ptr() in places}  # and those tied to them
     try:
-        for name, data in kept.items():
-            tensors[name].data = 1.37 - 2 * data
+        with torch.inference_mode():
+            for name, data in kept.items():
+                tensors[name].data = 1.37 - 2 * data
         yield
     finally:
-        for name, data in kept.items():
-            tensors[name].data = data
+        with torch.inference_mode():
+            for name, data in kept.items():
+                tensors[name].data = data
 
 
 def _differ(outputs: Mapping[str, Array], others: Mapping[str, Array]) -> bool:
@@ -107,3 +110,17 @@ def computed(reference: Reference, cases: Sequence[Mapping[str, Array]], constan
             reference.run(case)
         found |= finder.found
     return found
+
+
+def folded(
+    reference: Reference, cases: Sequence[Mapping[str, Array]], constants: Mapping[str, Array], weights: Sequence[str]
+) -> Collection[str]:
+    """Return the names of the `weights` that one of the `constants` was computed of: with other numbers in one, the checkpoint computes
+    another."""
+    found = {name: constants[name] for name in computed(reference, cases, constants)} if weights else {}
+    names: set[str] = set()
+    for weight in weights if found else ():
+        with _other_numbers(reference.model.module, [weight]):
+            if len(computed(reference, cases, found)) < len(found):
+                names.add(weight)
+    return names

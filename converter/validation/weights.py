@@ -12,7 +12,7 @@ from converter.architectures.dummies import Array
 from converter.backends import Session
 from converter.backends.base import StoredWeight
 from converter.records import WeightCheck
-from converter.validation.dependence import computed, needed
+from converter.validation.dependence import computed, folded, needed
 from converter.validation.reference import Reference
 from converter.validation.tensors import Slice, is_made_of, is_same, slices_of
 
@@ -150,7 +150,9 @@ class _Check:
                 self._is_known(stored)
         left = [name for name in self._absent() if not self._is_covered(name)]
         missing = needed(self.reference, cases[:_TRIED], left)
-        return tuple(missing), tuple(name for name in left if name not in missing)
+        constants = {stored.name: stored.array for stored in (*self.strangers, *self.small) if stored.is_used and _is_plain(stored)}
+        made = folded(self.reference, cases[:_TRIED], constants, missing)  # as freezing an archive does of I-BERT's
+        return tuple(name for name in missing if name not in made), tuple(name for name in left if name not in missing)
 
     def _absent(self) -> list[str]:
         """The names of the checkpoint's weights that are not stored as a whole, one of those that are tied."""
@@ -179,6 +181,11 @@ class _Check:
                 tensor = self.tensors[name]
                 if tensor.size and first.setdefault((file, tensor.ctypes.data), storage) != storage:
                     yield name
+
+
+def _is_plain(stored: StoredWeight) -> bool:
+    """Whether a constant has numbers of its own."""
+    return stored.quantized is None and stored.array.dtype.kind in "biuf" and stored.array.size > 0
 
 
 def _memory(tensor: Array) -> tuple[int, int]:

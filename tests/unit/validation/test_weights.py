@@ -228,6 +228,28 @@ def test_a_constant_that_the_checkpoint_computes_is_right_and_one_that_is_change
     assert with_table(wrong).unknown == ("constant",)
 
 
+class Scaled(torch.nn.Module):
+    """Scales a weight before it is used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = MODEL
+        self.config = MODEL.config
+        self.scaled = torch.nn.Parameter(torch.linspace(1, 2, 32))
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **_: object) -> dict[str, torch.Tensor]:
+        return {"last_hidden_state": self.inner(input_ids, attention_mask).last_hidden_state * (self.scaled * 3)}
+
+
+def test_a_weight_of_which_a_constant_was_computed_is_there_and_one_of_which_none_was_is_missing() -> None:
+    reference = Reference(LoadedModel(Scaled()), ("last_hidden_state",))
+    weights = [replace(each, name=f"inner.{each.name}") for each in stored()]
+    right = (torch.linspace(1, 2, 32) * 3).numpy()
+    for array, missing in ((right, ()), (right * np.float32(1.001), ("scaled",))):
+        found = check_weights(Stored(*weights, constant(array)), reference, CASES, keeps_ties=True)  # type: ignore[arg-type]
+        assert found.missing == missing
+
+
 def test_a_large_constant_that_is_no_weight_and_nothing_computes_is_unknown_whatever_its_size() -> None:
     assert checked(*stored(), constant(np.full(257, 0.25, np.float32))).unknown == ("constant",)
     assert problems(*stored(), constant(np.full(255, 0.25, np.float32))) == []
