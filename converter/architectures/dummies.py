@@ -14,7 +14,7 @@ from converter.architectures.config import OnnxConfig, Size
 from converter.errors import NotSupportedError
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Padding = Literal["none", "left", "right", "holes"]
+Padding = Literal["none", "left", "right", "both", "holes"]
 
 MASKED_BY: Mapping[str, str] = {"input_ids": "attention_mask", "decoder_input_ids": "decoder_attention_mask"}
 """Which mask says which of the tokens are padding; with a cache its first columns are the cache's."""
@@ -64,8 +64,8 @@ def makes_its_own(config: OnnxConfig) -> bool:
 def draw(config: OnnxConfig, size: Size, rng: np.random.Generator, padding: Padding = "none", dtype: str = "float32") -> dict[str, Array]:
     """Random inputs: int64 indices over all that the model has an embedding for, masks of 0 and 1, a normal cache of type `dtype`.
 
-    Padded left or right, each row but the first has a random number of its positions masked, at least one of them left; the first
-    row is whole, so that the length is really used. With holes a quarter of all positions is masked, wherever they are, but never
+    Padded left, right or on both sides, each row but the first has a random number of its positions masked, at least one of them left;
+    the first row is whole, so that the length is really used. With holes a quarter of all positions is masked, wherever they are, but never
     a row's last. The first index of all is the largest there is, so that an embedding's end is tried too.
 
     Masked positions hold the padding token, as some models count positions by it, and no other position does: a model gives
@@ -163,6 +163,7 @@ def _mask(shape: tuple[int, ...], rng: np.random.Generator, padding: Padding) ->
     rows = math.prod(shape[:-1])
     kept = rng.integers(min(1, length), length + 1, rows) if padding != "none" else np.full(rows, length)
     kept[0] = length
+    begin = {"left": length - kept, "both": rng.integers(0, length - kept + 1)}.get(padding, np.zeros_like(kept))[:, None]
     positions = np.arange(length)
-    mask = positions >= length - kept[:, None] if padding == "left" else positions < kept[:, None]
+    mask = (begin <= positions) & (positions < begin + kept[:, None])
     return mask.astype(np.int64).reshape(shape)

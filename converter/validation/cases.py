@@ -39,6 +39,8 @@ _PIXELS = (224, 224)
 """The size of an image for a model whose processor and settings name none."""
 _ROW, _MOST_TOKENS = 64, 2**15
 """Tokens of a row of the case of tokens, and of the largest vocabulary that is tried whole."""
+_ROWS = 7
+"""Rows behind a long past: more than most batches have."""
 _OF_NO_TOKENS = {"height", "width", "choice"}
 
 
@@ -153,14 +155,16 @@ class Maker:
             pixels = self.config.image_size or _PIXELS
             yield _Plan(name="the processor's size", size=Size(batch=1, choice=1, sequence=9, pixels=pixels))
         if self.config.measured:
-            yield _Plan(name="10 times as large", size=Size(batch=2, choice=1, sequence=9, source=9), scale=10.0)
+            yield _Plan(name="20 times as large", size=Size(batch=2, choice=1, sequence=9, source=9), scale=20.0)
         if not labels - _OF_NO_TOKENS - {label for axes in self.config.inputs.values() for axis, label in axes.items() if axis == 0}:
             yield _Plan(name="nine", size=Size(batch=9, choice=1))
             return
-        yield _Plan(name="two tokens", size=Size(batch=7, choice=4, sequence=2, source=2), padding="right")
-        masked = Size(batch=3, choice=3, sequence=17, past=12, source=26, cached_source=26)
+        yield _Plan(name="two tokens", size=Size(batch=7, choice=2, sequence=2, source=2), padding="left")
+        masked = Size(batch=3, choice=5, sequence=17, past=12, source=26, cached_source=26)
         yield _Plan(name="masked here and there", size=masked, padding="holes")
-        yield _Plan(name="padded right", size=self._afforded(Size(batch=9, choice=1, sequence=61, source=61)), padding="right")
+        length = max(1, min(61, self.longest - 1))
+        size = self._afforded(Size(batch=9, choice=1, sequence=length, source=length))
+        yield _Plan(name="padded on both sides", size=size, padding="both")
         half = self.longest // 2 + 1
         yield _Plan(name="padded left", size=self._afforded(Size(batch=2, choice=1, sequence=half, source=half)), padding="left")
         if self.config.use_past:
@@ -168,7 +172,9 @@ class Maker:
 
     def _plans_with_past(self) -> Iterator[_Plan]:
         longest, reach = self.longest, self._longest_past
-        yield _Plan(name="a past padded left", size=Size(batch=3, sequence=17, past=12, source=26, cached_source=26), padding="left")
+        yield _Plan(name="a past padded left", size=Size(batch=3, sequence=34, past=12, source=26, cached_source=26), padding="left")
+        long = Size(batch=_ROWS, sequence=2, past=max(1, min(reach - 1, self._past_room // _ROWS)), source=9, cached_source=9)
+        yield _Plan(name="behind a long past padded left", size=long, padding="left")
         yield _Plan(name="behind the longest past", size=Size(batch=1, sequence=1, past=reach, source=longest, cached_source=longest))
         for window in self.config.windows:
             if 1 < window + 8 < reach:
@@ -192,14 +198,18 @@ class Maker:
     @property
     def _longest_past(self) -> int:
         """How many tokens the longest past has: all but one that the model has positions for, as far as memory goes."""
-        whole = max(self.config.positions or 0, self.longest) - 1
+        return max(1, min(max(self.config.positions or 0, self.longest) - 1, self._past_room))
+
+    @property
+    def _past_room(self) -> int:
+        """For how many tokens of a past there is memory."""
         values = 0
         for name in self.config.inputs:
             if name.startswith("past_key_values.") and ".encoder." not in name:
                 dims = self.config.fixed_dims(name)
                 values += dims.get(1, 1) * dims.get(3, 1)
         room = min(max(_LEAST_ROOM, 4 * self.parameters), _MOST_ROOM)
-        return max(1, min(whole, room // max(1, 4 * values)))
+        return room // max(1, 4 * values)
 
     def text(self) -> Inputs:
         """Real sentences, padded to the longest, as the checkpoint's own tokenizer gives them; a decoder gets random tokens.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from converter.architectures import OnnxConfig
-from converter.architectures.dummies import Array
+from converter.architectures.dummies import MASKED_BY, Array
 from converter.backends import Session
 from converter.errors import ConversionError
 from converter.records import Deviation
@@ -58,17 +58,37 @@ class _Spread:
 
 @dataclass
 class _Output:
-    """One output over all cases: its spread, and for each case the mean of squared errors, and that of its worst row."""
+    """One output over all cases: its spread, and for each case the mean of squared errors of each row."""
 
     spread: _Spread = field(default_factory=_Spread)
-    errors: dict[str, tuple[float, float]] = field(default_factory=dict)
+    errors: dict[str, Array] = field(default_factory=dict)
+    copied: dict[str, Array] = field(default_factory=dict)
+    """The same of the rows that were given and are passed on, as a past is."""
 
-    def relative(self) -> dict[str, tuple[float, float]]:
-        """For each case the root mean square error, and that of its worst row, in parts of the spread."""
-        spread = self.spread.value
-        return {
-            case: (float(np.sqrt(mean)) / spread, float(np.sqrt(worst)) / spread) for case, (mean, worst) in self.errors.items() if spread
-        }
+    def relative(self, case: str, *, with_copied: bool = True) -> Array:
+        """For each row of a case the root mean square error in parts of the spread."""
+        rows = [self.errors.get(case, _NO_ROWS), *([self.copied.get(case, _NO_ROWS)] if with_copied else [])]
+        result: Array = np.sqrt(np.concatenate(rows)) / self.spread.value
+        return result
+
+    @property
+    def usual(self) -> float:
+        """The error that rows usually have: the median over the cases of each one's median row, as a fault may be in a few of each."""
+        medians = [float(np.median(self.relative(case, with_copied=False))) for case in self.errors]
+        return float(np.median(medians))
+
+
+_NO_ROWS = np.zeros(0)
+
+
+@dataclass(frozen=True)
+class _Factors:
+    """How many times the usual error the worst case and the worst row may be off, and what they may be off in any case."""
+
+    case: float
+    row: float
+    least: float = 0.0
+    least_row: float = 0.0
 
 
 class VariantGrid:
@@ -99,25 +119,26 @@ class VariantGrid:
 
         Raises ConversionError where it does not run or gives another shape.
         """
-        factor, row_factor = _FACTORS[rounds_activations]
-        errors = {name: each for name, each in self.relative_errors(session).items() if each}
-        itself = errors.pop(_ITSELF, None)
-        found = [_deviation(name, each, factor, row_factor) for name, each in errors.items()]
-        if itself:
-            ((mean, worst),) = itself.values()
-            median = next(each.median for each in found if each.output == "logits")
-            bound = _ITSELF_FACTORS[rounds_activations] * median + _NOISE
-            rows = {"worst_row": worst, "row_bound": 4 * bound, "row_case": _ITSELF}
-            found.append(Deviation(output="logits", median=median, worst=mean, bound=bound, case=_ITSELF, **rows))
+        factors = _FACTORS[rounds_activations]
+        measured = {name: output for name, output in self.measure(session).items() if output.errors and output.spread.value > 0}
+        itself = measured.pop(_ITSELF, None)
+        found = [_deviation(name, output, factors) for name, output in measured.items()]
+        if itself and "logits" in measured:
+            usual, rows = measured["logits"].usual, itself.relative(_ITSELF)
+            bound = _ITSELF_FACTORS[rounds_activations] * usual + _NOISE
+            found.append(_made("logits", usual, (_rms(rows), bound, _ITSELF), (float(rows.max()), 4 * bound, _ITSELF)))
         return tuple(sorted(found, key=lambda each: each.worst / each.bound if each.bound else 0.0, reverse=True))
 
-    def relative_errors(self, session: Session) -> dict[str, dict[str, tuple[float, float]]]:
-        """For each output and case the root mean square error of `session`, and its worst row's, in parts of that output's spread."""
+    def measure(self, session: Session) -> dict[str, _Output]:
+        """What each output of `session` is off, row by row."""
         outputs: dict[str, _Output] = {}
-        for case in self._cases:
+        tokens = self._maker.tokens_case(
+            {name: session.tokens_apart(name, size) for name, size in self._config.vocab_sizes.items() if name in MASKED_BY}
+        )
+        for case in [*self._cases, *([tokens] if tokens else [])]:
             found = run(session, case.arrays)
-            for name, expected in self._reference_results(case).items():
-                self._add(outputs.setdefault(name, _Output()), case.name, name, found[name], expected, case.arrays)
+            for name, expected in self._reference_results(case, keep=case is not tokens).items():
+                self._add(outputs.setdefault(name, _Output()), case, name, found[name], expected)
         if self._generated:
             inputs, generated = self._generated
             logits = follow(session, inputs, generated.first, generated.tokens)
@@ -126,21 +147,26 @@ class VariantGrid:
             if 1 in self._config.inputs.get("decoder_input_ids", {1: ""}):  # the documented decoders take a token at a time
                 itself = at_once(session, inputs, generated.first, generated.tokens)
                 _add_rows(outputs.setdefault(_ITSELF, _Output(outputs["logits"].spread)), _ITSELF, logits, itself, whole)
-        return {name: output.relative() for name, output in outputs.items()}
+        return outputs
 
-    def _add(self, output: _Output, case: str, name: str, ours: Array, theirs: Array, arrays: Mapping[str, Array]) -> None:
+    def _add(self, output: _Output, case: Inputs, name: str, ours: Array, theirs: Array) -> None:
         if ours.shape != theirs.shape:
-            raise ConversionError(f"{name} has shape {ours.shape} instead of {theirs.shape} ({case})")
-        kept: Array = np.broadcast_to(kept_positions(name, theirs, self._config, arrays), theirs.shape).copy()
+            raise ConversionError(f"{name} has shape {ours.shape} instead of {theirs.shape} ({case.name})")
+        kept: Array = np.broadcast_to(kept_positions(name, theirs, self._config, case.arrays), theirs.shape).copy()
         ours, theirs, kept = (_in_rows(name, each) for each in (ours, theirs, kept))
-        _add_rows(output, case, ours, theirs, kept.any(axis=-1))
+        past = case.arrays.get(f"past_key_values{name.removeprefix('present')}")
+        if past is not None and name.startswith("present.") and past.shape[2] <= theirs.shape[1]:
+            given = past.shape[2]
+            _add_rows(output, case.name, ours[:, :given], theirs[:, :given], kept[:, :given].any(axis=-1), is_copied=True)
+            ours, theirs, kept = (each[:, given:] for each in (ours, theirs, kept))
+        _add_rows(output, case.name, ours, theirs, kept.any(axis=-1))
 
-    def _reference_results(self, case: Inputs) -> Outputs:
-        found = self._expected.get(case.name)
+    def _reference_results(self, case: Inputs, *, keep: bool) -> Outputs:
+        found = self._expected.get(case.name) if keep else None
         if found is None:
             found = self._reference.run(case.arrays)
             size = sum(array.nbytes for array in found.values())
-            if size <= self._room:
+            if keep and size <= self._room:
                 self._room -= size
                 self._expected[case.name] = found
         return found
@@ -153,33 +179,37 @@ def _in_rows(name: str, array: Array) -> Array:
     return array.reshape(-1, 1) if array.ndim < 2 else array
 
 
-def _deviation(name: str, errors: Mapping[str, tuple[float, float]], factor: float, row_factor: float) -> Deviation:
-    median = float(np.median([mean for mean, _ in errors.values()]))
-    case, row_case = (max(errors, key=lambda each: (errors[each][place] != errors[each][place], errors[each][place])) for place in (0, 1))
-    return Deviation(
-        output=name,
-        median=median,
-        worst=errors[case][0],
-        bound=min(factor * median, max(_MOST, _LEAST_FACTOR * median)) + _NOISE,
-        case=case,
-        worst_row=errors[row_case][1],
-        row_bound=row_factor * median + _NOISE,
-        row_case=row_case,
-    )
+def _rms(rows: Array) -> float:
+    return float(np.sqrt((rows**2).mean())) if rows.size else 0.0
 
 
-def _add_rows(output: _Output, case: str, ours: Array, theirs: Array, kept: Any) -> None:
+def _deviation(name: str, output: _Output, factors: _Factors) -> Deviation:
+    usual = output.usual
+    by_case = {case: output.relative(case) for case in output.errors}
+    means = {case: _rms(rows) for case, rows in by_case.items()}
+    largest = {case: float(rows.max(initial=0.0)) for case, rows in by_case.items()}
+    case, row_case = (max(each, key=lambda name: (each[name] != each[name], each[name])) for each in (means, largest))
+    bound = max(factors.least, min(factors.case * usual, max(_MOST, _LEAST_FACTOR * usual))) + _NOISE
+    row_bound = max(factors.least_row, factors.row * usual) + _NOISE
+    return _made(name, usual, (means[case], bound, case), (largest[row_case], row_bound, row_case))
+
+
+def _made(output: str, usual: float, worst: tuple[float, float, str], row: tuple[float, float, str]) -> Deviation:
+    names = ("worst", "bound", "case", "worst_row", "row_bound", "row_case")
+    return Deviation.model_validate({"output": output, "median": usual, **dict(zip(names, (*worst, *row), strict=True))})
+
+
+def _add_rows(output: _Output, case: str, ours: Array, theirs: Array, kept: Any, *, is_copied: bool = False) -> None:
     """Add the kept rows of a case: `kept` has the shape of the others but for their last axis."""
     ours, theirs = ours[kept].astype(np.float64), theirs[kept].astype(np.float64)
     if not theirs.size:
         return
     output.spread.add(theirs)
-    squares = ((ours - theirs) ** 2).reshape(len(ours), -1).mean(axis=1)
-    output.errors[case] = (float(squares.mean()), float(squares.max()))
+    (output.copied if is_copied else output.errors)[case] = ((ours - theirs) ** 2).reshape(len(ours), -1).mean(axis=1)
 
 
-_FACTORS = {False: (4.0, 6.0), True: (8.0, 20.0)}
-"""How many medians the worst case and the worst row may be off, by whether a variant rounds activations: docs/precision.md has figures."""
+_FACTORS = {False: _Factors(4.0, 6.0), True: _Factors(8.0, 20.0, least=0.15, least_row=0.35)}
+"""By whether a variant rounds activations, whose range some inputs are beyond; docs/precision.md has the figures."""
 _ITSELF = "a token at a time against all at once"
 _ITSELF_FACTORS = {False: 0.5, True: 2.0}
 """How many medians of the logits a variant may be off itself, once with its cache and once without."""

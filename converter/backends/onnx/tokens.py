@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from onnx import numpy_helper
 
 from converter.architectures.dummies import Array
@@ -71,7 +72,8 @@ def _indices(stored: StoredModel, name: str, vocabulary: int) -> Iterator[list[i
         session = open_graph(replace(stored, skeleton=probe).with_external_weights(), stored.path.parent)
         rank = len(probe.graph.input[0].type.tensor_type.shape.dim)
         batch = -(-vocabulary // _ROW)
-        ids: Array = np.resize(np.arange(vocabulary), (batch, *(1,) * (rank - 2), _ROW))
+        dtype = ir.DataType(probe.graph.input[0].type.tensor_type.elem_type).numpy()
+        ids: Array = np.resize(np.arange(vocabulary), (batch, *(1,) * (rank - 2), _ROW)).astype(dtype)
         (found,) = session.run(None, {name: ids})
         others = np.unique(ids.reshape(-1)[found.reshape(-1) != ids.reshape(-1)]) if found.size == ids.size else np.arange(0)
         yield others[:: max(1, len(others) // _SHOWN)].tolist()
