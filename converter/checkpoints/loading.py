@@ -99,8 +99,9 @@ class LoadedModel:
         return {name: tensor.detach() for name, tensor in named}
 
     def trained(self) -> list[str]:
-        """The names, each that a tied one goes by, of what the checkpoint gives: parameters and stored buffers of floating point."""
-        buffers = {name for name, tensor in self.module.state_dict(keep_vars=True).items() if tensor.is_floating_point()}
+        """The names, each that a tied one goes by, of what the checkpoint gives: parameters, and stored buffers of several floats."""
+        stored = self.module.state_dict(keep_vars=True)
+        buffers = {name for name, tensor in stored.items() if tensor.is_floating_point() and tensor.numel() > 1}
         parameters = dict(self.module.named_parameters(remove_duplicate=False))
         return [name for name in self.tensors() if (name in parameters or name in buffers) and name not in self.made_up]
 

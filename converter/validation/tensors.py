@@ -21,6 +21,7 @@ _MASK = float(np.finfo(np.float32).max) / 4
 """From this magnitude on a number is a mask, which is half of the largest number of float16 there."""
 _MASK_IN_FLOAT16 = float(np.finfo(np.float16).max) / 2
 _LEAST_FLOAT16 = np.finfo(np.float16).smallest_subnormal
+_NEAR_ZERO, _MASKED_AS = 1e-3, 3e4  # a number below the first may be rounding; above the second it may stand for a mask
 _UNIT, _UNIT_FLOAT16 = np.float32(2**-21), np.float32(2**-10)
 """A few roundings of a number in float32, and one or two in float16."""
 _SMALLEST_SCALE = np.finfo(np.float16).tiny
@@ -75,6 +76,12 @@ def rounded(array: Array, dtype: str) -> Array:
     if masks.any():
         made[masks] = np.copysign(np.float16(_MASK_IN_FLOAT16), array[masks])
     return made
+
+
+def may_be_near(one: Any, other: Any) -> bool:
+    """Whether two first numbers are alike enough to look at the others; of numbers near 0 nothing is known."""
+    one, other = float(one), float(other)
+    return not abs(one - other) > 0.01 * max(abs(one), abs(other)) or min(abs(one), abs(other)) < _NEAR_ZERO or abs(one) > _MASKED_AS
 
 
 def is_near(constant: Array, values: Array) -> bool:

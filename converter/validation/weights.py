@@ -151,7 +151,7 @@ class _Check:
         left = [name for name in self._absent() if not self._is_covered(name)]
         missing = needed(self.reference, cases[:_TRIED], left)
         constants = {stored.name: stored.array for stored in (*self.strangers, *self.small) if stored.is_used and _is_plain(stored)}
-        made = folded(self.reference, cases[:_TRIED], constants, missing)  # as freezing an archive does of I-BERT's
+        made = folded(self.reference, cases[:_TRIED][-1:], constants, missing)  # as freezing an archive does of I-BERT's
         return tuple(name for name in missing if name not in made), tuple(name for name in left if name not in missing)
 
     def _absent(self) -> list[str]:
@@ -184,8 +184,8 @@ class _Check:
 
 
 def _is_plain(stored: StoredWeight) -> bool:
-    """Whether a constant has numbers of its own."""
-    return stored.quantized is None and stored.array.dtype.kind in "biuf" and stored.array.size > 0
+    """Whether a constant has several numbers of its own."""
+    return stored.quantized is None and stored.array.dtype.kind in "biuf" and stored.array.size > 1
 
 
 def _memory(tensor: Array) -> tuple[int, int]:
