@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import transformers
 
@@ -22,6 +22,7 @@ from converter.records import Job, Options, Outcome, Source
 from converter.validation.reference import Reference
 from tests.checkpoints import save_tokenizer
 from tests.coverage.tiny import tiny_config
+from tests.neuron_doubles import Doubles
 
 ALL_PRECISIONS = "fp32,fp16,bf16,q8,int8-static,w8,q4,q4f16"
 
@@ -133,6 +134,12 @@ BASES: Mapping[str, Base] = {
     "trace-bert": Base(model_type="bert", feature="sequence-classification", backend="torchscript"),
     "trace-bert-lm": Base(model_type="bert", feature="masked-lm", backend="torchscript"),
     "trace-gpt2": Base(model_type="gpt2", feature="causal-lm", backend="torchscript"),
+    "neuron-bert": Base(
+        model_type="bert",
+        feature="sequence-classification",
+        backend="neuron",
+        options={"target": "inf2", "batch_size": 2, "sequence_length": "8,24"},
+    ),
     "trace-vit": Base(model_type="vit", feature="image-classification", backend="torchscript"),
 }
 
@@ -170,6 +177,8 @@ class Good:
     checkpoint: Path
     folder: Path
     outcome: Outcome
+    answers: dict[str, Any] = field(default_factory=dict)
+    """What the checkpoint and the good artifact give at the witnesses so far."""
 
     @property
     def artifact(self) -> Path:
@@ -182,6 +191,17 @@ class Good:
     @property
     def source(self) -> Source:
         return Source(name=str(self.checkpoint), folder=self.checkpoint)
+
+    def tier(self, asked: Mapping[str, Any]) -> dict[str, str]:
+        """The tier that a user asks for by default, or `any` if a good variant of those that are asked for does not reach it.
+
+        Random weights may lose more by four bits than trained ones do.
+        """
+        if not self.outcome.verdict or not self.outcome.verdict.variants:
+            return {}
+        names = str(asked.get("variants", self.base.options["variants"])).split(",")
+        tiers = {variant.tier for variant in self.outcome.verdict.variants if variant.name in names}
+        return {"tier": "any" if "any" in tiers else "lossy"}
 
     @cached_property
     def reference(self) -> Reference:
@@ -243,4 +263,11 @@ class Workshop:
             shutil.rmtree(place)
 
 
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+@contextmanager
+def neuron_double(folder: Path) -> Iterator[None]:
+    """Put a double of Neuron's SDK in its place, and one of a device in `folder`."""
+    with pytest.MonkeyPatch.context() as patch:
+        doubles = Doubles(patch, folder)
+        doubles.device(True)
+        doubles.install("torch_neuronx-2.9")
+        yield

@@ -80,7 +80,7 @@ def off_when(condition: Condition, output: str, factor: float = 1.05) -> Surgery
     def plant(graph: Graph) -> None:
         holds = condition(graph)
         by = graph.first("Where", holds, graph.constant(factor, "float32"), graph.constant(1.0, "float32"))
-        graph.replace_output(output, lambda graph, inner: graph.last("Mul", inner, by))
+        graph.replace_output(output, lambda graph, inner: graph.last("Mul", inner, graph.last("CastLike", by, inner)))
 
     return plant
 

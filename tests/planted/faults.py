@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from tests.planted import plant_caches, plant_configuration, plant_interface, plant_sizes, plant_weights
+from tests.planted import (
+    plant_beside,
+    plant_caches,
+    plant_configuration,
+    plant_interface,
+    plant_precisions,
+    plant_sizes,
+    plant_traces,
+    plant_weights,
+)
 from tests.planted.fault import Fault
 
 FAULTS: tuple[Fault, ...] = (
@@ -11,4 +20,7 @@ FAULTS: tuple[Fault, ...] = (
     *plant_interface.FAULTS,
     *plant_caches.FAULTS,
     *plant_sizes.FAULTS,
+    *plant_precisions.FAULTS,
+    *plant_traces.FAULTS,
+    *plant_beside.FAULTS,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from converter.errors import ConverterError
 from converter.pipeline import revalidate
@@ -40,13 +41,12 @@ def judge(workshop: Workshop, fault: Fault) -> Result:
     return Result(fault, harm, problem, time.monotonic() - started)
 
 
-def validate(good: Good, folder: object, fault: Fault | None = None) -> str:
+def validate(good: Good, folder: Path, fault: Fault | None = None) -> str:
     """What `converter validate` says is wrong with the artifact in a model's folder; empty if it passes."""
-    asked = {} if fault and fault.record else {**good.base.asked}
-    if fault:
-        asked |= fault.asked
+    asked: dict[str, object] = {} if fault and fault.record else {**good.base.asked, **good.tier(fault.asked if fault else {})}
+    asked |= fault.asked if fault else {}
     try:
-        _, verdict = revalidate(good.backend, folder / good.base.backend, good.source, asked)  # type: ignore[operator]
+        _, verdict = revalidate(good.backend, folder / good.base.backend, good.source, asked)
     except ConverterError as error:
         return error.message or type(error).__name__
     return "" if verdict.passed else verdict.first_problem or "it has not passed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import onnx
 
 from tests.planted.conditions import Condition, both, length, off_when, ones_when, padded, past, shift_when
 from tests.planted.fault import Fault, on_graph
@@ -119,32 +120,30 @@ def see_the_future(condition: Condition) -> Surgery:
     return plant
 
 
+def _lookups(graph: Graph, weight: str) -> list[onnx.NodeProto]:
+    """The nodes that look up rows of an embedding of positions."""
+    (name, *_) = graph.weight_names(weight)
+    return [user for node in graph.users(name) for user in (graph.users(node.output[0]) if node.op_type in ("Transpose", "Cast") else [node])]
+
+
 def clip_rows(weight: str, limit: int) -> Surgery:
     """Positions beyond a limit are that of the limit."""
 
     def plant(graph: Graph) -> None:
-        for node in graph.users(graph.weight_names(weight)[0]):
-            node.input[1] = graph.after(node.input[1], "Min", node.input[1], graph.constant(limit)) if not graph.has(node.input[1]) else (
-                graph.first("Min", node.input[1], graph.constant(limit))
-            )
+        for node in _lookups(graph, weight):
+            node.input[1] = graph.first("Min", node.input[1], graph.constant(limit))
+        _order(graph)
 
     return plant
 
 
 def shift_rows(weight: str, by: int, condition: Condition) -> Surgery:
-    """Positions are off where the condition holds; none becomes negative."""
+    """Positions are off where the condition holds."""
 
     def plant(graph: Graph) -> None:
-        holds = condition(graph)
-        term = graph.first("Where", holds, graph.constant(by), graph.constant(0))
-        for node in graph.users(graph.weight_names(weight)[0]):
-            index = node.input[1]
-            if graph.has(index):
-                moved = graph.first("Add", index, term)
-                node.input[1] = graph.first("Max", moved, graph.constant(0))
-            else:
-                moved = graph.after(index, "Add", index, term)
-                node.input[1] = graph.after(moved, "Max", moved, graph.constant(0))
+        term = graph.first("Where", condition(graph), graph.constant(by), graph.constant(0))
+        for node in _lookups(graph, weight):
+            node.input[1] = graph.first("Add", node.input[1], term)
         _order(graph)
 
     return plant
@@ -154,7 +153,7 @@ def ignore_past(name: str) -> Surgery:
     """Zeros for a tensor of the cache."""
 
     def plant(graph: Graph) -> None:
-        graph.replace_input(name, lambda graph, value: graph.first("Mul", value, graph.constant(0.0, "float32")))
+        graph.replace_input(name, lambda graph, value: graph.first("Mul", value, graph.first("CastLike", graph.constant(0.0, "float32"), value)))
 
     return plant
 
@@ -226,12 +225,12 @@ def relative_positions_one_way(graph: Graph) -> None:
     node.input[0], node.input[1] = node.input[1], node.input[0]
 
 
-def alibi_by_index(graph: Graph) -> None:
-    """ALiBi's distances by place and not by the mask: wrong with padding on the left."""
+def alibi_to_40(graph: Graph) -> None:
+    """ALiBi's distances end at 40 tokens."""
     (node,) = graph.nodes("CumSum")
-    zeros = graph.first("Mul", node.input[0], graph.constant(0))
-    node.input[0] = graph.first("Add", zeros, graph.constant(1))
-    _order(graph)
+    result = node.output[0]
+    users = graph.users(result)
+    graph.redirect(result, graph.after(result, "Min", result, graph.constant(40)), users)
 
 
 def _fault(name: str, base: str, surgery: Surgery, witness: Witness, file: str = "model.onnx", impossible: str = "") -> Fault:
@@ -302,7 +301,7 @@ FAULTS = (
     _fault("the last bucket of relative positions", "t5", limit_buckets(1), Call(batch=1, sequence=1, past=140), _DECODER),
     _fault("the last bucket of relative positions of an encoder", "t5", limit_buckets(1), Call(batch=1, source=140), _ENCODER),
     _fault("relative positions that are turned round", "t5", relative_positions_one_way, Call(batch=2, source=12), _ENCODER),
-    _fault("ALiBi by place", "bloom", alibi_by_index, _LEFT),
+    _fault("ALiBi to 40 tokens", "bloom", alibi_to_40, Call(batch=2, sequence=1, past=60)),
     # what goes in
     _fault("key and value of a past exchanged", "gpt2", swap_inputs("past_key_values.0.key", "past_key_values.0.value"), _NEXT),
     _fault("a past of the layers exchanged", "qwen2", swap_inputs("past_key_values.0.key", "past_key_values.1.key"), _NEXT),
@@ -325,7 +324,7 @@ FAULTS = (
     _fault("a mask of the source that is ignored by the decoder behind a past", "t5", ones_when(FILLED, "encoder_attention_mask"), Call(batch=4, source=14, sequence=1, past=5, padding="right"), _DECODER),
     _fault("a mask of the source that is ignored where it is padded left", "bart", ones_when(padded(), "attention_mask"), Call(batch=4, source=14, padding="left")),
     _fault("an encoder that is off for long sources", "t5", lambda graph: _off_encoder(graph, 40), Call(batch=2, source=60), _ENCODER),
-    _fault("an encoder that is off for the longest sources", "marian", lambda graph: _off_encoder(graph, 60), Call(batch=1, source=64), _ENCODER),
+    _fault("an encoder that is off for the longest sources", "marian", lambda graph: _off_encoder(graph, 37), Call(batch=1, source=40), _ENCODER),
     _fault("an encoder that reads 16 tokens", "t5-whole", lambda graph: _read_only(graph, 16), Call(batch=2, source=30)),
     _fault("an encoder that reads 30 tokens", "bart", lambda graph: _read_only(graph, 30), Call(batch=2, source=40)),
     _fault("an encoder that ignores its last frame", "whisper", lambda graph: _drop_last_frame(graph), Call(batch=2), _ENCODER),

@@ -18,7 +18,6 @@ from tests.planted.conditions import (
 )
 from tests.planted.fault import Fault, on_graph
 from tests.planted.graph import Graph, Surgery
-from tests.planted.plant_configuration import _order
 from tests.planted.witness import Call, Witness
 
 IDS = "input_ids"
@@ -45,19 +44,6 @@ def mix_rows(share: float, condition: Condition) -> Surgery:
             return graph.last("Add", inner, graph.last("Mul", graph.last("Sub", mean, inner), weight))
 
         graph.replace_output(name, change)
-
-    return plant
-
-
-def clip_activations(limit: float) -> Surgery:
-    """An upper bound of every activation function, as the ranges of a quantizer leave."""
-
-    def plant(graph: Graph) -> None:
-        for node in graph.nodes("Gelu", "Relu"):
-            result = node.output[0]
-            users = graph.users(result)
-            graph.redirect(result, graph.after(result, "Min", result, graph.constant(limit, "float32")), users)
-        _order(graph)
 
     return plant
 
@@ -139,8 +125,8 @@ FAULTS = (
     # images and sound
     _fault("images beyond 6 standard deviations", "vit", off_when(above(_PIXELS, 6.5), "logits"), Call(scale=10)),
     _fault("images clipped at 6", "clip", clip(_PIXELS, 6.0), Call(scale=10)),
-    _fault("activations clipped at 50", "vit", clip_activations(50.0), Call(scale=1e4)),
-    _fault("activations clipped at 3", "segformer", clip_activations(3.0), Call(scale=30)),
+    _fault("images clipped at 50", "vit", clip(_PIXELS, 50.0), Call(scale=100)),
+    _fault("images clipped at 1000", "segformer", clip(_PIXELS, 1e3), Call(scale=1e3), impossible="pixels beyond a thousand standard deviations are of no processor"),
     _fault("images of another size than the configuration's", "segformer", off_when(length(_PIXELS, 2, "Greater", 40), "logits"), Call(resize={_PIXELS: {2: 64, 3: 64}})),
     _fault("images that are wider than high", "segformer", lambda graph: _off_if_wide(graph), Call(resize={_PIXELS: {2: 32, 3: 64}})),
     _fault("as many images as texts", "clip", lambda graph: _off_if_equal(graph), Call(batch=3, resize={_PIXELS: {0: 3}})),

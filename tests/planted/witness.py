@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -9,11 +10,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 
 from converter.architectures.config import Size, overridden
 from converter.architectures.dummies import MASKED_BY, Padding, draw
 from converter.backends import Session
 from converter.errors import ConversionError
+from converter.records import Signature
 from converter.validation.interface import run
 from tests.planted.bases import Good
 
@@ -70,6 +73,12 @@ class Call:
     before: Call | None = None
     seed: int = 1
 
+    def _earlier(self) -> Iterator[Call]:
+        """The calls before this one, the first of them first."""
+        if self.before:
+            yield from self.before._earlier()
+            yield self.before
+
     def inputs(self, good: Good) -> Arrays:
         """The inputs by name."""
         rng = np.random.default_rng(self.seed)
@@ -110,9 +119,10 @@ class Call:
         return {name: found[f"present{name.removeprefix('past_key_values')}"] for name in arrays if name.startswith("past_key_values.")}
 
     def prove(self, good: Good, faulty: Path) -> Harm:
-        arrays = self.inputs(good)
-        expected = _reference(good, arrays)
-        right = self._answer(good, good.artifact, arrays)
+        if repr(self) not in good.answers:
+            arrays = self.inputs(good)
+            good.answers[repr(self)] = arrays, _reference(good, arrays), self._answer(good, good.artifact, arrays)
+        arrays, expected, right = good.answers[repr(self)]
         try:
             wrong = self._answer(good, faulty / good.base.backend, arrays)
         except ConversionError as error:
@@ -121,14 +131,40 @@ class Call:
 
     def _answer(self, good: Good, artifact: Path, arrays: Arrays) -> Arrays:
         with closing(open_artifact(good, artifact, self.variant)) as session:
-            if self.before:
-                run(session, self.before.inputs(good))
+            for earlier in self._earlier():
+                run(session, earlier.inputs(good))
             return dict(run(session, arrays))
 
 
 def open_artifact(good: Good, artifact: Path, variant: str = "") -> Session:
-    """Open the files of a variant, or those of an artifact that has but one."""
+    """Open the files of a variant, or those of an artifact that has but one; an archive in this process, which takes less time."""
+    if good.base.backend != "onnx":
+        return Archive(artifact / good.backend.main_file)
     return good.backend.open_variant(artifact, variant) if variant else good.backend.open(artifact)
+
+
+class Archive:
+    """An archive in this process."""
+
+    def __init__(self, path: Path) -> None:
+        extra = {"signature.json": b""}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._module = torch.jit.load(path, _extra_files=extra)  # type: ignore[no-untyped-call]
+        self.signature = Signature.model_validate_json(extra["signature.json"])
+        if [spec.name for spec in self.signature.inputs] != [each.name for each in self._module.forward.schema.arguments[1:]]:
+            raise ConversionError("its inputs have other names than its signature says")
+
+    def run(self, inputs: Arrays) -> Arrays:
+        try:
+            with torch.no_grad():
+                results = self._module(*(torch.from_numpy(inputs[spec.name]) for spec in self.signature.inputs))
+        except RuntimeError as error:  # whatever the archive raises
+            raise ConversionError(str(error)) from error
+        return {spec.name: result.numpy() for spec, result in zip(self.signature.outputs, results, strict=True)}
+
+    def close(self) -> None:
+        del self._module
 
 
 def _reference(good: Good, arrays: Arrays) -> Arrays:
@@ -144,6 +180,8 @@ def _harm(good: Good, arrays: Arrays, expected: Arrays, right: Arrays, wrong: Ar
     for name, value in expected.items():
         if wrong[name].shape != value.shape:
             return Harm(True, f"{name} has shape {wrong[name].shape}, not {value.shape}")
+        if not by_rms and wrong[name].dtype != value.dtype:
+            return Harm(True, f"{name} is {wrong[name].dtype}, not {value.dtype}")
         kept = np.broadcast_to(_kept(name, value, arrays), value.shape)
         if not kept.any():
             continue
