@@ -57,7 +57,7 @@ _SMALL = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "
 
 BASES: Mapping[str, Base] = {
     # encoders
-    "bert": Base(model_type="bert", feature="masked-lm", changes={"max_position_embeddings": 96}),
+    "bert": Base(model_type="bert", feature="masked-lm", changes={"max_position_embeddings": 96}, tokenizer=_PAIR),
     "bert-qa": Base(model_type="bert", feature="question-answering", options=_HUB, changes={"max_position_embeddings": 48}),
     "roberta": Base(model_type="roberta", feature="token-classification", changes={"max_position_embeddings": 70}),
     "distilbert": Base(model_type="distilbert", feature="sequence-classification", changes={"max_position_embeddings": 72}),
@@ -78,7 +78,11 @@ BASES: Mapping[str, Base] = {
         model_type="mistral", feature=_CACHE, options=_HUB, changes={"sliding_window": 600, "max_position_embeddings": 1024}
     ),
     "gemma2": Base(
-        model_type="gemma2", feature=_CACHE, options=_HUB, changes={"attn_logit_softcapping": 2.0, "final_logit_softcapping": 6.0}, scale=0.2
+        model_type="gemma2",
+        feature=_CACHE,
+        options=_HUB,
+        changes={"attn_logit_softcapping": 2.0, "final_logit_softcapping": 6.0},
+        scale=0.2,
     ),
     "gemma3": Base(model_type="gemma3_text", feature=_CACHE, options=_HUB),
     "bloom": Base(model_type="bloom", feature=_CACHE, options=_HUB),
@@ -110,6 +114,7 @@ BASES: Mapping[str, Base] = {
         changes={"max_position_embeddings": 200},
         tokenizer=_PAIR,
     ),
+    "bert-w8": Base(model_type="bert", feature="sequence-classification", options={**_HUB, "variants": "fp32,w8"}, tokenizer=_PAIR),
     "gpt2-variants": Base(
         model_type="gpt2",
         feature=_CACHE,
@@ -131,7 +136,7 @@ BASES: Mapping[str, Base] = {
         tokenizer=_TOKENS,
     ),
     # traces
-    "trace-bert": Base(model_type="bert", feature="sequence-classification", backend="torchscript"),
+    "trace-bert": Base(model_type="bert", feature="question-answering", backend="torchscript"),
     "trace-bert-lm": Base(model_type="bert", feature="masked-lm", backend="torchscript"),
     "trace-gpt2": Base(model_type="gpt2", feature="causal-lm", backend="torchscript"),
     "neuron-bert": Base(

@@ -11,7 +11,13 @@ from tests.planted.graph import Graph, Surgery
 from tests.planted.witness import Witness
 
 Kind = Literal[
-    "weights", "configuration", "interface", "masks, positions and caches", "sizes and values", "precisions", "TorchScript and Neuron",
+    "weights",
+    "configuration",
+    "interface",
+    "masks, positions and caches",
+    "sizes and values",
+    "precisions",
+    "TorchScript and Neuron",
     "files beside it",
 ]
 KINDS: tuple[Kind, ...] = Kind.__args__  # type: ignore[attr-defined]  # a Literal's values

@@ -35,8 +35,8 @@ class Graph:
     # --- find -----------------------------------------------------------------------------------------------------------
 
     def nodes(self, *kinds: str) -> list[onnx.NodeProto]:
-        """The nodes of these operators, in order. Raises LookupError if there are none."""
-        found = [node for node in self.proto.node if node.op_type in kinds]
+        """The nodes of these operators, or all, in order. Raises LookupError if there are none."""
+        found = [node for node in self.proto.node if node.op_type in kinds or not kinds]
         if not found:
             raise LookupError(f"the graph has no {' or '.join(kinds)}")
         return found
@@ -47,7 +47,8 @@ class Graph:
 
     def maker(self, name: str) -> onnx.NodeProto:
         """The node that gives a value."""
-        return next(node for node in self.proto.node if name in node.output)
+        (node,) = [node for node in self.nodes() if name in node.output]
+        return node
 
     def has(self, name: str) -> bool:
         return any(value.name == name for value in (*self.proto.input, *self.proto.output))

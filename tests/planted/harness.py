@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,45 +15,70 @@ from tests.planted.witness import Harm
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a fault: `problem` is what validation says of it, empty if it says nothing."""
+    """What became of a fault: `problems` are what validation says of it, a clause each; none if it passes."""
 
     fault: Fault
     harm: Harm
-    problem: str
-    seconds: float
+    problems: tuple[str, ...]
 
     @property
     def caught(self) -> bool:
-        return bool(self.problem)
+        return bool(self.problems)
+
+    def __str__(self) -> str:
+        state = "caught" if self.caught else "missed"
+        if not self.harm.done:
+            state = "NOT PROVEN"
+        elif not self.caught and self.fault.impossible:
+            state = "impossible to see"
+        said = self.problems[0][:160] if self.problems else "passed"
+        return f"{state}: {self.fault.kind} | {self.fault.name} | {self.fault.base} | {self.harm.told} | {said}"
 
 
 def judge(workshop: Workshop, fault: Fault) -> Result:
     """Plant a fault, prove it and validate the artifact. Raises RuntimeError if its base is refused."""
     good = workshop.good(fault.base)
-    started = time.monotonic()
     with workshop.copy(good, fault.name) as folder:
         fault.plant(folder)
         if not fault.record:
             (folder / good.base.backend / "converter.json").unlink()
         harm = fault.witness.prove(good, folder)
-        problem = validate(good, folder, fault)
-    return Result(fault, harm, problem, time.monotonic() - started)
+        return Result(fault, harm, validate(good, folder, fault))
 
 
-def validate(good: Good, folder: Path, fault: Fault | None = None) -> str:
-    """What `converter validate` says is wrong with the artifact in a model's folder; empty if it passes."""
+def validate(good: Good, folder: Path, fault: Fault | None = None) -> tuple[str, ...]:
+    """What `converter validate` says is wrong with the artifact in a model's folder, a clause each; nothing if it passes."""
     asked: dict[str, object] = {} if fault and fault.record else {**good.base.asked, **good.tier(fault.asked if fault else {})}
     asked |= fault.asked if fault else {}
     try:
         _, verdict = revalidate(good.backend, folder / good.base.backend, good.source, asked)
     except ConverterError as error:
-        return error.message or type(error).__name__
-    return "" if verdict.passed else verdict.first_problem or "it has not passed"
+        return (error.message,)
+    return () if verdict.passed else (*verdict.all_problems(),)
 
 
 def judge_all(workshop: Workshop, faults: Iterable[Fault]) -> Iterator[Result]:
     for fault in faults:
         yield judge(workshop, fault)
+
+
+def report(results: Iterable[Result]) -> str:
+    """The table, the faults that are missed, and those that are impossible to see with the reason of each."""
+    results = list(results)
+    missed = [result for result in results if not result.caught and not result.fault.impossible]
+    unseen = [result for result in results if not result.caught and result.fault.impossible]
+    unproven = [result for result in results if not result.harm.done]
+    lines = [table(results)]
+    for title, some in (("Missed", missed), ("Not proven by their witness", unproven)):
+        if some:
+            lines += ["", f"{title}:", *(f"- {result.fault.name} ({result.fault.base})" for result in some)]
+    if unseen:
+        lines += [
+            "",
+            "Impossible to see:",
+            *(f"- {result.fault.name} ({result.fault.base}): {result.fault.impossible}" for result in unseen),
+        ]
+    return "\n".join(lines)
 
 
 def table(results: Iterable[Result]) -> str:

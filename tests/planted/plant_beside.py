@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -165,22 +165,71 @@ FAULTS = (
     _fault("a tokenizer that pads left", "electra", set_values("tokenizer_config.json", padding_side="left"), None),
     _fault("a tokenizer that pads with another token", "llama", set_values("tokenizer_config.json", pad_token="[SEP]"), None),
     _fault("a tokenizer that gives other inputs", "electra", set_values("tokenizer_config.json", model_input_names=["input_ids"]), None),
-    _fault("labels exchanged", "roberta", set_values(_CONFIG, id2label={"0": "LABEL_1", "1": "LABEL_0", "2": "LABEL_2"}), Folder(values_of(_CONFIG, "id2label"))),
-    _fault("another model type in config.json", "electra", set_values(_CONFIG, model_type="bert"), Folder(values_of(_CONFIG, "model_type"))),
-    _fault("another number of heads in config.json", "llama", set_values(_CONFIG, num_key_value_heads=4), Folder(values_of(_CONFIG, "num_key_value_heads"))),
-    _fault("another end of text in generation_config.json", "llama", set_values(_GENERATION, eos_token_id=7), Folder(values_of(_GENERATION, "eos_token_id"))),
-    _fault("sampling in generation_config.json", "gpt2-hub", set_values(_GENERATION, do_sample=True, temperature=2.0), Folder(values_of(_GENERATION, "do_sample"))),
-    _fault("another number of heads in genai_config.json", "llama", set_values(_GENAI, model__decoder__num_key_value_heads=4), Folder(values_of(_GENAI))),
+    _fault(
+        "labels exchanged",
+        "roberta",
+        set_values(_CONFIG, id2label={"0": "LABEL_1", "1": "LABEL_0", "2": "LABEL_2"}),
+        Folder(values_of(_CONFIG, "id2label")),
+    ),
+    _fault(
+        "another model type in config.json", "electra", set_values(_CONFIG, model_type="bert"), Folder(values_of(_CONFIG, "model_type"))
+    ),
+    _fault(
+        "another number of heads in config.json",
+        "llama",
+        set_values(_CONFIG, num_key_value_heads=4),
+        Folder(values_of(_CONFIG, "num_key_value_heads")),
+    ),
+    _fault(
+        "another end of text in generation_config.json",
+        "llama",
+        set_values(_GENERATION, eos_token_id=7),
+        Folder(values_of(_GENERATION, "eos_token_id")),
+    ),
+    _fault(
+        "sampling in generation_config.json",
+        "gpt2-hub",
+        set_values(_GENERATION, do_sample=True, temperature=2.0),
+        Folder(values_of(_GENERATION, "do_sample")),
+    ),
+    _fault(
+        "another number of heads in genai_config.json",
+        "llama",
+        set_values(_GENAI, model__decoder__num_key_value_heads=4),
+        Folder(values_of(_GENAI)),
+    ),
     _fault("another length in genai_config.json", "llama", set_values(_GENAI, model__context_length=32), Folder(values_of(_GENAI))),
     _fault("another end of text in genai_config.json", "llama", set_values(_GENAI, model__eos_token_id=5), Folder(values_of(_GENAI))),
-    _fault("another file in genai_config.json", "llama", set_values(_GENAI, model__decoder__filename="onnx/model_q4.onnx"), Folder(values_of(_GENAI))),
-    _fault("a stray file of another precision", "gpt2-hub", copy_to("onnx/model.onnx", "onnx/model_q4.onnx"), Folder(files_of("onnx/*.onnx"))),
+    _fault(
+        "another file in genai_config.json",
+        "llama",
+        set_values(_GENAI, model__decoder__filename="onnx/model_q4.onnx"),
+        Folder(values_of(_GENAI)),
+    ),
+    _fault(
+        "a stray file of another precision", "gpt2-hub", copy_to("onnx/model.onnx", "onnx/model_q4.onnx"), Folder(files_of("onnx/*.onnx"))
+    ),
     _fault("a stray file in the model's folder", "llama", copy_to("onnx/model.onnx", "model.onnx"), Folder(files_of("*.onnx"))),
     _fault("a tokenizer that is gone", "llama", delete("tokenizer.json"), None, hashed=False),
     _fault("a config.json that is gone", "electra", delete(_CONFIG), Folder(values_of(_CONFIG)), hashed=False),
     _fault("a genai_config.json that is gone", "llama", delete(_GENAI), Folder(values_of(_GENAI)), hashed=False),
-    _fault("a changed tokenizer whose record is the old one", "electra", swap_words("was", "with"), None, hashed=False),
-    _fault("a record that asks for an atol of 1", "qwen3", _with(scale_by_node("0.mlp.down_proj.weight", 1.01), "model.onnx", loosen(atol=1.0)), Call(batch=4, sequence=12)),
-    _fault("a record that asks for any tier", "bert-variants", _with(change_rows(f"{_DENSE}.transposed_scales", double), "model_w8.onnx", loosen(tier="any", variants=["fp32", "w8"])), Call(variant="w8", batch=4)),
-    _fault("a record that allows float16's tolerance", "electra", _with(scale_by_node("0.output.dense.weight", 1.001), "model.onnx", loosen(atol=1e-2)), Call(batch=4, sequence=12)),
+    _fault("a changed tokenizer whose record is the old one", "bert", swap_words("was", "with"), None, hashed=False),
+    _fault(
+        "a record that asks for an atol of 1",
+        "qwen3",
+        _with(scale_by_node("0.mlp.down_proj.weight", 1.01), "model.onnx", loosen(atol=1.0)),
+        Call(batch=4, sequence=12),
+    ),
+    _fault(
+        "a record that asks for any tier",
+        "bert-variants",
+        _with(change_rows(f"{_DENSE}.transposed_scales", double), "model_w8.onnx", loosen(tier="any", variants=["fp32", "w8"])),
+        Call(variant="w8", batch=4),
+    ),
+    _fault(
+        "a record that allows float16's tolerance",
+        "electra",
+        _with(scale_by_node("0.output.dense.weight", 1.001), "model.onnx", loosen(atol=1e-2)),
+        Call(batch=4, sequence=12),
+    ),
 )

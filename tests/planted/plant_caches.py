@@ -43,12 +43,35 @@ def see_all_of_the_past(graph: Graph) -> None:
     graph.replace_input("attention_mask", change)
 
 
+def see_all_from(start: int) -> Surgery:
+    """A mask of ones from a position on, as a table of fixed length leaves."""
+
+    def plant(graph: Graph) -> None:
+        def change(graph: Graph, mask: str) -> str:
+            ones = graph.first("Add", graph.first("Mul", mask, graph.constant(0)), graph.constant(1))
+            late = graph.first("Greater", graph.first("CumSum", ones, graph.constant(1)), graph.constant(start))
+            return graph.first("Where", late, ones, mask)
+
+        graph.replace_input("attention_mask", change)
+
+    return plant
+
+
+def count_by_another_padding(graph: Graph) -> None:
+    """RoBERTa's positions start behind the padding: wrong for input that is padded left, alone."""
+    (comparison,) = [node for node in graph.nodes("Equal") if "input_ids" in node.input]
+    comparison.input[1] = graph.constant(-7)
+    _order(graph)
+
+
 def forget_the_oldest(condition: Condition, mask: str = "attention_mask") -> Surgery:
     """The first token of the cache is taken for padding where the condition holds."""
 
     def plant(graph: Graph) -> None:
         def change(graph: Graph, value: str) -> str:
-            position = graph.first("CumSum", graph.first("Add", graph.first("Mul", value, graph.constant(0)), graph.constant(1)), graph.constant(1))
+            position = graph.first(
+                "CumSum", graph.first("Add", graph.first("Mul", value, graph.constant(0)), graph.constant(1)), graph.constant(1)
+            )
             first = graph.first("Equal", position, graph.constant(1))
             gone = graph.first("And", first, condition(graph))
             return graph.first("Where", gone, graph.constant(0), value)
@@ -71,7 +94,7 @@ def set_window(change: int, condition: Condition | None = None) -> Surgery:
     return plant
 
 
-def _windows(graph: Graph) -> list[tuple[object, str]]:
+def _windows(graph: Graph) -> list[tuple[onnx.NodeProto, str]]:
     found = []
     for node in graph.nodes("Sub", "LessOrEqual"):
         for name in graph.constants_of(node):
@@ -80,7 +103,7 @@ def _windows(graph: Graph) -> list[tuple[object, str]]:
                 found.append((node, name))
     if not found:
         raise LookupError("the graph has no window")
-    return found  # type: ignore[return-value]
+    return found
 
 
 def window_for_every_layer(graph: Graph) -> None:
@@ -123,7 +146,9 @@ def see_the_future(condition: Condition) -> Surgery:
 def _lookups(graph: Graph, weight: str) -> list[onnx.NodeProto]:
     """The nodes that look up rows of an embedding of positions."""
     (name, *_) = graph.weight_names(weight)
-    return [user for node in graph.users(name) for user in (graph.users(node.output[0]) if node.op_type in ("Transpose", "Cast") else [node])]
+    return [
+        user for node in graph.users(name) for user in (graph.users(node.output[0]) if node.op_type in ("Transpose", "Cast") else [node])
+    ]
 
 
 def clip_rows(weight: str, limit: int) -> Surgery:
@@ -153,7 +178,9 @@ def ignore_past(name: str) -> Surgery:
     """Zeros for a tensor of the cache."""
 
     def plant(graph: Graph) -> None:
-        graph.replace_input(name, lambda graph, value: graph.first("Mul", value, graph.first("CastLike", graph.constant(0.0, "float32"), value)))
+        graph.replace_input(
+            name, lambda graph, value: graph.first("Mul", value, graph.first("CastLike", graph.constant(0.0, "float32"), value))
+        )
 
     return plant
 
@@ -199,7 +226,6 @@ def set_bucket_distance(distance: int) -> Surgery:
     def plant(graph: Graph) -> None:
         log = graph.nodes("Log")[0]
         (divided,) = graph.users(log.output[0])
-        (name,) = graph.constants_of(divided)
         buckets = graph.constant_value(graph.maker(log.input[0]).input[1]).item()
         divided.input[1] = graph.constant(math.log(distance / buckets), "float32")
 
@@ -250,25 +276,66 @@ FAULTS = (
     # masks
     _fault("a mask that is ignored with an empty past", "gpt2", ones_when(EMPTY, "attention_mask"), _LEFT),
     _fault("a mask that is ignored with an empty past, Llama", "llama", ones_when(EMPTY, "attention_mask"), _LEFT),
-    _fault("a mask that is ignored with an empty past of more than 20 tokens", "qwen2", ones_when(both(EMPTY, length("input_ids", 1, "Greater", 20)), "attention_mask"), Call(batch=4, sequence=30, padding="left")),
+    _fault(
+        "a mask that is ignored with an empty past of more than 20 tokens",
+        "qwen2",
+        ones_when(both(EMPTY, length("input_ids", 1, "Greater", 20)), "attention_mask"),
+        Call(batch=4, sequence=30, padding="left"),
+    ),
     _fault("a mask that is ignored behind a past", "opt", ones_when(FILLED, "attention_mask"), _LEFT_NEXT),
     _fault("a mask of the past that is ignored", "gpt2", see_all_of_the_past, _LEFT_NEXT),
-    _fault("a mask that is ignored behind a past of more than 32 tokens", "gpt2-hub", ones_when(past("Greater", 32), "attention_mask"), Call(batch=4, sequence=1, past=40, padding="left")),
-    _fault("a mask of one batch only", "gpt_neox", ones_when(length("input_ids", 0, "Greater", 5), "attention_mask"), Call(batch=7, sequence=10, padding="left")),
-    _fault("the oldest token forgotten behind a long past", "llama", forget_the_oldest(past("Greater", 30)), Call(batch=2, sequence=1, past=44)),
-    _fault("the oldest token forgotten at the last position", "gpt2", forget_the_oldest(past("Equal", 79)), Call(batch=1, sequence=1, past=79)),
-    _fault("the oldest token forgotten at the longest first text", "bloom", forget_the_oldest(length("input_ids", 1, "Greater", 500)), Call(batch=1, sequence=510)),
+    _fault(
+        "a mask that is ignored behind a past of more than 32 tokens",
+        "gpt2-hub",
+        ones_when(past("Greater", 32), "attention_mask"),
+        Call(batch=4, sequence=1, past=40, padding="left"),
+    ),
+    _fault(
+        "a mask of one batch only",
+        "gpt_neox",
+        ones_when(length("input_ids", 0, "Greater", 5), "attention_mask"),
+        Call(batch=7, sequence=10, padding="left"),
+    ),
+    _fault(
+        "the oldest token forgotten behind a long past", "llama", forget_the_oldest(past("Greater", 30)), Call(batch=2, sequence=1, past=44)
+    ),
+    _fault(
+        "the oldest token forgotten at the last position", "gpt2", forget_the_oldest(past("Equal", 79)), Call(batch=1, sequence=1, past=79)
+    ),
+    _fault(
+        "the oldest token forgotten at the longest first text",
+        "bloom",
+        forget_the_oldest(length("input_ids", 1, "Greater", 500)),
+        Call(batch=1, sequence=510),
+    ),
     _fault("new tokens see the future at the first call", "opt", see_the_future(EMPTY), _FIRST),
     _fault("a chunk behind a past sees its own future", "llama", see_the_future(CHUNK), _CHUNK),
     _fault("a chunk behind a past sees its own future, GPT-2", "gpt2", see_the_future(CHUNK), _CHUNK),
-    _fault("a chunk of two behind a past sees its own future", "qwen3", see_the_future(both(length("input_ids", 1, "Equal", 2), FILLED)), Call(batch=2, sequence=2, past=9)),
+    _fault(
+        "a chunk of two behind a past sees its own future",
+        "qwen3",
+        see_the_future(both(length("input_ids", 1, "Equal", 2), FILLED)),
+        Call(batch=2, sequence=2, past=9),
+    ),
     _fault("a mask of ones for an encoder's padding on the left", "mpnet", ones_when(padded(), "attention_mask"), _LEFT),
-    _fault("a mask of ones for long padded texts", "distilbert", ones_when(length("attention_mask", 1, "Greater", 40), "attention_mask"), Call(batch=3, sequence=60, padding="right")),
+    _fault(
+        "a mask of ones for long padded texts",
+        "distilbert",
+        ones_when(length("attention_mask", 1, "Greater", 40), "attention_mask"),
+        Call(batch=3, sequence=60, padding="right"),
+    ),
+    _fault("a mask that is ignored from position 33 on", "bert", see_all_from(33), Call(batch=4, sequence=50, padding="right")),
+    _fault("positions counted by another padding token", "roberta", count_by_another_padding, Call(batch=4, sequence=12, padding="left")),
     # windows
     _fault("a window that is longer by one", "mistral", set_window(1), Call(batch=2, sequence=20)),
     _fault("a window that is shorter by two", "mistral", set_window(-2), Call(batch=2, sequence=20)),
     _fault("a window that is longer by one behind a past", "mistral", set_window(1, FILLED), Call(batch=2, sequence=1, past=16)),
-    _fault("a window that is shorter by two behind a past of window + 8", "mistral", set_window(-2, past("Greater", 15)), Call(batch=2, sequence=1, past=16)),
+    _fault(
+        "a window that is shorter by two behind a past of window + 8",
+        "mistral",
+        set_window(-2, past("Greater", 15)),
+        Call(batch=2, sequence=1, past=16),
+    ),
     _fault("no window", "mistral", set_window(10**6), Call(batch=2, sequence=30)),
     _fault("no window behind a past", "mistral", set_window(10**6, FILLED), Call(batch=2, sequence=1, past=30)),
     _fault("no window, of 600", "mistral-wide", set_window(10**6), Call(batch=1, sequence=700)),
@@ -283,21 +350,52 @@ FAULTS = (
     # positions
     _fault("positions off by one behind a past", "llama", shift_when(FILLED, "position_ids", 1), _NEXT),
     _fault("positions off by one behind a past, GPT-2", "gpt2", shift_rows("wpe.weight", 1, FILLED), _NEXT),
-    _fault("positions off by one behind a long past", "gpt_neo", shift_rows("wpe.weight", 1, past("Greater", 40)), Call(batch=2, sequence=1, past=50)),
+    _fault(
+        "positions off by one behind a long past",
+        "gpt_neo",
+        shift_rows("wpe.weight", 1, past("Greater", 40)),
+        Call(batch=2, sequence=1, past=50),
+    ),
     _fault("positions off by one behind a past, OPT", "opt", shift_rows("embed_positions.weight", 1, FILLED), _NEXT),
     _fault("positions off by one behind a past, BART", "bart", shift_rows("decoder.embed_positions.weight", 1, FILLED), _NEXT),
-    _fault("positions off by one behind a past, Marian", "marian", shift_rows("decoder.embed_positions.weight", 1, FILLED), _NEXT, _DECODER),
-    _fault("positions off by one behind a past, Whisper", "whisper", shift_rows("decoder.embed_positions.weight", 1, past("Greater", 4)), _NEXT, _DECODER),
+    _fault(
+        "positions off by one behind a past, Marian", "marian", shift_rows("decoder.embed_positions.weight", 1, FILLED), _NEXT, _DECODER
+    ),
+    _fault(
+        "positions off by one behind a past, Whisper",
+        "whisper",
+        shift_rows("decoder.embed_positions.weight", 1, past("Greater", 4)),
+        _NEXT,
+        _DECODER,
+    ),
     _fault("positions that are ignored at the first call", "opt", lambda graph: _by_index(graph), _LEFT),
     _fault("positions clipped near the end", "gpt2-hub", clip_rows("wpe.weight", 77), Call(batch=1, sequence=80)),
     _fault("positions clipped near the end, BERT", "bert", clip_rows("position_embeddings.weight", 94), Call(batch=2, sequence=96)),
     _fault("rotary positions clipped near the end", "llama", lambda graph: _clip_positions(graph, 60), Call(batch=1, sequence=64)),
-    _fault("rotary positions clipped near the end, behind a past", "gpt_neox", lambda graph: _clip_positions(graph, 60), Call(batch=1, sequence=1, past=63)),
+    _fault(
+        "rotary positions clipped near the end, behind a past",
+        "gpt_neox",
+        lambda graph: _clip_positions(graph, 60),
+        Call(batch=1, sequence=1, past=63),
+    ),
     _fault("positions clipped at 512", "mistral-wide", lambda graph: _clip_positions(graph, 520), Call(batch=1, sequence=600)),
-    _fault("positions in the last quarter off by one", "roberta", lambda graph: _last_quarter(graph, "position_embeddings.weight", 53), Call(batch=1, sequence=68)),
+    _fault(
+        "positions in the last quarter off by one",
+        "roberta",
+        lambda graph: _last_quarter(graph, "position_embeddings.weight", 53),
+        Call(batch=1, sequence=68),
+    ),
     _fault("relative positions by another largest distance", "mpnet", set_bucket_distance(64), Call(batch=1, sequence=90)),
-    _fault("relative positions of an encoder by another largest distance", "t5", set_bucket_distance(64), Call(batch=1, source=90), _ENCODER),
-    _fault("relative positions of a decoder by another largest distance", "t5", set_bucket_distance(64), Call(batch=1, sequence=1, past=90), _DECODER),
+    _fault(
+        "relative positions of an encoder by another largest distance", "t5", set_bucket_distance(64), Call(batch=1, source=90), _ENCODER
+    ),
+    _fault(
+        "relative positions of a decoder by another largest distance",
+        "t5",
+        set_bucket_distance(64),
+        Call(batch=1, sequence=1, past=90),
+        _DECODER,
+    ),
     _fault("the last bucket of relative positions", "t5", limit_buckets(1), Call(batch=1, sequence=1, past=140), _DECODER),
     _fault("the last bucket of relative positions of an encoder", "t5", limit_buckets(1), Call(batch=1, source=140), _ENCODER),
     _fault("relative positions that are turned round", "t5", relative_positions_one_way, Call(batch=2, source=12), _ENCODER),
@@ -305,26 +403,68 @@ FAULTS = (
     # what goes in
     _fault("key and value of a past exchanged", "gpt2", swap_inputs("past_key_values.0.key", "past_key_values.0.value"), _NEXT),
     _fault("a past of the layers exchanged", "qwen2", swap_inputs("past_key_values.0.key", "past_key_values.1.key"), _NEXT),
-    _fault("a past of the encoder's layers exchanged", "bart", swap_inputs("past_key_values.0.encoder.value", "past_key_values.1.encoder.value"), _NEXT),
+    _fault(
+        "a past of the encoder's layers exchanged",
+        "bart",
+        swap_inputs("past_key_values.0.encoder.value", "past_key_values.1.encoder.value"),
+        _NEXT,
+    ),
     _fault("a past that is ignored by one layer", "llama", ignore_past("past_key_values.1.value"), _NEXT),
     _fault("a cache of the encoder that is ignored", "t5", ignore_past("past_key_values.1.encoder.value"), _NEXT, _DECODER),
     _fault("a cache of the encoder that is ignored, Whisper", "whisper", ignore_past("past_key_values.0.encoder.key"), _NEXT, _DECODER),
     # what comes out
     _fault("key and value that come out exchanged", "gpt2", swap_outputs("present.1.key", "present.1.value"), _NEXT),
+    _fault("values of the layers that come out exchanged", "gpt2", swap_outputs("present.0.value", "present.1.value"), _NEXT),
     _fault("the last layer's cache comes out off", "mistral", scale_present("present.1.value", 1.01), _NEXT),
     _fault("the encoder's cache comes out off", "marian", scale_present("present.1.encoder.key", 1.01), _FIRST, _DECODER),
     _fault("keys come out without their positions", "qwen3", present_before_rotation, _FIRST),
     _fault("a cache cut to its last 32 tokens", "gpt2-hub", truncate_present("present.0.key", 32), Call(batch=2, sequence=1, past=40)),
     _fault("the oldest token is lost from the cache", "gpt_neo", drop_past_from_present("present.0.value"), _NEXT),
-    _fault("the cache is off behind a long past", "opt", off_when(past("Greater", 40), "present.1.key"), Call(batch=2, sequence=1, past=50)),
-    _fault("the cache is off at the first call of a long text", "llama", off_when(both(EMPTY, length("input_ids", 1, "Greater", 36)), "present.1.key"), Call(batch=2, sequence=50)),
+    _fault(
+        "the cache is off behind a long past", "opt", off_when(past("Greater", 40), "present.1.key"), Call(batch=2, sequence=1, past=50)
+    ),
+    _fault(
+        "the cache is off at the first call of a long text",
+        "llama",
+        off_when(both(EMPTY, length("input_ids", 1, "Greater", 36)), "present.1.key"),
+        Call(batch=2, sequence=50),
+    ),
     # the encoder
-    _fault("a mask of the source that is ignored by the encoder", "t5", ignore("attention_mask", "Div"), Call(batch=4, source=14, padding="right"), _ENCODER),
-    _fault("a mask of the source that is ignored by the decoder", "marian", ignore("encoder_attention_mask", "Div"), Call(batch=4, source=14, padding="right"), _DECODER),
-    _fault("a mask of the source that is ignored by the decoder behind a past", "t5", ones_when(FILLED, "encoder_attention_mask"), Call(batch=4, source=14, sequence=1, past=5, padding="right"), _DECODER),
-    _fault("a mask of the source that is ignored where it is padded left", "bart", ones_when(padded(), "attention_mask"), Call(batch=4, source=14, padding="left")),
+    _fault(
+        "a mask of the source that is ignored by the encoder",
+        "t5",
+        ignore("attention_mask", "Div"),
+        Call(batch=4, source=14, padding="right"),
+        _ENCODER,
+    ),
+    _fault(
+        "a mask of the source that is ignored by the decoder",
+        "marian",
+        ignore("encoder_attention_mask", "Div"),
+        Call(batch=4, source=14, padding="right"),
+        _DECODER,
+    ),
+    _fault(
+        "a mask of the source that is ignored by the decoder behind a past",
+        "t5",
+        ones_when(FILLED, "encoder_attention_mask"),
+        Call(batch=4, source=14, sequence=1, past=5, padding="right"),
+        _DECODER,
+    ),
+    _fault(
+        "a mask of the source that is ignored where it is padded left",
+        "bart",
+        ones_when(padded(), "attention_mask"),
+        Call(batch=4, source=14, padding="left"),
+    ),
     _fault("an encoder that is off for long sources", "t5", lambda graph: _off_encoder(graph, 40), Call(batch=2, source=60), _ENCODER),
-    _fault("an encoder that is off for the longest sources", "marian", lambda graph: _off_encoder(graph, 37), Call(batch=1, source=40), _ENCODER),
+    _fault(
+        "an encoder that is off for the longest sources",
+        "marian",
+        lambda graph: _off_encoder(graph, 37),
+        Call(batch=1, source=40),
+        _ENCODER,
+    ),
     _fault("an encoder that reads 16 tokens", "t5-whole", lambda graph: _read_only(graph, 16), Call(batch=2, source=30)),
     _fault("an encoder that reads 30 tokens", "bart", lambda graph: _read_only(graph, 30), Call(batch=2, source=40)),
     _fault("an encoder that ignores its last frame", "whisper", lambda graph: _drop_last_frame(graph), Call(batch=2), _ENCODER),

@@ -81,7 +81,7 @@ def _scores(graph: Graph, layer: int) -> str:
     node = graph.nodes("Softmax")[layer]
     while node.op_type not in ("MatMul", "Gemm"):
         node = next(graph.maker(name) for name in node.input if _comes_of_product(graph, name))
-    return node.output[0]
+    return str(node.output[0])
 
 
 def _comes_of_product(graph: Graph, name: str, depth: int = 0) -> bool:
@@ -219,7 +219,9 @@ def scale_residual(factor: float) -> Surgery:
 
 
 def _fault(name: str, base: str, surgery: Surgery, witness: Witness | None = None, file: str = "model.onnx") -> Fault:
-    return Fault(name=name, kind="configuration", base=base, plant=on_graph(surgery, file=file), witness=witness or Call(batch=4, sequence=14))
+    return Fault(
+        name=name, kind="configuration", base=base, plant=on_graph(surgery, file=file), witness=witness or Call(batch=4, sequence=14)
+    )
 
 
 FAULTS = (

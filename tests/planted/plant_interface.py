@@ -44,7 +44,14 @@ def drop_output(name: str) -> Surgery:
 
 
 def _dims(graph: Graph, name: str) -> onnx.TensorShapeProto:
-    return next(value for value in (*graph.proto.input, *graph.proto.output) if value.name == name).type.tensor_type.shape
+    shape: onnx.TensorShapeProto = _value(graph, name).type.tensor_type.shape
+    return shape
+
+
+def _value(graph: Graph, name: str) -> onnx.ValueInfoProto:
+    value: onnx.ValueInfoProto
+    (value,) = [each for each in (*graph.proto.input, *graph.proto.output) if each.name == name]
+    return value
 
 
 def declare_length(name: str, axis: int, length: int) -> Surgery:

@@ -81,10 +81,23 @@ _ONE_NUMBER = "a single number that no table, no special token and no limit name
 FAULTS = (
     # batches
     _fault("a batch of more than 6", "bert", off_when(batch("Greater", 6), "logits"), Call(batch=7)),
-    _fault("a batch of more than 6, padded", "roberta", off_when(batch("Greater", 6), "logits"), Call(batch=9, sequence=10, padding="right")),
+    _fault(
+        "a batch of more than 6, padded", "roberta", off_when(batch("Greater", 6), "logits"), Call(batch=9, sequence=10, padding="right")
+    ),
     _fault("a batch of more than 6 of a decoder", "llama", off_when(batch("Greater", 6), "logits"), Call(batch=8, sequence=2)),
-    _fault("a batch of more than 6 of a decoder with a past", "gpt2", off_when(both(batch("Greater", 6), past("Greater", 0)), "logits"), Call(batch=8, sequence=1, past=5)),
-    _fault("a batch of more than 6 of a decoder with an encoder", "t5", off_when(batch("Greater", 6), "logits"), Call(batch=8, sequence=2), "decoder_model_merged.onnx"),
+    _fault(
+        "a batch of more than 6 of a decoder with a past",
+        "gpt2",
+        off_when(both(batch("Greater", 6), past("Greater", 0)), "logits"),
+        Call(batch=8, sequence=1, past=5),
+    ),
+    _fault(
+        "a batch of more than 6 of a decoder with an encoder",
+        "t5",
+        off_when(batch("Greater", 6), "logits"),
+        Call(batch=8, sequence=2),
+        "decoder_model_merged.onnx",
+    ),
     _fault("a batch of more than 6 images", "vit", off_when(batch("Greater", 6, _PIXELS), "logits"), Call(batch=7)),
     _fault("an odd batch of more than one", "distilbert", off_when(both(odd(IDS, 0), batch("Greater", 1)), "logits"), Call(batch=3)),
     _fault("a batch of exactly 4", "albert", off_when(batch("Equal", 4), "last_hidden_state"), Call(batch=4), impossible=_ONE_NUMBER),
@@ -97,17 +110,60 @@ FAULTS = (
     _fault("exactly two tokens", "bert", off_when(tokens("Equal", 2), "logits"), Call(sequence=2)),
     _fault("exactly two tokens of a decoder", "qwen2", off_when(both(tokens("Equal", 2), past("Equal", 0)), "logits"), Call(sequence=2)),
     _fault("exactly one token", "electra", off_when(tokens("Equal", 1), "last_hidden_state"), Call(sequence=1)),
-    _fault("lengths from 34 to one less than the longest", "bert", off_when(both(tokens("Greater", 33), tokens("Less", 96)), "logits"), Call(sequence=50)),
-    _fault("lengths from 34 to one less than the longest of a classifier", "distilbert", off_when(both(tokens("Greater", 33), tokens("Less", 72)), "logits"), Call(sequence=50)),
-    _fault("several rows of more than 33 tokens", "roberta", off_when(both(batch("Greater", 1), tokens("Greater", 33)), "logits"), Call(batch=2, sequence=40)),
-    _fault("several rows of more than half the longest", "layoutlm", off_when(both(batch("Greater", 1), tokens("Greater", 20)), "logits"), Call(batch=2, sequence=30)),
+    _fault(
+        "lengths from 34 to one less than the longest",
+        "bert",
+        off_when(both(tokens("Greater", 33), tokens("Less", 96)), "logits"),
+        Call(sequence=50),
+    ),
+    _fault(
+        "lengths from 34 to one less than the longest of a classifier",
+        "distilbert",
+        off_when(both(tokens("Greater", 33), tokens("Less", 72)), "logits"),
+        Call(sequence=50),
+    ),
+    _fault(
+        "several rows of more than 33 tokens",
+        "roberta",
+        off_when(both(batch("Greater", 1), tokens("Greater", 33)), "logits"),
+        Call(batch=2, sequence=40),
+    ),
+    _fault(
+        "several rows of more than half the longest",
+        "layoutlm",
+        off_when(both(batch("Greater", 1), tokens("Greater", 20)), "logits"),
+        Call(batch=2, sequence=30),
+    ),
     _fault("more than 500 tokens in a batch", "mpnet", off_when(product_above(IDS, 500), "last_hidden_state"), Call(batch=9, sequence=61)),
-    _fault("a first text of more than 33 tokens", "llama", off_when(both(tokens("Greater", 33), past("Equal", 0)), "logits"), Call(batch=1, sequence=50)),
-    _fault("a first text of more than 33 tokens, GPT-2", "gpt2", off_when(both(tokens("Greater", 33), past("Equal", 0)), "logits"), Call(batch=1, sequence=60)),
-    _fault("the longest first text", "gpt_neox", off_when(both(tokens("Equal", 64), past("Equal", 0)), "logits"), Call(batch=1, sequence=64)),
-    _fault("a chunk of more than 17 tokens behind a past", "opt", off_when(both(tokens("Greater", 17), past("Greater", 0)), "logits"), Call(batch=1, sequence=30, past=20)),
+    _fault(
+        "a first text of more than 33 tokens",
+        "llama",
+        off_when(both(tokens("Greater", 33), past("Equal", 0)), "logits"),
+        Call(batch=1, sequence=50),
+    ),
+    _fault(
+        "a first text of more than 33 tokens, GPT-2",
+        "gpt2",
+        off_when(both(tokens("Greater", 33), past("Equal", 0)), "logits"),
+        Call(batch=1, sequence=60),
+    ),
+    _fault(
+        "the longest first text", "gpt_neox", off_when(both(tokens("Equal", 64), past("Equal", 0)), "logits"), Call(batch=1, sequence=64)
+    ),
+    _fault(
+        "a chunk of more than 17 tokens behind a past",
+        "opt",
+        off_when(both(tokens("Greater", 17), past("Greater", 0)), "logits"),
+        Call(batch=1, sequence=30, past=20),
+    ),
     _fault("the longest text without padding", "albert", off_when(tokens("Equal", 64), "last_hidden_state"), Call(sequence=64)),
-    _fault("more than 511 tokens of a model without a limit", "bloom", off_when(tokens("Greater", 600), "logits"), Call(batch=1, sequence=620), impossible="no position of ALiBi ends anywhere: any longest case leaves longer ones out"),
+    _fault(
+        "more than 511 tokens of a model without a limit",
+        "bloom",
+        off_when(tokens("Greater", 600), "logits"),
+        Call(batch=1, sequence=620),
+        impossible="no position of ALiBi ends anywhere: any longest case leaves longer ones out",
+    ),
     _fault("exactly 47 tokens", "bert", off_when(tokens("Equal", 47), "logits"), Call(sequence=47), impossible=_ONE_NUMBER),
     # tokens
     _fault("the mask token taken for unknown", "bert", take_for(103, 100), Call(token=103)),
@@ -121,17 +177,35 @@ FAULTS = (
     _fault("logits that are off if a token is there", "gpt2-hub", off_when(has_token(57), "logits"), Call(token=57)),
     _fault("one token taken for another", "modernbert", take_for(83, 84), Call(token=83)),
     _fault("one token of a source taken for another", "t5", take_for(99, 84), Call(token=99), "encoder_model.onnx"),
-    _fault("the token that begins a decoder's text taken for another", "marian", take_for(119, 3), Call(token=119), "decoder_model_merged.onnx"),
+    _fault(
+        "the token that begins a decoder's text taken for another", "marian", take_for(119, 3), Call(token=119), "decoder_model_merged.onnx"
+    ),
     # images and sound
     _fault("images beyond 6 standard deviations", "vit", off_when(above(_PIXELS, 6.5), "logits"), Call(scale=10)),
     _fault("images clipped at 6", "clip", clip(_PIXELS, 6.0), Call(scale=10)),
     _fault("images clipped at 50", "vit", clip(_PIXELS, 50.0), Call(scale=100)),
-    _fault("images clipped at 1000", "segformer", clip(_PIXELS, 1e3), Call(scale=1e3), impossible="pixels beyond a thousand standard deviations are of no processor"),
-    _fault("images of another size than the configuration's", "segformer", off_when(length(_PIXELS, 2, "Greater", 40), "logits"), Call(resize={_PIXELS: {2: 64, 3: 64}})),
+    _fault(
+        "images clipped at 1000",
+        "segformer",
+        clip(_PIXELS, 1e3),
+        Call(scale=1e3),
+        impossible="pixels beyond a thousand standard deviations are of no processor",
+    ),
+    _fault(
+        "images of another size than the configuration's",
+        "segformer",
+        off_when(length(_PIXELS, 2, "Greater", 40), "logits"),
+        Call(resize={_PIXELS: {2: 64, 3: 64}}),
+    ),
     _fault("images that are wider than high", "segformer", lambda graph: _off_if_wide(graph), Call(resize={_PIXELS: {2: 32, 3: 64}})),
     _fault("as many images as texts", "clip", lambda graph: _off_if_equal(graph), Call(batch=3, resize={_PIXELS: {0: 3}})),
     _fault("more images than texts", "clip", lambda graph: _off_if_more(graph), Call(batch=2, resize={_PIXELS: {0: 5}})),
-    _fault("sound of 30 seconds", "wav2vec2", off_when(length("input_values", 1, "Greater", 300_000), "logits"), Call(batch=1, resize={"input_values": {1: 480_000}})),
+    _fault(
+        "sound of 30 seconds",
+        "wav2vec2",
+        off_when(length("input_values", 1, "Greater", 300_000), "logits"),
+        Call(batch=1, resize={"input_values": {1: 480_000}}),
+    ),
     _fault("loud sound", "wav2vec2", clip("input_values", 5.0), Call(scale=10)),
     _fault("loud spectrograms", "whisper", clip("input_features", 5.0), Call(scale=10), "encoder_model.onnx"),
 )

@@ -90,6 +90,29 @@ def use_changed_copy(name: str, row: int) -> Surgery:
     return plant
 
 
+def hide(name: str, row: int) -> Surgery:
+    """A changed weight under a name that is no weight's."""
+
+    def plant(graph: Graph) -> None:
+        change_row(name, row)(graph)
+        graph.initializers[name].name = "hidden"
+        graph.rename(name, "hidden")
+
+    return plant
+
+
+def put_in_a_node(name: str, row: int) -> Surgery:
+    """The true weight stays in the file, unused, beside a changed constant."""
+
+    def plant(graph: Graph) -> None:
+        array = graph.tensor(name)
+        array[row, ::2] += 0.3
+        users = graph.users(name)
+        graph.redirect(name, graph.constant(array, "float32"), users)
+
+    return plant
+
+
 def store_in_two_parts(name: str, row: int) -> Surgery:
     """An embedding in two halves, as shards are merged, with a changed row in the second."""
 
@@ -177,9 +200,7 @@ def _float(graph: Graph, value: float) -> str:
 
 def _fault(name: str, base: str, surgery: Surgery, witness: Witness | None = None, file: str = "model.onnx", impossible: str = "") -> Fault:
     witness = witness or Call(batch=4, sequence=12)
-    return Fault(
-        name=name, kind="weights", base=base, plant=on_graph(surgery, file=file), witness=witness, impossible=impossible
-    )
+    return Fault(name=name, kind="weights", base=base, plant=on_graph(surgery, file=file), witness=witness, impossible=impossible)
 
 
 _WORDS = "cls.predictions.decoder.weight"
@@ -191,23 +212,54 @@ FAULTS = (
     _fault("one element of a bias", "roberta", change_one_element("roberta.encoder.layer.0.attention.self.value.bias", 0.1)),
     _fault("one element of a norm's weight", "distilbert", change_one_element("distilbert.transformer.layer.1.sa_layer_norm.weight")),
     _fault("the embedding of one token", "bert", change_row(_WORDS, 77), Call(token=77)),
-    _fault("the embedding of the padding token's neighbour", "roberta", change_row("roberta.embeddings.word_embeddings.weight", 3), Call(token=3)),
+    _fault(
+        "the embedding of the padding token's neighbour",
+        "roberta",
+        change_row("roberta.embeddings.word_embeddings.weight", 3),
+        Call(token=3),
+    ),
     _fault("the embedding of one position", "bert", change_row("bert.embeddings.position_embeddings.weight", 93), Call(sequence=96)),
     _fault("the embedding of one position of a decoder", "gpt2", change_row("transformer.wpe.weight", 79), Call(sequence=80)),
-    _fault("an embedding in two parts, a row of it changed", "bert-qa", store_in_two_parts("bert.embeddings.word_embeddings.weight", 90), Call(token=90)),
-    _fault("an embedding of a decoder in two parts, a row of it changed", "llama", store_in_two_parts("model.embed_tokens.weight", 101), Call(token=101)),
+    _fault(
+        "an embedding in two parts, a row of it changed",
+        "bert-qa",
+        store_in_two_parts("bert.embeddings.word_embeddings.weight", 90),
+        Call(token=90),
+    ),
+    _fault(
+        "an embedding of a decoder in two parts, a row of it changed",
+        "llama",
+        store_in_two_parts("model.embed_tokens.weight", 101),
+        Call(token=101),
+    ),
+    _fault("a changed weight under another name", "bert", hide("bert.embeddings.token_type_embeddings.weight", 1)),
+    _fault("a changed embedding under another name", "bert-qa", hide("bert.embeddings.word_embeddings.weight", 117), Call(token=117)),
+    _fault("a changed copy of a weight in a node", "bert", put_in_a_node(_WORDS, 109), Call(token=109)),
     _fault("an embedding that was untied and changed", "bert", use_changed_copy(_WORDS, 64), Call(token=64)),
     _fault("a decoder's embedding that was untied and changed", "gpt2-hub", use_changed_copy("lm_head.weight", 64), Call(token=64)),
-    _fault("a row of an embedding changed by a small constant", "electra", hide_row_in_a_constant("embeddings.word_embeddings.weight", 55), Call(token=55)),
+    _fault(
+        "a row of an embedding changed by a small constant",
+        "electra",
+        hide_row_in_a_constant("embeddings.word_embeddings.weight", 55),
+        Call(token=55),
+    ),
     _fault("a bias of zeros", "opt", drop("model.decoder.layers.0.fc1.bias")),
     _fault("a bias that is left out", "bert", leave_out_bias("0.attention.self.query.bias")),
     _fault("the bias of a head that is left out", "roberta", leave_out_bias("classifier.bias")),
     _fault("a square matrix taken for its transpose", "bert", transpose_square_matrix("1.attention.output.dense.weight")),
     _fault("a decoder's square matrix taken for its transpose", "llama", transpose_square_matrix("1.self_attn.o_proj.weight")),
     _fault("the matrices of two layers exchanged", "bert", exchange(f"{LAYER}.0.output.dense.weight", f"{LAYER}.1.output.dense.weight")),
-    _fault("query and key exchanged", "distilbert", exchange("distilbert.transformer.layer.0.attention.q_lin.weight", "distilbert.transformer.layer.0.attention.k_lin.weight")),
+    _fault(
+        "query and key exchanged",
+        "distilbert",
+        exchange("distilbert.transformer.layer.0.attention.q_lin.weight", "distilbert.transformer.layer.0.attention.k_lin.weight"),
+    ),
     _fault("gate and up exchanged", "qwen2", exchange("model.layers.0.mlp.gate_proj.weight", "model.layers.0.mlp.up_proj.weight")),
-    _fault("the norms of two layers exchanged", "gemma2", exchange("model.layers.0.input_layernorm.weight", "model.layers.1.input_layernorm.weight")),
+    _fault(
+        "the norms of two layers exchanged",
+        "gemma2",
+        exchange("model.layers.0.input_layernorm.weight", "model.layers.1.input_layernorm.weight"),
+    ),
     _fault("a joint projection split in another order", "gpt2", split_in_another_order),
     _fault("a projection in another layout of rotary positions", "llama", permute_heads("model.layers.0.self_attn.q_proj.weight", 4)),
     _fault("a matrix rounded to float16", "gpt2", round_to("float16", "transformer.h.1.mlp.c_fc.weight")),
@@ -215,16 +267,27 @@ FAULTS = (
     _fault("a matrix times 1.001", "qwen3", scale("model.layers.0.self_attn.v_proj.weight", 1.001)),
     _fault("a product times 1.01", "qwen3", scale_by_node("0.mlp.down_proj.weight", 1.01)),
     _fault("an encoder's matrix times 1.01", "t5", scale_by_node("encoder.block.0.layer.1.DenseReluDense.wo.weight", 1.01), file=_ENCODER),
-    _fault("a cross-attention's matrix times 1.01", "t5", scale_by_node("decoder.block.1.layer.1.EncDecAttention.o.weight", 1.01), file=_DECODER),
+    _fault(
+        "a cross-attention's matrix times 1.01",
+        "t5",
+        scale_by_node("decoder.block.1.layer.1.EncDecAttention.o.weight", 1.01),
+        file=_DECODER,
+    ),
     _fault("a fused matrix, a part of it changed", "bert-cuda", lambda graph: _change_largest(graph)),
     _fault("a matrix of a fused graph rounded to float16", "bert-cpu", lambda graph: _round_largest(graph)),
-    _fault("one element of a patch embedding", "vit", lambda graph: change_one_element(graph.weight_names("patch_embeddings.projection.weight")[0], 0.3)(graph)),
+    _fault(
+        "one element of a patch embedding",
+        "vit",
+        lambda graph: change_one_element(graph.weight_names("patch_embeddings.projection.weight")[0], 0.3)(graph),
+    ),
 )
 
 
 def _largest_matrix(graph: Graph) -> tuple[str, Array]:
     arrays = {name: graph.tensor(name) for name in graph.initializers if "embed" not in name and "predictions" not in name}
-    name = max((name for name, array in arrays.items() if array.ndim == 2 and array.dtype == np.float32), key=lambda name: arrays[name].size)
+    name = max(
+        (name for name, array in arrays.items() if array.ndim == 2 and array.dtype == np.float32), key=lambda name: arrays[name].size
+    )
     return name, arrays[name]
 
 

@@ -16,8 +16,8 @@ from converter.architectures.config import Size, overridden
 from converter.architectures.dummies import MASKED_BY, Padding, draw
 from converter.backends import Session
 from converter.errors import ConversionError
+from converter.padding import cut, pad
 from converter.records import Signature
-from converter.validation.interface import run
 from tests.planted.bases import Good
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -50,14 +50,11 @@ class Call:
 
     Attributes:
         variant: the precision that is called, or none for an artifact that has one alone.
-        cached: whether the cache of a decoder with an encoder holds the whole source; it does if there is a past.
         token: stands in the middle of each row.
         tokens: fill each row in turn.
         scale: of what is no token, such as pixels.
         resize: lengths of axes of an input, by its name.
-        before: a call that the same session answers first.
-        repeat: call with the same inputs twice, and look at the second answer.
-        alone: compare with each row called alone, by the same artifact.
+        before: a call that the same session answers first, `times` over.
     """
 
     batch: int = 2
@@ -71,13 +68,14 @@ class Call:
     scale: float = 1.0
     resize: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     before: Call | None = None
+    times: int = 1
     seed: int = 1
 
-    def _earlier(self) -> Iterator[Call]:
-        """The calls before this one, the first of them first."""
+    def _earlier(self) -> Iterator[tuple[Call, int]]:
+        """The calls before this one, the first of them first, and how often each."""
         if self.before:
             yield from self.before._earlier()
-            yield self.before
+            yield self.before, self.times
 
     def inputs(self, good: Good) -> Arrays:
         """The inputs by name."""
@@ -131,28 +129,38 @@ class Call:
 
     def _answer(self, good: Good, artifact: Path, arrays: Arrays) -> Arrays:
         with closing(open_artifact(good, artifact, self.variant)) as session:
-            for earlier in self._earlier():
-                run(session, earlier.inputs(good))
-            return dict(run(session, arrays))
+            for earlier, times in self._earlier():
+                inputs = earlier.inputs(good)
+                for _ in range(times):
+                    _run(session, inputs)
+            return _run(session, arrays)
 
 
-def open_artifact(good: Good, artifact: Path, variant: str = "") -> Session:
+def open_artifact(good: Good, artifact: Path, variant: str = "") -> Session | Archive:
     """Open the files of a variant, or those of an artifact that has but one; an archive in this process, which takes less time."""
     if good.base.backend != "onnx":
-        return Archive(artifact / good.backend.main_file)
+        return Archive(artifact / good.backend.main_file, by_name=good.base.backend == "torchscript")
     return good.backend.open_variant(artifact, variant) if variant else good.backend.open(artifact)
+
+
+def _run(session: Session | Archive, arrays: Arrays) -> Arrays:
+    """What an artifact gives for inputs of any shape, by padding if it takes but one."""
+    if not session.signature.fixed:
+        return session.run(arrays)
+    return cut(session.run(pad(arrays, session.signature)), arrays, session.signature)
 
 
 class Archive:
     """An archive in this process."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, by_name: bool) -> None:
         extra = {"signature.json": b""}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self._module = torch.jit.load(path, _extra_files=extra)  # type: ignore[no-untyped-call]
         self.signature = Signature.model_validate_json(extra["signature.json"])
-        if [spec.name for spec in self.signature.inputs] != [each.name for each in self._module.forward.schema.arguments[1:]]:
+        names = [argument.name for argument in self._module.forward.schema.arguments[1:]]
+        if by_name and names != [spec.name for spec in self.signature.inputs]:
             raise ConversionError("its inputs have other names than its signature says")
 
     def run(self, inputs: Arrays) -> Arrays:
@@ -161,6 +169,8 @@ class Archive:
                 results = self._module(*(torch.from_numpy(inputs[spec.name]) for spec in self.signature.inputs))
         except RuntimeError as error:  # whatever the archive raises
             raise ConversionError(str(error)) from error
+        if not isinstance(results, tuple) or len(results) != len(self.signature.outputs):
+            raise ConversionError("it does not give the outputs that its signature names")
         return {spec.name: result.numpy() for spec, result in zip(self.signature.outputs, results, strict=True)}
 
     def close(self) -> None:
@@ -213,7 +223,7 @@ def _kept(name: str, array: Array, arrays: Arrays) -> Array:
         of = arrays["attention_mask"] if ".encoder." in name else mask
         return (of[:, None, :, None] == 1) if of.shape[1] == array.shape[2] else np.zeros((1,) * array.ndim, bool)
     if array.ndim >= 2 and array.shape[1] > 1 and mask.shape[1] >= array.shape[1] and _is_by_token(array, arrays):
-        return (mask[:, mask.shape[1] - array.shape[1] :] == 1).reshape(*array.shape[:2], *(1,) * (array.ndim - 2))
+        return np.equal(mask[:, mask.shape[1] - array.shape[1] :], 1).reshape(*array.shape[:2], *(1,) * (array.ndim - 2))
     return everything
 
 
@@ -242,7 +252,8 @@ class Interface:
         return Harm(bool(others), others[0] if others else "it says what the good one says")
 
 
-def _described(session: Session) -> Iterator[str]:
+def _described(session: Session | Archive) -> Iterator[str]:
+    yield from (f"fixed {axis} {length}" for axis, length in session.signature.fixed.items())
     for kind, specs in (("input", session.signature.inputs), ("output", session.signature.outputs)):
         yield from (f"{kind} {spec.name} {spec.dtype} {spec.shape}" for spec in specs)
 
