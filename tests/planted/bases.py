@@ -143,7 +143,7 @@ BASES: Mapping[str, Base] = {
         model_type="bert",
         feature="sequence-classification",
         backend="neuron",
-        options={"target": "inf2", "batch_size": 2, "sequence_length": "8,24"},
+        options={"target": "inf2", "batch_size": 2, "sequence_length": "8"},
     ),
     "trace-vit": Base(model_type="vit", feature="image-classification", backend="torchscript"),
 }

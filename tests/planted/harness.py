@@ -39,7 +39,10 @@ def judge(workshop: Workshop, fault: Fault) -> Result:
     """Plant a fault, prove it and validate the artifact. Raises RuntimeError if its base is refused."""
     good = workshop.good(fault.base)
     with workshop.copy(good, fault.name) as folder:
-        fault.plant(folder)
+        try:
+            fault.plant(folder)
+        except (LookupError, ValueError, RuntimeError) as error:  # a graph that is not what the surgery takes it for
+            return Result(fault, Harm(False, f"cannot be planted: {error}"), ())
         if not fault.record:
             (folder / good.base.backend / "converter.json").unlink()
         harm = fault.witness.prove(good, folder)
