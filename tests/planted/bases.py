@@ -184,6 +184,8 @@ class Good:
     outcome: Outcome
     answers: dict[str, Any] = field(default_factory=dict)
     """What the checkpoint and the good artifact give at the witnesses so far."""
+    verdicts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """What validation says against it, by what it is asked."""
 
     @property
     def artifact(self) -> Path:

@@ -26,12 +26,17 @@ Plant = Callable[[Path], None]
 """Plants a fault in a copy of a model's folder."""
 
 
+def _nothing(folder: Path) -> None:
+    pass
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fault:
     """A fault that is planted in a copy of a good model's folder.
 
     Attributes:
         base: the good artifact, by its name in BASES.
+        prepare: what is done to the good copy before, and is no fault.
         record: whether the artifact's record stays; without it no checksum helps.
         asked: options of the command that the validation is asked with, beside those that the base was converted with.
         impossible: why validation cannot see it, in a clause; empty for a fault that it must catch.
@@ -42,6 +47,7 @@ class Fault:
     base: str
     plant: Plant
     witness: Witness
+    prepare: Plant = _nothing
     record: bool = False
     asked: Mapping[str, Any] = field(default_factory=dict)
     impossible: str = ""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from converter.errors import ConverterError
-from converter.pipeline import revalidate
+from converter.revalidation import revalidate
 from tests.planted.bases import Good, Workshop
 from tests.planted.fault import KINDS, Fault
 from tests.planted.witness import Harm
@@ -36,23 +37,43 @@ class Result:
 
 
 def judge(workshop: Workshop, fault: Fault) -> Result:
-    """Plant a fault, prove it and validate the artifact. Raises RuntimeError if its base is refused."""
+    """Plant a fault, prove it and validate the artifact. Raises RuntimeError if its base cannot be converted."""
     good = workshop.good(fault.base)
-    with workshop.copy(good, fault.name) as folder:
+    refusal = _refusal_of_good(workshop, good, fault)
+    if refusal:
+        return Result(fault, Harm(False, f"the good artifact is refused: {refusal[0]}"), ())
+    with _copy(workshop, good, fault) as folder:
         try:
             fault.plant(folder)
         except (LookupError, ValueError, RuntimeError) as error:  # a graph that is not what the surgery takes it for
             return Result(fault, Harm(False, f"cannot be planted: {error}"), ())
-        if not fault.record:
-            (folder / good.base.backend / "converter.json").unlink()
         harm = fault.witness.prove(good, folder)
         return Result(fault, harm, validate(good, folder, fault))
 
 
-def validate(good: Good, folder: Path, fault: Fault | None = None) -> tuple[str, ...]:
+@contextmanager
+def _copy(workshop: Workshop, good: Good, fault: Fault) -> Iterator[Path]:
+    """A copy of the good model's folder as the fault is planted in it."""
+    with workshop.copy(good, fault.name) as folder:
+        fault.prepare(folder)
+        if not fault.record:
+            (folder / good.base.backend / "converter.json").unlink()
+        yield folder
+
+
+def _refusal_of_good(workshop: Workshop, good: Good, fault: Fault) -> tuple[str, ...]:
+    """What validation says against the good artifact, asked as it is for the fault: nothing, or the fault proves nothing."""
+    key = f"{fault.asked} {fault.record}"
+    if key not in good.verdicts:
+        with _copy(workshop, good, fault) as folder:
+            good.verdicts[key] = validate(good, folder, fault)
+    return good.verdicts[key]
+
+
+def validate(good: Good, folder: Path, fault: Fault) -> tuple[str, ...]:
     """What `converter validate` says is wrong with the artifact in a model's folder, a clause each; nothing if it passes."""
-    asked: dict[str, object] = {} if fault and fault.record else {**good.base.asked, **good.tier(fault.asked if fault else {})}
-    asked |= fault.asked if fault else {}
+    asked: dict[str, object] = {} if fault.record else {**good.base.asked, **good.tier(fault.asked)}
+    asked |= fault.asked
     try:
         _, verdict = revalidate(good.backend, folder / good.base.backend, good.source, asked)
     except ConverterError as error:

@@ -401,6 +401,7 @@ FAULTS = (
     _fault("relative positions that are turned round", "t5", relative_positions_one_way, Call(batch=2, source=12), _ENCODER),
     _fault("ALiBi to 40 tokens", "bloom", alibi_to_40, Call(batch=2, sequence=1, past=60)),
     # what goes in
+    _fault("keys of two layers exchanged", "gpt2", swap_inputs("past_key_values.0.key", "past_key_values.1.key"), _NEXT),
     _fault("key and value of a past exchanged", "gpt2", swap_inputs("past_key_values.0.key", "past_key_values.0.value"), _NEXT),
     _fault("a past of the layers exchanged", "qwen2", swap_inputs("past_key_values.0.key", "past_key_values.1.key"), _NEXT),
     _fault(

@@ -147,7 +147,7 @@ FAULTS = (
     _fault("outputs that bear each other's names", "bert-qa", swap_outputs("start_logits", "end_logits"), _BY_TOKENS),
     _fault("a missing output", "llama", drop_output("present.1.key")),
     _fault("an input too many", "bert", add_input),
-    _fault("a fixed batch", "distilbert", declare_length("input_ids", 0, 2)),
+    _fault("a fixed batch", "bert", declare_length("input_ids", 0, 2)),
     _fault("a fixed length of an output", "bert", declare_length("logits", 1, 8)),
     _fault("a width that is declared and not so", "roberta", declare_length("logits", 2, 7)),
     _fault("a rank that is declared and not so", "albert", declare_rank("last_hidden_state")),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,15 +74,11 @@ def drop_bias(ending: str) -> Surgery:
     return change_rows(ending, zeros, slice(None))
 
 
-def _file(base: str, variant: str, part: str = "model") -> str:
-    return f"{part}{SUFFIXES[variant]}.onnx"
-
-
-def keep(variant: str) -> Plant:
-    """Leave float32 and one variant alone in the folder, so that no other is measured."""
+def keep(*variants: str) -> Plant:
+    """Leave float32 and some variants alone in the folder."""
 
     def plant(folder: Path) -> None:
-        others = {suffix for name, suffix in SUFFIXES.items() if name not in ("fp32", variant)}
+        others = {suffix for name, suffix in SUFFIXES.items() if name not in ("fp32", *variants)}
         for path in (folder / "onnx").glob("*.onnx"):
             if any(path.stem.endswith(suffix) for suffix in others):
                 path.unlink()
@@ -96,29 +91,20 @@ def rename_variant(source: str, target: str) -> Plant:
 
     def plant(folder: Path) -> None:
         for path in (folder / "onnx").glob(f"*{SUFFIXES[source]}.onnx"):
-            shutil.copy(path, path.with_name(path.name.replace(SUFFIXES[source], SUFFIXES[target])))
+            path.replace(path.with_name(path.name.replace(SUFFIXES[source], SUFFIXES[target])))
 
     return plant
 
 
-def one_after_the_other(*plants: Plant) -> Plant:
-    def plant(folder: Path) -> None:
-        for each in plants:
-            each(folder)
-
-    return plant
-
-
-def _fault(name: str, variant: str, base: str, surgery: Surgery | Plant, witness: Witness, part: str = "", impossible: str = "") -> Fault:
-    plant = on_graph(surgery, file=_file(base, variant, part or "model")) if part != "folder" else surgery  # type: ignore[arg-type]
+def _fault(name: str, variant: str, base: str, surgery: Surgery, witness: Witness, part: str = "model") -> Fault:
     return Fault(
         name=f"{variant}: {name}",
         kind="precisions",
         base=base,
-        plant=one_after_the_other(plant, keep(variant)),  # type: ignore[arg-type]
+        prepare=keep(variant),
+        plant=on_graph(surgery, file=f"{part}{SUFFIXES[variant]}.onnx"),
         witness=witness,
         asked={"variants": variant if variant == "fp32" else f"fp32,{variant}"},
-        impossible=impossible,
     )
 
 
@@ -303,7 +289,15 @@ FAULTS = (
         exchange("model.layers.0.self_attn.v_proj.weight", "model.layers.1.self_attn.v_proj.weight"),
         _text("fp16"),
     ),
-    _fault("four bits under the name of eight", "w8", _GPT2, rename_variant("q4", "w8"), _text("w8"), "folder"),
+    Fault(
+        name="w8: four bits under the name of eight",
+        kind="precisions",
+        base=_GPT2,
+        prepare=keep("w8", "q4"),
+        plant=rename_variant("q4", "w8"),
+        witness=_text("w8"),
+        asked={"variants": "fp32,w8"},
+    ),
     # the interface
     _fault("float64 for float32", "q8", _LLAMA, give_double("logits"), Interface(variant="q8")),
     _fault("float32 itself off beside a right variant", "fp32", _BERT, change_rows(f"{_DENSE}", double), _text("fp32")),

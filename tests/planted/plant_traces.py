@@ -209,6 +209,12 @@ FAULTS = (
         Call(batch=4, sequence=24, padding="right"),
     ),
     _fault(
+        "a mask that is ignored",
+        _BERT,
+        before("attention_mask = torch.ones_like(attention_mask)"),
+        Call(batch=4, sequence=12, padding="right"),
+    ),
+    _fault(
         "a mask of the first row for all",
         _LM,
         before("attention_mask = attention_mask[:1].expand_as(attention_mask)"),
@@ -227,7 +233,7 @@ FAULTS = (
     _fault("the embedding of one token", _BERT, change_weight("bert.embeddings.word_embeddings.weight"), Call(token=3)),
     _fault(
         "the embedding of one token, in an archive without names",
-        _LM,
+        _BERT,
         change_weight_and_freeze("bert.embeddings.word_embeddings.weight"),
         Call(token=3),
     ),
