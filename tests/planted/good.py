@@ -19,7 +19,14 @@ _HUB = {"profile": "hub"}
 _CACHE = "causal-lm-with-past"
 _WIDE: Mapping[str, Any] = {"hidden_size": 96, "intermediate_size": 160, "num_attention_heads": 6, "num_hidden_layers": 3}
 _DEEP: Mapping[str, Any] = {"hidden_size": 48, "intermediate_size": 80, "num_attention_heads": 3, "num_hidden_layers": 6}
-_GROUPED: Mapping[str, Any] = {**_WIDE, "num_key_value_heads": 3, "head_dim": 16, "max_position_embeddings": 128}
+_GROUPED: Mapping[str, Any] = {
+    "hidden_size": 96,
+    "intermediate_size": 160,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 3,
+    "head_dim": 16,
+    "max_position_embeddings": 128,
+}
 _SEQ2SEQ: Mapping[str, Any] = {
     "d_model": 96,
     "encoder_layers": 2,
@@ -60,6 +67,13 @@ _BASES: tuple[tuple[Base, Mapping[str, Any]], ...] = (
         (Base(model_type=kind, feature=feature), {})
         for kind, feature in (
             ("distilbert", "masked-lm"),
+            ("distilbert", "question-answering"),
+            ("roberta", "token-classification"),
+            ("roberta", "question-answering"),
+            ("electra", "token-classification"),
+            ("albert", "sequence-classification"),
+            ("gpt2", "token-classification"),
+            ("xlm-roberta", "masked-lm"),
             ("distilbert", "sequence-classification"),
             ("albert", "masked-lm"),
             ("deberta-v2", "default"),

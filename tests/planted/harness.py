@@ -14,6 +14,9 @@ from tests.planted.fault import KINDS, Fault
 from tests.planted.witness import Harm
 
 
+_CRASH = "validation itself fails"
+
+
 @dataclass(frozen=True)
 class Result:
     """What became of a fault: `problems` are what validation says of it, a clause each; none if it passes."""
@@ -24,7 +27,8 @@ class Result:
 
     @property
     def caught(self) -> bool:
-        return bool(self.problems)
+        """Whether validation refuses the artifact; if it fails over it, that is no verdict."""
+        return bool(self.problems) and not self.problems[0].startswith(_CRASH)
 
     def __str__(self) -> str:
         state = "caught" if self.caught else "missed"
@@ -78,6 +82,8 @@ def validate(good: Good, folder: Path, fault: Fault) -> tuple[str, ...]:
         _, verdict = revalidate(good.backend, folder / good.base.backend, good.source, asked)
     except ConverterError as error:
         return (error.message,)
+    except Exception as error:  # validation has to judge whatever artifact there is
+        return (f"{_CRASH} ({type(error).__name__}: {error})",)
     return () if verdict.passed else (*verdict.all_problems(),)
 
 
