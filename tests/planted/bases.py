@@ -46,7 +46,13 @@ class Base:
 
     @property
     def asked(self) -> dict[str, Any]:
+        """The options of its conversion."""
         return {"feature": self.feature, **self.options}
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The options that its validation is asked with if there is no record: an archive says itself what it was compiled for."""
+        return self.asked if self.backend == "onnx" else {"feature": self.feature}
 
 
 _TOKENS = ("input_ids", "attention_mask")

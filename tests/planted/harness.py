@@ -76,7 +76,7 @@ def _refusal_of_good(workshop: Workshop, good: Good, fault: Fault) -> tuple[str,
 
 def validate(good: Good, folder: Path, fault: Fault) -> tuple[str, ...]:
     """What `converter validate` says is wrong with the artifact in a model's folder, a clause each; nothing if it passes."""
-    asked: dict[str, object] = {} if fault.record else {**good.base.asked, **good.tier(fault.asked)}
+    asked: dict[str, object] = {} if fault.record else {**good.base.told, **good.tier(fault.asked)}
     asked |= fault.asked
     try:
         _, verdict = revalidate(good.backend, folder / good.base.backend, good.source, asked)
