@@ -10,6 +10,8 @@
 # make action-tables   writes README's tables of the action's inputs and outputs
 # make coverage-table  converts a tiny checkpoint of every model type there is, and writes docs/architectures.md; TYPES="bert t5" is some of them
 # make coverage-test   converts those that people convert most, and a sample of what that table says passes
+# make planted-faults   plants faults in good artifacts and says which validation catches, by kind; FAULTS="masks gpt2" is some of them
+# make good-conversions   converts what is right, at three scales of the weights, and says what is refused
 # make canary   tries the newest releases of what the package needs, without the lock: a row of each kind
 # make neuron-check  holds what is said of Neuron without its SDK against torch-xla and optimum-neuron, with the SDK's torch: 7 GB
 # Each sets up what it needs in .venv first; a second call starts at once.
@@ -29,7 +31,7 @@ CLIENTS := build/clients
 CANARY := build/canary
 EXAMPLE := examples/checkpoints/all-MiniLM-L6-v2
 
-.PHONY: run test fuzz container-test browser-test client-test coverage-test coverage-table canary lint bench demo-hub action-tables neuron-check schema lock clean
+.PHONY: run test fuzz container-test browser-test client-test coverage-test coverage-table planted-faults good-conversions canary lint bench demo-hub action-tables neuron-check schema lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp $(EXAMPLE)
@@ -56,6 +58,12 @@ client-test: $(VENV)/dev.stamp $(CLIENTS)/node/done.stamp $(CLIENTS)/python/done
 
 coverage-table: $(VENV)/dev.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.coverage $(TYPES)
+
+planted-faults: $(VENV)/dev.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.planted $(FAULTS)
+
+good-conversions: $(VENV)/dev.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.planted --good
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check
