@@ -58,6 +58,7 @@ MAY_IMPORT_HEAVY = {
     "backends.onnx.session",
     "backends.onnx.shapes",
     "backends.onnx.sharing",
+    "backends.onnx.tokens",
     "backends.onnx.translations",
     "backends.torchscript.export",
     "backends.torchscript.probe",
