@@ -93,7 +93,7 @@ def stray_files(folder: Path, backend: Backend, measured: Collection[str], recor
     Folders in it are looked into, but not those of other artifacts, and none if the folder holds a checkpoint too.
     """
     named = {file.path for file in record.needed} if record else None
-    holds_checkpoint = any((folder / name).exists() for name in (WEIGHTS, WEIGHTS_INDEX, PICKLED_WEIGHTS, PICKLED_INDEX))
+    holds_checkpoint = holds_weights(folder)
     pending = [folder]
     while pending:
         place = pending.pop()
@@ -107,6 +107,11 @@ def stray_files(folder: Path, backend: Backend, measured: Collection[str], recor
                     yield name
             elif named is not None and name not in named and any(fnmatch(path.name, pattern) for pattern in backend.data_files):
                 yield name
+
+
+def holds_weights(folder: Path) -> bool:
+    """Whether a folder has a checkpoint's weights in it."""
+    return any((folder / name).exists() for name in (WEIGHTS, WEIGHTS_INDEX, PICKLED_WEIGHTS, PICKLED_INDEX))
 
 
 def damaged_files(folder: Path, files: Iterable[FileRecord], trust_mtime: bool) -> list[str]:

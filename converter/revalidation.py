@@ -11,7 +11,7 @@ import pydantic
 from converter.backends import Backend
 from converter.checkpoints.fetch import fetch, resolve
 from converter.errors import ConversionError
-from converter.ledger import read_record, record_problems, stray_files
+from converter.ledger import holds_weights, read_record, record_problems, stray_files
 from converter.pipeline import Measurement, architecture_of, measure, measure_variants, with_feature
 from converter.records import TIERS, Allowed, ArtifactRecord, Options, Source, Verdict
 
@@ -83,12 +83,19 @@ def _loosened(unasked: Mapping[str, Any], default_atol: float, options: type[Opt
 
 
 def _strays(artifact: Path, backend: Backend, measured: Measurement, record: ArtifactRecord | None) -> Iterator[str]:
-    """Say which files clients may load that were not validated, a clause each."""
+    """Say which files clients may load that were not validated, a clause each: in its folder and in the model's."""
+    from converter.validation.sidecars import model_folders
+
     files = {file for variant in measured.verdict.variants for file in variant.files}
     files |= {bucket.file for bucket in measured.signature.buckets}
     files |= set() if measured.verdict.variants else {*backend.files_of([path.name for path in artifact.iterdir()])}
     for name in stray_files(artifact, backend, files, record):
         yield f"{name} lies in its folder and is no part of what was validated, so clients may load it unchecked: move it elsewhere"
+    names = [file.path for file in record.sidecars] if record else ()
+    if artifact.parent in model_folders(artifact, backend.name, names) and not holds_weights(artifact.parent):
+        for path in sorted(artifact.parent.iterdir()):
+            if path.is_file() and backend.is_client_file(path):
+                yield f"../{path.name} lies beside its folder and was not validated, so clients may load it unchecked: move it elsewhere"
 
 
 def _sidecar_problems(
