@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,22 +11,20 @@ import numpy as np
 
 from converter.architectures import OnnxConfig
 from converter.architectures.config import overridden
-from converter.architectures.dummies import MASKED_BY, Array, makes_its_own
+from converter.architectures.dummies import MASKED_BY, makes_its_own
 from converter.backends import Session
 from converter.checkpoints.loading import LoadedModel
 from converter.checkpoints.pooling import lacks_padding_token, padding_token
-from converter.errors import ConversionError, InputError, reason
-from converter.records import Case, Exactness, Generation, Options, Verdict
+from converter.records import Exactness, Options, Verdict
 from converter.validation.cases import Inputs, Maker
 from converter.validation.compare import Tolerance, compare, kept_positions
-from converter.validation.exactness import accepted, measure_exactness, widened
 from converter.validation.generation import compare_generation
 from converter.validation.influence import measure_influences
-from converter.validation.interface import behaviour_problems, first_run, guard_problems, interface_problems, run
+from converter.validation.interface import behaviour_problems, first_run, guard_problems, interface_problems
 from converter.validation.latency import measure_latency
-from converter.validation.past import OwnPast
 from converter.validation.reference import Reference
 from converter.validation.state import Change
+from converter.validation.trial import Trial
 from converter.validation.weights import check_weights
 
 RTOL = 1e-5
@@ -62,7 +60,8 @@ def validate(session: Session, reference: Reference, config: OnnxConfig, tokeniz
                 unvalidated=session.unrunnable,
                 problems=tuple(interface_problems(session.signature, config, longest.arrays, reference.model.dtype)),
             )
-        case, past = _run_longest(longest, session, reference, config, tolerance)
+        trial = Trial(session, reference, config, tolerance)
+        case, past = trial.run_longest(longest)
         inputs = [*maker.grid(past)]
         try:
             inputs.append(maker.text())
@@ -72,7 +71,7 @@ def validate(session: Session, reference: Reference, config: OnnxConfig, tokeniz
         tokens = maker.tokens_case(apart)
         inputs += [tokens] if tokens else []
         first = first_run(session, inputs[0].arrays)
-        cases = [*(_run_case(each, session, reference, config, tolerance) for each in inputs), case]
+        cases = [*map(trial.run, inputs), case]
         inputs.append(longest)
         notes += [*_single_lengths(config, inputs), *session.notes]
         problems = (
@@ -86,7 +85,7 @@ def validate(session: Session, reference: Reference, config: OnnxConfig, tokeniz
         generation = compare_generation(session, reference, config, rng, tolerance)
         exactness: tuple[Exactness, ...] = ()
         if options.atol is None:
-            cases, exactness, generation = _judged_by_float64(inputs, cases, generation, session, reference, config, tolerance)
+            cases, exactness, generation = trial.judge_by_float64(inputs, cases, generation)
         return Verdict(
             atol=tolerance.atol,
             rtol=tolerance.rtol,
@@ -137,78 +136,6 @@ def reference_problems(reference: Reference, case: Inputs) -> Iterator[str]:
             yield f"the checkpoint itself gives another {name} each time for the same inputs ({case.name})"
 
 
-def _run_longest(
-    case: Inputs, session: Session, reference: Reference, config: OnnxConfig, tolerance: Tolerance
-) -> tuple[Case, OwnPast | None]:
-    """The longest case, and the past that the checkpoint gives in it, if it has one."""
-    expected = reference.run(case.arrays) if config.use_past else None
-    past = OwnPast(expected) if expected else None
-    return _run_case(case, session, reference, config, tolerance, expected), past
-
-
-def _judged_by_float64(
-    inputs: Sequence[Inputs],
-    cases: list[Case],
-    generation: Generation | None,
-    session: Session,
-    reference: Reference,
-    config: OnnxConfig,
-    tolerance: Tolerance,
-) -> tuple[list[Case], tuple[Exactness, ...], Generation | None]:
-    """Hold against float64 what misses the tolerance; nothing is done for an artifact whose shapes are wrong, or whose runs fail."""
-    compared = [comparison for case in cases for comparison in case.comparisons]
-    missed = {each.output for each in compared if not each.close or each.top1_agreement not in (None, 1.0)}
-    if generation and generation.problem and not generation.error:
-        missed.add("logits")
-    if not missed or any(case.error for case in cases) or not all(each.is_comparable for each in compared):
-        return cases, (), generation
-    names = [name for name in config.outputs if name in missed]
-    judged, leads = measure_exactness(inputs, names, session, reference, config)
-    by_name = {each.output: each for each in judged}
-    cases = [accepted(case, by_name, lead) for case, lead in zip(cases, leads, strict=True)]
-    if generation:
-        generation = generation.by(widened(tolerance, by_name, "logits").atol)
-    return cases, judged, generation
-
-
-def _run_case(
-    case: Inputs,
-    session: Session,
-    reference: Reference,
-    config: OnnxConfig,
-    tolerance: Tolerance,
-    expected: Mapping[str, Array] | None = None,
-) -> Case:
-    """Compare one case; `expected` is what the reference gives, where it was run before."""
-    try:
-        found = run(session, case.arrays)  # first: the runtime needs more memory on the way than the reference does
-    except (ConversionError, InputError) as error:
-        try:
-            reference.run(case.arrays)
-        except Exception as also:  # whatever the model's own code raises over inputs that are not for it
-            return Case(name=case.name, axes=case.axes, error=f"neither it nor the checkpoint takes these inputs: {reason(also)}")
-        return Case(name=case.name, axes=case.axes, error=error.message)
-    untrue = _untrue_label(session, {**case.arrays, **found})
-    if untrue:
-        return Case(name=case.name, axes=case.axes, error=untrue)
-    expected = reference.run(case.arrays) if expected is None else expected
-    missing = [name for name in expected if name not in found]
-    if missing:
-        return Case(name=case.name, axes=case.axes, error=f"it gives no {', '.join(missing)}")
-    comparisons = tuple(
-        compare(
-            name,
-            found[name],
-            array,
-            kept_positions(name, array, config, case.arrays),
-            tolerance,
-            config.feature.decides and not name.startswith("present."),
-        )
-        for name, array in expected.items()
-    )
-    return Case(name=case.name, axes=case.axes, comparisons=comparisons)
-
-
 _LONGER = 4096
 """Tokens of the longest text that is tried with a model whose calls change a setting of it: BigBird's do for texts of more than 704."""
 
@@ -252,13 +179,3 @@ def _remedy(changes: Sequence[Change], model_config: Any) -> str:
 
 
 _NONE = object()
-
-
-def _untrue_label(session: Session, arrays: Mapping[str, Array]) -> str:
-    """Which axis name stands for two lengths at once, in a clause; empty where all tell the truth."""
-    lengths: dict[str, int] = {}
-    for spec in (*session.signature.inputs, *session.signature.outputs):
-        for dim, length in zip(spec.shape, arrays[spec.name].shape, strict=False):
-            if isinstance(dim, str) and dim != "?" and lengths.setdefault(dim, length) != length:
-                return f"the axis {dim!r} is {lengths[dim]} long in one place and {length} in {spec.name!r}"
-    return ""
