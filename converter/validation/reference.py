@@ -37,7 +37,7 @@ class Reference:
     def __init__(self, model: LoadedModel, outputs: Sequence[str], *, is_float64: bool = False) -> None:
         self.model = model
         self.changes: dict[str, Change] = {}
-        self._outputs = tuple(outputs)
+        self.outputs = tuple(outputs)
         self._state: ModelState | None = None
         self._is_float64 = is_float64
 
@@ -81,7 +81,7 @@ class Reference:
 
     def call(self, inputs: Mapping[str, Array], outputs: Sequence[str] | None = None) -> Mapping[str, Array]:
         """The outputs by name, of a model that keeps what this call changes of it."""
-        names = self._outputs if outputs is None else outputs
+        names = self.outputs if outputs is None else outputs
         tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
         if self._is_float64:
             tensors = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}

@@ -149,7 +149,7 @@ def test_a_dynamic_batch_takes_any_number_of_texts(calls: Calls, tiny: Tiny, con
     assert outcome.artifact, outcome.failure
     assert _names(calls) == ["torch_neuronx.trace", "torch_neuronx.dynamic_batch"]
     assert outcome.artifact.signature.fixed == {"sequence": 8}
-    assert outcome.artifact.tried == {"batch": (1, 5), "sequence": (1, 8)}
+    assert outcome.artifact.tried == {"batch": (1, 9), "sequence": (1, 8)}
     block = json.loads((Path(outcome.destination) / "config.json").read_text())["neuron"]
     assert (block["static_batch_size"], block["dynamic_batch_size"]) == (1, True)
 

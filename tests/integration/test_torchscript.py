@@ -380,7 +380,7 @@ def test_both_backends_of_an_entry_and_what_is_done_already(command: Run, tiny: 
     assert [outcome["status"] for outcome in json.loads(again.stdout)["outcomes"]] == ["skipped"] * 2
     validated = command("validate", tmp_path / "out/ours", "--reference", tiny("distilbert"), "--json")
     assert [row["passed"] for row in json.loads(validated.stdout)] == [True, True], validated.stderr
-    assert "It takes any shape; tried: batch 1 to 5, sequence 1 to 40." in (tmp_path / "out/report.md").read_text()
+    assert "It takes any shape; tried: batch 1 to 9, sequence 1 to 40." in (tmp_path / "out/report.md").read_text()
 
 
 BRANCHING = """

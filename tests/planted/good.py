@@ -187,10 +187,15 @@ def conversions() -> Iterator[Conversion]:
             yield Conversion(name, replace(base, changes=changes, scale=scale, seed=number))
 
 
+def place_of(conversion: Conversion, folder: Path) -> Path:
+    """Where its checkpoint and its artifact are."""
+    return folder / conversion.name.replace(" ", "-").replace("=", "-")
+
+
 def convert(conversion: Conversion, folder: Path) -> str:
     """Convert it. Returns why it is refused; empty if it is not."""
     base = conversion.base
-    place = folder / conversion.name.replace(" ", "-").replace("=", "-")
+    place = place_of(conversion, folder)
     checkpoint = save_checkpoint(place / "checkpoint", base)
     job = Job(
         source=Source(name=conversion.name, folder=checkpoint),

@@ -1,0 +1,145 @@
+"""How near to float64 right conversions are, and faulty ones, beside PyTorch float32: what the bounds of `exactness` were chosen by.
+
+`python -m tests.planted.exactness FOLDER` converts what `good` has, holds every output against float64, and does the same for faults:
+PyTorch itself with the fault stands for an artifact that has it. FOLDER keeps the artifacts for a second run.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+from converter.architectures import OnnxConfig, find_architecture
+from converter.architectures.config import overridden
+from converter.architectures.dummies import Array
+from converter.backends import BACKENDS
+from converter.checkpoints.loading import LoadedModel, load_model
+from converter.records import Exactness, Signature
+from converter.validation.cases import Inputs, Maker
+from converter.validation.exactness import measure_exactness
+from converter.validation.past import OwnPast
+from converter.validation.reference import Reference
+from tests.planted import good
+from tests.planted.bases import Base
+
+_SCALE = 1.001
+
+
+class FaultyModel:
+    """A stand-in for a session: PyTorch with a fault."""
+
+    def __init__(self, reference: Reference, fault: Callable[[torch.nn.Module], None]) -> None:
+        module = copy.deepcopy(reference.model.module)
+        fault(module)
+        self._reference = Reference(LoadedModel(module), reference.outputs)
+        self.signature = Signature(inputs=(), outputs=())
+
+    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        return self._reference.run(inputs)
+
+
+def _middle_matrix(module: torch.nn.Module) -> torch.Tensor:
+    matrices = [parameter for parameter in module.parameters() if parameter.dim() == 2 and min(parameter.shape) > 16]
+    return matrices[len(matrices) // 2]
+
+
+def _round_a_matrix(module: torch.nn.Module) -> None:
+    matrix = _middle_matrix(module)
+    matrix.data = matrix.data.half().float()
+
+
+def _scale_a_matrix(module: torch.nn.Module) -> None:
+    matrix = _middle_matrix(module)
+    matrix.data = matrix.data * _SCALE
+
+
+def _other_epsilon(module: torch.nn.Module) -> None:
+    for each in module.modules():
+        for name in ("eps", "variance_epsilon"):
+            if isinstance(getattr(each, name, None), float):
+                setattr(each, name, getattr(each, name) * 10)
+
+
+FAULTS: Mapping[str, Callable[[torch.nn.Module], None]] = {
+    "one matrix rounded to float16": _round_a_matrix,
+    f"one matrix x {_SCALE}": _scale_a_matrix,
+    "the epsilon of norms x 10": _other_epsilon,
+}
+
+
+def measure(base: Base, folder: Path) -> Iterator[tuple[str, Exactness]]:
+    """The judgement of each output that is no cache: of the good artifact, and of each fault."""
+    checkpoint = folder / "checkpoint"
+    backend = BACKENDS[base.backend]
+    options = backend.options.model_validate(base.asked)
+    model_type = transformers.AutoConfig.from_pretrained(checkpoint).model_type
+    architecture = find_architecture(model_type)
+    model = load_model(checkpoint, architecture.auto_class(base.feature), "float32")
+    config = backend.configure(architecture, model, options)
+    reference = Reference(model, tuple(config.outputs))
+    with overridden(model.config, config.values_override):
+        cases = _cases(reference, config)
+        names = [name for name in config.outputs if not name.startswith("present.")]
+        session = backend.open(folder / "artifact")
+        try:
+            yield from _judged("right conversions", session, reference, config, cases, names)
+        finally:
+            session.close()
+        for name, fault in FAULTS.items():
+            yield from _judged(name, FaultyModel(reference, fault), reference, config, cases, names)
+
+
+def _cases(reference: Reference, config: OnnxConfig) -> list[Inputs]:
+    maker = Maker(config, "float32", None, np.random.default_rng(1), ())
+    longest = maker.longest_case()
+    past = OwnPast(reference.run(longest.arrays)) if config.use_past else None
+    return [*maker.grid(past), longest]
+
+
+def _judged(
+    kind: str, session: Any, reference: Reference, config: OnnxConfig, cases: Sequence[Inputs], names: Sequence[str]
+) -> Iterator[tuple[str, Exactness]]:
+    judged, _ = measure_exactness(cases, names, session, reference, config)
+    yield from ((kind, each) for each in judged)
+
+
+def table(results: Sequence[tuple[str, Exactness]]) -> Iterator[str]:
+    """The lines of the table in docs/validation.md."""
+    yield "| | outputs | max ratio: least, median, most | rms ratio: least, median, most | as exact as PyTorch |"
+    yield "|---|---:|---|---|---:|"
+    for kind in dict.fromkeys(kind for kind, _ in results):
+        found = [each for name, each in results if name == kind]
+        ratios = [
+            [one / other for one, other in pairs if other]
+            for pairs in (
+                [(each.max_error, each.max_reference_error) for each in found],
+                [(each.rms_error, each.rms_reference_error) for each in found],
+            )
+        ]
+        cells = (f"{min(each):.2g}, {np.median(each):.3g}, {max(each):.3g}" for each in ratios)
+        yield f"| {kind} | {len(found)} | {' | '.join(cells)} | {sum(each.passed for each in found)} |"
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers' own lacks types
+    folder = Path(sys.argv[1])
+    results: list[tuple[str, Exactness]] = []
+    for conversion in good.conversions():
+        place = good.place_of(conversion, folder)
+        if conversion.base.backend != "onnx" or (not (place / "artifact").exists() and good.convert(conversion, folder)):
+            continue
+        results += measure(conversion.base, place)
+        sys.stdout.write("\n".join((conversion.name, *table(results), "")))
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
