@@ -64,13 +64,13 @@ def _other_epsilon(module: torch.nn.Module) -> None:
     for each in module.modules():
         for name in ("eps", "variance_epsilon"):
             if isinstance(getattr(each, name, None), float):
-                setattr(each, name, getattr(each, name) * 10)
+                setattr(each, name, max(1e-5, getattr(each, name) * 10))
 
 
 FAULTS: Mapping[str, Callable[[torch.nn.Module], None]] = {
     "one matrix rounded to float16": _round_a_matrix,
     f"one matrix x {_SCALE}": _scale_a_matrix,
-    "the epsilon of norms x 10": _other_epsilon,
+    "the epsilon of norms 10 times as large, at least 1e-5": _other_epsilon,
 }
 
 
