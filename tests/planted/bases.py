@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ class Base:
     """A tiny checkpoint and how it is converted.
 
     `changes` are to the tiny configuration of tests.coverage; `scale` is the standard deviation of its matrices. `tokenizer` are the
-    inputs that its tokenizer gives, of which it has none if they are none.
+    inputs that its tokenizer gives, of which it has none if they are none. `files` are JSON files beside them, by name.
     """
 
     model_type: str
@@ -42,6 +43,7 @@ class Base:
     changes: Mapping[str, Any] = field(default_factory=dict)
     scale: float = 0.1
     tokenizer: tuple[str, ...] = ()
+    files: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
 
     @property
@@ -61,6 +63,25 @@ _HUB = {"profile": "hub"}
 _CACHE = "causal-lm-with-past"
 _SMALL = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
 
+_PREPROCESSOR = {
+    "image_processor_type": "ViTImageProcessor",
+    "do_normalize": True,
+    "do_rescale": True,
+    "do_resize": True,
+    "image_mean": [0.5, 0.5, 0.5],
+    "image_std": [0.5, 0.5, 0.5],
+    "rescale_factor": 1 / 255,
+    "size": {"height": 32, "width": 32},
+}
+_MODULES = {
+    "modules.json": [
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+    ],
+    "1_Pooling/config.json": {"word_embedding_dimension": 32, "pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True},
+    "sentence_bert_config.json": {"max_seq_length": 40, "do_lower_case": False},
+}
+
 BASES: Mapping[str, Base] = {
     # encoders
     "bert": Base(model_type="bert", feature="masked-lm", changes={"max_position_embeddings": 96}, tokenizer=_PAIR),
@@ -73,6 +94,7 @@ BASES: Mapping[str, Base] = {
     "electra": Base(model_type="electra", feature="default", tokenizer=_PAIR, options=_HUB),
     "modernbert": Base(model_type="modernbert", feature="masked-lm"),
     "layoutlm": Base(model_type="layoutlm", feature="token-classification"),
+    "sentences": Base(model_type="bert", feature="default", options=_HUB, tokenizer=_PAIR, files=_MODULES),
     # decoders
     "gpt2": Base(model_type="gpt2", feature=_CACHE, changes={"n_positions": 80}),
     "gpt2-hub": Base(model_type="gpt2", feature=_CACHE, options=_HUB, changes={"n_positions": 80}, tokenizer=_TOKENS),
@@ -103,7 +125,7 @@ BASES: Mapping[str, Base] = {
     "marian": Base(model_type="marian", feature="seq2seq-lm-with-past", options=_HUB),
     "whisper": Base(model_type="whisper", feature="automatic-speech-recognition-with-past", options=_HUB),
     # images and sound
-    "vit": Base(model_type="vit", feature="image-classification"),
+    "vit": Base(model_type="vit", feature="image-classification", files={"preprocessor_config.json": _PREPROCESSOR}),
     "clip": Base(model_type="clip", feature="zero-shot-image-classification"),
     "segformer": Base(model_type="segformer", feature="semantic-segmentation"),
     "wav2vec2": Base(model_type="wav2vec2", feature="automatic-speech-recognition"),
@@ -173,6 +195,9 @@ def save_checkpoint(folder: Path, base: Base) -> Path:
             elif parameter.dim() == 1:
                 parameter.add_(torch.randn_like(parameter) * base.scale)  # and norms of ones be exchanged
     model.float().eval().save_pretrained(folder)
+    for name, content in base.files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(json.dumps(content), encoding="utf-8")
     return save_tokenizer(folder, *base.tokenizer) if base.tokenizer else folder
 
 

@@ -34,6 +34,32 @@ def odd(value: str, axis: int) -> Condition:
     return lambda graph: graph.first("Equal", graph.first("Mod", graph.length(value, axis), graph.constant(2)), graph.constant(1))
 
 
+def multiple(value: str, axis: int, of: int) -> Condition:
+    """Whether a length is a multiple of a number."""
+    return lambda graph: graph.first("Equal", graph.first("Mod", graph.length(value, axis), graph.constant(of)), graph.constant(0))
+
+
+def begins_with(token: int, value: str = "input_ids") -> Condition:
+    """Whether any row begins with a token."""
+
+    def holds(graph: Graph) -> str:
+        first = graph.first("Gather", value, graph.constant(0), axis=1)
+        found = graph.first("Cast", graph.first("Equal", first, graph.constant(token)), to=7)
+        return graph.first("Greater", graph.first("ReduceSum", found, keepdims=0), graph.constant(0))
+
+    return holds
+
+
+def below(value: str, limit: float) -> Condition:
+    """Whether every magnitude in an input is smaller."""
+
+    def holds(graph: Graph) -> str:
+        largest = graph.first("ReduceMax", graph.first("Abs", value), keepdims=0)
+        return graph.first("Less", largest, graph.constant(limit, "float32"))
+
+    return holds
+
+
 def product_above(value: str, number: int) -> Condition:
     """Whether an input has more elements."""
 

@@ -157,6 +157,8 @@ def _with(surgery: Surgery, file: str, *others: Plant) -> Plant:
 
 _GENAI, _CONFIG, _GENERATION = "genai_config.json", "config.json", "generation_config.json"
 
+_PROCESSOR, _POOLING, _SENTENCES = "preprocessor_config.json", "1_Pooling/config.json", "sentence_bert_config.json"
+
 FAULTS = (
     _fault("two words of the tokenizer exchanged", "electra", swap_words("was", "with"), None),
     _fault("two words of a decoder's tokenizer exchanged", "llama", swap_words("was", "with"), None),
@@ -204,6 +206,40 @@ FAULTS = (
         "another file in genai_config.json",
         "llama",
         set_values(_GENAI, model__decoder__filename="onnx/model_q4.onnx"),
+        Folder(values_of(_GENAI)),
+    ),
+    _fault(
+        "another mean in preprocessor_config.json",
+        "vit",
+        set_values(_PROCESSOR, image_mean=[0.48, 0.45, 0.4]),
+        Folder(values_of(_PROCESSOR)),
+    ),
+    _fault("images that are not rescaled", "vit", set_values(_PROCESSOR, do_rescale=False), Folder(values_of(_PROCESSOR))),
+    _fault("a preprocessor_config.json that is gone", "vit", delete(_PROCESSOR), Folder(values_of(_PROCESSOR)), hashed=False),
+    _fault(
+        "another pooling of sentences",
+        "sentences",
+        set_values(_POOLING, pooling_mode_cls_token=True, pooling_mode_mean_tokens=False),
+        Folder(values_of(_POOLING)),
+    ),
+    _fault("sentences without their pooling", "sentences", delete("modules.json"), Folder(values_of("modules.json")), hashed=False),
+    _fault("sentences cut earlier", "sentences", set_values(_SENTENCES, max_seq_length=16), Folder(values_of(_SENTENCES))),
+    _fault(
+        "a chat template that nobody wrote",
+        "llama",
+        set_values("tokenizer_config.json", chat_template="{{ messages[0].content }}"),
+        Folder(values_of("tokenizer_config.json", "chat_template")),
+    ),
+    _fault(
+        "texts cut earlier by the tokenizer",
+        "electra",
+        set_values("tokenizer_config.json", model_max_length=16),
+        Folder(values_of("tokenizer_config.json", "model_max_length")),
+    ),
+    _fault(
+        "an input that genai_config.json forgets",
+        "llama",
+        set_values(_GENAI, model__decoder__inputs__position_ids=None),
         Folder(values_of(_GENAI)),
     ),
     _fault(

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import onnx
 
-from tests.planted.conditions import Condition, both, length, off_when, ones_when, padded, past, shift_when
+from tests.planted.conditions import Condition, both, first_row_for_all, length, off_when, ones_when, padded, past, shift_when
 from tests.planted.fault import Fault, on_graph
 from tests.planted.graph import Graph, Surgery
 from tests.planted.plant_configuration import _order
@@ -469,6 +469,34 @@ FAULTS = (
     _fault("an encoder that reads 16 tokens", "t5-whole", lambda graph: _read_only(graph, 16), Call(batch=2, source=30)),
     _fault("an encoder that reads 30 tokens", "bart", lambda graph: _read_only(graph, 30), Call(batch=2, source=40)),
     _fault("an encoder that ignores its last frame", "whisper", lambda graph: _drop_last_frame(graph), Call(batch=2), _ENCODER),
+    # chunks and rows behind a past
+    _fault("positions of a chunk off by one behind a past", "llama", shift_when(CHUNK, "position_ids", 1), _CHUNK),
+    _fault("a window that is longer by one for a chunk behind a past", "mistral", set_window(1, CHUNK), Call(batch=2, sequence=6, past=9)),
+    _fault("the oldest token forgotten by a chunk", "qwen2", forget_the_oldest(CHUNK), _CHUNK),
+    _fault("keys of a chunk come out off behind a past", "opt", off_when(CHUNK, "present.0.key"), _CHUNK),
+    _fault("the first row's past for all", "gpt_neox", first_row_for_all("past_key_values.1.value"), _NEXT),
+    _fault("the first row's past for all, T5", "t5", first_row_for_all("past_key_values.0.decoder.key"), _NEXT, _DECODER),
+    _fault("the first row's cache of the encoder for all", "marian", first_row_for_all("past_key_values.0.encoder.key"), _NEXT, _DECODER),
+    _fault(
+        "a decoder's mask that is ignored behind a past",
+        "bart",
+        ones_when(FILLED, "decoder_attention_mask"),
+        Call(batch=4, sequence=1, past=12, padding="left"),
+    ),
+    _fault(
+        "a cache of the encoder that comes out off behind a past of more than 20",
+        "whisper",
+        off_when(past("Greater", 20), "present.1.encoder.key"),
+        Call(batch=2, sequence=1, past=30),
+        _DECODER,
+    ),
+    _fault(
+        "logits of a decoder with an encoder off behind a past of more than 20",
+        "t5",
+        off_when(past("Greater", 20), "logits"),
+        Call(batch=2, sequence=1, past=30),
+        _DECODER,
+    ),
     # fused
     _fault("positions off by one behind a past, fused", "gpt2-cpu", shift_rows("wpe.weight", 1, FILLED), _NEXT),
 )

@@ -96,6 +96,20 @@ def rename_variant(source: str, target: str) -> Plant:
     return plant
 
 
+def roll_rows(name: str) -> Surgery:
+    """An input's rows each for the next one's."""
+
+    def plant(graph: Graph) -> None:
+        def roll(graph: Graph, value: str) -> str:
+            axis, one = graph.constant([0]), graph.constant([1])
+            last = graph.first("Slice", value, one, graph.constant([2**31]), axis)
+            return graph.first("Concat", last, graph.first("Slice", value, graph.constant([0]), one, axis), axis=0)
+
+        graph.replace_input(name, roll)
+
+    return plant
+
+
 def _fault(name: str, variant: str, base: str, surgery: Surgery, witness: Witness, part: str = "model") -> Fault:
     return Fault(
         name=f"{variant}: {name}",
@@ -202,6 +216,30 @@ FAULTS = (
         Call(variant="q4", token=119),
     ),
     _fault("a vocabulary without its last token", "fp16", _BERT, at_most("input_ids", 118), Call(variant="fp16", tokens=(119,))),
+    _fault(
+        "a chunk of more than 20 tokens behind a past",
+        "fp16",
+        _GPT2,
+        off_when(both(FILLED, length("input_ids", 1, "Greater", 20)), "logits", 1.5),
+        Call(variant="fp16", batch=1, sequence=30, past=12),
+    ),
+    _fault("a past of more than 100 tokens", "w8", _GPT2, off_when(past("Greater", 100), "logits", 1.5), _next("w8", 130)),
+    _fault("the past of a row exchanged with the next one's", "fp16", _LLAMA, roll_rows("past_key_values.0.key"), _next("fp16")),
+    _fault(
+        "a batch of more than 6 behind a past",
+        "fp16",
+        _LLAMA,
+        off_when(both(FILLED, length("input_ids", 0, "Greater", 6)), "logits", 1.5),
+        Call(variant="fp16", batch=8, sequence=1, past=5),
+    ),
+    _fault(
+        "a decoder that is off for long texts",
+        "q8",
+        _T5,
+        off_when(length("input_ids", 1, "Greater", 30), "logits", 2.0),
+        Call(variant="q8", sequence=40),
+        _DECODER,
+    ),
     # what is stored
     _fault(
         "scales of a matrix doubled",

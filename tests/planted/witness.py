@@ -52,6 +52,7 @@ class Call:
         variant: the precision that is called, or none for an artifact that has one alone.
         token: stands in the middle of each row.
         tokens: fill each row in turn.
+        first: stands at the beginning of each row.
         scale: of what is no token, such as pixels.
         resize: lengths of axes of an input, by its name.
         before: a call that the same session answers first, `times` over.
@@ -65,6 +66,7 @@ class Call:
     variant: str = ""
     token: int | None = None
     tokens: tuple[int, ...] = ()
+    first: int | None = None
     scale: float = 1.0
     resize: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     before: Call | None = None
@@ -92,6 +94,8 @@ class Call:
                 arrays[name][:, arrays[name].shape[1] // 2] = self.token
             if name in arrays and self.tokens:
                 arrays[name][:] = np.resize(self.tokens, arrays[name].shape[1])
+            if name in arrays and self.first is not None:
+                arrays[name][:, 0] = self.first
         for name, axes in self.resize.items():
             shape = tuple(axes.get(axis, length) for axis, length in enumerate(arrays[name].shape))
             arrays[name] = rng.standard_normal(shape).astype(arrays[name].dtype)
