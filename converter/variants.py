@@ -68,7 +68,7 @@ class _Measuring:
             deviations: tuple[Deviation, ...] = ()
             if name != exact:
                 self._grid = self._grid or VariantGrid(self._reference, self._config, self._tokenizer)
-                deviations = self._grid.deviations(session, rounds_activations=derived.rounds_activations)
+                deviations = self._grid.deviations(session, activations=derived.activations)
                 problems += [problem for each in deviations for problem in each.problems()] + [*self._grid.problems(session)]
             runtime = session.runtime
         return Variant(

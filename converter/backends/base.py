@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from converter.errors import NotSupportedError
 from converter.records import Finding, Options, Search, Signature
@@ -139,20 +139,24 @@ class Gauge(Protocol):
         """Whether an artifact loses no more than it may on the inputs to choose by, and how far it is off."""
 
 
+Activations = Literal["float", "dynamic", "static"]
+"""What a variant rounds its activations to: nothing, a range found at each call, or one found beforehand."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Derived:
     """How a variant was made: its files in the order of their calls, what is computed in which type, and what was quantized of it.
 
     `stored` are bytes by the type of the tensors. `left_out` says, by a pattern of names, of layers that were not quantized so
     what their weights are. `float32` says of what stays in float32 in a float16 file, by the same patterns, its largest magnitude.
-    `rounds_activations` to a range that the inputs share. `problems` are what its making did not do, a clause each.
+    `activations` says what these are rounded to. `problems` are what its making did not do, a clause each.
     """
 
     files: tuple[str, ...]
     computed: str
     stored: Mapping[str, int]
     quantized: int = 0
-    rounds_activations: bool = False
+    activations: Activations = "float"
     left_out: Mapping[str, str] = field(default_factory=dict)
     float32: Mapping[str, float] = field(default_factory=dict)
     calibrated: int = 0

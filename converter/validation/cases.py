@@ -41,6 +41,8 @@ _ROW, _MOST_TOKENS = 64, 2**15
 """Tokens of a row of the case of tokens, and of the largest vocabulary that is tried whole."""
 _ROWS = 7
 """Rows behind a long past: more than most batches have."""
+SCALED = "20 times as large"
+"""The case of inputs beyond their usual range."""
 _OF_NO_TOKENS = {"height", "width", "choice"}
 
 
@@ -155,7 +157,7 @@ class Maker:
             pixels = self.config.image_size or _PIXELS
             yield _Plan(name="the processor's size", size=Size(batch=1, choice=1, sequence=9, pixels=pixels))
         if self.config.measured:
-            yield _Plan(name="20 times as large", size=Size(batch=2, choice=1, sequence=9, source=9), scale=20.0)
+            yield _Plan(name=SCALED, size=Size(batch=2, choice=1, sequence=9, source=9), scale=20.0)
         if not labels - _OF_NO_TOKENS - {label for axes in self.config.inputs.values() for axis, label in axes.items() if axis == 0}:
             yield _Plan(name="nine", size=Size(batch=9, choice=1))
             return

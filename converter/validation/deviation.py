@@ -16,9 +16,10 @@ import numpy as np
 from converter.architectures import OnnxConfig
 from converter.architectures.dummies import MASKED_BY, Array
 from converter.backends import Session
+from converter.backends.base import Activations
 from converter.errors import ConversionError
 from converter.records import Deviation
-from converter.validation.cases import Inputs, Maker
+from converter.validation.cases import SCALED, Inputs, Maker
 from converter.validation.compare import kept_positions
 from converter.validation.generation import at_once, follow, generate, generates
 from converter.validation.influence import measure_influences
@@ -83,10 +84,14 @@ _NO_ROWS = np.zeros(0)
 
 @dataclass(frozen=True)
 class _Factors:
-    """How many times the usual error the worst case and the worst row may be off, and what they may be off in any case."""
+    """How many times the usual error the worst case and the worst row may be off, and a cache from no cache.
+
+    `least` and `least_row` are what the first two may be off in any case, in parts of the spread.
+    """
 
     case: float
     row: float
+    itself: float
     least: float = 0.0
     least_row: float = 0.0
 
@@ -102,7 +107,8 @@ class VariantGrid:
         longest = self._maker.longest_case()
         expected = reference.run(longest.arrays)
         self._past = OwnPast(expected) if config.use_past else None
-        self._cases = [*self._maker.grid(self._past), longest]
+        grid = [case for case in self._maker.grid(self._past) if case.name != SCALED]  # outputs of another size have another error
+        self._cases = [*grid, longest]
         with suppress(ValueError):  # there is no real text, as the verdict on the float32 files says
             self._cases.append(self._maker.text())
         self._expected: dict[str, Outputs] = {}
@@ -114,18 +120,18 @@ class VariantGrid:
         for each in measure_influences(session, self._reference, self._config, self._maker, self._past, _SHARE):
             yield from each.problems()
 
-    def deviations(self, session: Session, *, rounds_activations: bool) -> tuple[Deviation, ...]:
+    def deviations(self, session: Session, *, activations: Activations) -> tuple[Deviation, ...]:
         """How far `session` is off at every case, the output that is farthest beyond its bound first.
 
         Raises ConversionError where it does not run or gives another shape.
         """
-        factors = _FACTORS[rounds_activations]
+        factors = _FACTORS[activations]
         measured = {name: output for name, output in self.measure(session).items() if output.errors and output.spread.value > 0}
         itself = measured.pop(_ITSELF, None)
         found = [_deviation(name, output, factors) for name, output in measured.items()]
         if itself and "logits" in measured:
             usual, rows = measured["logits"].usual, itself.relative(_ITSELF)
-            bound = _ITSELF_FACTORS[rounds_activations] * usual + _NOISE
+            bound = _FACTORS[activations].itself * usual + _NOISE
             found.append(_made("logits", usual, (_rms(rows), bound, _ITSELF), (float(rows.max()), 4 * bound, _ITSELF)))
         return tuple(sorted(found, key=lambda each: each.worst / each.bound if each.bound else 0.0, reverse=True))
 
@@ -208,11 +214,13 @@ def _add_rows(output: _Output, case: str, ours: Array, theirs: Array, kept: Any,
     (output.copied if is_copied else output.errors)[case] = ((ours - theirs) ** 2).reshape(len(ours), -1).mean(axis=1)
 
 
-_FACTORS = {False: _Factors(4.0, 6.0), True: _Factors(8.0, 20.0, least=0.15, least_row=0.35)}
-"""By whether a variant rounds activations, whose range some inputs are beyond; docs/precision.md has the figures."""
+_FACTORS: Mapping[Activations, _Factors] = {
+    "float": _Factors(4.0, 6.0, 0.5),
+    "dynamic": _Factors(8.0, 20.0, 2.0, least=0.15, least_row=0.35),
+    "static": _Factors(8.0, 20.0, 0.5, least=0.5, least_row=0.8),
+}
+"""By what a variant rounds its activations to: some inputs are beyond a static range. docs/precision.md has the figures."""
 _ITSELF = "a token at a time against all at once"
-_ITSELF_FACTORS = {False: 0.5, True: 2.0}
-"""How many medians of the logits a variant may be off itself, once with its cache and once without."""
 _MOST, _LEAST_FACTOR = 0.7, 3.0
 """A case is not off by more of the spread than this, whatever the median, unless the median itself is near it."""
 _NOISE = 1e-5

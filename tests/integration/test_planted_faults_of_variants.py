@@ -65,7 +65,7 @@ def grid(model: tuple[Reference, OnnxConfig]) -> VariantGrid:
 
 
 def problems(grid: VariantGrid, session: Session, name: str) -> list[str]:
-    deviations = grid.deviations(session, rounds_activations=name == "q8")
+    deviations = grid.deviations(session, activations="dynamic" if name == "q8" else "float")
     return [problem for each in deviations for problem in each.problems()] + [*grid.problems(session)]
 
 
@@ -238,11 +238,11 @@ def test_a_token_at_a_time_has_to_give_what_all_at_once_gives(
 ) -> None:
     """It may be off less than by what is lost to rounding, which both have lost."""
     session = OnnxSession(made[0] / FILES[name])
-    (good,) = [each for each in grid.deviations(session, rounds_activations=False) if each.case.startswith("a token")]
+    (good,) = [each for each in grid.deviations(session, activations="float") if each.case.startswith("a token")]
     spread = _spread(model)
     for times, passed in ((0.0, True), (1.5, False)):
         doubled: Any = OffBehindAPast(session, times * good.bound * spread)
-        deviations = grid.deviations(doubled, rounds_activations=False)
+        deviations = grid.deviations(doubled, activations="float")
         (itself,) = [each for each in deviations if each.case.startswith("a token")]
         assert itself.passed is passed, itself
         if not passed:

@@ -68,7 +68,7 @@ def describe(folder: Path, names: Sequence[str], precision: Precision) -> Derive
         files=files,
         computed=precision.computed,
         quantized=quantized,
-        rounds_activations=precision.method in ("dynamic", "static"),
+        activations=precision.method if precision.method in ("dynamic", "static") else "float",
         stored=stored,
         problems=problems,
     )
