@@ -177,6 +177,12 @@ class OnnxConfig(ABC):
         return frozenset(token for token in flat if isinstance(token, int) and token >= 0) - {self.pad_token_id}
 
     @property
+    def begin(self) -> int | None:
+        """The token that texts begin with, if it is one of the special tokens that are tried."""
+        token = getattr(text_config(self._config), "bos_token_id", None)
+        return token if token in self.special_tokens and token < self.vocab_sizes.get("input_ids", 0) else None
+
+    @property
     def decoder_start(self) -> int | None:
         """The token that a decoder's text begins with in use; None where no setting says so."""
         token = getattr(self._config, "decoder_start_token_id", None)

@@ -39,10 +39,12 @@ _PIXELS = (224, 224)
 """The size of an image for a model whose processor and settings name none."""
 _ROW, _MOST_TOKENS = 64, 2**15
 """Tokens of a row of the case of tokens, and of the largest vocabulary that is tried whole."""
+_LENGTHS = (5, 12, 25)
+"""Tokens of short texts, behind a past of one: between those of the other cases."""
 _ROWS = 7
 """Rows behind a long past: more than most batches have."""
-SCALED = "20 times as large"
-"""The case of inputs beyond their usual range."""
+SCALES: Mapping[str, float] = {"20 times as large": 20.0, "a fiftieth as large": 0.02, "nothing but zeros": 0.0}
+"""The cases of measured inputs beyond their usual range, and their factors: loud, quiet, silence, an image of one colour."""
 _OF_NO_TOKENS = {"height", "width", "choice"}
 
 
@@ -64,6 +66,8 @@ class _Plan:
     padding: Padding = "none"
     scale: float = 1.0
     has_special_tokens: bool = False
+    begins: bool = False
+    """Whether the text begins with the token that texts begin with."""
 
 
 @dataclass(frozen=True)
@@ -157,11 +161,15 @@ class Maker:
             pixels = self.config.image_size or _PIXELS
             yield _Plan(name="the processor's size", size=Size(batch=1, choice=1, sequence=9, pixels=pixels))
         if self.config.measured:
-            yield _Plan(name=SCALED, size=Size(batch=2, choice=1, sequence=9, source=9), scale=20.0)
+            for name, scale in SCALES.items():
+                yield _Plan(name=name, size=Size(batch=2, choice=1, sequence=9, source=9), scale=scale)
         if not labels - _OF_NO_TOKENS - {label for axes in self.config.inputs.values() for axis, label in axes.items() if axis == 0}:
             yield _Plan(name="nine", size=Size(batch=9, choice=1))
             return
         yield _Plan(name="two tokens", size=Size(batch=7, choice=2, sequence=2, source=2), padding="left")
+        for length in _LENGTHS:
+            few = Size(batch=1, choice=1, sequence=length, past=1, source=length + 1, cached_source=length + 1)
+            yield _Plan(name=f"{length} tokens", size=few, begins=True)
         masked = Size(batch=3, choice=5, sequence=17, past=12, source=26, cached_source=26)
         yield _Plan(name="masked here and there", size=masked, padding="holes")
         length = max(1, min(61, self.longest - 1))
@@ -333,6 +341,8 @@ class Maker:
         arrays = dict(case.arrays)
         if plan.has_special_tokens:
             self._put_special_tokens(arrays)
+        if plan.begins and self.config.begin is not None and "input_ids" in arrays and not makes_its_own(self.config):
+            arrays["input_ids"][..., 0] = self.config.begin
         if plan.scale != 1.0:
             arrays |= {name: array * array.dtype.type(plan.scale) for name, array in arrays.items() if array.dtype.kind == "f"}
         return replace(case, arrays=arrays)

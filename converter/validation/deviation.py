@@ -19,7 +19,7 @@ from converter.backends import Session
 from converter.backends.base import Activations
 from converter.errors import ConversionError
 from converter.records import Deviation
-from converter.validation.cases import SCALED, Inputs, Maker
+from converter.validation.cases import SCALES, Inputs, Maker
 from converter.validation.compare import kept_positions
 from converter.validation.generation import at_once, follow, generate, generates
 from converter.validation.influence import measure_influences
@@ -107,7 +107,7 @@ class VariantGrid:
         longest = self._maker.longest_case()
         expected = reference.run(longest.arrays)
         self._past = OwnPast(expected) if config.use_past else None
-        grid = [case for case in self._maker.grid(self._past) if case.name != SCALED]  # outputs of another size have another error
+        grid = [case for case in self._maker.grid(self._past) if case.name not in SCALES]  # outputs of another size have another error
         self._cases = [*grid, longest]
         with suppress(ValueError):  # there is no real text, as the verdict on the float32 files says
             self._cases.append(self._maker.text())
