@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -223,6 +223,9 @@ class OffBehindAPast:
 
     def __init__(self, session: OnnxSession, off: float) -> None:
         self._session, self._off, self.signature = session, off, session.signature
+
+    def tokens_apart(self, name: str, vocabulary: int) -> Collection[int]:
+        return self._session.tokens_apart(name, vocabulary)
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         found = dict(self._session.run(inputs))
