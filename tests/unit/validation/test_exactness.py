@@ -228,7 +228,7 @@ def test_where_float32_itself_is_far_off_an_artifact_may_not_be(model: tuple[Ref
 
 def test_padding_is_no_part_of_the_measure(model: tuple[Reference, OnnxConfig], inputs: list[Inputs], rms_error: float) -> None:
     reference, config = model
-    padded = [case for case in inputs if case.name in ("padded left", "padded right")]
+    padded = [case for case in inputs if case.name in ("padded left", "padded on both sides")]
     masks = iter([case.arrays["attention_mask"] for case in padded])
     judged, _ = judge((reference, config), padded, lambda true: 1e3 * (1.0 - next(masks))[..., None] * np.ones_like(true))
     assert judged.passed and judged.max_error < 100 * rms_error
