@@ -283,7 +283,8 @@ class Maker:
 
         Each begins with a clause that says which; it is empty for a model without a cache.
         """
-        full = Size(batch=1, choice=2, sequence=3, past=3, source=4, cached_source=4)
+        new = 3 if self.config.use_past else 5  # with a cache there are as many rows as it has tensors
+        full = Size(batch=1, choice=2, sequence=new, past=3, source=new + 1, cached_source=new + 1)
         yield "with a past" if self.config.use_past else "", *self._vary(self._fit(full), past)
         if self.config.use_past:
             yield "without a past", *self._vary(self._fit(replace(full, past=0, cached_source=0)), past)
@@ -317,7 +318,9 @@ class Maker:
             other = others[name]
             if name in MASKED_BY.values():
                 other = array.copy()
-                other[..., : size.sequence // 2] = 0  # the first: what comes later never matters to a causal model
+                other[..., : min(size.sequence // 2, other.shape[-1] - 1)] = (
+                    0  # the first: what comes later never matters to a causal model
+                )
             elif np.array_equal(array, other):  # a configuration may make the same inputs each time
                 other = np.flip(array, axis=-1).copy()
             changed[name] = replace(base, name=f"{name} changed", arrays={**base.arrays, name: other})
