@@ -183,7 +183,7 @@ class Maker:
     def _plans_with_past(self) -> Iterator[_Plan]:
         longest, reach = self.longest, self._longest_past
         yield _Plan(name="a past padded left", size=Size(batch=3, sequence=34, past=12, source=26, cached_source=26), padding="left")
-        long = Size(batch=_ROWS, sequence=2, past=max(1, min(reach - 1, self._past_room // _ROWS)), source=9, cached_source=9)
+        long = Size(batch=_ROWS, sequence=2, past=max(1, min(reach - 1, self._past_room // (4 * _ROWS))), source=9, cached_source=9)
         yield _Plan(name="behind a long past padded left", size=long, padding="left")
         yield _Plan(name="behind the longest past", size=Size(batch=1, sequence=1, past=reach, source=longest, cached_source=longest))
         for window in self.config.windows:
