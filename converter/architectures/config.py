@@ -190,7 +190,7 @@ class OnnxConfig(ABC):
 
     @property
     def measured(self) -> frozenset[str]:
-        """The inputs that are measured quantities of any size, such as pixels: they are tried at 10 times their usual size too."""
+        """The inputs that are measured quantities of any size, such as pixels: they are tried larger, smaller and as zeros too."""
         return frozenset()
 
     @property

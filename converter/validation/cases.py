@@ -113,7 +113,10 @@ class Maker:
 
     def longest_case(self) -> Inputs:
         """The longest text with nothing before it, in which each special token occurs; of sound at least 30 seconds."""
-        longest = max(self.longest, self.config.sound_length or 0)
+        sound = self.config.sound_length or 0
+        if "decoder_input_ids" in self.config.inputs and self.config.positions:
+            sound = min(sound, self.config.positions)  # its text is as long, and has no more positions
+        longest = max(self.longest, sound)
         size = Size(batch=1, choice=1, sequence=longest, source=longest)
         return self._planned(_Plan(name="longest", size=self._fit(size, longest), has_special_tokens=True), None)
 
@@ -318,9 +321,8 @@ class Maker:
             other = others[name]
             if name in MASKED_BY.values():
                 other = array.copy()
-                other[..., : min(size.sequence // 2, other.shape[-1] - 1)] = (
-                    0  # the first: what comes later never matters to a causal model
-                )
+                first = min(size.sequence // 2, other.shape[-1] - 1)  # later ones never matter to a causal model
+                other[..., :first] = 0
             elif np.array_equal(array, other):  # a configuration may make the same inputs each time
                 other = np.flip(array, axis=-1).copy()
             changed[name] = replace(base, name=f"{name} changed", arrays={**base.arrays, name: other})
