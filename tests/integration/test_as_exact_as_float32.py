@@ -6,10 +6,19 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import MethodType
+from typing import Any
 
 import pytest
 import torch
 import transformers
+
+from converter.architectures import find_architecture
+from converter.backends.onnx import OnnxOptions
+from converter.backends.onnx.session import OnnxSession
+from converter.checkpoints.loading import load_model
+from converter.validation import validate
+from converter.validation.reference import Reference
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -61,3 +70,19 @@ def test_it_converts_and_the_documented_log_and_the_record_say_which_rule_decide
     assert "logits differs by" in result.stderr and "(atol: 1e-05)" in result.stderr
     wide = command("validate", tmp_path / "out", "--reference", checkpoint, "--atol", "1e-3", "--json")
     assert wide.returncode == 0 and json.loads(wide.stdout)[0]["verdict"]["exactness"] == [], wide.stderr
+
+    # a model whose own code refuses float64
+    model = load_model(checkpoint, "AutoModelForSeq2SeqLM", "float32")
+    forward = type(model.module).forward
+
+    def only_float32(self: Any, *arguments: Any, **others: Any) -> Any:
+        if self.lm_head.weight.dtype == torch.float64:
+            raise TypeError("float32 alone")
+        return forward(self, *arguments, **others)
+
+    model.module.forward = MethodType(only_float32, model.module)
+    config = find_architecture("t5").configure(model.config, "seq2seq-lm")
+    session = OnnxSession(tmp_path / "out" / "model.onnx")
+    found = validate(session, Reference(model, tuple(config.outputs)), config, None, OnnxOptions())
+    assert "logits differs by" in found.first_problem and not found.exactness
+    assert "nothing could be held against float64: TypeError: float32 alone" in found.notes
