@@ -74,6 +74,11 @@ class LoadedModel:
         return getattr(self.module, _NOTES, ())
 
     @property
+    def size(self) -> int:
+        """How many weights it has, tied ones once."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
+    @property
     def dtype(self) -> str:
         """The floating point type of the weights, as numpy names it."""
         return str(next(self.module.parameters()).dtype).removeprefix("torch.")

@@ -102,8 +102,7 @@ class VariantGrid:
     def __init__(self, reference: Reference, config: OnnxConfig, tokenizer: Any | None) -> None:
         self._reference, self._config = reference, config
         rng = np.random.default_rng(_SEED)
-        parameters = sum(parameter.numel() for parameter in reference.model.module.parameters())
-        self._maker = Maker(config, reference.model.dtype, tokenizer, rng, (), parameters)
+        self._maker = Maker(config, reference.model.dtype, tokenizer, rng, (), reference.model.size)
         longest = self._maker.longest_case()
         expected = reference.run(longest.arrays)
         self._past = OwnPast(expected) if config.use_past else None

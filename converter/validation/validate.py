@@ -50,8 +50,7 @@ def validate(session: Session, reference: Reference, config: OnnxConfig, tokeniz
         tolerance = replace(tolerance, atol=options.atol)
     notes = [*_overrides(reference.model.config, config), *_padding(reference.model, config, tokenizer)]
     with overridden(reference.model.config, config.values_override):
-        parameters = sum(parameter.numel() for parameter in reference.model.module.parameters())
-        maker = Maker(config, reference.model.dtype, tokenizer, rng, session.signature.shapes, parameters)
+        maker = Maker(config, reference.model.dtype, tokenizer, rng, session.signature.shapes, reference.model.size)
         longest = maker.longest_case()
         if session.unrunnable:
             return Verdict(
