@@ -31,12 +31,13 @@ class Generated:
 class Reference:
     """A model loaded in the ordinary way, called with arrays by name: each time as it was loaded, whatever a call changes of it.
 
-    `changes` are what calls have changed, by path.
+    `changes` are what calls have changed, by path; `unsteady` are the paths that more than one call has changed and nobody can put back.
     """
 
     def __init__(self, model: LoadedModel, outputs: Sequence[str], *, is_float64: bool = False) -> None:
         self.model = model
         self.changes: dict[str, Change] = {}
+        self.unsteady: set[str] = set()
         self.outputs = tuple(outputs)
         self._state: ModelState | None = None
         self._is_float64 = is_float64
@@ -56,7 +57,9 @@ class Reference:
         try:
             return self.call(inputs, outputs)
         finally:
-            self.changes = {change.path: change for change in state.restore()} | self.changes
+            changes = {change.path: change for change in state.restore()}
+            self.unsteady.update(path for path, change in changes.items() if change.stays and path in self.changes)
+            self.changes = changes | self.changes
 
     def _state_now(self) -> ModelState:
         """What the model is before a call: taken anew only where somebody has changed it since, as `overridden` does."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import is_
 from typing import Any
 
@@ -24,11 +24,15 @@ _OUTSIDE = ("torch", "builtins", "collections", "functools", "logging", "threadi
 
 @dataclass(frozen=True)
 class Change:
-    """Something that a call has changed: its path in the model, and its values before and after, if both are plain."""
+    """Something that a call has changed: its path in the model, and its values before and after, if both are plain.
+
+    `stays` says that it could not be put back.
+    """
 
     path: str
     before: Any = None
     after: Any = None
+    stays: bool = False
 
     @property
     def name(self) -> str:
@@ -60,7 +64,7 @@ class ModelState:
         with torch.inference_mode():  # in which a tensor of either kind may be written to
             changed = [owner for owner in self._owners if not owner.is_same(with_parameters=True)]
             put_back = not any(owner.is_lost() for owner in changed)
-            return [change for owner in changed for change in owner.changes(put_back=put_back)]
+            return [replace(change, stays=not put_back) for owner in changed for change in owner.changes(put_back=put_back)]
 
 
 def _owners(model: torch.nn.Module) -> Iterator[tuple[str, Any]]:

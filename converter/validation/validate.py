@@ -151,6 +151,9 @@ def state_problems(inputs: Sequence[Inputs], maker: Maker, reference: Reference,
     if not changes:
         return
     told, remedy = _told(changes), _remedy(changes, reference.model.config)
+    if reference.unsteady:
+        yield f"each call writes to {min(reference.unsteady)} of the checkpoint, so that no two calls are by the same weights; {remedy}"
+        return
     rising = sorted(inputs, key=lambda case: sum(array.size for array in case.arrays.values()))
     orders: list[list[Inputs]] = [[*reversed(rising), *rising]]
     if any(change.before is not None for change in changes):
