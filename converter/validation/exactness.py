@@ -25,8 +25,10 @@ RMS_RATIO, MAX_RATIO = 2.0, 4.0
 FLOOR = 8
 """What is allowed beside, in units of the last place of the output's scale."""
 _MOST_ERROR, _MOST_UNITS = 0.01, 64
-"""What may be allowed at most, in parts of the output's scale, or in units of its last place: where PyTorch itself is off by more, as by
-another choice of the largest few, its error says nothing of an artifact."""
+"""What is allowed if PyTorch is too far off for its error to say anything, as by another choice of the largest few: in parts of the
+output's scale, or in units of its last place."""
+_FAR = 5
+"""How many times that PyTorch may be off for its error to count: an I-BERT in integers is off by 1.8% of its scale, and so is its artifact."""
 CASE_FACTOR = 4.0
 """How many times the pooled bound the root mean square of one case may be, against that case's own."""
 _ENOUGH = 64
@@ -119,14 +121,10 @@ def _judge(name: str, cases: Sequence[_Errors], eps: float) -> Exactness:
     for each in cases:
         pooled = pooled.merged(each)
     rms, largest = pooled.rms, pooled.largest
-    most = max(_MOST_ERROR, _MOST_UNITS * eps)
-    rms_bound = min(RMS_RATIO * rms[1], most * rms[2]) + FLOOR * eps * rms[2]
-    max_bound = min(MAX_RATIO * largest[1], most * largest[2]) + FLOOR * eps * largest[2]
-    apart = [each for each in cases if each.count >= _ENOUGH]
-    worst = max(
-        (float(each.rms[0] / (CASE_FACTOR * (min(RMS_RATIO * each.rms[1], most * rms[2]) + FLOOR * eps * rms[2]))) for each in apart),
-        default=0.0,
-    )
+    rms_bound = _bound(RMS_RATIO, rms[1], rms[2], eps)
+    max_bound = _bound(MAX_RATIO, largest[1], largest[2], eps)
+    apart = [each.rms for each in cases if each.count >= _ENOUGH]
+    worst = max((float(each[0] / (CASE_FACTOR * _bound(RMS_RATIO, each[1], rms[2], eps))) for each in apart), default=0.0)
     return Exactness(
         output=name,
         max_error=float(largest[0]),
@@ -137,6 +135,12 @@ def _judge(name: str, cases: Sequence[_Errors], eps: float) -> Exactness:
         rms_bound=float(rms_bound),
         worst_case=worst,
     )
+
+
+def _bound(ratio: float, error: float, scale: float, eps: float) -> float:
+    """What an artifact may be off, if PyTorch is off by `error`."""
+    most = max(_MOST_ERROR, _MOST_UNITS * eps) * scale
+    return (ratio * error if error <= _FAR * most else most) + FLOOR * eps * scale
 
 
 def _leads(ours: Array, theirs: Array, true: Array, kept: Array) -> Array:
