@@ -41,5 +41,5 @@ def test_its_tokenizer_reads_the_sentences(
     outcome = convert(checkpoint, feature=feature)
     assert outcome.failure is None, outcome.failure
     assert outcome.verdict is not None and outcome.verdict.passed
-    assert [case.name for case in outcome.verdict.cases][-1] == "sentences"
+    assert "sentences" in {case.name for case in outcome.verdict.cases}
     assert not any("no real text" in note for note in outcome.verdict.notes)
