@@ -28,7 +28,7 @@ _MOST_ERROR, _MOST_UNITS = 0.01, 64
 """What is allowed if PyTorch is too far off for its error to say anything, as by another choice of the largest few: in parts of the
 output's scale, or in units of its last place."""
 _FAR = 5
-"""How many times that PyTorch may be off for its error to count: an I-BERT in integers is off by 1.8% of its scale, and so is its artifact."""
+"""How many times that PyTorch may be off for its error to count: an I-BERT in integers is off by 1.8% of its scale."""
 CASE_FACTOR = 4.0
 """How many times the pooled bound the root mean square of one case may be, against that case's own."""
 _ENOUGH = 64
