@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Collection, Mapping
@@ -380,9 +381,8 @@ def test_all_precisions_that_lost_too_much_are_told_at_once(bert: Path, tmp_path
     plant(monkeypatch, zero_a_layer)
     outcome = convert(bert, tmp_path, variants="fp32,fp16,q8,w8")
     assert outcome.failure
-    assert outcome.failure.message.count("lost more than lossy allows") >= 2
-    assert "model_quantized.onnx lost" in outcome.failure.message
-    assert "model_w8.onnx lost" in outcome.failure.message
+    for name in ("model_quantized.onnx", "model_w8.onnx"):  # with what else is wrong with it before, a product without its scale
+        assert re.search(rf"(^|\. ){name} ([^;]*; )*lost more than lossy allows", outcome.failure.message)
     assert "model_fp16" not in outcome.failure.message
 
 
