@@ -93,7 +93,7 @@ canary:
 	$(PYTHON) -m venv --clear $(CANARY)
 	$(CANARY)/bin/python -m pip --quiet install --upgrade pip
 	$(CANARY)/bin/python -m pip --quiet install torch
-	$(CANARY)/bin/python -m pip --quiet install $$($(PYTHON) tests/newest.py)
+	$(CANARY)/bin/python -m pip --quiet install $$($(PYTHON) tests/support/newest.py)
 	$(CANARY)/bin/python -m pip --quiet install --no-deps --editable .
 	$(CANARY)/bin/python -m pip list
 	OMP_NUM_THREADS=1 $(CANARY)/bin/python -m pytest -p no:cacheprovider -m canary tests/integration

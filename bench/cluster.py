@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.processes import run
 from bench.table import Row
-from tests.checkpoints import save_tiny
+from tests.support.checkpoints import save_tiny
 
 _COUNT = 20
 

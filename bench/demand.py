@@ -17,9 +17,9 @@ from bench.ours import Batch, Entry
 from bench.processes import WorkerMemory
 from bench.table import Row
 from converter.backends import BACKENDS
+from converter.core.records import Job, Source
 from converter.executors.admission import predicted_bytes
 from converter.pipeline import Plan, plan_job
-from converter.records import Job, Source
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,11 @@ import onnxruntime
 import transformers
 
 from converter.architectures import FEATURES, find_architecture
-from converter.architectures.dummies import Array
 from converter.backends import BACKENDS
 from converter.checkpoints.loading import load_model, load_tokenizer
-from converter.validation import validate
+from converter.core.typing import Array
 from converter.validation.reference import Reference
+from converter.validation.validate import validate
 
 _TIMES = 3
 

@@ -20,12 +20,12 @@ from bench.scaling import Measured
 from bench.table import Row
 from converter import report
 from converter.backends import BACKENDS
+from converter.core.records import Event, Job, Outcome, Position, Source
+from converter.core.timing import anonymous_bytes
 from converter.pipeline import Plan, plan_job, run_job
-from converter.records import Event, Job, Outcome, Position, Source
 from converter.report import page
-from converter.stages import anonymous_bytes
-from tests.checkpoints import save_tiny
 from tests.hub_server import HubServer
+from tests.support.checkpoints import save_tiny
 
 _OUTCOMES = 20_000
 _REPOSITORIES = 100

@@ -16,11 +16,13 @@ import torch
 import transformers
 
 from converter.architectures import find_architecture
-from converter.backends.onnx import OnnxOptions, capture, model_file
+from converter.backends.onnx.capture.capture import capture
+from converter.backends.onnx.files import model_file
+from converter.backends.onnx.options import OnnxOptions
 from converter.backends.onnx.session import OnnxSession
 from converter.checkpoints.loading import load_model
-from converter.validation import validate
 from converter.validation.reference import Reference
+from converter.validation.validate import validate
 from tests.integration.test_quantised_ibert import save_calibrated
 
 REAL = {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12, "num_hidden_layers": 12}

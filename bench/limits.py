@@ -15,7 +15,7 @@ from pathlib import Path
 from bench.processes import run
 from bench.table import Row
 from converter.checkpoints import policy, stored
-from converter.errors import ConverterError
+from converter.core.errors import ConverterError
 from converter.manifest import read_manifest
 
 _MODELS_TXT, _MODELS_YAML = 100_000, 75_000  # models, as docs/robustness.md has them

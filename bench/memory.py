@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.table import Row
-from converter.stages import anonymous_bytes
+from converter.core.timing import anonymous_bytes
 
 TARGET = 1.3
 _INTERVAL = 0.004  # seconds between two samples
@@ -32,11 +32,11 @@ _CONVERT = """
 import json, sys
 from pathlib import Path
 
-from converter.stages import anonymous_bytes
+from converter.core.timing import anonymous_bytes
 import converter.executors.preload, transformers.models.bert.modeling_bert
 from converter.checkpoints.source import parse_source
 from converter.pipeline import run_job
-from converter.records import Job
+from converter.core.records import Job
 from converter.backends import BACKENDS
 import torch
 torch.set_num_threads(1)
@@ -52,9 +52,9 @@ _OPEN = """
 import sys
 from pathlib import Path
 
-from converter.stages import anonymous_bytes
+from converter.core.timing import anonymous_bytes
 import onnxruntime, converter.backends.onnx.session as session
-from converter.stages import anonymous_bytes
+from converter.core.timing import anonymous_bytes
 path, way = Path(sys.argv[1]), sys.argv[2]
 before = anonymous_bytes()
 opened = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]) if way == "by name" else session.OnnxSession(path)

@@ -12,7 +12,7 @@ import torch
 import transformers
 
 from converter.architectures import FEATURES
-from tests.checkpoints import MINILM as MINILM_FOLDER
+from tests.support.checkpoints import MINILM as MINILM_FOLDER
 
 
 @dataclass(frozen=True)

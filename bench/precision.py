@@ -16,9 +16,9 @@ from converter.architectures import find_architecture
 from converter.backends import BACKENDS
 from converter.backends.onnx.session import OnnxSession
 from converter.checkpoints.loading import load_model, load_tokenizer
-from converter.loss.gauge import LossGauge
-from converter.loss.texts import texts_for
-from converter.records import Loss
+from converter.core.records import Loss
+from converter.validation.accuracy.evaluator import LossGauge
+from converter.validation.accuracy.texts import texts_for
 from converter.validation.reference import Reference
 
 _VARIANTS = "fp32,fp16,bf16,q8,int8-static,w8,q4,q4f16"

@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from converter.ledger import RECORD
-from converter.stages import anonymous_bytes
+from converter.artifacts.store import RECORD
+from converter.core.timing import anonymous_bytes
 
 _INTERVAL = 0.005  # seconds between two looks at the memory
 _PR_SET_CHILD_SUBREAPER = 36  # of linux/prctl.h

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 
 from converter.executors.admission import DEMANDS
 from converter.executors.cluster import Node as Capacity
-from converter.executors.parts import SECONDS_PER_GB, START_SECONDS
 from converter.executors.ray import ATTEMPTS, PER_CORE, demand
+from converter.executors.shards import SECONDS_PER_GB, START_SECONDS
 
 NODES = (1, 4, 16, 64, 256)
 _HOUR = 3600.0

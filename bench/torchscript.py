@@ -15,9 +15,9 @@ import transformers
 
 from converter.architectures import FEATURES
 from converter.backends import BACKENDS
+from converter.core.records import Job, Source
 from converter.pipeline import run_job
-from converter.records import Job, Source
-from tests.checkpoints import MINILM
+from tests.support.checkpoints import MINILM
 
 _ROUNDS, _WARM_UP = 9, 3  # an executor specializes in its first calls
 

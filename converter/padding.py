@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from converter.errors import InputError
-from converter.records import Bucket, Signature, TensorSpec
+from converter.core.errors import InputError
+from converter.core.records import Bucket, Signature, TensorSpec
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

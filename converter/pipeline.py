@@ -28,10 +28,13 @@ from converter.architectures import (
 )
 from converter.architectures.embedders import encoder_class
 from converter.architectures.features import WITH_PAST
+from converter.artifacts.job_log import JobLog
+from converter.artifacts.staging import copy_sidecars, keep_rejected, publish, staging_folder
+from converter.artifacts.store import describe_files, find_done, job_key, read_record, versions_of
 from converter.backends import BACKENDS, Backend, Cache, Conversion
 from converter.checkpoints.fetch import fetch, resolve
 from converter.checkpoints.policy import is_sidecar
-from converter.errors import (
+from converter.core.errors import (
     ConversionError,
     ConverterError,
     NotSupportedError,
@@ -40,10 +43,7 @@ from converter.errors import (
     is_lack_of_memory,
     unforeseen,
 )
-from converter.ledger import describe_files, find_done, job_key, read_record, versions_of
-from converter.logs import JobLog
-from converter.loss import own, texts
-from converter.records import (
+from converter.core.records import (
     ArtifactRecord,
     Checkpoint,
     Event,
@@ -58,8 +58,9 @@ from converter.records import (
     Status,
     Verdict,
 )
-from converter.stages import Stages
-from converter.staging import copy_sidecars, keep_rejected, publish, staging_folder
+from converter.core.timing import Stages
+from converter.validation.accuracy import custom_metric as own
+from converter.validation.accuracy import texts
 
 if TYPE_CHECKING:
     from converter.checkpoints.loading import LoadedModel
@@ -229,9 +230,8 @@ def look_ahead(job: Job, observe: Observer = _unobserved) -> tuple[Finding, ...]
 def measure(backend: Backend, artifact: Path, checkpoint: Path, architecture: Architecture, options: Options) -> Measurement:
     """Validate the artifact in one folder against the checkpoint in another, each opened afresh."""
     from converter.checkpoints.loading import load_tokenizer
-    from converter.validation import validate
     from converter.validation.reference import Reference
-    from converter.validation.validate import default_tolerance
+    from converter.validation.validate import default_tolerance, validate
 
     with closing(backend.open(artifact)) as session:
         model, config = _load_reference(checkpoint, architecture, backend, options)
@@ -246,8 +246,8 @@ def measure_variants(
 ) -> Measurement:
     """The same of its variants, by what they lose, beside the verdict on the `exact` files; `make` makes them first, of these."""
     from converter.checkpoints.loading import load_tokenizer
+    from converter.validation.accuracy.variants import judge
     from converter.validation.validate import default_tolerance
-    from converter.variants import judge
 
     model, config = _load_reference(checkpoint, architecture, backend, options)
     variants = judge(backend, artifact, model, config, load_tokenizer(checkpoint, options.allowed), options, make=make)

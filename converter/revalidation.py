@@ -8,12 +8,12 @@ from typing import Any
 
 import pydantic
 
+from converter.artifacts.store import holds_weights, read_record, record_problems, stray_files
 from converter.backends import Backend
 from converter.checkpoints.fetch import fetch, resolve
-from converter.errors import ConversionError
-from converter.ledger import holds_weights, read_record, record_problems, stray_files
+from converter.core.errors import ConversionError
+from converter.core.records import TIERS, Allowed, ArtifactRecord, Options, Source, Verdict
 from converter.pipeline import Measurement, architecture_of, measure, measure_variants, with_feature
-from converter.records import TIERS, Allowed, ArtifactRecord, Options, Source, Verdict
 
 PERMISSIONS = ("allow_pickle", "trust_remote_code", "drop_weights", "text", "evaluate")
 """Options that a record has no say in, as anybody may write one: what they allow has to be asked for."""

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.checkpoints import MINILM, SMOLLM2, save_smollm2, save_tiny
-from tests.neuron_doubles import Doubles
+from tests.support.checkpoints import MINILM, SMOLLM2, save_smollm2, save_tiny
+from tests.support.neuron_doubles import Doubles
 
 collect_ignore = [] if find_spec("torch_xla") else ["xla"]  # these have an environment of their own: make neuron-check
 

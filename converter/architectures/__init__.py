@@ -1,4 +1,4 @@
-"""What is known of each family of models, one file each, named by its model type and with an `ARCHITECTURE`; of any other, `generic`.
+"""What is known of each family of models, one file each in `families`; of any other, `generic`.
 
 An installed package adds one by an entry point of the group `converter.architectures`: its name is the model type, its object an
 `Architecture`. A user's own `OnnxConfig`, for once, is one by `own_architecture`.
@@ -13,15 +13,17 @@ from dataclasses import replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
+from converter.architectures import families
 from converter.architectures.architecture import Architecture
 from converter.architectures.auto import LEFT, is_later, known_types, transformers_version
 from converter.architectures.config import OnnxConfig, OnnxConfigWithPast, OnnxSeq2SeqConfigWithPast
+from converter.architectures.custom import own_architecture, own_fault
 from converter.architectures.embedders import as_embedder, find_embedder
 from converter.architectures.features import FEATURES, Feature, canonical, feature_of_class
 from converter.architectures.generic import GenericOnnxConfig, generic_architecture
-from converter.architectures.own import own_architecture, own_fault
 from converter.architectures.profiles import PROFILES, Profile, in_profile, is_apart, is_for_clients
-from converter.errors import NotSupportedError, brief, reason
+from converter.core.errors import NotSupportedError, reason
+from converter.core.text import brief
 
 __all__ = [
     "FEATURES",
@@ -50,8 +52,6 @@ __all__ = [
 ]
 
 ENTRY_POINTS = "converter.architectures"
-
-_SHARED = ("architecture", "auto", "cache_names", "config", "dummies", "embedders", "features", "generic", "own", "profiles")
 
 
 def model_types() -> tuple[str, ...]:
@@ -115,8 +115,8 @@ def ready_made() -> frozenset[str]:
 
 @cache
 def _ready_made() -> Mapping[str, Architecture]:
-    modules = [module.name for module in pkgutil.iter_modules(__path__) if module.name not in _SHARED]
-    found: list[Architecture] = [importlib.import_module(f"{__name__}.{name}").ARCHITECTURE for name in modules]
+    names = [module.name for module in pkgutil.iter_modules(families.__path__)]
+    found: list[Architecture] = [importlib.import_module(f"{families.__name__}.{name}").ARCHITECTURE for name in names]
     return {architecture.model_type: architecture for architecture in found}
 
 

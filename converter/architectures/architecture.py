@@ -9,7 +9,7 @@ from typing import Any
 from converter.architectures.auto import auto_models
 from converter.architectures.config import OnnxConfig, OnnxConfigWithPast
 from converter.architectures.features import FEATURES, WITH_PAST, canonical, feature_of_class
-from converter.errors import NotSupportedError
+from converter.core.errors import NotSupportedError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,16 +10,17 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from converter.architectures.features import FEATURES, WITH_PAST, Axes, Feature, canonical
-from converter.errors import NotSupportedError
+from converter.architectures.size import Size
+from converter.core.errors import NotSupportedError
 
 if TYPE_CHECKING:
     import torch
 
-    from converter.architectures.dummies import Array
+    from converter.core.typing import Array
 
 DEFAULT_OPSET = 20
 """The operator set that torch 2.13's exporter writes where none is asked for."""
@@ -28,24 +29,6 @@ _WINDOWS = ("sliding_window", "attention_window", "window_size", "local_attentio
 """What configurations of transformers call the width of a sliding window."""
 
 _Config = TypeVar("_Config", bound="OnnxConfig")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Size:
-    """How large a set of inputs is.
-
-    `sequence` counts the tokens that are new in a call, the decoder's where there are two; `past` those in the decoder's cache;
-    `source` the encoder's tokens, and `cached_source` how many of them the cache holds keys and values of. `pixels` is the height and
-    width of images of any size; None for one that follows from `sequence`.
-    """
-
-    batch: int = 2
-    choice: int = 4
-    sequence: int = 8
-    past: int = 0
-    source: int = 8
-    cached_source: int = 0
-    pixels: tuple[int, int] | None = None
 
 
 class OnnxConfig(ABC):
@@ -138,9 +121,10 @@ class OnnxConfig(ABC):
     def _dummies(self, size: Size, framework: Any) -> dict[str, Any]:
         import numpy as np
 
-        from converter.architectures import dummies
+        from converter.architectures.documented_inputs import nested
+        from converter.architectures.dummies import draw
 
-        return dummies.nested(dummies.draw(self, size, np.random.default_rng(0)), str(getattr(framework, "value", framework)))
+        return nested(draw(self, size, np.random.default_rng(0)), str(getattr(framework, "value", framework)))
 
     # --- what the documented class had no name for ----------------------------------------------------------------------
 

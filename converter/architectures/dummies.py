@@ -10,17 +10,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from converter.architectures.config import OnnxConfig, Size
-from converter.errors import NotSupportedError
+from converter.architectures.config import OnnxConfig
+from converter.architectures.documented_inputs import PYTORCH, flat
+from converter.architectures.size import Size
+from converter.core.errors import NotSupportedError
+from converter.core.typing import Array
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Padding = Literal["none", "left", "right", "both", "holes"]
 
 MASKED_BY: Mapping[str, str] = {"input_ids": "attention_mask", "decoder_input_ids": "decoder_attention_mask"}
 """Which mask says which of the tokens are padding; with a cache its first columns are the cache's."""
-
-PYTORCH = "pt"
-"""What transformers calls torch's tensors."""
 
 _CACHE = "past_key_values"
 
@@ -88,39 +87,6 @@ def draw(config: OnnxConfig, size: Size, rng: np.random.Generator, padding: Padd
     _pad(config, inputs)
     config.settle(inputs)
     return inputs
-
-
-def nested(inputs: Mapping[str, Array], framework: str) -> dict[str, Any]:
-    """Inputs in the documented form: the cache under `past_key_values`, a tuple for each layer; torch tensors for PYTORCH."""
-    values: Mapping[str, Any] = inputs
-    if framework == PYTORCH:
-        import torch
-
-        values = {name: torch.from_numpy(array) for name, array in inputs.items()}
-    layers: dict[str, list[Any]] = {}
-    result: dict[str, Any] = {}
-    for name, value in values.items():
-        if name.startswith(f"{_CACHE}."):
-            result.setdefault(_CACHE, [])
-            layers.setdefault(name.split(".")[1], []).append(value)
-        else:
-            result[name] = value
-    if layers:
-        result[_CACHE] = [tuple(layer) for layer in layers.values()]
-    return result
-
-
-def flat(inputs: Mapping[str, Any]) -> dict[str, Array]:
-    """Inputs in the documented form as arrays under the names that an exported model has for them."""
-    result: dict[str, Array] = {}
-    for name, value in inputs.items():
-        if name != _CACHE:
-            result[name] = np.asarray(value)
-            continue
-        for index, layer in enumerate(value):
-            parts = ("key", "value") if len(layer) == 2 else ("decoder.key", "decoder.value", "encoder.key", "encoder.value")
-            result |= {f"{_CACHE}.{index}.{part}": np.asarray(tensor) for part, tensor in zip(parts, layer, strict=True)}
-    return result
 
 
 def lengths_at(config: OnnxConfig, size: Size) -> dict[str, int]:

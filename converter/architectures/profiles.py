@@ -11,11 +11,12 @@ from collections.abc import Collection, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from converter.architectures.config import OnnxConfig, Size
+from converter.architectures.config import OnnxConfig
 from converter.architectures.features import Axes
+from converter.architectures.size import Size
 
 if TYPE_CHECKING:
-    from converter.architectures.dummies import Array
+    from converter.core.typing import Array
 
 POSITIONS = "position_ids"
 

@@ -10,14 +10,14 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from converter.errors import NotSupportedError
-from converter.records import Finding, Options, Search, Signature
-from converter.versions import TESTED
+from converter.core.errors import NotSupportedError
+from converter.core.records import Finding, Options, Search, Signature
+from converter.core.versions import TESTED
 
 if TYPE_CHECKING:
     from converter.architectures import Architecture, OnnxConfig
-    from converter.architectures.dummies import Array
     from converter.checkpoints.loading import LoadedModel
+    from converter.core.typing import Array
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from transformers.modeling_outputs import BaseModelOutput, MoEModelOutput
 
 from converter.architectures import OnnxConfig
 from converter.architectures.cache_names import cache_argument, cache_of
-from converter.architectures.config import Size
 from converter.architectures.dummies import make_inputs
+from converter.architectures.size import Size
 from converter.checkpoints.loading import LoadedModel
 from converter.checkpoints.pooling import check_mask, padded_as_users_do, pooled_by_mask
-from converter.errors import ConversionError, ConverterError, reason
+from converter.core.errors import ConversionError, ConverterError, reason
 
 CACHE = "past_key_values"
 """What the inputs of a cache are called, before the layer and the part."""

@@ -25,8 +25,9 @@ from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
 
 from converter.checkpoints.policy import INDEX_LIMIT, PICKLED_INDEX, PICKLED_WEIGHTS, WEIGHTS, WEIGHTS_INDEX
-from converter.errors import CheckpointError, brief
-from converter.files import open_regular
+from converter.core.errors import CheckpointError
+from converter.core.files import open_regular
+from converter.core.text import brief
 
 _CONSTANTS = re.compile(
     "|".join(

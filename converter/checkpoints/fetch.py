@@ -14,9 +14,9 @@ from converter.checkpoints.modules import MODULES, declared_task, folder_of_mode
 from converter.checkpoints.policy import NOTHING_ELSE
 from converter.checkpoints.size import check_counts
 from converter.checkpoints.stored import check_header
-from converter.errors import CheckpointError
-from converter.files import describe, read_at_most
-from converter.records import Allowed, Checkpoint, FileRecord, Source
+from converter.core.errors import CheckpointError
+from converter.core.files import describe, read_at_most
+from converter.core.records import Allowed, Checkpoint, FileRecord, Source
 
 
 def resolve(source: Source, allowed: Allowed = NOTHING_ELSE, known: Sequence[FileRecord] = ()) -> Checkpoint:

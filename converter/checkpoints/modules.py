@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from converter.checkpoints.policy import CONFIG, CONFIG_LIMIT
-from converter.errors import CheckpointError
+from converter.core.errors import CheckpointError
 
 MODULES = "modules.json"
 _REPOSITORY = "config_sentence_transformers.json"

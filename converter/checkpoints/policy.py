@@ -9,8 +9,9 @@ from fnmatch import fnmatch
 from pathlib import PurePosixPath
 from typing import Any
 
-from converter.errors import CheckpointError, brief
-from converter.records import Allowed, Source
+from converter.core.errors import CheckpointError
+from converter.core.records import Allowed, Source
+from converter.core.text import brief
 
 NOTHING_ELSE = Allowed()
 

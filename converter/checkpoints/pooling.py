@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from converter.architectures.config import overridden, text_config
-from converter.errors import ConversionError
+from converter.core.errors import ConversionError
 
 _HEAD = "ForSequenceClassification"
 """The end of the class names of classifiers in transformers, and in code that a checkpoint brings."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from converter.errors import NotSupportedError
+from converter.core.errors import NotSupportedError
 
 _PARAMETERS = ("rope_parameters", "rope_scaling")
 

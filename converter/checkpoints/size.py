@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from converter.checkpoints.stored import stored_tensors
-from converter.errors import CheckpointError, brief
-from converter.records import Checkpoint
+from converter.core.errors import CheckpointError
+from converter.core.records import Checkpoint
+from converter.core.text import brief
 
 if TYPE_CHECKING:
     import torch

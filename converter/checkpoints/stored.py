@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from converter.files import open_regular
+from converter.core.files import open_regular
 
 _LENGTH = 8  # bytes of the header's own length, little-endian
 HEADER_LIMIT = 32 * 2**20

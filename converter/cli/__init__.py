@@ -13,7 +13,8 @@ import click
 import converter
 from converter.cli import actions, cache, convert, features, plan, push, report, run, validate
 from converter.cli.console import console
-from converter.errors import ConverterError, printable, unforeseen
+from converter.core.errors import ConverterError, unforeseen
+from converter.core.text import printable
 
 INTERRUPTED = 130
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import click
 
-from converter.errors import ConverterError, ManifestError, UsageError, output_error
-from converter.records import Failure, Position
+from converter.core.errors import ConverterError, ManifestError, UsageError, output_error
+from converter.core.records import Failure, Position
 from converter.report import JSON_NAME, MARKDOWN_NAME, Report
 
 OUTPUTS = ("report", "artifacts", "converted", "unvalidated", "failed", "skipped", "pushed", "matrix")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from converter.backends import BACKENDS, Backend
-from converter.errors import UsageError
+from converter.core.errors import UsageError
 
 
 def find_artifacts(path: Path) -> list[tuple[Backend, Path]]:

@@ -11,9 +11,9 @@ import click
 
 from converter.backends import BACKENDS
 from converter.cli.paths import TextPath
-from converter.errors import UsageError
+from converter.core.errors import UsageError
+from converter.core.records import Job, LogFormat
 from converter.manifest import DEFAULT_BACKENDS, read_manifest
-from converter.records import Job, LogFormat
 
 
 class Backends(click.ParamType[tuple[str, ...]]):

@@ -11,14 +11,14 @@ from typing import Any, TypeVar, get_args
 import click
 from pydantic_core import to_json
 
+from converter.artifacts.job_log import line
 from converter.backends import Backend
 from converter.cli import actions
-from converter.errors import ConverterError, ManifestError
-from converter.logs import line
-from converter.records import TIERS, Event, Failure, LogFormat, Outcome, Pushed, Verdict
+from converter.core.errors import ConverterError, ManifestError
+from converter.core.records import TIERS, Event, Failure, LogFormat, Outcome, Pushed, Verdict
+from converter.core.versions import LOADING, untested
 from converter.report import Report
 from converter.report.figures import bytes_for_people
-from converter.versions import LOADING, untested
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from converter.artifacts.staging import hand_over
 from converter.backends import BACKENDS, Backend
 from converter.cli.console import console, output_options
 from converter.cli.documented_log import documented_log
@@ -18,11 +19,10 @@ from converter.cli.options import backend_options, flag, make_options
 from converter.cli.paths import TextPath, cache_option
 from converter.cli.progress import progress
 from converter.cli.sources import read_source
-from converter.errors import UsageError
+from converter.core.errors import UsageError
+from converter.core.records import ArtifactRecord, Job, Outcome
 from converter.pipeline import look_ahead, run_job
-from converter.records import ArtifactRecord, Job, Outcome
 from converter.report.markdown import shapes_for_people
-from converter.staging import hand_over
 
 
 def _command_of(backend: Backend) -> click.Command:

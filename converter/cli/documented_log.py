@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from converter.records import Comparison, Verdict
+from converter.core.records import Comparison, Verdict
 
 
 def documented_log(verdict: Verdict, title: str) -> str:

@@ -8,7 +8,7 @@ from converter.architectures import FEATURES, find_architecture, is_model_type, 
 from converter.checkpoints.fetch import read_config
 from converter.cli.console import console, output_options, table
 from converter.cli.sources import read_source
-from converter.errors import NotSupportedError
+from converter.core.errors import NotSupportedError
 
 
 @click.command("features")

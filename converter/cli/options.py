@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from converter.errors import UsageError
-from converter.records import Options
+from converter.core.errors import UsageError
+from converter.core.records import Options
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from converter.errors import printable
+from converter.core.text import printable
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

@@ -11,9 +11,9 @@ import click
 from converter.cli import actions
 from converter.cli.batch import jobs_of, manifest_options
 from converter.cli.console import console, output_options, table
-from converter.executors.parts import divide
+from converter.core.records import Outcome
+from converter.executors.shards import divide
 from converter.pipeline import Plan, plan_job
-from converter.records import Outcome
 from converter.report import in_order
 from converter.report.figures import bytes_for_people
 

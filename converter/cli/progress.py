@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from converter.artifacts.job_log import about
 from converter.cli import actions
 from converter.cli.console import console, on_terminal, outcome_line, push_line, results_on_terminal
-from converter.logs import about
-from converter.records import Event, Job, Outcome, Pushed
+from converter.core.records import Event, Job, Outcome, Pushed
 
 
 class PlainProgress:

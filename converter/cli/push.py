@@ -9,9 +9,9 @@ import click
 from converter.cli.artifacts import find_artifacts
 from converter.cli.console import console, output_options, push_line
 from converter.cli.paths import TextPath
-from converter.errors import UsageError
-from converter.publish.push import Target, push
-from converter.publish.rights import check_account, check_target
+from converter.core.errors import UsageError
+from converter.push.permissions import check_account, check_target
+from converter.push.push import Target, push
 
 
 @click.command("push")

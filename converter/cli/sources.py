@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from converter.checkpoints.source import parse_source
-from converter.errors import UsageError
-from converter.records import Source
+from converter.core.errors import UsageError
+from converter.core.records import Source
 
 
 def read_source(text: str) -> Source:

@@ -15,8 +15,8 @@ from converter.cli.documented_log import documented_log
 from converter.cli.options import backend_options, check_options
 from converter.cli.paths import TextPath
 from converter.cli.sources import read_source
-from converter.errors import ConverterError, ValidationError
-from converter.records import Options, Source
+from converter.core.errors import ConverterError, ValidationError
+from converter.core.records import Options, Source
 from converter.revalidation import revalidate
 
 

@@ -15,8 +15,8 @@ from typing import Any
 from converter.architectures import FEATURES
 from converter.backends import BACKENDS
 from converter.checkpoints.stored import stored_tensors
+from converter.core.records import Checkpoint
 from converter.pipeline import Plan
-from converter.records import Checkpoint
 
 SERVER_BYTES = 360_000_000
 """What the imports take, once for all workers: RssAnon of a worker as it begins, see bench/RESULTS.md."""

@@ -21,14 +21,14 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Protocol
 
-from converter.errors import reason
+from converter.artifacts.job_log import JobLog
+from converter.artifacts.staging import sweep
+from converter.core.errors import reason
+from converter.core.records import Event, Failure, Job, Outcome
 from converter.executors import admission
 from converter.executors.limits import Limits, pause_before
 from converter.executors.worker import GRACE, TELL_WHERE, work
-from converter.logs import JobLog
 from converter.pipeline import Plan, conclude, plan_job
-from converter.records import Event, Failure, Job, Outcome
-from converter.staging import sweep
 
 _PRELOAD = ["converter.executors.preload", "converter.cli"]
 """What the server imports; the second is what the script `converter` does, which multiprocessing runs in each worker (43 CPU ms)."""

@@ -17,13 +17,13 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import ModuleType
 
+from converter.artifacts.store import versions_of
 from converter.backends import BACKENDS
+from converter.core.records import Event, Failure, Job, Outcome, Pushed
 from converter.executors import local
 from converter.executors.limits import Limits
-from converter.ledger import versions_of
-from converter.publish.batch import Parcel, Pushes
-from converter.publish.push import Target
-from converter.records import Event, Failure, Job, Outcome, Pushed
+from converter.push.batch import Parcel, Pushes
+from converter.push.push import Target
 
 _LOOK = 0.2
 """Seconds between two looks for a cancellation, which Ray raises between two instructions and never in a wait."""

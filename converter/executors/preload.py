@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 import transformers
 
-from converter.backends.onnx import OnnxOptions
+from converter.backends.onnx.options import OnnxOptions
+from converter.core.records import Job, Source
 from converter.pipeline import run_job
-from converter.records import Job, Source
 
 _WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 

@@ -15,18 +15,18 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from time import monotonic
 
+from converter.artifacts.staging import sweep
+from converter.artifacts.store import versions_of
 from converter.backends import BACKENDS
-from converter.errors import UsageError, output_error
+from converter.core.errors import UsageError, output_error
+from converter.core.records import Failure, Job, Outcome, Pushed
 from converter.executors import admission
 from converter.executors.cluster import Cancel, Ended, Give, Heard, Node, Nodes, Refused, Word, serve
 from converter.executors.limits import Limits
 from converter.executors.local import Observer
 from converter.executors.node import Done, Happened, Marker, Message, Task
-from converter.ledger import versions_of
 from converter.pipeline import Plan, conclude, plan_job
-from converter.publish.batch import Parcel, Pushes
-from converter.records import Failure, Job, Outcome, Pushed
-from converter.staging import sweep
+from converter.push.batch import Parcel, Pushes
 
 ATTEMPTS = 3
 """How often a task is given to the cluster that is lost with its node each time."""

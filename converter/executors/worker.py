@@ -13,9 +13,9 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import NoReturn
 
+from converter.core.records import Event, Outcome
 from converter.executors.limits import limit_memory
 from converter.pipeline import Observer, Plan, carry_out
-from converter.records import Event, Outcome
 
 GRACE = 5.0
 """Seconds that a worker has to take its staged files with it, once it is told to end."""

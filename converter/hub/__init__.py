@@ -4,10 +4,10 @@
 `reading` looks at repositories and downloads, `writing` commits.
 """
 
-from converter.hub.asking import pause
 from converter.hub.digests import digest_of
-from converter.hub.reading import Listing, RemoteFile, download, look, read_text, remember
-from converter.hub.writing import (
+from converter.hub.download import Listing, RemoteFile, download, look, read_text, remember
+from converter.hub.retry import pause
+from converter.hub.upload import (
     Account,
     Addition,
     Commit,

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
-from converter.errors import ManifestError, UsageError
-from converter.files import read_at_most
+from converter.core.errors import ManifestError, UsageError
+from converter.core.files import read_at_most
+from converter.core.records import Entry, Position
 from converter.manifest.entries import DEFAULT_BACKENDS, check_entry, meetings
 from converter.manifest.text import read_text
 from converter.manifest.tokens import MOST_PROBLEMS, Problem
 from converter.manifest.yaml_file import read_yaml
-from converter.records import Entry, Position
 
 __all__ = ["DEFAULT_BACKENDS", "MAX_BYTES", "read_manifest"]
 

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from converter.backends import BACKENDS
 from converter.checkpoints.source import parse_source
-from converter.errors import brief, printable
+from converter.core.records import USERS_FILES, Entry, Options, Source
+from converter.core.text import brief, printable
 from converter.manifest.tokens import LONGEST, Problem, RawEntry, Token
-from converter.records import USERS_FILES, Entry, Options, Source
 
 DEFAULT_BACKENDS = ("onnx",)
 

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 from converter.backends import BACKENDS
+from converter.core.records import Options
 from converter.manifest.entries import EntrySettings
-from converter.records import Options
 
 
 def json_schema() -> dict[str, Any]:

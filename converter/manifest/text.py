@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from converter.errors import brief
+from converter.core.records import Position
+from converter.core.text import brief
 from converter.manifest.tokens import MOST_PROBLEMS, Problem, RawEntry, Token
-from converter.records import Position
 
 _WORD = re.compile(r'(?:[^\s"]++|"[^"]*+")++')  # possessive, as it keeps no place to go back to for each character
 

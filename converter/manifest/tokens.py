@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from converter.records import Position
+from converter.core.records import Position
 
 Problem = tuple[Position, str]
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 
 import yaml
 
-from converter.errors import brief
+from converter.core.records import Position
+from converter.core.text import brief
 from converter.manifest.tokens import LONGEST, MOST_PROBLEMS, Problem, RawEntry, Token
-from converter.records import Position
 
 MAX_CHARACTERS = 4 * 2**20
 """PyYAML reads a quarter of a megabyte in a second: so many are some 75,000 models."""

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from converter.architectures import OnnxConfig
-from converter.backends.onnx import OnnxOptions
 from converter.backends.onnx.export import export
+from converter.backends.onnx.options import OnnxOptions
 from converter.backends.onnx.session import OnnxSession
 from converter.checkpoints.loading import LoadedModel
-from converter.errors import ValidationError
-from converter.records import Verdict
-from converter.validation import validate
+from converter.core.errors import ValidationError
+from converter.core.records import Verdict
 from converter.validation.reference import Reference
+from converter.validation.validate import validate
 
 __all__ = ["export", "validate_model_outputs"]
 

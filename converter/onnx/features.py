@@ -12,7 +12,7 @@ from converter.architectures import FEATURES, Architecture, OnnxConfig, find_arc
 from converter.architectures.embedders import find_embedder
 from converter.checkpoints.fetch import fetch, resolve
 from converter.checkpoints.source import parse_source
-from converter.errors import NotSupportedError
+from converter.core.errors import NotSupportedError
 
 
 class FeaturesManager:

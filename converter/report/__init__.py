@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from converter.errors import output_error
-from converter.files import write_whole
-from converter.records import Outcome, Pushed, PushStatus, Record, Status
+from converter.core.errors import output_error
+from converter.core.files import write_whole
+from converter.core.records import Outcome, Pushed, PushStatus, Record, Status
 from converter.report.markdown import render
 
 JSON_NAME = "report.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from converter.records import ArtifactRecord, Outcome, Pushed, Variant, Verdict
+from converter.core.records import ArtifactRecord, Outcome, Pushed, Variant, Verdict
 from converter.report import variants
 from converter.report.figures import bytes_for_people
 

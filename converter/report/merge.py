@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pydantic
 
-from converter.errors import UsageError
-from converter.files import read_at_most
-from converter.records import Failure, Job, Outcome, Position, Pushed
+from converter.core.errors import UsageError
+from converter.core.files import read_at_most
+from converter.core.records import Failure, Job, Outcome, Position, Pushed
 from converter.report import JSON_NAME, Report, in_order
 
 REPORT_LIMIT = 2**29

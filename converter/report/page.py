@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 import converter
-from converter.records import Comparison, Outcome, Pushed, Stage, Verdict
+from converter.core.records import Comparison, Outcome, Pushed, Stage, Verdict
 from converter.report import variants
 from converter.report.figures import bytes_for_people, time_for_people
 from converter.report.markdown import PUSH_SIGNS, SIGNS, figure, shapes_for_people, short

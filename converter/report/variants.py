@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from converter.records import TIERS, Variant
+from converter.core.records import TIERS, Variant
 from converter.report.figures import bytes_for_people, time_for_people
 
 HEADINGS = ("file", "size", "of float32", "loss", "tier", "a call", "of float32", "kept wider")

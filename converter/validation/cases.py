@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from converter.architectures import OnnxConfig
-from converter.architectures.config import Size
-from converter.architectures.dummies import MASKED_BY, Array, Padding, lengths_at, make_inputs, makes_its_own, within
-from converter.errors import reason
+from converter.architectures.dummies import MASKED_BY, Padding, lengths_at, make_inputs, makes_its_own, within
+from converter.architectures.size import Size
+from converter.core.errors import reason
+from converter.core.typing import Array
 from converter.validation.past import OwnPast
 
 # Written for this test: short and long, with numbers, accents, another script and an emoji.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from converter.architectures import OnnxConfig
-from converter.architectures.dummies import Array
-from converter.records import Comparison
+from converter.core.records import Comparison
+from converter.core.typing import Array
 
 
 @dataclass(frozen=True)

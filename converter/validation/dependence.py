@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from converter.architectures.dummies import Array
+from converter.core.typing import Array
 from converter.validation.reference import Reference
 from converter.validation.tensors import is_near, may_be_near
 

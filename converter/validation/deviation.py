@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from converter.architectures import OnnxConfig
-from converter.architectures.dummies import MASKED_BY, Array
+from converter.architectures.dummies import MASKED_BY
 from converter.backends import Session
 from converter.backends.base import Activations
-from converter.errors import ConversionError
-from converter.records import Deviation
+from converter.core.errors import ConversionError
+from converter.core.records import Deviation
+from converter.core.typing import Array
 from converter.validation.cases import SCALES, Inputs, Maker
 from converter.validation.compare import kept_positions
 from converter.validation.generation import at_once, follow, generate, generates

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from converter.architectures import OnnxConfig
-from converter.architectures.dummies import Array
 from converter.backends import Session
-from converter.records import Case, Comparison, Exactness
+from converter.core.records import Case, Comparison, Exactness
+from converter.core.typing import Array
 from converter.validation.cases import Inputs
 from converter.validation.compare import Tolerance, kept_positions
 from converter.validation.interface import run

@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from converter.architectures import OnnxConfig
-from converter.architectures.config import Size
-from converter.architectures.dummies import MASKED_BY, Array, draw
+from converter.architectures.dummies import MASKED_BY, draw
 from converter.architectures.profiles import POSITIONS, positions
+from converter.architectures.size import Size
 from converter.backends import Session
-from converter.errors import ConversionError
-from converter.records import Generation
+from converter.core.errors import ConversionError
+from converter.core.records import Generation
+from converter.core.typing import Array
 from converter.validation.compare import Tolerance
 from converter.validation.reference import Generated, Reference
 

@@ -8,10 +8,10 @@ from functools import partial
 import numpy as np
 
 from converter.architectures import OnnxConfig
-from converter.architectures.dummies import Array
 from converter.backends import Session
-from converter.errors import ConversionError, InputError
-from converter.records import Influence
+from converter.core.errors import ConversionError, InputError
+from converter.core.records import Influence
+from converter.core.typing import Array
 from converter.validation.cases import Inputs, Maker
 from converter.validation.compare import kept_positions
 from converter.validation.interface import run

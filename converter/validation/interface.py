@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from converter.architectures import OnnxConfig
-from converter.architectures.dummies import Array
 from converter.backends import Session
-from converter.errors import ConversionError, InputError
+from converter.core.errors import ConversionError, InputError
+from converter.core.records import Signature
+from converter.core.typing import Array
 from converter.padding import cut, pad
-from converter.records import Signature
 from converter.validation.cases import Maker
 
 

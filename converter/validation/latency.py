@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from converter.architectures.dummies import Array
 from converter.backends import Session
-from converter.records import Case, Latency, Signature
+from converter.core.records import Case, Latency, Signature
+from converter.core.typing import Array
 from converter.validation.cases import Inputs
 from converter.validation.reference import Reference
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from converter.architectures.dummies import Array
+from converter.core.typing import Array
 
 _IN, _OUT = "past_key_values.", "present."
 

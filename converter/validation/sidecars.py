@@ -19,9 +19,10 @@ import transformers
 
 from converter.checkpoints.loading import load_config, load_tokenizer
 from converter.checkpoints.policy import CONFIG, CONFIG_LIMIT, SIDECAR_LIMIT, is_of_tokenizer, is_sidecar
-from converter.errors import ConverterError, brief, reason
-from converter.files import describe, read_at_most
-from converter.records import Allowed
+from converter.core.errors import ConverterError, reason
+from converter.core.files import describe, read_at_most
+from converter.core.records import Allowed
+from converter.core.text import brief
 from converter.validation.cases import SENTENCES
 
 GENERATION = "generation_config.json"

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from converter.architectures.dummies import Array
 from converter.backends.base import Quantized, StoredWeight
+from converter.core.typing import Array
 
 _CHUNK = 1 << 18
 """Elements compared at once: what a processor's cache holds of each step."""

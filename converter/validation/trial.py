@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from converter.architectures import OnnxConfig
-from converter.architectures.dummies import Array
 from converter.backends import Session
-from converter.errors import ConversionError, InputError, reason
-from converter.records import Case, Comparison, Exactness, Generation
+from converter.core.errors import ConversionError, InputError, reason
+from converter.core.records import Case, Comparison, Exactness, Generation
+from converter.core.typing import Array
 from converter.validation.cases import Inputs
 from converter.validation.compare import Tolerance, compare, kept_positions
 from converter.validation.exactness import accepted, measure_exactness, widened

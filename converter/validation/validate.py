@@ -15,8 +15,8 @@ from converter.architectures.dummies import MASKED_BY, makes_its_own
 from converter.backends import Session
 from converter.checkpoints.loading import LoadedModel
 from converter.checkpoints.pooling import lacks_padding_token, padding_token
-from converter.errors import is_lack_of_memory, reason
-from converter.records import Exactness, Options, Verdict
+from converter.core.errors import is_lack_of_memory, reason
+from converter.core.records import Exactness, Options, Verdict
 from converter.validation.cases import Inputs, Maker
 from converter.validation.compare import Tolerance, compare, kept_positions
 from converter.validation.generation import compare_generation

@@ -8,10 +8,10 @@ from itertools import islice
 
 import numpy as np
 
-from converter.architectures.dummies import Array
 from converter.backends import Session
 from converter.backends.base import StoredWeight
-from converter.records import WeightCheck
+from converter.core.records import WeightCheck
+from converter.core.typing import Array
 from converter.validation.dependence import computed, folded, needed
 from converter.validation.reference import Reference
 from converter.validation.tensors import Slice, is_made_of, is_same, slices_of

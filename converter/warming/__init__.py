@@ -12,9 +12,9 @@ from pathlib import Path
 from converter.architectures import find_architecture
 from converter.backends import BACKENDS
 from converter.checkpoints.fetch import read_config
-from converter.errors import NotSupportedError
+from converter.core.errors import NotSupportedError
+from converter.core.records import Checkpoint, Event, Job, Outcome, Source
 from converter.pipeline import Observer, run_job
-from converter.records import Checkpoint, Event, Job, Outcome, Source
 
 _CONFIGS = Path(__file__).parent / "configs"
 

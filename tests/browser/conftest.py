@@ -11,10 +11,10 @@ from playwright.sync_api import Browser, sync_playwright
 
 from converter import report
 from converter.cli import main
-from converter.records import Failure, Position
+from converter.core.records import Failure, Position
 from converter.report import Report
-from tests.debian import install
-from tests.unit.samples import failed, outcome, pushed
+from tests.support.debian import install
+from tests.support.samples import failed, outcome, pushed
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'&{{ 7 * 7 }}"
 """A name and a message as a checkpoint or a manifest could have them."""

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.checkpoints import MINILM, save_tiny, save_tokenizer
 from tests.coverage.tiny import save_tiny as save_other
+from tests.support.checkpoints import MINILM, save_tiny, save_tokenizer
 
 ENCODERS = {
     "classifier": "AutoModelForSequenceClassification",

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 import transformers
 
-from tests.by_hand import CACHE
 from tests.clients.models import OURS
+from tests.support.by_hand import CACHE
 
 SENTENCES = ["using a runtime with a runtime", "was a runtime !", "a ?"]
 """Of the words that the tests' tokenizer has, and of three lengths, so that a batch is padded."""

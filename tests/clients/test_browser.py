@@ -17,7 +17,7 @@ from playwright.sync_api import sync_playwright
 from tests.clients.models import PRECISIONS
 from tests.clients.pytorch import SENTENCES, STEPS, TEXTS, embed, encode, greedy, load, lost
 from tests.clients.test_transformers_js import NODE
-from tests.debian import install
+from tests.support.debian import install
 
 pytestmark = pytest.mark.client
 

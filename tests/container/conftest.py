@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkpoints import MINILM, save_tiny
 from tests.container.engine import Engine, engine
 from tests.container.runner import Runner
+from tests.support.checkpoints import MINILM, save_tiny
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "converter:test"

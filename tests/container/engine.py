@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.debian import install
+from tests.support.debian import install
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "converter-container-test"
 LOCAL_BASE = "localhost/base:bookworm"

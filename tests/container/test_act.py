@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkpoints import save_tiny
 from tests.container.conftest import IMAGE, ROOT
 from tests.container.engine import Engine
+from tests.support.checkpoints import save_tiny
 
 pytestmark = pytest.mark.container
 

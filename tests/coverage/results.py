@@ -11,7 +11,7 @@ from pathlib import Path
 from packaging.version import Version
 
 from converter.architectures.auto import transformers_version
-from converter.records import Outcome
+from converter.core.records import Outcome
 from tests.coverage.rows import Row
 
 FOLDER = Path(__file__).parent / "results"

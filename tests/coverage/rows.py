@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from converter.architectures import find_architecture
 from converter.architectures.auto import known_types
 from converter.architectures.features import WITH_PAST
-from converter.errors import NotSupportedError
+from converter.core.errors import NotSupportedError
 
 GENERATED = ("seq2seq-lm", "automatic-speech-recognition", "causal-lm", "image-to-text")
 """What is generated token by token, a model of both kinds by its encoder first."""

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from converter.architectures import find_architecture
 from converter.backends import BACKENDS
+from converter.core.records import Event, Job, Source
 from converter.executors import local
 from converter.executors.limits import Limits
-from converter.records import Event, Job, Source
 from tests.coverage.results import Result, brief
 from tests.coverage.rows import Row
 
@@ -90,7 +90,7 @@ def _make(folder: Path, row: Row) -> str:
 
 
 def _make_and_tell(to: Connection, folder: Path, model_type: str, auto_class: str) -> None:
-    from converter.errors import reason
+    from converter.core.errors import reason
     from tests.coverage.tiny import CannotBeTiny, save_tiny
 
     try:

@@ -10,8 +10,8 @@ import pytest
 
 from converter.architectures import find_architecture
 from converter.backends import BACKENDS
+from converter.core.records import Job, Outcome, Source
 from converter.pipeline import run_job
-from converter.records import Job, Outcome, Source
 from tests.coverage.independent import compare_onnx, compare_torchscript
 from tests.coverage.rows import Row, rows_of
 from tests.coverage.tiny import save_tiny

@@ -10,8 +10,8 @@ import copy
 import re
 from typing import TYPE_CHECKING, Any
 
-from tests.checkpoints import TINY_CONFIGS
 from tests.coverage.overrides import BACKBONE, CANNOT, OVERRIDES
+from tests.support.checkpoints import TINY_CONFIGS
 
 if TYPE_CHECKING:
     from pathlib import Path

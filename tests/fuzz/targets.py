@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from converter.errors import ConverterError
-from tests.checkpoints import save_tiny, save_tokenizer
+from converter.core.errors import ConverterError
 from tests.fuzz.mutation import TOKENS, changed_values, mutated
-from tests.unit.samples import artifact_record, failed, outcome, pushed
+from tests.support.checkpoints import save_tiny, save_tokenizer
+from tests.support.samples import artifact_record, failed, outcome, pushed
 
 Try = Callable[[bytes], None]
 Make = Callable[[random.Random, Sequence[bytes]], bytes]
@@ -124,9 +124,9 @@ def _planned(name: str) -> Callable[[Path], Try]:
     def prepare(folder: Path) -> Try:
         from converter.backends import BACKENDS
         from converter.checkpoints.fetch import fetch
+        from converter.core.records import Job, Outcome, Source
         from converter.executors.admission import predicted_bytes
         from converter.pipeline import plan_job
-        from converter.records import Job, Outcome, Source
 
         write = _checkpoint(folder, name)
         if name == "model.safetensors.index.json":
@@ -155,7 +155,7 @@ def _loaded(folder: Path) -> Try:
     from converter.architectures import find_architecture
     from converter.checkpoints.fetch import fetch, resolve
     from converter.checkpoints.loading import load_model
-    from converter.records import Source
+    from converter.core.records import Source
 
     write = _checkpoint(folder, "config.json")
 
@@ -215,8 +215,8 @@ def _index(_: Path) -> Sequence[bytes]:
 
 
 def _record(folder: Path) -> Try:
+    from converter.artifacts.store import find_done, read_record, record_problems
     from converter.backends import BACKENDS
-    from converter.ledger import find_done, read_record, record_problems
     from converter.report import in_order
     from converter.report.markdown import render
 
@@ -252,7 +252,7 @@ def _report(folder: Path) -> Try:
 
 
 def _reports(_: Path) -> Sequence[bytes]:
-    from converter.records import Position
+    from converter.core.records import Position
     from converter.report import in_order
 
     place = Position(file="models.txt", line=1)
@@ -265,7 +265,7 @@ def _records(_: Path) -> Sequence[bytes]:
 
 def _graph(folder: Path) -> Try:
     from converter.backends.base import Cache
-    from converter.backends.onnx.cache import GraphCache
+    from converter.backends.onnx.files.graph_cache import GraphCache
 
     cache = GraphCache(Cache(folder, {}))
     cache.folder.mkdir()
@@ -281,7 +281,7 @@ def _graph(folder: Path) -> Try:
 def _graphs(_: Path) -> Sequence[bytes]:
     from onnx import TensorProto, helper
 
-    from converter.backends.onnx.graph import Graph
+    from converter.backends.onnx.files.graph import Graph
 
     node = helper.make_node("Identity", ["w"], ["y"])
     graph = helper.make_graph([node], "graph", [], [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2])])
@@ -385,7 +385,7 @@ def _sentence(message: str, kind: str) -> None:
 
 
 def _shown(text: str) -> None:
-    from converter.errors import printable
+    from converter.core.text import printable
 
     for sign in ("Traceback (most recent", "something went wrong that should not"):
         if sign in text:

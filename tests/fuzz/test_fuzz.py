@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from converter.errors import CheckpointError
+from converter.core.errors import CheckpointError
 from tests.fuzz.mutation import mutated
 from tests.fuzz.running import fuzz, outside
 from tests.fuzz.targets import TARGETS, Target, attempt

@@ -11,8 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.checkpoints import MINILM
 from tests.hub_server import OWNER_TOKEN, HubServer
+from tests.support.checkpoints import MINILM
 
 NAME = "org/all-MiniLM-L6-v2"
 CARD = b"---\nlicense: apache-2.0  # of the weights\ntags:\n- sentence-similarity\n---\n# all-MiniLM-L6-v2\n\nThe authors' own words.\n"

@@ -12,8 +12,8 @@ import pytest
 
 from converter.backends import BACKENDS
 from converter.cli import main
+from converter.core.records import Job, Outcome, Source
 from converter.pipeline import run_job
-from converter.records import Job, Outcome, Source
 from tests.hub_server import HubClient, HubServer
 
 

@@ -14,11 +14,11 @@ import torch
 import transformers
 
 from converter.architectures import find_architecture
-from converter.backends.onnx import OnnxOptions
+from converter.backends.onnx.options import OnnxOptions
 from converter.backends.onnx.session import OnnxSession
 from converter.checkpoints.loading import load_model
-from converter.validation import validate
 from converter.validation.reference import Reference
+from converter.validation.validate import validate
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

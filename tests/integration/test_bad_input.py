@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from converter.records import Outcome
+from converter.core.records import Outcome
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.checkpoints import save_tiny, save_tokenizer
+from tests.support.checkpoints import save_tiny, save_tokenizer
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

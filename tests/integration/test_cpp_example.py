@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import transformers
 
-from converter.records import Outcome
-from tests.by_hand import Arrays, Shape, inputs_of, reference
-from tests.contract import CONTRACT
+from converter.core.records import Outcome
 from tests.integration.test_torchscript import OWN_LONGFORMER
+from tests.support.by_hand import Arrays, Shape, inputs_of, reference
+from tests.support.contract import CONTRACT
 
 EXAMPLE = Path(__file__).parents[2] / "examples/cpp"
 BUILD, USE = re.findall(r"^```sh\n(.*?)^```$", (EXAMPLE / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)

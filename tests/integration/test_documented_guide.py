@@ -18,8 +18,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
 
-from converter.records import Outcome
-from tests.checkpoints import save_tiny, save_tokenizer
+from converter.core.records import Outcome
+from tests.support.checkpoints import save_tiny, save_tokenizer
 
 GUIDE = """
 >>> from transformers import AutoTokenizer

@@ -14,8 +14,8 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+from converter.core.records import Outcome
 from converter.onnx import FeaturesManager, export
-from converter.records import Outcome
 from tests.coverage.tiny import tiny_config
 from tests.unit.architectures.test_embedders import save_colbert
 
@@ -125,7 +125,7 @@ def test_the_same_graph_serves_no_other_class(convert: Convert, tmp_path: Path) 
 @pytest.fixture(scope="module")
 def strange(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """DistilBERT's masked language model with a head that no class has, under a class that nobody knows."""
-    from tests.checkpoints import save_tiny
+    from tests.support.checkpoints import save_tiny
 
     folder = save_tiny(tmp_path_factory.mktemp("strange"), "distilbert", "AutoModelForMaskedLM")
     save_file(
@@ -168,7 +168,7 @@ def test_what_is_left_out_is_in_the_record_and_told_again(command: Callable[...,
 
 def test_weights_that_no_output_depends_on_are_noted(convert: Convert, tmp_path: Path) -> None:
     """BART's decoder alone has no encoder to attend to."""
-    from tests.checkpoints import save_tiny
+    from tests.support.checkpoints import save_tiny
 
     outcome = convert(save_tiny(tmp_path / "checkpoint", "bart", "AutoModelForCausalLM"), feature="causal-lm")
     (note,) = outcome.notes

@@ -16,10 +16,11 @@ import transformers
 
 from converter.architectures import find_architecture
 from converter.architectures.config import DEFAULT_OPSET
-from converter.backends.onnx import capture, model_file
-from converter.backends.onnx.exporter import lean_exporter
+from converter.backends.onnx.capture.capture import capture
+from converter.backends.onnx.capture.torch_patches import lean_exporter
+from converter.backends.onnx.files import model_file
 from converter.checkpoints.loading import load_model
-from converter.records import Outcome
+from converter.core.records import Outcome
 
 
 def test_an_artifact_with_external_data_is_the_same_model_and_its_faults_are_found(

@@ -14,10 +14,10 @@ import transformers
 
 from converter.backends.onnx.precision import wide
 from converter.backends.onnx.session import open_files
-from tests.checkpoints import save_tiny, save_tokenizer
 from tests.coverage.tiny import save_tiny as save_other
-from tests.half import evaluate
 from tests.integration.test_precisions import convert, variants
+from tests.support.checkpoints import save_tiny, save_tokenizer
+from tests.support.half import evaluate
 
 Array = np.ndarray[Any, np.dtype[Any]]
 TOKENS = np.random.default_rng(0).integers(5, 119, (2, 7))
@@ -147,7 +147,7 @@ def test_without_measured_ranges_it_gives_no_numbers_and_fails(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(wide, "LIMIT", float("inf"))
-    monkeypatch.setattr("converter.loss.gauge.LossGauge.float32_weights", lambda *_: frozenset())
+    monkeypatch.setattr("converter.validation.accuracy.evaluator.LossGauge.float32_weights", lambda *_: frozenset())
     outcome = convert(request.getfixturevalue(name), tmp_path, dtype="fp16", tier="any", **chosen)
     assert outcome.failure, f"{auto} passes without {role} in float32"
     assert "gives what is no number" in outcome.failure.message

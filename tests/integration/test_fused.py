@@ -15,13 +15,14 @@ import pytest
 from onnx import numpy_helper
 
 from converter.architectures import FEATURES
-from converter.backends.onnx import OnnxOptions, export
-from converter.backends.onnx import capture as capturing
-from converter.backends.onnx.fusing import NOTHING
-from converter.backends.onnx.graph import Graph
+from converter.backends.onnx import export
+from converter.backends.onnx.capture.capture import capture as capturing
+from converter.backends.onnx.files.graph import Graph
+from converter.backends.onnx.options import OnnxOptions
+from converter.backends.onnx.passes.fusion import NOTHING
+from converter.core.records import Job, Outcome, Source
 from converter.pipeline import run_job
-from converter.records import Job, Outcome, Source
-from tests.checkpoints import TINY_CONFIGS, save_tiny
+from tests.support.checkpoints import TINY_CONFIGS, save_tiny
 
 FEATURE = {
     "bart": "seq2seq-lm-with-past",

@@ -16,7 +16,7 @@ import torch
 import transformers
 from onnx import numpy_helper
 
-from converter.records import Outcome
+from converter.core.records import Outcome
 from tests.coverage.tiny import save_tiny
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -13,16 +13,17 @@ import transformers
 from safetensors.torch import save_file
 
 from converter.architectures import FEATURES
-from converter.backends.onnx import OnnxOptions, export
-from converter.backends.onnx import capture as capturing
-from converter.backends.onnx.graph import Graph
+from converter.backends.onnx import export
+from converter.backends.onnx.capture.capture import capture as capturing
+from converter.backends.onnx.files.graph import Graph
+from converter.backends.onnx.options import OnnxOptions
+from converter.core.records import Event, Job, Options, Outcome
+from converter.core.records import Source as Src
 from converter.executors import local
 from converter.pipeline import run_job
-from converter.records import Event, Job, Options, Outcome
-from converter.records import Source as Src
 from converter.warming import most_used, warm
-from tests.checkpoints import TINY_CONFIGS, save_tiny
 from tests.hub_server import HubClient, HubServer
+from tests.support.checkpoints import TINY_CONFIGS, save_tiny
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from converter.hub.asking import ATTEMPTS
+from converter.hub.retry import ATTEMPTS
 from tests.hub_server import HubClient, HubServer
 
 

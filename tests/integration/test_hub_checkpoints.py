@@ -47,7 +47,7 @@ import json, sys
 from pathlib import Path
 from converter.checkpoints.fetch import fetch
 from converter.checkpoints.source import parse_source
-from converter.records import Checkpoint
+from converter.core.records import Checkpoint
 
 name, identity, files = sys.argv[1:]
 print(fetch(Checkpoint(source=parse_source(name, Path(".")), identity=identity, config={}, files=json.loads(files))))

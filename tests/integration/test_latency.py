@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from converter.records import Outcome
+from converter.core.records import Outcome
 
 
 @pytest.mark.parametrize("backend", ["onnx", "torchscript"])

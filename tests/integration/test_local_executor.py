@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from converter.backends import BACKENDS
+from converter.core.records import Event, Job, Source
 from converter.executors import local
 from converter.executors.admission import SERVER_BYTES
-from converter.records import Event, Job, Source
 
 
 def victim_and_bystander(checkpoint: Path, output: Path) -> list[Job]:

@@ -17,15 +17,15 @@ import torch
 import transformers
 from transformers.utils import import_utils
 
+from converter.artifacts.store import read_record
 from converter.backends import BACKENDS
 from converter.cli.convert import _call
-from converter.ledger import read_record
+from converter.core.records import Job, Outcome, Source
 from converter.padding import choose, cut, pad
 from converter.pipeline import run_job
-from converter.records import Job, Outcome, Source
-from tests.by_hand import reference
-from tests.checkpoints import save_tiny, save_tokenizer
-from tests.neuron_doubles import Calls, Doubles
+from tests.support.by_hand import reference
+from tests.support.checkpoints import save_tiny, save_tokenizer
+from tests.support.neuron_doubles import Calls, Doubles
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated")
 

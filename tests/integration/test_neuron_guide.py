@@ -10,9 +10,9 @@ import pytest
 import torch
 from transformers import AutoModel
 
-from tests.checkpoints import save_tiny, save_tokenizer
-from tests.guides import play
-from tests.neuron_doubles import Doubles
+from tests.support.checkpoints import save_tiny, save_tokenizer
+from tests.support.guides import play
+from tests.support.neuron_doubles import Doubles
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated")
 

@@ -16,9 +16,9 @@ import pytest
 import torch
 import transformers
 
-from converter.errors import ConversionError, ValidationError
+from converter.core.errors import ConversionError, ValidationError
+from converter.core.records import Outcome
 from converter.onnx import FeaturesManager, OnnxConfig, OnnxConfigWithPast, export, validate_model_outputs
-from converter.records import Outcome
 
 MY_CONFIG = """
 from collections import OrderedDict

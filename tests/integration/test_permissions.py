@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.checkpoints import save_tiny
 from tests.hub_server import HubClient, HubServer
+from tests.support.checkpoints import save_tiny
 
 CODE = """
 from transformers import BertForMaskedLM

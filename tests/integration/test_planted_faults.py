@@ -13,7 +13,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from converter.records import Outcome
+from converter.core.records import Outcome
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Plant = Callable[[onnx.ModelProto], None]
@@ -85,8 +85,8 @@ FAULTS: dict[str, tuple[Plant, str]] = {
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory, tiny: Callable[..., Path]) -> Path:
     from converter.backends import BACKENDS
+    from converter.core.records import Job, Source
     from converter.pipeline import run_job
-    from converter.records import Job, Source
 
     checkpoint = tiny("bert", "AutoModelForQuestionAnswering")
     folder = tmp_path_factory.mktemp("good") / "artifact"
@@ -233,7 +233,7 @@ def test_an_input_is_missed_even_where_it_matters_less_than_the_tolerance(
     import safetensors.torch
 
     from converter.backends import BACKENDS
-    from converter.records import Source
+    from converter.core.records import Source
     from converter.revalidation import revalidate
 
     checkpoint = shutil.copytree(tiny("bert"), tmp_path / "checkpoint")
@@ -257,7 +257,7 @@ def test_an_input_is_missed_even_where_it_matters_less_than_the_tolerance(
 def test_every_weight_of_the_checkpoint_that_is_stored_is_compared_bit_for_bit(good: Path, tiny: Callable[..., Path]) -> None:
     from safetensors import safe_open
 
-    from converter.ledger import read_record
+    from converter.artifacts.store import read_record
 
     record = read_record(good)
     with safe_open(tiny("bert", "AutoModelForQuestionAnswering") / "model.safetensors", framework="numpy") as weights:

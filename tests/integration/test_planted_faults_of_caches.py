@@ -14,12 +14,12 @@ import transformers
 
 from converter.architectures import find_architecture
 from converter.backends import Session
-from converter.backends.onnx import OnnxOptions
+from converter.backends.onnx.options import OnnxOptions
 from converter.backends.onnx.session import OnnxSession
 from converter.checkpoints.loading import load_model
-from converter.records import Outcome, Verdict
-from converter.validation import validate
+from converter.core.records import Outcome, Verdict
 from converter.validation.reference import Reference
+from converter.validation.validate import validate
 
 
 @pytest.fixture(scope="module")

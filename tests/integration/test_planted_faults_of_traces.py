@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from converter.backends import BACKENDS
+from converter.core.records import Job, Source
 from converter.pipeline import run_job
-from converter.records import Job, Source
 from converter.torchscript import TorchScriptOptions, export
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit")

@@ -13,18 +13,18 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from converter.architectures import PROFILES, OnnxConfig, find_architecture, in_profile
-from converter.architectures.dummies import Array
 from converter.backends import BACKENDS, Session
 from converter.backends.onnx.session import OnnxSession
 from converter.checkpoints.loading import load_model
+from converter.core.records import Job, Outcome, Source, Variant
+from converter.core.typing import Array
 from converter.pipeline import run_job
-from converter.records import Job, Outcome, Source, Variant
 from converter.validation.cases import Maker
 from converter.validation.deviation import VariantGrid
 from converter.validation.influence import measure_influences
 from converter.validation.past import OwnPast
 from converter.validation.reference import Reference
-from tests.checkpoints import save_tiny, save_tokenizer
+from tests.support.checkpoints import save_tiny, save_tokenizer
 
 FEATURE = "causal-lm-with-past"
 FILES = {"fp16": "model_fp16.onnx", "w8": "model_w8.onnx", "q8": "model_quantized.onnx"}

@@ -20,12 +20,12 @@ from converter.backends.onnx import OnnxBackend
 from converter.backends.onnx.precision import derive
 from converter.backends.onnx.session import OnnxSession
 from converter.checkpoints.loading import load_model
+from converter.core.records import Job, Outcome, Source, Variant
 from converter.pipeline import run_job
-from converter.records import Job, Outcome, Source, Variant
 from converter.validation.reference import Reference
 from converter.validation.weights import check_variant_weights
-from tests.checkpoints import save_tiny, save_tokenizer
 from tests.coverage.tiny import save_tiny as save_other
+from tests.support.checkpoints import save_tiny, save_tokenizer
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -16,10 +16,10 @@ import torch
 from converter.architectures import find_architecture
 from converter.backends import BACKENDS
 from converter.checkpoints import calling
+from converter.core.records import Job, Options, Outcome, Source, Verdict
 from converter.pipeline import measure, run_job
-from converter.records import Job, Options, Outcome, Source, Verdict
-from tests.checkpoints import save_tiny
 from tests.coverage.tiny import save_tiny as save_other
+from tests.support.checkpoints import save_tiny
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.checkpoints import save_tiny
 from tests.hub_server import OWNER_TOKEN, READER_TOKEN, STRANGER_TOKEN, HubClient, HubServer, Said
+from tests.support.checkpoints import save_tiny
 
 CARD = "---\nlicense: mit  # as the paper says\nlanguage: en\n---\n# Tiny\n\nIts own words.\r\nAnd more of them.\n"
 TITLE = "Add deployable artifacts made by converter"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkpoints import save_tiny
 from tests.hub_server import OWNER_TOKEN, READER_TOKEN, STRANGER_TOKEN, HubClient, HubServer, Said
+from tests.support.checkpoints import save_tiny
 
 TITLE = "Add deployable artifacts made by converter"
 

@@ -12,12 +12,12 @@ import torch
 import transformers
 
 from converter.architectures import find_architecture
-from converter.architectures.config import Size
 from converter.architectures.dummies import MASKED_BY, draw
-from converter.architectures.ibert import patched
+from converter.architectures.families.ibert import patched
+from converter.architectures.size import Size
 from converter.checkpoints.loading import load_model
-from converter.records import Outcome
-from tests.checkpoints import TINY_CONFIGS
+from converter.core.records import Outcome
+from tests.support.checkpoints import TINY_CONFIGS
 
 HEADS = {feature: find_architecture("ibert").auto_class(feature) for feature in find_architecture("ibert").features}
 

@@ -17,16 +17,16 @@ from typing import Any
 import pytest
 
 from converter.backends import BACKENDS
-from converter.errors import UsageError
+from converter.core.errors import UsageError
+from converter.core.records import Event, Job, Outcome, Position, Pushed, Source
 from converter.executors import node, ray
 from converter.executors.admission import SERVER_BYTES
 from converter.executors.cluster import Node
 from converter.executors.limits import Limits
-from converter.publish.batch import Pushes
-from converter.records import Event, Job, Outcome, Position, Pushed, Source
-from tests.checkpoints import save_tiny
+from converter.push.batch import Pushes
 from tests.hub_server import OWNER_TOKEN, HubServer
-from tests.processes import below
+from tests.support.checkpoints import save_tiny
+from tests.support.processes import below
 
 COUNT = 12
 ROOT = Path(__file__).parents[2]
@@ -298,8 +298,8 @@ from pathlib import Path
 from converter.backends import BACKENDS
 from converter.executors.limits import Limits
 from converter.executors.node import Done, Marker, Task, work
-from converter.publish.push import Target
-from converter.records import Job, Pushed, Source
+from converter.push.push import Target
+from converter.core.records import Job, Pushed, Source
 
 there = Path("/nowhere/that/is/shared")
 job = Job(source=Source(name="org/one"), backend="onnx", options=BACKENDS["onnx"].options(),

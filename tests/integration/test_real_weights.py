@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from converter.backends import BACKENDS
+from converter.core.records import Job, Outcome, Source
 from converter.pipeline import run_job
-from converter.records import Job, Outcome, Source
 
 Converter = Callable[..., "subprocess.CompletedProcess[str]"]
 

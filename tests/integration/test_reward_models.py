@@ -17,7 +17,7 @@ from onnx import helper, numpy_helper
 from tokenizers import pre_tokenizers
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, Qwen2Tokenizer
 
-from converter.records import Outcome
+from converter.core.records import Outcome
 
 Convert = Callable[..., Outcome]
 

@@ -13,8 +13,8 @@ import pytest
 import torch
 import transformers
 
-from converter.records import Outcome
-from tests.checkpoints import save_tiny
+from converter.core.records import Outcome
+from tests.support.checkpoints import save_tiny
 
 Convert = Callable[..., Outcome]
 Command = Callable[..., subprocess.CompletedProcess[str]]

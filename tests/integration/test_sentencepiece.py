@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from converter.records import Outcome
-from tests.checkpoints import SENTENCEPIECE, TINY_CONFIGS, save_sentencepiece, save_tiny
+from converter.core.records import Outcome
+from tests.support.checkpoints import SENTENCEPIECE, TINY_CONFIGS, save_sentencepiece, save_tiny
 
 _DEBERTA: dict[str, Any] = {
     **TINY_CONFIGS["bert"],

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.checkpoints import save_tiny, save_tokenizer
+from tests.support.checkpoints import save_tiny, save_tokenizer
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 import transformers
 
-from converter.records import Outcome
+from converter.core.records import Outcome
 
 _LENGTHS = {"factor": 4.0, "original_max_position_embeddings": 64, "rope_theta": 100.0}
 

@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
+from converter.artifacts.store import LOG, damaged_files, read_record
+from converter.core.records import Event
 from converter.executors import local
 from converter.executors.limits import Limits
-from converter.ledger import LOG, damaged_files, read_record
-from converter.records import Event
-from tests.checkpoints import save_tiny
 from tests.integration.test_local_executor import heed_interruptions, numbered
-from tests.processes import below
+from tests.support.checkpoints import save_tiny
+from tests.support.processes import below
 
 COUNT = 30
 SEED = 20261125
@@ -139,7 +139,7 @@ def test_two_runs_on_one_output_share_the_work_and_do_nothing_twice(batch: Path,
 _FAULTS = """
 import ctypes, os, sys, time
 import numpy
-from converter.architectures.bert import BertOnnxConfig
+from converter.architectures.families.bert import BertOnnxConfig
 
 class Fault(BertOnnxConfig):
     def generate_dummy_inputs(self, *arguments, **options):

@@ -17,13 +17,13 @@ import torch
 import transformers
 
 from converter.cli.convert import _call
-from converter.errors import InputError
+from converter.core.errors import InputError
+from converter.core.records import Outcome
 from converter.padding import cut, pad
-from converter.records import Outcome
-from tests.by_hand import reference
-from tests.checkpoints import TINY_CONFIGS, save_tiny, save_tokenizer
 from tests.coverage.tiny import save_tiny as save_other
 from tests.integration.test_quantised_ibert import save_calibrated
+from tests.support.by_hand import reference
+from tests.support.checkpoints import TINY_CONFIGS, save_tiny, save_tokenizer
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated")
 
@@ -223,7 +223,7 @@ def test_an_archive_tells_nothing_of_the_machine_it_was_made_on_and_is_the_same_
     program = (
         "import sys\nfrom pathlib import Path\n"
         "from converter.checkpoints.source import parse_source\nfrom converter.pipeline import run_job\n"
-        "from converter.backends import BACKENDS\nfrom converter.records import Job\n"
+        "from converter.backends import BACKENDS\nfrom converter.core.records import Job\n"
         "for place in sys.argv[2:]:\n"
         "    job = Job(source=parse_source(sys.argv[1], Path()), backend='torchscript',\n"
         "              options=BACKENDS['torchscript'].options(sequence_length=9), destination=Path(place))\n"

@@ -11,9 +11,9 @@ import pytest
 import torch
 import transformers
 
-from converter.records import Outcome
-from tests.by_hand import inputs_of, reference, shapes_of
-from tests.contract import CONTRACT, ROWS
+from converter.core.records import Outcome
+from tests.support.by_hand import inputs_of, reference, shapes_of
+from tests.support.contract import CONTRACT, ROWS
 
 WITHOUT_CACHE = [(model_type, feature) for model_type, feature in ROWS if not feature.endswith("-with-past")]
 

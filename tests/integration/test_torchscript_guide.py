@@ -10,8 +10,8 @@ import pytest
 import torch
 from transformers import AutoModel
 
-from tests.checkpoints import save_tiny, save_tokenizer
-from tests.guides import play
+from tests.support.checkpoints import save_tiny, save_tokenizer
+from tests.support.guides import play
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated")  # the guide says so
 

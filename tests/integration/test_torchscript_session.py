@@ -14,8 +14,8 @@ import pytest
 
 from converter.backends.traced import runner
 from converter.backends.traced.session import ArchiveSession
-from converter.errors import ConversionError
-from converter.records import Outcome
+from converter.core.errors import ConversionError
+from converter.core.records import Outcome
 
 _ASK = """
 import runpy, sys
@@ -33,8 +33,8 @@ print([name for name, module in sys.modules.items() if module and name.partition
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory, tiny: Callable[..., Path]) -> Path:
     from converter.backends import BACKENDS
+    from converter.core.records import Job, Source
     from converter.pipeline import run_job
-    from converter.records import Job, Source
 
     folder = tmp_path_factory.mktemp("archive") / "torchscript"
     source = Source(name="tiny", folder=tiny("bert"))

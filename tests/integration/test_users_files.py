@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.foreign import FOREIGN, put_foreign, state
+from tests.support.foreign import FOREIGN, put_foreign, state
 
 
 def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -18,12 +18,12 @@ import transformers
 from converter.architectures import OnnxConfig, find_architecture
 from converter.backends import BACKENDS, Backend
 from converter.checkpoints.loading import load_model
+from converter.core.records import Job, Options, Outcome, Source
 from converter.pipeline import run_job
-from converter.records import Job, Options, Outcome, Source
 from converter.validation.reference import Reference
-from tests.checkpoints import save_tokenizer
 from tests.coverage.tiny import tiny_config
-from tests.neuron_doubles import Doubles
+from tests.support.checkpoints import save_tokenizer
+from tests.support.neuron_doubles import Doubles
 
 ALL_PRECISIONS = "fp32,fp16,bf16,q8,int8-static,w8,q4,q4f16"
 

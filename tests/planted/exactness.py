@@ -18,10 +18,10 @@ import transformers
 
 from converter.architectures import OnnxConfig, find_architecture
 from converter.architectures.config import overridden
-from converter.architectures.dummies import Array
 from converter.backends import BACKENDS
 from converter.checkpoints.loading import LoadedModel, load_model
-from converter.records import Exactness, Signature
+from converter.core.records import Exactness, Signature
+from converter.core.typing import Array
 from converter.validation.cases import Inputs, Maker
 from converter.validation.exactness import measure_exactness
 from converter.validation.past import OwnPast

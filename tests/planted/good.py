@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from converter.backends import BACKENDS
+from converter.core.records import Job, Source
 from converter.pipeline import run_job
-from converter.records import Job, Source
 from tests.planted.bases import Base, save_checkpoint
 
 SCALES = (0.02, 0.1, 0.3)

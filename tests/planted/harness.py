@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from converter.errors import ConverterError
+from converter.core.errors import ConverterError
 from converter.revalidation import revalidate
 from tests.planted.bases import Good, Workshop
 from tests.planted.fault import KINDS, Fault

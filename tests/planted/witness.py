@@ -12,12 +12,13 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from converter.architectures.config import Size, overridden
+from converter.architectures.config import overridden
 from converter.architectures.dummies import MASKED_BY, Padding, draw
+from converter.architectures.size import Size
 from converter.backends import Session
-from converter.errors import ConversionError
+from converter.core.errors import ConversionError
+from converter.core.records import Signature
 from converter.padding import cut, pad
-from converter.records import Signature
 from tests.planted.bases import Good
 
 Array = np.ndarray[Any, np.dtype[Any]]

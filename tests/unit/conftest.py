@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from converter.errors import ManifestError
+from converter.core.errors import ManifestError
+from converter.core.records import Entry
 from converter.manifest import read_manifest
-from converter.records import Entry
 
 settings.register_profile("unit", deadline=None, max_examples=200)
 settings.load_profile("unit")

@@ -14,14 +14,13 @@ import converter
 ROOT = Path(converter.__file__).parent
 
 LAYERS = (
-    ("errors", "records", "versions"),
-    ("claims", "files"),
+    ("core",),
     ("architectures", "padding"),
     ("checkpoints", "hub"),
     ("backends",),
-    ("manifest", "validation", "loss", "report", "ledger", "staging", "stages", "logs"),
-    ("pipeline", "revalidation", "variants"),
-    ("publish", "warming"),
+    ("manifest", "validation", "report", "artifacts"),
+    ("pipeline",),
+    ("revalidation", "push", "warming"),
     ("executors",),
     ("onnx", "torchscript", "neuron"),
     ("cli",),
@@ -35,16 +34,22 @@ MAY_IMPORT_HEAVY = {
     "backends.neuron.export",
     "backends.neuron.lowering",
     "backends.neuron.static",
-    "backends.onnx.capture",
-    "backends.onnx.decomposition",
-    "backends.onnx.empty",
-    "backends.onnx.exporter",
-    "backends.onnx.fusing",
-    "backends.onnx.graph",
-    "backends.onnx.lengths",
-    "backends.onnx.model_file",
-    "backends.onnx.parts",
-    "backends.onnx.patches",
+    "backends.onnx.capture.capture",
+    "backends.onnx.capture.decomposition",
+    "backends.onnx.capture.shape_rules",
+    "backends.onnx.capture.submodels",
+    "backends.onnx.capture.torch_patches",
+    "backends.onnx.capture.transformers_patches",
+    "backends.onnx.capture.translations",
+    "backends.onnx.files.graph",
+    "backends.onnx.files.model_file",
+    "backends.onnx.files.packed_weights",
+    "backends.onnx.files.shared_weights",
+    "backends.onnx.files.tokens",
+    "backends.onnx.passes.empty_reshape",
+    "backends.onnx.passes.flatten_tokens",
+    "backends.onnx.passes.fusion",
+    "backends.onnx.passes.symbolic_shapes",
     "backends.onnx.precision.derive",
     "backends.onnx.precision.half",
     "backends.onnx.precision.integers",
@@ -53,13 +58,7 @@ MAY_IMPORT_HEAVY = {
     "backends.onnx.precision.ranges",
     "backends.onnx.precision.rounding",
     "backends.onnx.precision.wide",
-    "backends.onnx.recipes",
-    "backends.onnx.rows",
     "backends.onnx.session",
-    "backends.onnx.shapes",
-    "backends.onnx.sharing",
-    "backends.onnx.tokens",
-    "backends.onnx.translations",
     "backends.torchscript.export",
     "backends.torchscript.probe",
     "backends.traced.archive",
@@ -135,9 +134,9 @@ def layer(name: str) -> str:
 
 
 def test_the_test_sees_the_package() -> None:
-    assert {"pipeline", "cli.run", "backends.onnx.capture", "checkpoints.fetch"} <= set(MODULES)
+    assert {"pipeline", "cli.run", "backends.onnx.capture.capture", "checkpoints.fetch"} <= set(MODULES)
     assert ("pipeline", "checkpoints.loading") in OURS  # inside a function
-    assert ("executors.preload", "backends.onnx.capture") in OURS or ("executors.local", "pipeline") in OURS
+    assert ("executors.preload", "backends.onnx.capture.capture") in OURS or ("executors.local", "pipeline") in OURS
     assert len(OURS) > 100
 
 
@@ -176,9 +175,9 @@ def test_modules_of_one_layer_do_not_import_one_another_in_a_circle() -> None:
         ("httpx2", ("hub",)),
         ("click", ("cli",)),
         ("rich", ("cli",)),
-        ("yaml", ("manifest", "publish")),
+        ("yaml", ("manifest", "push")),
         ("tenacity", ("hub",)),
-        ("filelock", ("claims",)),
+        ("filelock", ("core",)),
         ("jinja2", ("report",)),
         ("ray", ("executors",)),
     ],
@@ -233,6 +232,6 @@ def test_only_the_command_line_reads_the_environment_of_the_converter() -> None:
     readers = {name for name, tree in MODULES.items() for node in ast.walk(tree) if ast.unparse(node) in ("os.environ", "os.getenv")}
     assert {name for name in readers if layer(name) != "cli"} == {
         "backends.neuron.sdk",  # the SDK takes its target from there
-        "logs",  # whatever is there as the token is to be in no line
+        "artifacts.job_log",  # whatever is there as the token is to be in no line
         "executors.cluster",  # and Ray its settings
     }

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converter.errors import ConverterError, InputError
+from converter.core.errors import ConverterError, InputError
+from converter.core.records import Bucket, Signature, TensorSpec
 from converter.padding import choose, cut, pad
-from converter.records import Bucket, Signature, TensorSpec
 
 
 def signature(*, fixed: dict[str, int], choice: bool = False) -> Signature:

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from converter.architectures import FEATURES, architectures, find_architecture
-from converter.architectures.config import OnnxSeq2SeqConfigWithPast, Size
+from converter.architectures.config import OnnxSeq2SeqConfigWithPast
 from converter.architectures.dummies import lengths_at
+from converter.architectures.size import Size
 from converter.backends.neuron import GENERATED, NeuronOptions
 from converter.backends.neuron.check import check
 from converter.backends.neuron.lowering import lower
@@ -21,7 +22,7 @@ from converter.backends.neuron.static import told_that_it_is_traced
 from converter.backends.traced.form import prepared
 from converter.checkpoints.calling import sample
 from converter.checkpoints.loading import load_model
-from converter.records import Finding
+from converter.core.records import Finding
 
 ROWS = [
     (each.model_type, feature)

@@ -17,9 +17,9 @@ import torch
 import transformers
 
 from converter.backends.neuron import NeuronOptions
+from converter.core.records import Job, Source
 from converter.pipeline import run_job
-from converter.records import Job, Source
-from tests.neuron_doubles import Doubles
+from tests.support.neuron_doubles import Doubles
 
 CLIENT = Path(__file__).with_name("optimum_client.py")
 OPTIMUM = Path(sys.prefix) / "optimum"

@@ -9,17 +9,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from converter.architectures.auto import auto_models
-from converter.architectures.config import OnnxConfigWithPast, Size, overridden, text_config
+from converter.architectures.config import OnnxConfigWithPast, overridden, text_config
 from converter.architectures.features import Axes
 from converter.architectures.generic import inputs as known
 from converter.architectures.generic.gradients import values_alone
 from converter.architectures.generic.inputs import Layout
 from converter.architectures.generic.interface import Interface, Question, find_interface
+from converter.architectures.size import Size
 
 if TYPE_CHECKING:
     import torch
 
-    from converter.architectures.dummies import Array
+    from converter.core.typing import Array
 
 _LONGEST = 512
 """Tokens of the longest text that is tried: as for models without a limit; of 131,072 positions the logits alone would have gigabytes."""

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from converter.architectures.features import Axes
-from converter.files import read_at_most
+from converter.core.files import read_at_most
 
 if TYPE_CHECKING:
-    from converter.architectures.dummies import Array
+    from converter.core.typing import Array
 
 INTEGERS = frozenset(
     {"input_ids", "inputs", "attention_mask", "token_type_ids", "bbox", "decoder_input_ids", "decoder_attention_mask", "pixel_mask"}

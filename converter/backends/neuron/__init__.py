@@ -14,9 +14,9 @@ from pydantic_core import PydanticCustomError
 from converter.backends.base import Backend, Session
 from converter.backends.neuron import sdk
 from converter.backends.traced import without_cache
-from converter.errors import NotSupportedError
-from converter.records import LONGEST_AXIS, Finding, Options
-from converter.versions import TESTED
+from converter.core.errors import NotSupportedError
+from converter.core.records import LONGEST_AXIS, Finding, Options
+from converter.core.versions import TESTED
 
 if TYPE_CHECKING:
     from converter.architectures import OnnxConfig

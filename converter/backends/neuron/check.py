@@ -9,15 +9,15 @@ import numpy as np
 import torch
 
 from converter.architectures import OnnxConfig
-from converter.architectures.config import Size
 from converter.architectures.dummies import Padding, lengths_at, make_inputs
+from converter.architectures.size import Size
 from converter.backends.neuron import GENERATED, NeuronOptions, generation_error
 from converter.backends.neuron.lowering import lower
 from converter.backends.neuron.static import Decisions, told_that_it_is_traced
 from converter.backends.traced.form import Tensors, disagreement, prepared, quiet_torchscript, size_of, trace, used_tensors
 from converter.checkpoints.calling import FlatModel, sample
 from converter.checkpoints.loading import LoadedModel
-from converter.records import Finding
+from converter.core.records import Finding
 
 _SEED = 2  # of the inputs that a trace is tried with; another than that of those it is made with
 _OTHERS: tuple[Padding, ...] = ("none", "right", "left", "holes")

@@ -12,7 +12,7 @@ from typing import Any
 from converter.architectures import OnnxConfig
 from converter.backends.neuron import NeuronOptions
 from converter.backends.neuron.sdk import Sdk
-from converter.errors import ConversionError, output_error
+from converter.core.errors import ConversionError, output_error
 
 _FLOATS = {"float32": "fp32", "float16": "fp16"}
 

@@ -17,8 +17,8 @@ from converter.backends.neuron.static import told_that_it_is_traced
 from converter.backends.traced.archive import save
 from converter.backends.traced.form import prepared, quiet_torchscript, signature_of
 from converter.checkpoints.loading import LoadedModel
-from converter.errors import ConversionError
-from converter.records import Bucket, Signature
+from converter.core.errors import ConversionError
+from converter.core.records import Bucket, Signature
 
 
 def export(preprocessor: Any, model: Any, config: OnnxConfig, options: NeuronOptions, folder: Path) -> Signature:

@@ -12,8 +12,8 @@ import torch
 
 from converter.backends.traced.form import Tensors
 from converter.checkpoints.calling import FlatModel
-from converter.errors import reason
-from converter.records import Finding
+from converter.core.errors import reason
+from converter.core.records import Finding
 
 
 def lower(flat_model: FlatModel, tensors: Tensors, axes: Mapping[str, int], atol: float) -> Finding:

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from converter.architectures.dummies import MASKED_BY, Array
+from converter.architectures.dummies import MASKED_BY
 from converter.backends.base import StoredWeight
 from converter.backends.neuron import sdk
 from converter.backends.neuron.client import compiler_of
 from converter.backends.traced.archive import read_signature
 from converter.backends.traced.session import ArchiveSession
-from converter.errors import ConversionError, InputError
+from converter.core.errors import ConversionError, InputError
+from converter.core.records import Signature
+from converter.core.typing import Array
 from converter.padding import choose
-from converter.records import Signature
 
 
 class NeuronSession:

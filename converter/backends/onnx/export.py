@@ -11,14 +11,15 @@ from typing import Any
 from converter.architectures import OnnxConfig
 from converter.architectures.config import overridden
 from converter.backends.base import Cache, Conversion, together
-from converter.backends.onnx import OPSETS, Optimize, model_file
-from converter.backends.onnx.cache import GraphCache, graph_key
-from converter.backends.onnx.capture import capture
-from converter.backends.onnx.parts import Part, parts
-from converter.backends.onnx.sharing import Sharing, share
+from converter.backends.onnx.capture.capture import capture
+from converter.backends.onnx.capture.submodels import Part, parts
+from converter.backends.onnx.files import model_file
+from converter.backends.onnx.files.graph_cache import GraphCache, graph_key
+from converter.backends.onnx.files.shared_weights import Sharing, share
+from converter.backends.onnx.options import OPSETS, Optimize
 from converter.checkpoints.dropped import counted, named
 from converter.checkpoints.loading import LoadedModel
-from converter.errors import NotSupportedError
+from converter.core.errors import NotSupportedError
 
 
 def export(preprocessor: Any, model: Any, config: OnnxConfig, opset: int | None, output: Path) -> tuple[list[str], list[str]]:

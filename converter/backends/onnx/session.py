@@ -13,14 +13,15 @@ import onnx_ir as ir
 import onnxruntime as ort
 import torch
 
-from converter.architectures.dummies import Array
 from converter.backends.base import StoredWeight
-from converter.backends.onnx import DECODER_FILE, ENCODER_FILE, STATES, TAKES, model_file, tokens
+from converter.backends.onnx.files import model_file, tokens
+from converter.backends.onnx.names import DECODER_FILE, ENCODER_FILE, STATES, TAKES
 from converter.backends.onnx.precision import rounding
 from converter.backends.onnx.precision.integers import matrices
 from converter.backends.onnx.precision.linear import weight_of
-from converter.errors import ConversionError, reason
-from converter.records import PartSignature, Signature, TensorSpec
+from converter.core.errors import ConversionError, reason
+from converter.core.records import PartSignature, Signature, TensorSpec
+from converter.core.typing import Array
 
 _PROVIDER = "CPUExecutionProvider"
 

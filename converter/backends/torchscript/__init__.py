@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from converter.backends.base import Backend, Session
 from converter.backends.traced import without_cache
-from converter.records import LONGEST_AXIS, Options
+from converter.core.records import LONGEST_AXIS, Options
 
 if TYPE_CHECKING:
     from converter.architectures import OnnxConfig

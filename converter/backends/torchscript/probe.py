@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from converter.architectures import OnnxConfig
-from converter.architectures.config import Size
+from converter.architectures.size import Size
 from converter.backends.traced.form import disagreement
 from converter.checkpoints.calling import FlatModel
 

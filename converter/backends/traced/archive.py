@@ -14,8 +14,8 @@ import pydantic
 import torch
 
 from converter.backends.traced.runner import SIGNATURE, tensors_of
-from converter.errors import ConversionError, output_error, reason
-from converter.records import Signature
+from converter.core.errors import ConversionError, output_error, reason
+from converter.core.records import Signature
 
 _CODE, _CODE_OF_A_MODULE = 1 << 20, 3 << 10
 """Bytes that an archive has beside its tensors, at most, and more for each module: its code and torch's notes on it have about 2 kB."""

@@ -10,13 +10,14 @@ from contextlib import contextmanager
 import torch
 
 from converter.architectures import OnnxConfig
-from converter.architectures.config import Size, overridden
+from converter.architectures.config import overridden
 from converter.architectures.dummies import MASKED_BY, lengths_at
+from converter.architectures.size import Size
 from converter.backends.traced.runner import attributes_in_use
 from converter.checkpoints.calling import FlatModel
 from converter.checkpoints.loading import LoadedModel, made_up_error
-from converter.errors import ConversionError, ConverterError, NotSupportedError, reason
-from converter.records import Bucket, Signature, TensorSpec
+from converter.core.errors import ConversionError, ConverterError, NotSupportedError, reason
+from converter.core.records import Bucket, Signature, TensorSpec
 
 Tensors = tuple[torch.Tensor, ...]
 

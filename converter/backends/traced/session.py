@@ -14,11 +14,11 @@ import numpy as np
 import pydantic
 import torch
 
-from converter.architectures.dummies import Array
 from converter.backends.base import StoredWeight
 from converter.backends.traced import runner
-from converter.errors import ConversionError
-from converter.records import Signature
+from converter.core.errors import ConversionError
+from converter.core.records import Signature
+from converter.core.typing import Array
 
 _PREFIX = "model."  # FlatModel's attribute
 

@@ -14,9 +14,9 @@ import converter.onnx
 from converter.architectures import FEATURES, Architecture, OnnxConfig, architectures, canonical, feature_of_class, find_architecture
 from converter.architectures.config import overridden
 from converter.cli import main
-from converter.errors import NotSupportedError
-from tests.checkpoints import TINY_CONFIGS
-from tests.contract import CONTRACT, ROWS, spread
+from converter.core.errors import NotSupportedError
+from tests.support.checkpoints import TINY_CONFIGS
+from tests.support.contract import CONTRACT, ROWS, spread
 
 # An input's past and the output's past with the new tokens are not of one length, nor is the mask that covers both.
 PAST = ("past_sequence + sequence", "past_sequence")

@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from converter.architectures import find_architecture, own_architecture
 from converter.architectures.embedders import COLBERT, EMBEDDERS, find_embedder, make_model
 from converter.checkpoints.loading import load_model
-from converter.errors import CheckpointError, NotSupportedError
-from tests.checkpoints import save_tiny
+from converter.core.errors import CheckpointError, NotSupportedError
+from tests.support.checkpoints import save_tiny
 
 
 def test_every_class_with_a_projection_that_transformers_has_is_known() -> None:

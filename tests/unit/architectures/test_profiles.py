@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from converter.architectures import PROFILES, OnnxConfig, find_architecture, in_profile, is_apart
-from converter.architectures.config import Size
 from converter.architectures.dummies import draw
 from converter.architectures.profiles import positions
+from converter.architectures.size import Size
 from tests.coverage.tiny import tiny_config
 
 HUB, DOCUMENTED = PROFILES["hub"], PROFILES["documented"]

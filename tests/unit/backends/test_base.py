@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from converter.backends import BACKENDS
-from converter.errors import NotSupportedError
+from converter.core.errors import NotSupportedError
 
 
 def test_a_backend_whose_packages_are_not_here_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bench.scaling import NODES, Allowance, Assumed, Cluster, Measured
-from converter.executors.parts import SECONDS_PER_GB, START_SECONDS
+from converter.executors.shards import SECONDS_PER_GB, START_SECONDS
 
 SMALL = Assumed(checkpoints=400)
 FREE = replace(SMALL, from_hub=False, losses=0.0, network=math.inf, file_server=math.inf)

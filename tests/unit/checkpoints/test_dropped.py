@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from converter.checkpoints.loading import LoadedModel, load_model
-from converter.errors import CheckpointError
-from converter.records import Allowed
+from converter.core.errors import CheckpointError
+from converter.core.records import Allowed
 from tests.coverage import tiny as coverage
 
 Tensors = Mapping[str, torch.Tensor]

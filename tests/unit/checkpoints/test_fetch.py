@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from converter import files
 from converter.checkpoints.fetch import fetch, read_config, resolve
-from converter.errors import CheckpointError
-from converter.records import Checkpoint, Source
-from tests.unit.samples import save_checkpoint
+from converter.core import files
+from converter.core.errors import CheckpointError
+from converter.core.records import Checkpoint, Source
+from tests.support.samples import save_checkpoint
 
 
 @pytest.fixture

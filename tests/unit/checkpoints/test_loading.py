@@ -14,9 +14,9 @@ import torch
 import transformers
 
 from converter.checkpoints.loading import load_model, load_tokenizer
-from converter.errors import CheckpointError
-from tests.checkpoints import save_sentencepiece, save_tokenizer
+from converter.core.errors import CheckpointError
 from tests.coverage.tiny import save_tiny
+from tests.support.checkpoints import save_sentencepiece, save_tokenizer
 
 
 def broken(folder: Path, **changes: Any) -> Path:
@@ -163,7 +163,7 @@ class Hidden(PathFinder):
 
 sys.meta_path = [Hidden if each is PathFinder else each for each in sys.meta_path]
 from converter.checkpoints.loading import load_tokenizer
-from converter.errors import CheckpointError
+from converter.core.errors import CheckpointError
 try:
     load_tokenizer(Path(sys.argv[2]))
 except CheckpointError as error:

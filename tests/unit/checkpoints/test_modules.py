@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from converter.checkpoints.modules import declared_task, folder_of_model
-from converter.errors import CheckpointError
+from converter.core.errors import CheckpointError
 
 
 def module(kind: str, path: str = "") -> list[dict[str, Any]]:

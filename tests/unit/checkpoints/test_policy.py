@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from converter.checkpoints.policy import WEIGHTS, WEIGHTS_INDEX, check_config, is_of_tokenizer, is_sidecar, weight_files
-from converter.errors import CheckpointError
+from converter.core.errors import CheckpointError
 
 
 def unread(_: str) -> str:

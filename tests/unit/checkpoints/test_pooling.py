@@ -12,7 +12,7 @@ from transformers import GPT2Config, Qwen2Config
 from converter.checkpoints.calling import FlatModel, call, sample
 from converter.checkpoints.loading import LoadedModel
 from converter.checkpoints.pooling import lacks_padding_token, padding_token
-from converter.errors import ConversionError
+from converter.core.errors import ConversionError
 from converter.onnx import OnnxConfig
 
 _TINY = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "bos_token_id": 1, "eos_token_id": 2}

@@ -8,7 +8,7 @@ import pytest
 from transformers import LlamaConfig
 
 from converter.checkpoints.rotary import check_rotary
-from converter.errors import NotSupportedError
+from converter.core.errors import NotSupportedError
 
 _LENGTHS = {"factor": 4.0, "original_max_position_embeddings": 64, "rope_theta": 100.0}
 

@@ -15,9 +15,9 @@ from safetensors.numpy import save_file
 
 from converter.checkpoints.loading import load_model
 from converter.checkpoints.size import check_counts
-from converter.errors import CheckpointError
-from converter.records import Checkpoint, Source
-from tests.checkpoints import TINY_CONFIGS, save_tiny
+from converter.core.errors import CheckpointError
+from converter.core.records import Checkpoint, Source
+from tests.support.checkpoints import TINY_CONFIGS, save_tiny
 
 
 @pytest.fixture(scope="module")

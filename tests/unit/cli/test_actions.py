@@ -12,11 +12,11 @@ import pytest
 from converter import report
 from converter.cli import actions
 from converter.cli.actions import OUTPUTS, SUMMARY_BYTES, tell
-from converter.errors import OutputError
-from converter.records import Failure, Position
+from converter.core.errors import OutputError
+from converter.core.records import Failure, Position
 from converter.report import Report
 from tests.container import inputs
-from tests.unit.samples import failed, outcome, pushed, save_checkpoint, verdict
+from tests.support.samples import failed, outcome, pushed, save_checkpoint, verdict
 
 Run = Callable[..., Any]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from converter.cli import cache
-from converter.records import Source
+from converter.core.records import Source
 from converter.warming import most_used
 
 Run = Callable[..., Any]

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from converter.cli.console import Console, outcome_line, table
-from converter.errors import ConverterError
-from converter.records import Failure
-from tests.unit.samples import case, comparison, failed, outcome, verdict
+from converter.core.errors import ConverterError
+from converter.core.records import Failure
+from tests.support.samples import case, comparison, failed, outcome, verdict
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from converter.architectures import architectures, known_types
-from tests.unit.samples import save_checkpoint
+from tests.support.samples import save_checkpoint
 
 Run = Callable[..., Any]
 

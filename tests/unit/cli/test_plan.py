@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from converter.ledger import RECORD, describe_files
-from tests.unit.samples import artifact_record, save_checkpoint
+from converter.artifacts.store import RECORD, describe_files
+from tests.support.samples import artifact_record, save_checkpoint
 
 Run = Callable[..., Any]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.samples import save_checkpoint
+from tests.support.samples import save_checkpoint
 
 Run = Callable[..., Any]
 

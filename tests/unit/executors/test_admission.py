@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from converter.backends import BACKENDS
+from converter.core.records import Checkpoint, Job, Source
 from converter.executors.admission import (
     DEMANDS,
     OF_VARIANTS,
@@ -25,7 +26,6 @@ from converter.executors.admission import (
     predicted_bytes,
 )
 from converter.pipeline import Plan
-from converter.records import Checkpoint, Job, Source
 
 GB = 10**9
 START, WEIGHTS, LOGITS = DEMANDS["onnx"].start, DEMANDS["onnx"].weights, DEMANDS["onnx"].logits

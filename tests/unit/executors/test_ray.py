@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from converter.backends import BACKENDS
+from converter.core.records import Event, Job, Outcome, Source
 from converter.executors import ray
 from converter.executors.cluster import Cancel, Ended, Give, Heard, Node
 from converter.executors.limits import Limits
 from converter.executors.node import Begun, Marker
-from converter.publish.batch import Pushes
-from converter.records import Event, Job, Outcome, Source
-from tests.checkpoints import save_tiny
+from converter.push.batch import Pushes
+from tests.support.checkpoints import save_tiny
 
 
 class Unobserved:

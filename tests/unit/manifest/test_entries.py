@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from converter.core.records import Entry
 from converter.manifest import read_manifest
-from converter.records import Entry
 
 Entries = Callable[..., tuple[Entry, ...]]
 Problems = Callable[..., list[tuple[int, int, str]]]

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from converter import manifest as manifest_module
-from converter.errors import ManifestError, UsageError, printable
+from converter.core.errors import ManifestError, UsageError
+from converter.core.records import Entry
+from converter.core.text import printable
 from converter.manifest import read_manifest
 from converter.manifest.tokens import MOST_PROBLEMS
-from converter.records import Entry
 
 
 def test_bytes_that_are_not_utf8_are_told_with_their_line(tmp_path: Path) -> None:

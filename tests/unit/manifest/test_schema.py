@@ -10,8 +10,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from converter.core.records import Entry
 from converter.manifest.schema import PUBLISHED, json_schema
-from converter.records import Entry
 
 VALID_VALUES: dict[str, list[Any]] = {
     "to": ["onnx", ["onnx"]],

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from converter.core.records import Entry
 from converter.manifest.text import read_text
 from converter.manifest.tokens import Problem
-from converter.records import Entry
 
 Entries = Callable[..., tuple[Entry, ...]]
 Problems = Callable[..., list[tuple[int, int, str]]]

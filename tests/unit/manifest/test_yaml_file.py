@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from converter.core.records import Entry
 from converter.manifest import yaml_file
-from converter.records import Entry
 
 Entries = Callable[..., tuple[Entry, ...]]
 Problems = Callable[..., list[tuple[int, int, str]]]

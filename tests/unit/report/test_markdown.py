@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from converter.records import Bucket, Failure, FileRecord, Outcome, Position
+from converter.core.records import Bucket, Failure, FileRecord, Outcome, Position
 from converter.report.figures import bytes_for_people
 from converter.report.markdown import render, shapes_for_people
-from tests.unit.samples import artifact_record, case, comparison, failed, outcome, pushed, verdict
+from tests.support.samples import artifact_record, case, comparison, failed, outcome, pushed, verdict
 
 
 def rows(text: str) -> list[list[str]]:

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from converter import report
-from converter.errors import UsageError
-from converter.records import Job, Options, Outcome, Position, Source
+from converter.core.errors import UsageError
+from converter.core.records import Job, Options, Outcome, Position, Source
 from converter.report import Report
 from converter.report.merge import merge
-from tests.unit.samples import case as sample_case
-from tests.unit.samples import comparison, failed, outcome, pushed
-from tests.unit.samples import verdict as sample_verdict
+from tests.support.samples import case as sample_case
+from tests.support.samples import comparison, failed, outcome, pushed
+from tests.support.samples import verdict as sample_verdict
 
 
 def at(line: int) -> Position:

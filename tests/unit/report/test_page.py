@@ -10,10 +10,10 @@ from hashlib import sha256
 
 import pytest
 
-from converter.records import Failure, Latency, Outcome, Position, Stage
+from converter.core.records import Failure, Latency, Outcome, Position, Stage
 from converter.report.figures import time_for_people
 from converter.report.page import Batch, Scale, largest_of, output_errors, render
-from tests.unit.samples import artifact_record, case, comparison, failed, outcome, pushed, variant, verdict
+from tests.support.samples import artifact_record, case, comparison, failed, outcome, pushed, variant, verdict
 
 WHEN = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 HOSTILE = "<img src=x onerror=alert(1)>\"'</script>"

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from converter import report
-from converter.errors import OutputError
-from converter.records import Outcome, Position
+from converter.core.errors import OutputError
+from converter.core.records import Outcome, Position
 from converter.report import Report
-from tests.unit.samples import case, comparison, failed, outcome, pushed, verdict
+from tests.support.samples import case, comparison, failed, outcome, pushed, verdict
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from converter.report.markdown import render, variant_table
 from converter.report.variants import HEADINGS, rows, sources
-from tests.unit.samples import artifact_record, outcome, variant, verdict
+from tests.support.samples import artifact_record, outcome, variant, verdict
 
 
 def test_a_row_has_size_loss_tier_and_latency_beside_float32() -> None:

@@ -13,10 +13,10 @@ import pytest
 import transformers
 
 from converter.architectures import GenericOnnxConfig, OnnxConfig, find_architecture
-from converter.architectures.dummies import Array
+from converter.core.typing import Array
 from converter.validation.cases import Inputs, Maker
-from tests.checkpoints import TINY_CONFIGS
 from tests.coverage.tiny import tiny_config
+from tests.support.checkpoints import TINY_CONFIGS
 
 PROCESSOR = {"size": {"height": 48, "width": 48}}
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from converter.architectures import OnnxConfig
-from converter.records import Comparison
+from converter.core.records import Comparison
 from converter.validation import compare as compare_module
 from converter.validation.compare import Tolerance, compare, kept_positions
 

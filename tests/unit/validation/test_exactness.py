@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from converter.architectures import OnnxConfig, find_architecture
-from converter.architectures.dummies import Array
 from converter.checkpoints.loading import load_model
-from converter.records import Case, Comparison, Exactness, Generation
+from converter.core.records import Case, Comparison, Exactness, Generation
+from converter.core.typing import Array
 from converter.validation.cases import Inputs, Maker
 from converter.validation.compare import Tolerance
 from converter.validation.exactness import accepted, measure_exactness, widened

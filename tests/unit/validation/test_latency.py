@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converter.records import Case, Latency, Signature
+from converter.core.records import Case, Latency, Signature
 from converter.validation.cases import Inputs
 from converter.validation.latency import measure_latency
 

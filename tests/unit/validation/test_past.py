@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from converter.architectures import OnnxConfig, find_architecture
-from converter.architectures.dummies import Array
 from converter.checkpoints.loading import load_model
+from converter.core.typing import Array
 from converter.validation.cases import Inputs, Maker
 from converter.validation.past import OwnPast
 from converter.validation.reference import Reference

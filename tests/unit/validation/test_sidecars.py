@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import transformers
 
-from converter.records import Allowed
+from converter.core.records import Allowed
 from converter.validation.sidecars import Sidecars, model_folders
-from tests.checkpoints import save_tiny, save_tokenizer
+from tests.support.checkpoints import save_tiny, save_tokenizer
 
 Plant = Callable[[Path], object]
 

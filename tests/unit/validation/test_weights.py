@@ -13,7 +13,7 @@ from transformers import BertConfig, BertModel
 
 from converter.backends.base import Quantized, StoredWeight
 from converter.checkpoints.loading import LoadedModel
-from converter.records import WeightCheck
+from converter.core.records import WeightCheck
 from converter.validation.reference import Reference
 from converter.validation.tensors import is_made_of
 from converter.validation.weights import check_variant_weights, check_weights

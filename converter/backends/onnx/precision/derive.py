@@ -13,9 +13,8 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
-from converter.architectures.dummies import Array
 from converter.backends.base import Derived, Gauge
-from converter.backends.onnx import model_file
+from converter.backends.onnx.files import model_file
 from converter.backends.onnx.precision import Precision
 from converter.backends.onnx.precision.half import to_bfloat16, to_float16
 from converter.backends.onnx.precision.linear import Layer, prepare
@@ -23,8 +22,9 @@ from converter.backends.onnx.precision.quantizers import quantize, remaining, sa
 from converter.backends.onnx.precision.ranges import measure
 from converter.backends.onnx.precision.search import search
 from converter.backends.onnx.session import open_files
-from converter.errors import ConversionError, ConverterError, output_error, reason
-from converter.records import Search
+from converter.core.errors import ConversionError, ConverterError, output_error, reason
+from converter.core.records import Search
+from converter.core.typing import Array
 
 _QUANTIZED = ("MatMulNBits", "MatMulInteger")
 

@@ -11,11 +11,11 @@ import onnx_ir as ir
 from onnx import helper, numpy_helper
 from onnxruntime.transformers.float16 import ALWAYS_FLOAT_INPUTS
 
-from converter.architectures.dummies import Array
-from converter.backends.onnx.model_file import taken_by
+from converter.backends.onnx.files.model_file import taken_by
 from converter.backends.onnx.precision.linear import parameters
 from converter.backends.onnx.precision.ranges import MARK, Ranges
 from converter.backends.onnx.precision.wide import LIMIT, MATRIX, choose
+from converter.core.typing import Array
 
 _MASKED = LIMIT / 2
 """What a mask's 3.4e38 is in float16. Scores in float16 are below a quarter of the limit, so that no sum overflows or overtakes it."""

@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from converter.architectures.dummies import Array
 from converter.backends.base import Quantized
+from converter.core.typing import Array
 
 _NOT_STORED = np.full(1, np.nan, np.float32)
 """A scale that is computed, or of another matrix: no weight is near it."""

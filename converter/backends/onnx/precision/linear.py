@@ -16,8 +16,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from converter.backends.onnx.model_file import DATA_SUFFIX, taken_by
-from converter.backends.onnx.recipes import Recipe
+from converter.backends.onnx.files.model_file import DATA_SUFFIX, taken_by
+from converter.backends.onnx.files.packed_weights import Recipe
 
 _SMALLEST = 256
 """Elements of the smallest matrix that is worth a scale of its own."""

@@ -16,10 +16,10 @@ import onnx
 from onnx import helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
 
-from converter.architectures.dummies import Array
-from converter.backends.onnx.model_file import DATA_SUFFIX, SINGLE_FILE_LIMIT, taken_by
+from converter.backends.onnx.files.model_file import DATA_SUFFIX, SINGLE_FILE_LIMIT, taken_by
 from converter.backends.onnx.precision import BLOCK, Method
 from converter.backends.onnx.precision.linear import Layer
+from converter.core.typing import Array
 
 _OF_FLOATS = {"DefaultTensorType": onnx.TensorProto.FLOAT}
 """What a product gives whose type onnx does not infer, as behind an operator of onnxruntime's own."""

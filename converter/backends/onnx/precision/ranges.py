@@ -11,9 +11,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from converter.architectures.dummies import Array
-from converter.backends.onnx import model_file
+from converter.backends.onnx.files import model_file
 from converter.backends.onnx.session import open_graph, values
+from converter.core.typing import Array
 
 ROOM = 4
 """How many times larger other texts may make a value than the texts that it was measured on."""

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from converter.backends.onnx import model_file
+from converter.backends.onnx.files import model_file
 
 _FLOAT16, _FLOAT32 = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
 

@@ -9,8 +9,8 @@ import pytest
 import transformers
 
 from converter.architectures import GenericOnnxConfig, find_architecture
-from converter.architectures.config import Size
-from converter.errors import NotSupportedError
+from converter.architectures.size import Size
+from converter.core.errors import NotSupportedError
 from tests.coverage.tiny import tiny_config
 
 TOKENS = {0: "batch", 1: "sequence"}

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from converter.backends.neuron import NeuronOptions
-from converter.records import Options
+from converter.core.records import Options
 
 NEEDED = {"target": "inf2", "batch_size": 1, "sequence_length": 8}
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from converter.backends.neuron import NeuronOptions, sdk
-from converter.errors import ConversionError, NotSupportedError
-from tests.neuron_doubles import Doubles
+from converter.core.errors import ConversionError, NotSupportedError
+from tests.support.neuron_doubles import Doubles
 
 NEURON, NEURONX, EARLY, NATIVE = "torch_neuron-1.13", "torch_neuronx-2.9", "torch_neuronx-1.13", "torch_neuronx-2.13"
 MODEL, INPUTS = torch.nn.Linear(4, 2).eval(), (torch.ones(3, 4),)

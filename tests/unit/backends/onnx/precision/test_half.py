@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from converter.backends.onnx.precision.half import to_bfloat16, to_float16
 from converter.backends.onnx.precision.ranges import measure
-from tests.half import evaluate
+from tests.support.half import evaluate
 
 RNG = np.random.default_rng(2)
 WEIGHT = RNG.standard_normal((64, 64)).astype(np.float32)

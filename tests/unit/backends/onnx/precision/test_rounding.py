@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from converter.backends.onnx.session import OnnxSession
-from tests.half import evaluate
+from tests.support.half import evaluate
 
 RNG = np.random.default_rng(5)
 

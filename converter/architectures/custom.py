@@ -1,0 +1,68 @@
+"""A configuration of the user's own: a class in a Python file, named as `my_config.py:MyOnnxConfig`."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+
+from converter.architectures.architecture import Architecture
+from converter.architectures.config import OnnxConfig, OnnxConfigWithPast
+from converter.architectures.features import FEATURES
+from converter.core.errors import NotSupportedError, reason
+
+
+def own_architecture(name: str, model_type: str) -> Architecture:
+    """The architecture of `model_type` as the class `name` describes it; it has every feature, as the class alone knows better.
+
+    The file is run, as any Python file that one imports is. Raises NotSupportedError for what is no such class.
+    """
+    file, _, class_name = name.rpartition(":")
+    path = Path(file)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise NotSupportedError(
+            f"there is no configuration {name}: {error.strerror} ({file})", "name a file as my_config.py:MyOnnxConfig"
+        ) from None
+    digest = hashlib.sha256(content).hexdigest()
+    found = getattr(_run(path, digest), class_name, None)
+    if not isinstance(found, type) or not issubclass(found, OnnxConfig):
+        what = "has no such class" if found is None else "is not a subclass of converter.onnx.OnnxConfig"
+        raise NotSupportedError(f"{class_name} of {file} {what}", "derive it from OnnxConfig of converter.onnx")
+    if getattr(found, "__abstractmethods__", None):
+        raise NotSupportedError(f"{class_name} of {file} has no {', '.join(sorted(found.__abstractmethods__))}", "declare what it lacks")
+    features = tuple(each.name for each in FEATURES.values() if issubclass(found, OnnxConfigWithPast) or not each.use_past)
+    return Architecture(
+        name=class_name, model_type=model_type, features=features, onnx_config=found, origin={class_name: f"sha256:{digest}"}
+    )
+
+
+def own_fault(name: str, error: BaseException) -> NotSupportedError:
+    """What the user is told of an error that nobody foresaw while their configuration `name` was used: where it is from, if from there."""
+    file = str(Path(name.rpartition(":")[0]))
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    where = f" in {frames[-1].name}, line {frames[-1].lineno}" if frames else ""
+    return NotSupportedError(
+        f"the configuration {name} cannot be used: {reason(error)}{where}", "mend it; docs/configurations.md says what it needs"
+    )
+
+
+def _run(path: Path, digest: str) -> object:
+    """The module in a file, run once for each of its contents."""
+    name = f"converter_own_{hashlib.sha256(f'{path}:{digest}'.encode()).hexdigest()}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise NotSupportedError(f"{path} is no Python file", "name a file as my_config.py:MyOnnxConfig")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # the user's own code runs here, and may raise anything
+        del sys.modules[name]
+        raise NotSupportedError(f"the configuration {path} cannot be run: {reason(error)}", "see with --debug where") from error
+    return module

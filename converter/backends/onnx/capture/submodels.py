@@ -1,0 +1,63 @@
+"""Which files a model is exported to, and what each takes: one, or, where its profile wants it, its encoder and its decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from converter.architectures import OnnxConfig, is_apart
+from converter.architectures.features import Axes
+from converter.backends.onnx import OnnxBackend
+from converter.backends.onnx.names import DECODER_FILE, ENCODER_FILE, STATES, TAKES
+from converter.checkpoints.calling import CACHE, FlatDecoder, FlatEncoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One file: its inputs and outputs in order with their named axes, and by `takes` what an input of another name is."""
+
+    file: str
+    inputs: Mapping[str, Axes]
+    outputs: Mapping[str, Axes]
+    takes: Mapping[str, str] = field(default_factory=dict)
+
+    def flat(self, model: torch.nn.Module, whole: torch.nn.Module) -> torch.nn.Module:
+        """What it computes of `model`, as a function of tensors in the order of its inputs; `whole` is that of the whole model."""
+        if self.file == ENCODER_FILE:
+            return FlatEncoder(model, tuple(self.inputs))
+        if self.file == DECODER_FILE:
+            return FlatDecoder(model, self._taken, tuple(self.outputs), STATES)
+        return whole
+
+    def given(self, model: torch.nn.Module, config: OnnxConfig, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """What it takes, in its order, of what the whole model takes, in the order of `config`; what the encoder gives is computed."""
+        known = dict(zip(config.inputs, tensors, strict=True))
+        if STATES in self._taken:
+            encoder = parts(config)[0]
+            with torch.no_grad():
+                (known[STATES],) = encoder.flat(model, model)(*(known[name] for name in encoder.inputs))
+        return tuple(known[name] for name in self._taken)
+
+    @property
+    def _taken(self) -> tuple[str, ...]:
+        return tuple(self.takes.get(name, name) for name in self.inputs)
+
+
+def parts(config: OnnxConfig) -> tuple[Part, ...]:
+    """The files that `config` exports a model to."""
+    inputs = config.inputs
+    if not is_apart(config):
+        return (Part(file=OnnxBackend.main_file, inputs=inputs, outputs=config.outputs),)
+    encoded = {name: axes for name, axes in inputs.items() if not name.startswith(("decoder_", CACHE))}
+    states: dict[int, str] = {0: next(iter(encoded.values()))[0]}
+    if config.encoded_length is None:
+        states[1] = "encoder_sequence"
+    known = {**inputs, STATES: states}
+    decoded = {name: known[old] for name, old in TAKES.items() if old in known}
+    decoded |= {name: axes for name, axes in inputs.items() if name.startswith(CACHE)}
+    return (
+        Part(file=ENCODER_FILE, inputs=encoded, outputs={STATES: states}),
+        Part(file=DECODER_FILE, inputs=decoded, outputs=config.outputs, takes=TAKES),
+    )

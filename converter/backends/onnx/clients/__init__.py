@@ -1,0 +1,1 @@
+"""Settings that clients read beside the ONNX files."""

@@ -1,0 +1,18 @@
+"""The names of the files of an encoder and a decoder, and of what passes between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+ENCODER_FILE, DECODER_FILE = "encoder_model.onnx", "decoder_model_merged.onnx"
+"""An encoder, and a decoder for its first call and all others: as transformers.js and optimum call them."""
+
+STATES = "last_hidden_state"
+"""What the encoder's file gives."""
+
+TAKES: Mapping[str, str] = {
+    "encoder_attention_mask": "attention_mask",
+    "input_ids": "decoder_input_ids",
+    "encoder_hidden_states": STATES,
+}
+"""What the decoder's file calls what the model takes or the encoder gives, where it is another name."""

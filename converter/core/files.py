@@ -1,0 +1,98 @@
+"""A file as it is now, whether it is still what it was, and how one appears whole. Nothing but a regular file is opened."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterable
+from io import BufferedReader
+from pathlib import Path
+
+from converter.core.locks import PREFIX, claimed
+from converter.core.records import FileRecord
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file, or a link to one, to be read.
+
+    Raises OSError, for all else too, which is not opened: a pipe is waited for, a device may never end. What takes the file's place in
+    this moment is not waited for either.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+        raise OSError(errno.EINVAL, "it is no regular file", os.fspath(path))
+    return open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
+
+
+def read_at_most(path: Path, limit: int) -> bytes:
+    """All of a regular file. Raises OSError, for one of more than `limit` bytes too."""
+    with open_regular(path) as file:
+        data = file.read(limit + 1) or b""  # None is what has nothing to give at the moment, as some files of the kernel's
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"it has more than {limit / 2**20:g} MB", os.fspath(path))
+    return data
+
+
+def describe(folder: Path, name: str, known: Iterable[FileRecord] = ()) -> FileRecord:
+    """Size, time of modification and sha256 of the file `name` in `folder`; the sha256 is the `known` one where nobody has touched it.
+
+    Raises OSError where it cannot be read.
+    """
+    path = folder / name
+    status = path.stat()
+    same = (each.sha256 for each in known if (each.path, each.size, each.mtime_ns) == (name, status.st_size, status.st_mtime_ns))
+    return FileRecord(path=name, size=status.st_size, mtime_ns=status.st_mtime_ns, sha256=next(same, "") or _sha256(path))
+
+
+def is_unchanged(path: Path, file: FileRecord, *, trust_mtime: bool) -> bool:
+    """Whether `path` is what was described; with `trust_mtime` one of the same size and time of modification is taken as it is."""
+    try:
+        status = path.stat()
+        if status.st_size != file.size or not stat.S_ISREG(status.st_mode):
+            return False
+        return (trust_mtime and status.st_mtime_ns == file.mtime_ns) or _sha256(path) == file.sha256
+    except OSError:
+        return False
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that others see as it was or as it will be, whoever writes it at the same time, and whenever this ends.
+
+    Raises OSError, and leaves nothing then.
+    """
+    with claimed(path):
+        for left in leftovers(path):  # by a process that was killed
+            if stat.S_ISREG(left.lstat().st_mode):
+                left.unlink()
+        temporary = temporary_name(path)
+        try:
+            temporary.touch(exist_ok=False)
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def temporary_name(path: Path) -> Path:
+    """A hidden name beside `path` that no other file has."""
+    return path.with_name(f"{PREFIX}{path.name}-{secrets.token_hex(4)}")
+
+
+def leftovers(path: Path) -> list[Path]:
+    """What lies beside `path` under a name that `temporary_name` may have given."""
+    name = re.compile(f"{re.escape(f'{PREFIX}{path.name}')}-[0-9a-f]{{8}}")
+    try:
+        return [each for each in path.parent.iterdir() if name.fullmatch(each.name)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _sha256(path: Path) -> str:
+    with open_regular(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

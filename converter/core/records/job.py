@@ -1,0 +1,214 @@
+"""What is asked for: options, a source, an entry of a manifest, a job, and the checkpoint that it leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, field_validator
+
+from converter.core.records.accuracy import Tier
+from converter.core.records.base import FileRecord, Position, Record
+
+Dtype = Literal["float32", "checkpoint"]
+Visibility = Literal["public", "gated", "private"]
+LogFormat = Literal["text", "json"]
+
+LONGEST_AXIS = 2**31 - 1
+"""The longest axis that an option may ask for: no text and no memory has as much, and numpy fails at more in ways of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allowed:
+    """What is allowed of a checkpoint: weights as a pickle, which are loaded with weights_only; code, which is run; and weights that
+    no class loads, which are dropped."""
+
+    pickle: bool = False
+    remote_code: bool = False
+    drop_weights: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredBy:
+    """What is asked of variants that lose something: how much at most, by which texts, and by which metric beside the ready-made."""
+
+    tier: Tier = "lossy"
+    text: str | None = None
+    evaluate: str | None = None
+
+
+SHORT_DTYPES: Mapping[str, str] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+"""What an option `dtype` may be called beside torch's name."""
+
+
+USERS_FILES = ("config", "text", "evaluate")
+"""The options that name a file of the user's own: it counts by its contents, and where it lies is nobody else's business."""
+
+
+class Options(Record):
+    """The options that every backend takes; a backend's own class adds to them. `in_batch` are the defaults of a batch that are others."""
+
+    in_batch: ClassVar[Mapping[str, Any]] = {}
+
+    feature: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$",
+        description="What the model is exported for; `converter features` lists them. By default what config.json says of the checkpoint.",
+    )
+    config: str | None = Field(
+        None,
+        pattern=r"^.+\.py:[A-Za-z_]\w*$",
+        description="A configuration of your own, `my_config.py:MyOnnxConfig`, in place of the architecture's. The file is run.",
+    )
+    atol: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Absolute tolerance of the validation. By default the architecture's own."
+    )
+    dtype: Literal["float32", "checkpoint", "fp32"] = Field(
+        "float32",
+        description="Floating point type of the artifact: float32 (narrower weights are widened, without loss) or the checkpoint's own.",
+    )
+
+    allow_pickle: bool = Field(
+        False, description="Take weights from a pickle (.bin) where there are no safetensors. They are loaded with weights_only."
+    )
+    trust_remote_code: bool = Field(
+        False, description="Run the code that the checkpoint brings. One of the Hub's has to be named by its commit, as org/name@commit."
+    )
+
+    drop_weights: bool = Field(
+        False, description="Leave out weights of the checkpoint that no class of transformers loads. By default they are an error."
+    )
+
+    @classmethod
+    def in_a_batch(cls, chosen: Mapping[str, Any]) -> Self:
+        """The options of a batch's job for those that are `chosen`. Raises ValidationError."""
+        return cls.model_validate({**({} if chosen.get("config") else cls.in_batch), **chosen})
+
+    @field_validator("dtype")
+    @classmethod
+    def _by_its_long_name(cls, dtype: str) -> str:
+        """torch's name of it; a short one is the same."""
+        return SHORT_DTYPES.get(dtype, dtype)
+
+    @property
+    def loads_as(self) -> Dtype:
+        """The floating point type that the checkpoint is loaded in to be converted, and to be measured against."""
+        return "checkpoint" if self.dtype == "checkpoint" else "float32"
+
+    @property
+    def measured_by(self) -> MeasuredBy:
+        """What is asked of variants that lose something."""
+        return MeasuredBy()
+
+    @property
+    def allowed(self) -> Allowed:
+        """What is allowed of the checkpoint."""
+        return Allowed(pickle=self.allow_pickle, remote_code=self.trust_remote_code, drop_weights=self.drop_weights)
+
+    @property
+    def prefers_cache(self) -> bool:
+        """Whether a model that generates is exported with its cache, where no feature is asked for."""
+        return False
+
+    @property
+    def keeps_ties(self) -> bool:
+        """Whether weights that are tied in the checkpoint are stored once, as they are there."""
+        return True
+
+    @property
+    def accepts_unvalidated(self) -> bool:
+        """Whether an artifact that nothing here can run is kept, and told to be not validated."""
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where a checkpoint comes from: a folder of this machine, or a repository of the Hub at a revision."""
+
+    name: str
+    folder: Path | None = None
+    revision: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.revision}" if self.revision else self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One line of a manifest: a source, the backends it goes to with the options of each, and its place in the output."""
+
+    source: Source
+    backends: Mapping[str, Options]
+    output: str
+    position: Position
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One checkpoint to one backend.
+
+    `destination` is the artifact's folder. `model_folder` is where the checkpoint's config and tokenizer files go,
+    None where only the artifact is wanted. `cache` is where conversions leave what later ones may use; None for nothing of the kind.
+    `log` is how its log is written, None where it keeps none.
+    """
+
+    source: Source
+    backend: str
+    options: Options
+    destination: Path
+    model_folder: Path | None = None
+    position: Position | None = None
+    keep_rejected: bool = False
+    cache: Path | None = None
+    log: LogFormat | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A source at one commit (Hub) or content digest (folder).
+
+    `files` maps each file that a conversion needs to its size in bytes, `digests` to what the Hub knows it by; `config` is
+    config.json, read. `contents` stands for all of them: it stays the same at another commit that changes none.
+    `folder` holds the files; None until they are fetched. `described` are the files of a folder as they were found. `repository` is the
+    id that the Hub has it under today. `task` is what the model is loaded for by modules.json, which sentence-transformers writes; empty if
+    config.json alone says it. `notes` are what a user should know of where it came from, a clause each.
+    """
+
+    source: Source
+    identity: str
+    config: Mapping[str, Any]
+    files: Mapping[str, int]
+    digests: Mapping[str, str] = field(default_factory=dict)
+    contents: str = ""
+    folder: Path | None = None
+    described: tuple[FileRecord, ...] = ()
+    repository: str | None = None
+    visibility: Visibility | None = None
+    task: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def model_type(self) -> str:
+        return str(self.config["model_type"])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of transformers that it was saved from, as config.json names them."""
+        named = self.config.get("architectures")
+        return tuple(map(str, named)) if isinstance(named, list) else ()
+
+    @property
+    def weight_bytes(self) -> int:
+        return sum(size for name, size in self.files.items() if name.endswith((".safetensors", ".bin")))
+
+    @property
+    def has_pickle(self) -> bool:
+        """Whether its weights are a pickle."""
+        return any(name.endswith(".bin") for name in self.files)
+
+    @property
+    def has_code(self) -> bool:
+        """Whether it brings code that is run."""
+        return any(name.endswith(".py") for name in self.files)

@@ -1,0 +1,55 @@
+"""A batch divided over machines: which lines of its manifest go to which, so that all end at about the same time."""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from converter.core.records import Outcome
+from converter.pipeline import Plan
+
+START_SECONDS = 1.5
+"""CPU seconds of a conversion however small its model is, as those of three BERTs on two cores have it: see bench/RESULTS.md."""
+SECONDS_PER_GB: Mapping[str, float] = {"onnx": 12.0, "torchscript": 33.0, "neuron": 33.0}
+"""CPU seconds that each gigabyte of weights adds, of the same; neuron's was measured by nobody and is taken for TorchScript's."""
+
+
+@dataclass
+class Part:
+    """The lines of a manifest that one machine converts, and the CPU seconds that this is predicted to take."""
+
+    number: int
+    lines: list[int] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def divide(planned: Sequence[Plan | Outcome], parts: int) -> list[Part]:
+    """Divide planned jobs over at most `parts` machines, the costliest line first, each to the one that has least so far.
+
+    A line stays whole, as its artifacts share a download. What is done already, or fails before it begins, costs nothing and goes
+    along, so that every line is told of.
+    """
+    costs: dict[int, float] = defaultdict(float)
+    for each in planned:
+        position = each.job.position if isinstance(each, Plan) else each.position
+        assert position
+        costs[position.line] += predicted_seconds(each) if isinstance(each, Plan) else 0.0
+    wanted = min(parts, max(1, sum(cost > 0 for cost in costs.values())))
+    made = [Part(number) for number in range(1, wanted + 1)]
+    heap = [(0.0, part.number) for part in made]
+    for line in sorted(costs, key=lambda line: (-costs[line], line)):
+        _, number = heapq.heappop(heap)
+        part = made[number - 1]
+        part.lines.append(line)
+        part.seconds += costs[line]
+        heapq.heappush(heap, (part.seconds, number))
+    for part in made:
+        part.lines.sort()
+    return made
+
+
+def predicted_seconds(plan: Plan) -> float:
+    """The CPU seconds that a job is predicted to take."""
+    return START_SECONDS + SECONDS_PER_GB[plan.job.backend] * plan.checkpoint.weight_bytes / 1e9

@@ -1,0 +1,130 @@
+"""What a repository holds at a commit, and its files on this machine, checked against what the Hub says of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from converter.core.errors import CheckpointError, ConverterError
+from converter.core.records import Visibility
+from converter.hub.digests import GIT, SHA256, digest_of
+from converter.hub.retry import ask
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a repository: its size in bytes and its digest, as `digest_of` gives it; empty where nothing tells it."""
+
+    size: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A repository at a commit. `repository` is the id that it goes by today; `from_cache` says that the Hub was not asked."""
+
+    repository: str
+    commit: str
+    files: Mapping[str, RemoteFile]
+    visibility: Visibility | None = None
+    from_cache: bool = False
+
+
+def look(repository: str, revision: str | None, kind: type[ConverterError] = CheckpointError, *, is_new: bool = False) -> Listing:
+    """Resolve a revision to its commit and list what that holds. With HF_HUB_OFFLINE it is what the cache has.
+
+    What `is_new` is waited for until it is there. Raises `kind`.
+    """
+    from huggingface_hub import HfApi, is_offline_mode
+
+    if is_offline_mode():
+        return _look_into_cache(repository, revision)
+    info = ask(lambda: HfApi().model_info(repository, revision=revision, files_metadata=True), repository, revision, kind, is_new=is_new)
+    files = {file.rfilename: RemoteFile(file.size or 0, _digest(file)) for file in info.siblings or ()}
+    return Listing(info.id, info.sha or "", files, "private" if info.private else "gated" if info.gated else "public")
+
+
+def download(repository: str, commit: str, digests: Mapping[str, str]) -> Path:
+    """Download files of a repository at a commit into the Hub's cache; return the folder that holds them by name.
+
+    `digests` has the digest of each by its name. A file that is not what it should be is downloaded once more; what is on this
+    machine already is not downloaded. Raises CheckpointError.
+    """
+    paths = {name: _file(repository, commit, name, digest) for name, digest in digests.items()}
+    name, path = next(iter(paths.items()))
+    return path.parents[name.count("/")]
+
+
+def remember(repository: str, revision: str | None, listing: Listing, name: str) -> None:
+    """Let the cache know which commit a branch or tag names, for a later HF_HUB_OFFLINE; `name` is a file of it. Raises CheckpointError.
+
+    The client notes it where a file is asked for by the branch, and not where it is asked for by the commit.
+    """
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
+    known = try_to_load_from_cache(repository, name, revision=revision)
+    if not listing.from_cache and revision != listing.commit and not (isinstance(known, str) and listing.commit in Path(known).parts):
+        ask(lambda: hf_hub_download(repository, name, revision=revision), repository, revision)
+
+
+def read_text(listing: Listing, name: str) -> str | None:
+    """The text of a file of a listed repository; None where it is not there, or no UTF-8 text."""
+    if name not in listing.files:
+        return None
+    path = _file(listing.repository, listing.commit, name, listing.files[name].digest)
+    try:
+        return path.read_bytes().decode("utf-8")  # its line ends as they are
+    except UnicodeDecodeError:
+        return None
+
+
+def _file(repository: str, commit: str, name: str, digest: str) -> Path:
+    from huggingface_hub import hf_hub_download, is_offline_mode
+
+    for anew in (False,) if is_offline_mode() else (False, True):
+        path = Path(
+            ask(lambda anew=anew: hf_hub_download(repository, name, revision=commit, force_download=anew), repository, commit)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        )
+        try:
+            if not digest or digest_of(path, digest) == digest:
+                return path
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be read: {error.strerror}", "check its permissions") from error
+    if is_offline_mode():
+        raise CheckpointError(f"{path} is not what it was when it was downloaded", "unset HF_HUB_OFFLINE to download it again")
+    raise CheckpointError(
+        f"{name} of {repository}@{commit} arrives with other contents than the Hub says it has, twice over",
+        "check what stands between here and the Hub, then try again",
+    )
+
+
+def _digest(file: Any) -> str:
+    """That of a file in the client's listing."""
+    if file.lfs is not None:
+        return f"{SHA256}{file.lfs.sha256}"
+    return f"{GIT}{file.blob_id}" if file.blob_id else ""
+
+
+def _look_into_cache(repository: str, revision: str | None) -> Listing:
+    """The snapshot of a revision as the cache last saw it. A file of the cache is called what the Hub knows it by."""
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(repository, "config.json", revision=revision)
+    if not isinstance(config, str):
+        named = f"{repository}@{revision}" if revision else repository
+        raise CheckpointError(
+            f"{named} was asked for, but HF_HUB_OFFLINE is set and the cache has it not", "unset it, or name a local folder"
+        )
+    folder = Path(config).parent
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    files = {path.relative_to(folder).as_posix(): RemoteFile(path.stat().st_size, _digest_by_name(path.resolve().name)) for path in paths}
+    return Listing(repository, folder.name, files, from_cache=True)
+
+
+def _digest_by_name(name: str) -> str:
+    if re.fullmatch("[0-9a-f]{64}", name):
+        return f"{SHA256}{name}"
+    return f"{GIT}{name}" if re.fullmatch("[0-9a-f]{40}", name) else ""

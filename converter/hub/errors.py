@@ -1,0 +1,117 @@
+"""What a user is told of what the client raises. Nothing of a request is ever quoted."""
+
+from __future__ import annotations
+
+from json import JSONDecodeError
+
+from converter.core.errors import CheckpointError, ConverterError, PushError, RevisionError, RightsError
+
+LONGEST_PAUSE = 301.0
+"""Seconds: a longer pause is told and not waited for. The Hub counts questions by five minutes, and a second is added to what it says."""
+
+
+class PassingError(Exception):
+    """An answer of the Hub's that may be another in `pause` seconds; 0 where it does not say in how many."""
+
+    def __init__(self, status: int, pause: float) -> None:
+        super().__init__(f"status {status}")
+        self.status, self.pause = status, pause
+
+
+def root_of(error: BaseException) -> BaseException:
+    """The answer or the failure behind what the client makes of it."""
+    from huggingface_hub import errors
+
+    while isinstance(error, RuntimeError | errors.LocalEntryNotFoundError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def what_it_is(error: BaseException) -> str:
+    from huggingface_hub import errors
+
+    if isinstance(error, PassingError):
+        return str(error)
+    return f"status {error.response.status_code}" if isinstance(error, errors.HfHubHTTPError) else type(error).__name__
+
+
+def sentence(error: Exception, repository: str, revision: str | None, kind: type[ConverterError]) -> ConverterError | None:
+    """What a user is told of what the client raises; None for what is told already, or is no matter of the Hub's."""
+    import httpx2
+    from huggingface_hub import errors
+
+    named = f"{repository}@{revision}" if revision else repository
+    if isinstance(error, ConverterError):
+        return None
+    if isinstance(error, errors.GatedRepoError):  # a subclass of RepositoryNotFoundError, so it comes first
+        return kind(f"{repository} is gated", "accept its terms on the Hub and set HF_TOKEN to a token of yours")
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return kind(
+            f"{repository} is not on the Hub, or is private",
+            "check the spelling; for a private one set HF_TOKEN; a local path starts with ./",
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        kind = RevisionError if kind is PushError else kind
+        return kind(f"{repository} has no revision {revision!r}", "name a branch, a tag or a commit that exists")
+    if isinstance(error, errors.RemoteEntryNotFoundError):
+        return kind(f"{named} lacks a file that it lists", "try again later")
+    if isinstance(error, errors.LocalTokenNotFoundError):
+        return RightsError("there is no token, and without one nothing can be pushed", "set HF_TOKEN to a token with write access")
+    if isinstance(error, UnicodeEncodeError | httpx2.LocalProtocolError):  # a header is ASCII, and all else in it is ours
+        return kind("HF_TOKEN holds a character that no token has", "copy the token again, whole")
+    return _unforeseen(root_of(error), named, kind)
+
+
+def _unforeseen(error: BaseException, named: str, kind: type[ConverterError]) -> ConverterError | None:
+    import httpx2
+
+    # a login page of the network's, say; a push does more than to ask, so that there a KeyError may be a bug of ours
+    if isinstance(error, JSONDecodeError | httpx2.DecodingError) or (isinstance(error, KeyError) and kind is CheckpointError):
+        return kind(f"what answered for {named} is no Hub", "check the network and HF_ENDPOINT")
+    if isinstance(error, OSError) and error.filename:
+        return kind(f"{error.filename} cannot be read or written: {error.strerror}", "check its permissions and the disk")
+    if isinstance(error, httpx2.HTTPError | OSError | RuntimeError | PassingError):
+        return _unanswered(error, named, kind)
+    if isinstance(error, ValueError) and "LFS batch API" in str(error):  # what the client makes of errors in its answer
+        words = told_by_the_hub(str(error).partition("\n")[2])
+        return kind(f"the Hub refuses an upload to {named}: {words}", "see what it says")
+    return None
+
+
+def _unanswered(error: BaseException, named: str, kind: type[ConverterError]) -> ConverterError:
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return kind(f"{named} was asked for, but HF_HUB_OFFLINE is set", "unset it, or name a local folder")
+    if isinstance(error, PassingError):
+        return _answered(error.status, error.pause, "", named, kind)
+    if isinstance(error, errors.HfHubHTTPError):
+        return _answered(error.response.status_code, 0.0, error.server_message or "", named, kind)
+    return kind(
+        f"the Hub could not be reached for {named}: {type(error).__name__}",
+        "check the network, HF_ENDPOINT and the cache's folder; HF_HUB_OFFLINE=1 takes what the cache has"
+        if kind is CheckpointError
+        else "check the network and HF_ENDPOINT, then push again: what is there already is not pushed twice",
+    )
+
+
+def told_by_the_hub(text: str) -> str:
+    """Words of the Hub's that may be shown: in a line, not too long, and without the token, should it have come back."""
+    from huggingface_hub import get_token
+
+    return " ".join(text.replace(get_token() or "\0", "…").split())[:200]
+
+
+def _answered(status: int, pause: float, words: str, named: str, kind: type[ConverterError]) -> ConverterError:
+    if kind is PushError and status == 401:
+        return RightsError("the Hub does not know the token (status 401)", "set HF_TOKEN to a token with write access, whole")
+    if kind is PushError and status == 403:
+        return RightsError(
+            f"you may not write to {named}: the Hub answered with status {status}",
+            "set HF_TOKEN to a token with write access to it, or offer the artifacts as a pull request",
+        )
+    if pause > LONGEST_PAUSE:
+        return kind(f"the Hub asks to wait {pause:.0f} s before {named} is asked for again", "try again later")
+    if words and status in (400, 413, 422):
+        return kind(f"the Hub refuses what it was asked for {named} (status {status}): {told_by_the_hub(words)}", "see what it says")
+    return kind(f"the Hub answered {named} with status {status}", "check HF_TOKEN" if status in (401, 403) else "try again later")

@@ -1,0 +1,162 @@
+"""Every question to the Hub: put again where what went wrong may pass, told in a sentence where it does not.
+
+The client's own error is never kept as a cause: its headers hold the token, and what an upload is sent to is a signed address.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from json import JSONDecodeError
+from logging import ERROR, WARNING, getLogger
+from typing import TYPE_CHECKING, TypeVar
+
+from tenacity import RetryCallState, Retrying, retry_if_exception
+
+from converter.core.errors import CheckpointError, ConverterError
+from converter.hub.errors import LONGEST_PAUSE, PassingError, root_of, sentence, what_it_is
+
+if TYPE_CHECKING:
+    import httpx2
+
+ATTEMPTS = 6
+"""Of one question; with the pauses between them, 1, 2, 4, 8 and 15 s, half a minute is waited."""
+_FEWER_ATTEMPTS = 3
+"""Where nobody listens, or somebody who is no Hub."""
+_LONGEST_PAUSE = 15.0  # seconds
+_TIMEOUT = 180.0  # seconds without a byte; the client's own has none
+_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_MOVED_ON = frozenset({409, 412})
+"""That of a commit whose parent is no longer the head, and of one beside another."""
+
+_log = getLogger("converter.hub")
+_T = TypeVar("_T")
+
+
+def ask(
+    call: Callable[[], _T],
+    repository: str,
+    revision: str | None = None,
+    kind: type[ConverterError] = CheckpointError,
+    *,
+    is_new: bool = False,
+) -> _T:
+    """What `call` gives, which may be called several times. Raises `kind`, in a sentence about `repository`, where it cannot be had.
+
+    What `is_new` may not be found yet.
+    """
+
+    def may_pass(error: BaseException) -> bool:
+        return _may_pass(error) or (is_new and _is_not_there(error))
+
+    policy = Retrying(retry=retry_if_exception(may_pass), stop=_is_enough, wait=_pause, before_sleep=_tell, sleep=pause, reraise=True)
+    try:
+        for attempt in policy:
+            with attempt, _our_way():
+                return call()
+    except Exception as error:
+        told = sentence(error, repository, revision, kind)
+        if told is None:
+            raise
+        told.passing = _may_pass(error)
+    assert told
+    raise told  # outside of the handler, so that the client's error is not its context
+
+
+@contextmanager
+def _our_way() -> Iterator[None]:
+    """The client as we want it, for as long as we ask: no bars, no warnings, which quote signed addresses, and an end to waiting.
+
+    Nor any attempts of its own: it would sleep for as long as any Retry-After says, and read some answers before it looks at their status.
+    """
+    import httpx2
+    from huggingface_hub import get_session
+    from huggingface_hub.utils import logging
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    session, level, has_bars = get_session(), logging.get_verbosity(), not are_progress_bars_disabled()
+    timeout, hooks = session.timeout, session.event_hooks
+    session.timeout, session.event_hooks = httpx2.Timeout(_TIMEOUT), {**hooks, "response": [*hooks["response"], _stop]}
+    disable_progress_bars()
+    logging.set_verbosity(ERROR if level == WARNING else level)  # WARNING is its default
+    try:
+        yield
+    finally:
+        session.timeout, session.event_hooks = timeout, hooks
+        logging.set_verbosity(level)
+        if has_bars:
+            enable_progress_bars()
+
+
+def _stop(response: httpx2.Response) -> None:
+    """Raise for an answer that may pass, before anybody else sees it."""
+    if response.status_code in _PASSING:
+        raise PassingError(response.status_code, _asked_pause(response.headers))
+
+
+def pause(seconds: float) -> None:
+    """Wait."""
+    time.sleep(seconds)
+
+
+def _may_pass(error: BaseException) -> bool:
+    import httpx2
+    from huggingface_hub import errors
+
+    error = root_of(error)
+    if isinstance(error, PassingError):
+        return error.pause <= LONGEST_PAUSE
+    if isinstance(error, errors.HfHubHTTPError):
+        return error.response.status_code in _MOVED_ON
+    ours = (ConverterError, errors.OfflineModeIsEnabled, httpx2.LocalProtocolError, httpx2.UnsupportedProtocol, httpx2.TooManyRedirects)
+    if isinstance(error, ours):
+        return False
+    # a RuntimeError is hf-xet's, and an OSError without a number that of a file that came too short
+    passing = (httpx2.HTTPError, ConnectionError, TimeoutError, JSONDecodeError, RuntimeError)
+    return isinstance(error, passing) or (type(error) is OSError and error.errno is None)
+
+
+def _is_not_there(error: BaseException) -> bool:
+    from huggingface_hub import errors
+
+    return isinstance(error, errors.RepositoryNotFoundError | errors.RevisionNotFoundError)
+
+
+def _is_enough(state: RetryCallState) -> bool:
+    import httpx2
+
+    most = _FEWER_ATTEMPTS if isinstance(root_of(_error(state)), httpx2.ConnectError | JSONDecodeError) else ATTEMPTS
+    return state.attempt_number >= most
+
+
+def _pause(state: RetryCallState) -> float:
+    """Seconds to the next attempt: as long as the Hub asks, otherwise twice as long each time."""
+    error = root_of(_error(state))
+    asked = error.pause if isinstance(error, PassingError) else 0.0
+    return asked or min(2.0 ** (state.attempt_number - 1), _LONGEST_PAUSE)
+
+
+def _tell(state: RetryCallState) -> None:
+    _log.warning("the Hub did not do what it was asked (%s); again in %.0f s", what_it_is(root_of(_error(state))), _pause(state))
+
+
+def _error(state: RetryCallState) -> BaseException:
+    error = state.outcome.exception() if state.outcome else None
+    assert error is not None
+    return error
+
+
+def _asked_pause(headers: Mapping[str, str]) -> float:
+    """The seconds that the Hub asks to wait, by Retry-After or by its rate limit; 0 where it does not."""
+    from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]  # it is in its __init__
+
+    asked = headers.get("Retry-After", "").strip()
+    if asked.isdigit():
+        return float(asked)
+    with suppress(ValueError, TypeError):
+        return max(0.0, (parsedate_to_datetime(asked) - datetime.now(UTC)).total_seconds()) + 1
+    limit = parse_ratelimit_headers(headers)
+    return limit.reset_in_seconds + 1.0 if limit and limit.remaining == 0 else 0.0

@@ -1,0 +1,221 @@
+"""Commits, pull requests and repositories. What is done here once may be asked for again: see `until_done`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from converter.core.errors import CardError, PushError
+from converter.hub.errors import told_by_the_hub
+from converter.hub.retry import ask
+
+_T = TypeVar("_T")
+
+_SENT_WITH_THE_COMMIT = 10 * 2**20
+"""Bytes: what is larger the Hub never takes with a commit."""
+
+_WRITES = ("admin", "write", "contributor")
+
+
+@dataclass(frozen=True)
+class Account:
+    """Whose token it is. `organisations` has the role in each, by its name, empty where it is not told; None where nothing is told."""
+
+    name: str
+    organisations: Mapping[str, str] | None
+    only_reads: bool
+
+    def may_create_in(self, namespace: str) -> bool:
+        """Whether it may make a repository there, as far as that can be known."""
+        owned = namespace.casefold() == self.name.casefold()
+        return owned or self.organisations is None or self.organisations.get(namespace) in (*_WRITES, "")
+
+
+@dataclass(frozen=True)
+class Addition:
+    """A file to commit: its path in the repository, its contents, and the sha256 that these must have."""
+
+    path: str
+    content: Path | bytes
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit that was made. `pull_request` is the number of the one that was opened with it."""
+
+    sha: str
+    url: str
+    pull_request: int | None = None
+
+
+@dataclass(frozen=True)
+class PullRequest:
+    """A pull request; `status` is draft, open, closed or merged."""
+
+    number: int
+    title: str
+    status: str
+
+    @property
+    def revision(self) -> str:
+        return f"refs/pr/{self.number}"
+
+    @property
+    def waits(self) -> bool:
+        """Whether it can still be merged."""
+        return self.status in ("open", "draft")
+
+
+def until_done(attempt: Callable[[], _T], repository: str) -> _T:
+    """Do `attempt` until it comes through. It has to look first at what there is, as an earlier one may have done its work unheard.
+
+    Raises PushError where it does not.
+    """
+    return ask(attempt, repository, kind=PushError)
+
+
+def address(repository: str, rest: str) -> str:
+    """Where a browser finds what belongs to a repository; without what HF_ENDPOINT may have of a user's name and password."""
+    from huggingface_hub import constants
+
+    scheme, _, host = constants.ENDPOINT.rpartition("://")
+    return f"{scheme}{'://' if scheme else ''}{host.rpartition('@')[2]}/{repository}/{rest}"
+
+
+def find(repository: str) -> str | None:
+    """The id that a repository goes by today; None where there is none that this account may know of. Raises PushError."""
+    from huggingface_hub import HfApi, errors
+
+    def look() -> str | None:
+        try:
+            return str(HfApi().model_info(repository).id)
+        except errors.GatedRepoError:
+            return repository
+        except errors.RepositoryNotFoundError:
+            return None
+
+    return ask(look, repository, kind=PushError)
+
+
+def account() -> Account:
+    """Whose token it is, and what it may do. Raises PushError where there is none."""
+    from huggingface_hub import whoami
+
+    # kept by the client for each token, as the Hub grudges this answer
+    told = ask(lambda: whoami(cache=True), "your account", kind=PushError)
+    organisations = {str(each.get("name")): str(each.get("roleInOrg") or "") for each in told["orgs"]} if "orgs" in told else None
+    return Account(str(told.get("name", "")), organisations, _only_reads(told))
+
+
+def may_commit(repository: str, *, create_pr: bool, revision: str = "main") -> None:
+    """Find out before any work is done that nothing can be committed. Raises PushError.
+
+    It is the first question of every upload, how a file would be kept, and nothing is uploaded.
+    """
+    from huggingface_hub import CommitOperationAdd, HfApi
+
+    ask(
+        lambda: HfApi().preupload_lfs_files(
+            repository, [CommitOperationAdd("README.md", b"may I")], revision=revision, create_pr=create_pr or None
+        ),
+        repository,
+        None if revision == "main" else revision,
+        PushError,
+    )
+
+
+def create_repository(repository: str, *, private: bool) -> None:
+    """Make a repository; one that is there stays as it is. Raises PushError."""
+    from huggingface_hub import HfApi
+
+    def create() -> None:
+        with suppress(KeyError):  # the address of one that is there, which is not always told
+            HfApi().create_repo(repository, private=private or None, exist_ok=True)
+
+    ask(create, repository, kind=PushError)
+
+
+def create_branch(repository: str, branch: str, revision: str) -> None:
+    """Make a branch that begins at `revision`; one that is there stays as it is. Raises PushError."""
+    from huggingface_hub import HfApi
+
+    ask(lambda: HfApi().create_branch(repository, branch=branch, revision=revision, exist_ok=True), repository, kind=PushError)
+
+
+def pull_requests(repository: str, author: str) -> list[PullRequest]:
+    """Every pull request of an author to a repository, the latest first. Raises PushError."""
+    from huggingface_hub import HfApi
+
+    found = ask(
+        lambda: list(HfApi().get_repo_discussions(repository, author=author, discussion_type="pull_request")), repository, kind=PushError
+    )
+    theirs = [PullRequest(each.num, each.title, each.status) for each in found if each.is_pull_request and each.author == author]
+    return sorted(theirs, key=lambda each: -each.number)
+
+
+def commit(
+    repository: str,
+    additions: Iterable[Addition],
+    deletions: Iterable[str],
+    *,
+    parent: str,
+    revision: str,
+    create_pr: bool,
+    title: str,
+    text: str,
+) -> Commit:
+    """Make one commit of everything upon `parent`, empty in an empty repository, or a pull request with it. One attempt, for `until_done`.
+
+    What was read for the upload has to have the sha256 that is expected of it; the commit comes after that. Raises PushError
+    where it has not, CardError where the Hub refuses the card, and whatever the client raises.
+    """
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+
+    expected = [(CommitOperationAdd(each.path, _held(each.content)), each.sha256) for each in additions]
+    added = [operation for operation, _ in expected]
+    HfApi().preupload_lfs_files(repository, added, revision=revision, create_pr=create_pr, free_memory=False)
+    changed = [operation.path_in_repo for operation, sha256 in expected if operation.upload_info.sha256.hex() != sha256]
+    if changed:
+        raise PushError(f"{changed[0]} was changed while it was pushed", "convert again; only what was validated is pushed")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what the Hub would like a card to have besides
+            made = HfApi().create_commit(
+                repository,
+                [*added, *(CommitOperationDelete(path, is_folder=False) for path in deletions)],
+                commit_message=title,
+                commit_description=text,
+                revision=revision,
+                parent_commit=parent or None,
+                create_pr=create_pr,
+            )
+    except ValueError as error:  # what the client makes of /api/validate-yaml; a status is an HfHubHTTPError, also a ValueError where 400
+        if "metadata in README.md" not in str(error):
+            raise
+        refused = str(error).partition("\n")[2]
+    else:
+        return Commit(made.oid, made.commit_url, made.pr_num)
+    raise CardError(f"the Hub refuses the card of {repository}: {told_by_the_hub(refused)}")
+
+
+def _held(content: Path | bytes) -> Path | bytes:
+    """What the client would read twice, to hash it and to send it with the commit, is read once; larger files go by themselves."""
+    return content.read_bytes() if isinstance(content, Path) and content.stat().st_size <= _SENT_WITH_THE_COMMIT else content
+
+
+def _only_reads(told: Mapping[str, Any]) -> bool:
+    """Whether a token is known to have no write access anywhere; one of the fine-grained kind lists what it may do where."""
+    token = (told.get("auth") or {}).get("accessToken") or {}
+    if token.get("role") != "fineGrained":
+        return bool(token.get("role") == "read")
+    scopes: Sequence[Mapping[str, Any]] = (token.get("fineGrained") or {}).get("scoped") or ()
+    listed = [
+        *((token.get("fineGrained") or {}).get("global") or ()),
+        *(each for scope in scopes for each in scope.get("permissions") or ()),
+    ]
+    return not {"repo.write", "discussion.write"} & set(listed)

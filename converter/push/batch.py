@@ -1,0 +1,131 @@
+"""The pushes of a batch: each model's goes as soon as its jobs have ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, get_args
+
+from converter.core.errors import ManifestError, PushError, RightsError, UsageError
+from converter.core.records import Job, Outcome, Position, Pushed
+from converter.push.permissions import check_account, check_source, check_target
+from converter.push.push import Target, push
+
+Way = Literal["pr", "commit", "repo"]
+WAYS: tuple[Way, ...] = get_args(Way)
+DEFAULT_NAME = "{name}-ONNX"
+
+
+@dataclass
+class Parcel:
+    """The artifacts of one model, and where they go."""
+
+    target: Target
+    jobs: list[Job]
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    @property
+    def position(self) -> Position | None:
+        return self.jobs[0].position
+
+
+@dataclass
+class Pushes:
+    """The pushes of a batch that are still to come."""
+
+    parcels: Sequence[Parcel] = ()
+
+    @cached_property
+    def by_destination(self) -> Mapping[str, Parcel]:
+        """The parcel of each artifact, by the artifact's folder; no two jobs of a batch have one and the same."""
+        return {str(job.destination): parcel for parcel in self.parcels for job in parcel.jobs}
+
+    def after(self, outcome: Outcome) -> Iterator[Pushed]:
+        """Push what this outcome was the last one to be waited for, as far as it succeeded."""
+        parcel = self.by_destination.get(outcome.destination)
+        if parcel:
+            parcel.outcomes.append(outcome)
+            if len(parcel.outcomes) == len(parcel.jobs):
+                yield from _push(parcel)
+
+
+def _push(parcel: Parcel) -> Iterator[Pushed]:
+    """Push what was validated; what was not is told, and a failure where there is nothing else."""
+    made = [each for each in parcel.outcomes if each.artifact]
+    left = [each for each in made if each.status == "unvalidated"]
+    if made and not any(each.status == "cancelled" for each in parcel.outcomes):
+        folders = [Path(each.destination) for each in made if each not in left or len(left) == len(made)]
+        pushed = push(folders, parcel.target, parcel.position)
+        notes = [f"{each.destination} was not validated and is not pushed" for each in left if not pushed.failure]
+        yield pushed.model_copy(update={"notes": (*pushed.notes, *notes)})
+
+
+def plan(jobs: Sequence[Job], way: Way, name: str, *, private: bool) -> Pushes:
+    """Where the artifacts of each job will go. Nothing is written yet, but all that is wrong is found.
+
+    `name` is the pattern of a new repository's name. Raises ManifestError with every entry that may not be pushed, UsageError where
+    there is no token to push with, PushError where the Hub cannot be asked.
+    """
+    check_name(name)
+    problems: list[tuple[Position, str]] = []
+    parcels: dict[str, Parcel] = {}
+    try:
+        account = check_account()
+    except RightsError as error:
+        raise UsageError(f"{error.message}; nothing was started", error.hint) from None
+    for job in jobs:
+        assert job.position
+        try:
+            target = _target(job, way, name, private=private)
+        except ValueError as error:
+            problems.append((job.position, str(error)))
+            continue
+        parcel = parcels.setdefault(target.repository.casefold(), Parcel(target, []))
+        clash = _clash(parcel, job)
+        if clash:
+            problems.append((job.position, clash))
+        parcel.jobs.append(job)
+    for parcel in parcels.values():
+        try:
+            parcel.target = check_target(parcel.target, account) if way == "repo" else check_source(parcel.target)
+        except (RightsError, UsageError) as error:
+            assert parcel.position
+            problems.append((parcel.position, f"{error.message}; {error.hint}"))
+        except PushError:  # a checkpoint that is missing, gated or not answered is its job's to tell, and no hindrance to the others
+            if way == "repo":
+                raise
+    if problems:
+        raise ManifestError(sorted(dict.fromkeys(problems), key=lambda problem: (problem[0].line, problem[0].column)))
+    return Pushes(list(parcels.values()))
+
+
+def check_name(pattern: str) -> None:
+    """Raise UsageError for a pattern of names that is none."""
+    try:
+        made = [pattern.format(name=name, owner="o") for name in "ab"]
+    except (KeyError, IndexError, ValueError, AttributeError):
+        made = ["", ""]
+    if made[0] == made[1]:
+        raise UsageError(f"{pattern!r} is no pattern of names", "write {name} where the model's name goes, and {owner} for its owner's")
+
+
+def _target(job: Job, way: Way, name: str, *, private: bool) -> Target:
+    """Raises ValueError, in a sentence, for a source that this way does not lead from."""
+    if way == "repo":
+        owner, _, own = job.source.name.rpartition("/") if job.source.folder is None else ("", "", job.source.folder.resolve().name)
+        return Target(repository=name.format(name=own, owner=owner), private=private)
+    if job.source.folder is not None:
+        raise ValueError(f"{job.source} is a folder and has no repository to push to; give --push repo, or take this line out")
+    return Target(repository=job.source.name, create_pr=way == "pr")
+
+
+def _clash(parcel: Parcel, job: Job) -> str:
+    """Why this job's artifact cannot go where the others of the parcel go; empty where it can."""
+    assert job.position
+    for other in parcel.jobs:
+        assert other.position
+        if other.position != job.position and (other.source != job.source or other.backend == job.backend):
+            return f"its {job.backend} artifact would go to {parcel.target.repository}, where line {other.position.line} has its own"
+    return ""

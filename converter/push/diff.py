@@ -1,0 +1,128 @@
+"""What a repository lacks of what is to be in it: files to add, files to delete, and its card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import PurePosixPath
+from typing import Any
+
+from pydantic import ValidationError as InvalidRecord
+
+from converter import hub
+from converter.artifacts.store import RECORD
+from converter.backends import BACKENDS
+from converter.core.errors import PushError
+from converter.core.records import ArtifactRecord
+from converter.push import card, front_matter
+from converter.push.artifact import Artifact, same_artifact, same_model
+
+CARD = "README.md"
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Files to add and paths to delete, which make one commit; none of either where all is there. `notes` are for the user."""
+
+    additions: tuple[hub.Addition, ...]
+    deletions: tuple[str, ...]
+    records: tuple[ArtifactRecord, ...]
+    notes: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.additions or self.deletions)
+
+
+def changes(
+    listing: hub.Listing, artifacts: Sequence[Artifact], beside: Sequence[hub.Addition], inherited: Mapping[str, Any], *, with_card: bool
+) -> Changes:
+    """What `listing` lacks of `artifacts` and of the files `beside` them. Raises PushError where another model's would be replaced."""
+    there = {name: record for name in BACKENDS if (record := _record_at(listing, name))}
+    after = {artifact.backend: _record_after(artifact, there.get(artifact.backend)) for artifact in artifacts}
+    if beside:
+        _check_model(listing, artifacts, beside, there)
+    wanted = [addition for artifact in artifacts for addition in artifact.additions()]
+    wanted += [_text_addition(f"{name}/{RECORD}", record.model_dump_json(indent=2)) for name, record in after.items()]
+    wanted += beside
+    kept = {str(PurePosixPath(name, file.path)) for name, record in after.items() for file in record.files}
+    stale = {str(PurePosixPath(name, file.path)) for name in after if name in there for file in there[name].files} - kept
+    records = tuple(record for name in BACKENDS if (record := after.get(name) or there.get(name)))
+    notes: list[str] = []
+    if with_card:
+        wanted += _card(listing, records, inherited, bool(beside), notes)
+    return Changes(
+        additions=tuple(addition for addition in wanted if not _has(listing, addition)),
+        deletions=tuple(sorted(stale & listing.files.keys())),
+        records=records,
+        notes=(*notes, *_replaced(listing, artifacts, there)),
+    )
+
+
+def _record_at(listing: hub.Listing, backend: str) -> ArtifactRecord | None:
+    """The record of a validated artifact that a repository has; None where it has none that this version can read."""
+    text = hub.read_text(listing, f"{backend}/{RECORD}")
+    try:
+        record = ArtifactRecord.model_validate_json(text) if text else None
+    except InvalidRecord:
+        return None
+    return record if record and record.backend == backend and record.verdict.passed else None
+
+
+def _record_after(artifact: Artifact, there: ArtifactRecord | None) -> ArtifactRecord:
+    """A record of the same artifact stays: what was measured then differs from what was measured now by a rounding."""
+    return there if there and same_artifact(there, artifact.record) else artifact.published
+
+
+def _check_model(
+    listing: hub.Listing, artifacts: Sequence[Artifact], beside: Sequence[hub.Addition], there: Mapping[str, ArtifactRecord]
+) -> None:
+    """A repository of its own holds one model."""
+    ours = artifacts[0].record
+    other = next((record for record in there.values() if not same_model(record, ours)), None)
+    foreign = [each.path for each in beside if each.path in listing.files and not _has(listing, each)] if not there else []
+    if other or foreign:
+        what = f"the artifacts of {other.source.repository or other.source.model}" if other else f"a {foreign[0]} of another model"
+        raise PushError(f"{listing.repository} holds {what}", "push to a repository of its own")
+
+
+def _card(
+    listing: hub.Listing, records: Sequence[ArtifactRecord], inherited: Mapping[str, Any], own_repository: bool, notes: list[str]
+) -> Iterator[hub.Addition]:
+    """The card with our section; one that cannot be changed with everything kept stays as it is."""
+    text = hub.read_text(listing, CARD)
+    try:
+        if text is None and CARD in listing.files:
+            raise front_matter.BrokenError("it is not UTF-8 text")
+        values = card.metadata(records, inherited, own_repository=own_repository)
+        title = listing.repository.rpartition("/")[2]
+        yield _text_addition(CARD, card.updated(text, title, card.section(listing.repository, records), values, card.tags(records)))
+    except front_matter.BrokenError as error:
+        notes.append(f"the card of {listing.repository} is left as it is: {error}")
+
+
+def _replaced(listing: hub.Listing, artifacts: Sequence[Artifact], there: Mapping[str, ArtifactRecord]) -> Iterator[str]:
+    """What somebody else has put where ours goes; it stays in the repository's history."""
+    for artifact in artifacts:
+        paths = [each.path for each in artifact.additions() if each.path in listing.files and not _has(listing, each)]
+        if paths and artifact.backend not in there:
+            yield f"{paths[0]} of {listing.repository} was not made by converter and is replaced"
+
+
+def _has(listing: hub.Listing, addition: hub.Addition) -> bool:
+    """Whether the repository has this file, with these contents."""
+    there = listing.files.get(addition.path)
+    if there is None or not there.digest:
+        return False
+    if there.digest.startswith("sha256:"):
+        return there.digest == f"sha256:{addition.sha256}"
+    try:
+        size = len(addition.content) if isinstance(addition.content, bytes) else addition.content.stat().st_size
+        return size == there.size and hub.digest_of(addition.content, there.digest) == there.digest
+    except OSError as error:
+        raise PushError(f"{addition.content!s} cannot be read: {error.strerror}", "check its permissions") from error
+
+
+def _text_addition(path: str, text: str) -> hub.Addition:
+    content = text.encode()
+    return hub.Addition(path, content, sha256(content).hexdigest())

@@ -1,0 +1,114 @@
+"""A metric of the user's own: a function that is given an artifact and its checkpoint to call, and gives figures."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from converter.core.errors import ConversionError, NotSupportedError, reason
+from converter.core.text import printable
+
+if TYPE_CHECKING:
+    from converter.core.typing import Array
+
+Call = Callable[[Mapping[str, "Array"]], Mapping[str, "Array"]]
+Evaluate = Callable[[Call, Call, Any], Mapping[str, float | bool]]
+"""Called with the artifact and the checkpoint, each a function of arrays by name that gives arrays by name, and the tokenizer, or None.
+
+It gives figures by name; one called `passed` says whether they are good enough. What it raises fails the job.
+"""
+
+PASSED = "passed"
+_HINT = "docs/precision.md says what such a function is given and gives"
+
+
+def load(name: str) -> Evaluate:
+    """The function `module:function`, or `file.py:function`. Raises NotSupportedError where there is none; its module is run."""
+    where, _, function = name.rpartition(":")
+    try:
+        with _working_folder():
+            module = _run(Path(where)) if where.endswith(".py") else importlib.import_module(where)
+    except (Exception, SystemExit) as error:  # the user's own code runs here, and may raise anything
+        raise NotSupportedError(f"the metric {name} cannot be loaded: {reason(error)}", _HINT) from error
+    found = getattr(module, function, None)
+    if not callable(found):
+        raise NotSupportedError(f"{where} has no function {function}", _HINT)
+    evaluate: Evaluate = found
+    return evaluate
+
+
+def origin(name: str | None) -> dict[str, str]:
+    """What a metric is known by, where there is one: the contents of its file. Raises NotSupportedError where it cannot be loaded."""
+    if not name:
+        return {}
+    where = name.rpartition(":")[0]
+    try:
+        with _working_folder():
+            found = None if where.endswith(".py") else importlib.util.find_spec(where)
+        file = where if where.endswith(".py") else found and found.origin
+        digest = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
+    except (OSError, ImportError, ValueError) as error:
+        raise NotSupportedError(f"the metric {name} cannot be read: {reason(error)}", _HINT) from error
+    if not digest:
+        raise NotSupportedError(f"there is no module {where} for the metric {name}", _HINT)
+    load(name)
+    return {f"{Path(where).name}:{name.rpartition(':')[2]}": f"sha256:{digest}"}
+
+
+def measure(name: str, artifact: Call, checkpoint: Call, tokenizer: Any) -> Mapping[str, float | bool]:
+    """The figures that the metric `name` gives. Raises ConversionError for what it raises, and for what are no figures."""
+    evaluate = load(name)
+    try:
+        found = evaluate(artifact, checkpoint, tokenizer)
+    except (Exception, SystemExit) as error:  # as above
+        raise ConversionError(f"the metric {name} failed: {reason(error)}", "mend it; --debug shows where") from error
+    if not isinstance(found, Mapping) or not found:
+        raise ConversionError(f"the metric {name} gave {type(found).__name__} in place of figures by name", _HINT)
+    figures: dict[str, float | bool] = {}
+    for key, value in found.items():
+        number = value if isinstance(value, bool) else _number(value)
+        if number is None or not isinstance(key, str):
+            raise ConversionError(f"the metric {name} gave {printable(repr(value))[:60]} for {key!r}, which is no finite number", _HINT)
+        figures[key] = number
+    if not isinstance(figures.get(PASSED, True), bool):
+        raise ConversionError(f"the metric {name} gave {figures[PASSED]} for {PASSED!r}, which is neither true nor false", _HINT)
+    return figures
+
+
+@contextmanager
+def _working_folder() -> Iterator[None]:
+    """While it lasts, a module of the working folder can be imported, as by `python -m`."""
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _run(path: Path) -> ModuleType:
+    """The module in a file, run anew."""
+    name = f"converter_metric_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,141 @@
+"""The story of an artifact's variants: each is made of the float32 files, opened afresh, measured against the checkpoint, and judged.
+
+It is a failure to lose more than was asked for, to be no smaller, and to be what was asked for in name alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from converter.architectures import OnnxConfig
+from converter.architectures.config import overridden
+from converter.backends import Backend, Session
+from converter.backends.base import Derived
+from converter.checkpoints.loading import LoadedModel
+from converter.core.errors import ConversionError
+from converter.core.records import Deviation, Latency, Loss, Options, Variant
+from converter.validation.accuracy.cpu import processor
+from converter.validation.accuracy.custom_metric import PASSED, measure
+from converter.validation.accuracy.evaluator import LossGauge
+from converter.validation.accuracy.texts import texts_for
+from converter.validation.accuracy.tiers import reached, shortfall
+from converter.validation.deviation import VariantGrid
+from converter.validation.interface import behaviour_problems, interface_problems, run
+from converter.validation.latency import measure_pair
+from converter.validation.reference import Reference
+from converter.validation.weights import check_variant_weights
+
+
+def judge(
+    backend: Backend, folder: Path, model: LoadedModel, config: OnnxConfig, tokenizer: Any, options: Options, *, make: bool
+) -> tuple[Variant, ...]:
+    """The variants that are asked for of the artifact in `folder`, measured against `model`; `make` makes each first, of the exact files.
+
+    Raises NotSupportedError for texts or a metric that are not to be used, ConversionError or OutputError where a variant cannot be made
+    or is not there. What one lost is in its record.
+    """
+    with overridden(model.config, config.values_override):
+        measuring = _Measuring(backend, folder, model, config, tokenizer, options)
+        return tuple(
+            measuring.variant(name, backend.derive(folder, name, measuring.gauge) if make else backend.describe(folder, name))
+            for name in backend.variants(options)
+        )
+
+
+class _Measuring:
+    """What all variants of one artifact are measured with."""
+
+    def __init__(self, backend: Backend, folder: Path, model: LoadedModel, config: OnnxConfig, tokenizer: Any, options: Options) -> None:
+        self._backend, self._folder = backend, folder
+        self._config, self._tokenizer = config, tokenizer
+        self._asked = options.measured_by
+        self._reference = Reference(model, tuple(config.outputs))
+        self._grid: VariantGrid | None = None
+        self.gauge = LossGauge(self._reference, config, tokenizer, texts_for(self._asked.text), self._asked.tier)
+
+    def variant(self, name: str, derived: Derived) -> Variant:
+        """One variant, measured and judged."""
+        exact = self._backend.exact
+        reference_size = sum(self._backend.describe(self._folder, exact).stored.values()) if self._has(exact) else 0
+        with closing(self._backend.open_variant(self._folder, name)) as session:
+            loss = self.gauge.loss(session)
+            own_figures = self._own(session)
+            problems = [*self._problems(session, derived, loss, own_figures, reference_size if name != exact else 0)]
+            deviations: tuple[Deviation, ...] = ()
+            if name != exact:
+                self._grid = self._grid or VariantGrid(self._reference, self._config, self._tokenizer)
+                deviations = self._grid.deviations(session, activations=derived.activations)
+                problems += [problem for each in deviations for problem in each.problems()] + [*self._grid.problems(session)]
+            runtime = session.runtime
+        return Variant(
+            name=name,
+            is_exact=name == exact,
+            files=derived.files,
+            size=sum(path.stat().st_size for path in _files(self._folder, derived)),
+            reference_size=reference_size,
+            computed=derived.computed,
+            stored=derived.stored,
+            quantized=derived.quantized,
+            left_out=derived.left_out,
+            float32=derived.float32,
+            calibrated=derived.calibrated,
+            search=derived.search,
+            asked=self._asked.tier,
+            tier=reached(loss),
+            loss=loss,
+            deviations=deviations,
+            own=own_figures,
+            latency=self._latency(name),
+            runtime=runtime,
+            cpu=processor(),
+            problems=tuple(problems),
+        )
+
+    def _problems(
+        self, session: Session, derived: Derived, loss: Loss, own_figures: Mapping[str, float | bool], reference_size: int
+    ) -> Iterator[str]:
+        yield from derived.problems
+        stored = sum(derived.stored.values())
+        if reference_size and stored >= reference_size:
+            yield f"stores {stored} bytes, and {reference_size} in float32: nothing was won by it"
+        arrays = self.gauge.sample.arrays
+        yield from interface_problems(session.signature, self._config, arrays, self._reference.model.dtype)
+        yield from behaviour_problems(session, arrays)
+        yield from check_variant_weights(session, self._reference, [arrays]).problems()
+        yield from (f"lost more than {self._asked.tier} allows: {clause}" for clause in shortfall(loss, self._asked.tier))
+        if loss.divergence != loss.divergence:
+            yield "gives what is no number"
+        if own_figures.get(PASSED) is False:
+            yield f"does not pass {self._asked.evaluate}"
+
+    def _own(self, session: Session) -> Mapping[str, float | bool]:
+        """What the user's own metric gives, where there is one."""
+        if not self._asked.evaluate:
+            return {}
+        return measure(self._asked.evaluate, partial(run, session), self._reference.run, self._tokenizer)
+
+    def _latency(self, name: str) -> Latency | None:
+        """Beside the float32 files, where these are there: both as their users open them."""
+        exact = self._backend.exact
+        if name == exact or not self._has(exact):
+            return None
+        opened = partial(self._backend.open_variant, self._folder, deployed=True)
+        with closing(opened(name)) as session, closing(opened(exact)) as before:
+            return measure_pair(session, before, self.gauge.single, self._reference.threads)
+
+    def _has(self, name: str) -> bool:
+        try:
+            self._backend.describe(self._folder, name)
+        except ConversionError:
+            return False
+        return True
+
+
+def _files(folder: Path, derived: Derived) -> Iterator[Path]:
+    """The files of a variant, and those beside them that hold their tensors."""
+    for name in derived.files:
+        yield from folder.glob(f"{name}*")

@@ -1,0 +1,117 @@
+"""The exporter does nothing twice, and what it makes is the same. These notice when torch renames what is relied on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+from torch.onnx._internal.exporter import _registration
+
+from converter.backends.onnx.capture.capture import torch_patches as exporter
+from converter.backends.onnx.capture.torch_patches import lean_exporter
+
+
+class Promotes(torch.nn.Module):
+    """Its second half is of another type only once types are promoted: an integer and a number, a division of integers."""
+
+    def forward(self, x: torch.Tensor, n: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        total = torch.cumsum(n.int(), 1) + 1
+        return torch.relu(x * 2 + 1) + total / 3, total.type_as(n) * n
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[torch.fx.Node]:
+    """Every operator that the promotion of types runs."""
+    made: list[torch.fx.Node] = []
+    run_node = torch.fx.Interpreter.run_node
+
+    def counted(interpreter: torch.fx.Interpreter, node: torch.fx.Node) -> object:
+        if type(interpreter).__name__ == exporter._PROMOTION and node.op == "call_function":
+            made.append(node)
+        return run_node(interpreter, node)
+
+    monkeypatch.setattr(torch.fx.Interpreter, "run_node", counted)
+    return made
+
+
+def export(path: Path, *, model: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> list[np.ndarray]:
+    program = torch.onnx.export(model.eval(), inputs, dynamo=True, optimize=False, verbose=False)
+    assert program
+    program.save(path)
+    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return session.run(None, {node.name: tensor.numpy() for node, tensor in zip(session.get_inputs(), inputs, strict=True)})
+
+
+INPUTS = (torch.linspace(-1, 1, 6).reshape(2, 3), torch.arange(6).reshape(2, 3))
+
+
+def test_types_are_promoted_where_they_have_to_be(tmp_path: Path, runs: list[torch.fx.Node]) -> None:
+    with lean_exporter():
+        found = export(tmp_path / "model.onnx", model=Promotes(), inputs=INPUTS)
+    for ours, theirs in zip(found, Promotes()(*INPUTS), strict=True):
+        np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-6)
+        assert ours.dtype == theirs.numpy().dtype
+    assert runs
+
+
+def test_what_needs_no_promotion_is_not_run_again(tmp_path: Path, runs: list[torch.fx.Node]) -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    with lean_exporter():
+        export(tmp_path / "model.onnx", model=model, inputs=INPUTS[:1])
+    assert runs == []
+    with exporter._quiet():
+        export(tmp_path / "model.onnx", model=model, inputs=INPUTS[:1])
+    assert runs  # as torch does it; and the class is still called what we look for
+
+
+def test_the_table_of_translations_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    make = exporter._make_registry
+
+    def counted(**options: object) -> _registration.ONNXRegistry:
+        made.append(options)
+        return make(**options)  # type: ignore[arg-type]  # handed through
+
+    monkeypatch.setattr(exporter, "_make_registry", counted)
+    exporter._registry.cache_clear()
+    for _ in range(2):
+        with lean_exporter():
+            export(tmp_path / "model.onnx", model=torch.nn.ReLU(), inputs=INPUTS[:1])
+    assert len(made) == 1
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    before = (torch.fx.Interpreter.run_node, _registration.ONNXRegistry.from_torchlib)
+    yield
+    assert (torch.fx.Interpreter.run_node, _registration.ONNXRegistry.from_torchlib) == before
+
+
+def test_afterwards_torch_is_as_it_was_whatever_happened() -> None:
+    with undone(), pytest.raises(ValueError, match="in between"), lean_exporter():
+        raise ValueError("in between")
+
+
+class Drops(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop = torch.nn.Dropout(0.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.drop(torch.nn.functional.dropout(x, 0.5, self.training)) + 1
+
+
+def test_a_model_that_is_not_trained_says_nothing_of_dropout_and_one_that_is_drops() -> None:
+    def operators(model: torch.nn.Module) -> list[str]:
+        program = torch.export.export(model, (torch.ones(2, 3),))
+        return [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
+
+    with lean_exporter():
+        assert operators(Drops().eval()) == ["aten.add.Tensor"]
+        assert operators(Drops().train()).count("aten.dropout.default") == 2
+    assert operators(Drops().eval()).count("aten.dropout.default") == 2

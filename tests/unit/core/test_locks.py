@@ -1,0 +1,90 @@
+"""One process at a time at one place."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from converter.core.files import write_whole
+from converter.core.locks import claimed
+
+_HOLD = """
+import sys
+from pathlib import Path
+from converter.core.locks import claimed
+with claimed(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def holder(path: Path) -> subprocess.Popen[str]:
+    """A process that has claimed `path`."""
+    process = subprocess.Popen([sys.executable, "-c", _HOLD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout and process.stdout.readline() == "held\n"
+    return process
+
+
+def refuse() -> NoReturn:
+    raise BlockingIOError("somebody is there")
+
+
+def test_what_another_process_holds_is_not_given(tmp_path: Path) -> None:
+    process = holder(tmp_path / "deep" / "place")
+    with pytest.raises(BlockingIOError, match="somebody is there"), claimed(tmp_path / "deep" / "place", refuse):
+        pass
+    process.communicate("")
+    with claimed(tmp_path / "deep" / "place", refuse):
+        pass
+    assert list(tmp_path.iterdir()) == [tmp_path / "deep"]
+    assert list((tmp_path / "deep").iterdir()) == []
+
+
+def test_what_a_killed_process_held_is_given_at_once_and_its_lock_goes(tmp_path: Path) -> None:
+    process = holder(tmp_path / "place")
+    process.kill()
+    process.communicate()
+    assert [path.name for path in tmp_path.iterdir()] == [".converter-place.lock"]
+    with claimed(tmp_path / "place", refuse):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_many_who_want_one_place_each_has_it_alone(tmp_path: Path) -> None:
+    inside = 0
+    most = []
+
+    def take() -> None:
+        nonlocal inside
+        for _ in range(10):
+            with claimed(tmp_path / "gone" / "place"):
+                inside += 1
+                most.append(inside)
+                inside -= 1
+            try:
+                (tmp_path / "gone").rmdir()  # as who makes nothing cleans up after itself
+            except OSError:
+                continue
+
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert most == [1] * 40
+
+
+def test_a_file_that_is_written_by_many_is_whole_and_one_of_theirs(tmp_path: Path) -> None:
+    texts = [bytes([65 + number]) * 200_000 for number in range(6)]
+    threads = [threading.Thread(target=write_whole, args=(tmp_path / "file", text)) for text in texts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert (tmp_path / "file").read_bytes() in texts
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

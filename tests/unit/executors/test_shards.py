@@ -1,0 +1,67 @@
+"""A manifest divided over machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from converter.backends import BACKENDS
+from converter.core.records import Checkpoint, Job, Options, Outcome, Position, Source
+from converter.executors.shards import SECONDS_PER_GB, START_SECONDS, divide, predicted_seconds
+from converter.pipeline import Plan
+from tests.support.samples import failed, outcome
+
+
+def planned(line: int, gigabytes: float = 0.0, backend: str = "onnx") -> Plan:
+    source = Source(name=f"org/{line}")
+    job = Job(
+        source=source,
+        backend=backend,
+        options=Options(),
+        destination=Path(f"out/{line}/{backend}"),
+        position=Position(file="models.txt", line=line),
+    )
+    files = {"config.json": 500, "model.safetensors": round(gigabytes * 1e9)}
+    return Plan(job=job, checkpoint=Checkpoint(source=source, identity="", config={}, files=files), versions={}, key="", stages=())
+
+
+def done(line: int) -> Outcome:
+    return outcome(status="skipped", position=Position(file="models.txt", line=line))
+
+
+def test_the_largest_models_go_to_different_machines_and_the_small_ones_where_there_is_room() -> None:
+    parts = divide([planned(1, 0.1), planned(2, 9), planned(3, 0.1), planned(4, 10)], 2)
+    assert [part.lines for part in parts] == [[4], [1, 2, 3]]
+    assert [part.number for part in parts] == [1, 2]
+
+
+def test_the_backends_of_a_line_stay_together() -> None:
+    parts = divide([planned(1, 1), planned(1, 1, "torchscript"), planned(2, 1)], 2)
+    assert [part.lines for part in parts] == [[1], [2]]
+    assert parts[0].seconds == pytest.approx(2 * START_SECONDS + SECONDS_PER_GB["onnx"] + SECONDS_PER_GB["torchscript"])
+
+
+def test_what_is_done_already_or_cannot_be_done_needs_no_machine_and_is_told_of() -> None:
+    cannot = failed(position=Position(file="models.txt", line=3))
+    assert [part.lines for part in divide([done(1), planned(2), cannot], 8)] == [[1, 2, 3]]
+    assert [part.lines for part in divide([done(1), cannot], 8)] == [[1, 3]]
+
+
+def test_every_backend_has_a_prediction() -> None:
+    assert SECONDS_PER_GB.keys() == BACKENDS.keys()
+    assert predicted_seconds(planned(1, 2)) == START_SECONDS + 2 * SECONDS_PER_GB["onnx"]
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=40), st.integers(1, 12))
+def test_every_line_is_in_one_part_and_no_part_ends_later_than_another_by_more_than_one_model(sizes: list[float], wanted: int) -> None:
+    plans = [planned(line, size) for line, size in enumerate(sizes, 1)]
+    parts = divide(plans, wanted)
+    assert len(parts) == min(wanted, len(sizes))
+    assert sorted(line for part in parts for line in part.lines) == list(range(1, len(sizes) + 1))
+    assert all(part.lines == sorted(part.lines) for part in parts)
+    ends = [part.seconds for part in parts]
+    assert max(ends) - min(ends) <= max(map(predicted_seconds, plans)) + 1e-6
+    assert sum(ends) == pytest.approx(sum(map(predicted_seconds, plans)))

@@ -1,0 +1,148 @@
+"""The three ways to say how far a variant is from its checkpoint."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from converter.core.records import Loss
+from converter.validation.accuracy.metrics import Decisions, Embeddings, LanguageModel
+from converter.validation.cases import Inputs
+
+RNG = np.random.default_rng(5)
+MASK = np.array([[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 0]])
+TEXTS = Inputs("texts", {"batch": 3, "sequence": 4}, {"input_ids": np.arange(12).reshape(3, 4), "attention_mask": MASK})
+TOKENS = {0: "batch", 1: "sequence"}
+
+
+def config(**outputs: dict[int, str]) -> Any:
+    """As much of a configuration as a metric looks at."""
+    return SimpleNamespace(inputs={"input_ids": TOKENS, "attention_mask": TOKENS}, outputs=outputs)
+
+
+def measured(metric: Any, name: str, found: np.ndarray, expected: np.ndarray, inputs: Inputs = TEXTS) -> Loss:
+    metric.add(inputs, {name: found}, {name: expected})
+    loss: Loss = metric.loss("texts")
+    return loss
+
+
+STATES = RNG.standard_normal((3, 4, 8)).astype(np.float32)
+
+
+def test_what_is_the_same_loses_nothing() -> None:
+    loss = measured(Embeddings(config(states=TOKENS), has_neighbours=True), "states", STATES, STATES)
+    assert (loss.cosine_min, loss.cosine_mean, loss.neighbours, loss.spread) == pytest.approx((1, 1, 1, 1))
+    assert loss.divergence == pytest.approx(0, abs=1e-9)
+    assert loss.inputs == 3
+
+
+def test_embeddings_are_means_over_the_tokens_that_are_no_padding() -> None:
+    other = STATES.copy()
+    other[1, 2:] = 100  # padding
+    assert measured(Embeddings(config(states=TOKENS), True), "states", other, STATES).cosine_min == pytest.approx(1)
+    other[1, :2] *= -1
+    loss = measured(Embeddings(config(states=TOKENS), True), "states", other, STATES)
+    assert loss.cosine_min == pytest.approx(-1)
+    assert loss.cosine_mean == pytest.approx(1 / 3)
+
+
+def test_neighbours_that_change_are_seen_where_cosines_hardly_move() -> None:
+    expected = np.array([[1, 0.010, 0], [1, 0.014, 0], [1, -0.010, 0]], np.float32)
+    found = expected.copy()
+    found[1, 1] = -0.013
+    loss = measured(Embeddings(config(pooled={0: "batch"}), True), "pooled", found, expected)
+    assert loss.cosine_min > 0.999
+    assert loss.neighbours == 0
+    assert loss.spread is not None
+    assert loss.spread < 0.5
+
+
+def test_texts_that_are_alike_have_neighbours_that_are_alike() -> None:
+    expected = np.array([[1, 0, 0], [1, 0, 0], [1, 0, 0], [0, 1, 0]], np.float32)
+    inputs = Inputs("texts", {}, {"input_ids": np.zeros((4, 1))})
+    found = expected + np.array([[0], [1e-8], [0], [0]], np.float32)
+    assert measured(Embeddings(config(pooled={0: "batch"}), True), "pooled", found, expected, inputs).neighbours == 1
+
+
+def test_among_random_inputs_nobody_has_neighbours_and_a_number_has_no_direction() -> None:
+    assert measured(Embeddings(config(states=TOKENS), False), "states", STATES, STATES).neighbours is None
+    both = Embeddings(config(pooled={0: "batch"}, score={0: "batch"}), False)
+    pooled, score = STATES[:, 0], STATES[:, 0, :1]
+    both.add(TEXTS, {"pooled": pooled, "score": -score}, {"pooled": pooled, "score": score})
+    assert both.loss("texts").cosine_min == pytest.approx(1)
+
+
+LOGITS = np.array([[2.0, 1, 0], [0, 1, 2], [0.1, 0, -1]], np.float32)
+
+
+def test_a_decision_that_flips_is_counted_with_the_lead_that_it_had() -> None:
+    found = LOGITS.copy()
+    found[2] = [0, 0.1, -1]
+    loss = measured(Decisions(config(logits={0: "batch"})), "logits", found, LOGITS)
+    p = np.exp(LOGITS[2]) / np.exp(LOGITS[2]).sum()
+    assert loss.agreement == pytest.approx(2 / 3)
+    assert loss.decisions == 3
+    assert loss.flipped_margin == pytest.approx(p[0] - p[1], abs=1e-6)
+
+
+def test_a_constant_answer_has_no_spread_however_often_it_is_right() -> None:
+    expected = np.array([[3.0, 0], [1, 0], [2, 0]], np.float32)
+    found = np.tile(expected.mean(axis=0), (3, 1)).astype(np.float32)
+    loss = measured(Decisions(config(logits={0: "batch"})), "logits", found, expected)
+    assert loss.agreement == 1
+    assert loss.spread == pytest.approx(0, abs=1e-6)
+
+
+def test_padding_decides_nothing_and_is_no_choice_either() -> None:
+    expected = RNG.standard_normal((3, 4)).astype(np.float32)
+    found = expected.copy()
+    found[1, 3] = 50
+    assert measured(Decisions(config(start_logits=TOKENS)), "start_logits", found, expected).agreement == 1
+    tokens = RNG.standard_normal((3, 4, 5)).astype(np.float32)
+    assert measured(Decisions(config(logits=TOKENS)), "logits", tokens, tokens).decisions == MASK.sum()
+
+
+def test_one_number_a_text_decides_which_of_two_has_more() -> None:
+    expected = np.array([[1.0], [2.0], [4.0]], np.float32)
+    higher = measured(Decisions(config(logits={0: "batch"})), "logits", expected * 1.5, expected)
+    assert (higher.agreement, higher.decisions) == (1, 3)
+    other = measured(Decisions(config(logits={0: "batch"})), "logits", np.array([[1.0], [5.0], [4.0]], np.float32), expected)
+    assert other.agreement == pytest.approx(2 / 3)
+    constant = measured(Decisions(config(logits={0: "batch"})), "logits", np.ones_like(expected), expected)
+    assert constant.agreement == 0
+
+
+def test_what_is_no_number_agrees_with_nothing() -> None:
+    loss = measured(Decisions(config(logits={0: "batch"})), "logits", np.full_like(LOGITS, np.nan), LOGITS)
+    assert loss.agreement == 0
+    assert loss.divergence != loss.divergence
+    bad = measured(Embeddings(config(states=TOKENS), True), "states", np.full_like(STATES, np.nan), STATES)
+    assert bad.cosine_min != bad.cosine_min
+
+
+def test_a_language_model_is_measured_at_each_token_after_the_first_that_is_no_padding() -> None:
+    tokens = np.array([[0, 1, 2, 3], [1, 2, 0, 0], [3, 2, 1, 0]])
+    inputs = Inputs("texts", {}, {"input_ids": tokens, "attention_mask": MASK})
+    expected = RNG.standard_normal((3, 4, 4)).astype(np.float32)
+    metric = LanguageModel(config(logits=TOKENS), "input_ids")
+    loss = measured(metric, "logits", expected, expected, inputs)
+    assert (loss.agreement, loss.decisions, loss.inputs) == (1, 3 + 1 + 2, 3)
+    shifted = expected - expected.max(axis=-1, keepdims=True)
+    logp = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    nll = [-logp[row, place - 1, tokens[row, place]] for row in range(3) for place in range(1, 4) if MASK[row, place]]
+    assert loss.perplexity == loss.reference_perplexity == pytest.approx(np.exp(np.mean(nll)), rel=1e-5)
+
+
+def test_a_language_model_that_finds_the_text_less_likely_has_a_higher_perplexity() -> None:
+    inputs = Inputs("texts", {}, {"input_ids": np.array([[0, 1, 1, 1]]), "attention_mask": np.ones((1, 4), np.int64)})
+    expected = np.zeros((1, 4, 2), np.float32)
+    expected[..., 1] = 2
+    loss = measured(LanguageModel(config(logits=TOKENS), "input_ids"), "logits", -expected, expected, inputs)
+    assert loss.agreement == 0
+    assert loss.perplexity is not None
+    assert loss.reference_perplexity is not None
+    assert loss.perplexity > 5 * loss.reference_perplexity
+    assert loss.perplexity_change == pytest.approx(loss.perplexity / loss.reference_perplexity - 1)
