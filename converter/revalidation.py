@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pydantic
 
+from converter.architectures.selection import architecture_of, with_feature
 from converter.artifacts.store import holds_weights, read_record, record_problems, stray_files
 from converter.backends import Backend
 from converter.checkpoints.fetch import fetch, resolve
 from converter.core.errors import ConversionError
 from converter.core.records import TIERS, Allowed, ArtifactRecord, Options, Source, Verdict
-from converter.pipeline import Measurement, architecture_of, measure, measure_variants, with_feature
+
+if TYPE_CHECKING:
+    from converter.validation.measurement import Measurement
 
 PERMISSIONS = ("allow_pickle", "trust_remote_code", "drop_weights", "text", "evaluate")
 """Options that a record has no say in, as anybody may write one: what they allow has to be asked for."""
@@ -33,6 +36,8 @@ def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mappi
 
     Raises: ConverterError for what cannot be measured.
     """
+    from converter.validation.measurement import measure, measure_variants
+
     record = read_record(artifact)
     record = record if record and record.backend == backend.name else None
     recorded = {name: value for name, value in record.options.items() if name not in PERMISSIONS} if record else {}

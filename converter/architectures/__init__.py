@@ -1,7 +1,7 @@
 """What is known of each family of models, one file each in `families`; of any other, `generic`.
 
 An installed package adds one by an entry point of the group `converter.architectures`: its name is the model type, its object an
-`Architecture`. A user's own `OnnxConfig`, for once, is one by `own_architecture`.
+`Architecture`. A user's own `OnnxConfig`, for once, is one by `custom_architecture`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from converter.architectures import families
 from converter.architectures.architecture import Architecture
 from converter.architectures.auto import LEFT, is_later, known_types, transformers_version
 from converter.architectures.config import OnnxConfig, OnnxConfigWithPast, OnnxSeq2SeqConfigWithPast
-from converter.architectures.custom import own_architecture, own_fault
+from converter.architectures.custom import custom_architecture, custom_code_error
 from converter.architectures.embedders import as_embedder, find_embedder
 from converter.architectures.features import FEATURES, Feature, canonical, feature_of_class
 from converter.architectures.generic import GenericOnnxConfig, generic_architecture
@@ -37,6 +37,8 @@ __all__ = [
     "Profile",
     "architectures",
     "canonical",
+    "custom_architecture",
+    "custom_code_error",
     "embedding_architecture",
     "feature_of_class",
     "find_architecture",
@@ -46,8 +48,6 @@ __all__ = [
     "is_model_type",
     "known_types",
     "model_types",
-    "own_architecture",
-    "own_fault",
     "ready_made",
 ]
 

@@ -14,7 +14,7 @@ from converter.architectures.features import FEATURES
 from converter.core.errors import NotSupportedError, reason
 
 
-def own_architecture(name: str, model_type: str) -> Architecture:
+def custom_architecture(name: str, model_type: str) -> Architecture:
     """The architecture of `model_type` as the class `name` describes it; it has every feature, as the class alone knows better.
 
     The file is run, as any Python file that one imports is. Raises NotSupportedError for what is no such class.
@@ -40,7 +40,7 @@ def own_architecture(name: str, model_type: str) -> Architecture:
     )
 
 
-def own_fault(name: str, error: BaseException) -> NotSupportedError:
+def custom_code_error(name: str, error: BaseException) -> NotSupportedError:
     """What the user is told of an error that nobody foresaw while their configuration `name` was used: where it is from, if from there."""
     file = str(Path(name.rpartition(":")[0]))
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]

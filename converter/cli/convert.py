@@ -21,7 +21,8 @@ from converter.cli.progress import progress
 from converter.cli.sources import read_source
 from converter.core.errors import UsageError
 from converter.core.records import ArtifactRecord, Job, Outcome
-from converter.pipeline import look_ahead, run_job
+from converter.pipeline import run_job
+from converter.preflight import preflight
 from converter.report.markdown import shapes_for_people
 
 
@@ -68,7 +69,7 @@ def _needed(backend: Backend) -> str:
 def _check(backend: Backend, job: Job) -> int:
     """Tell what is found of the model; what is wrong is a failure."""
     with progress([job]) as display:
-        found = look_ahead(job, partial(display.tell, 0))
+        found = preflight(job, partial(display.tell, 0))
     if isinstance(found, Outcome):
         assert found.failure
         console.give(found.model_dump(mode="json"))

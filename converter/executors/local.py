@@ -28,7 +28,7 @@ from converter.core.records import Event, Failure, Job, Outcome
 from converter.executors import admission
 from converter.executors.limits import Limits, pause_before
 from converter.executors.worker import GRACE, TELL_WHERE, work
-from converter.pipeline import Plan, conclude, plan_job
+from converter.pipeline import Plan, finish, plan_job
 
 _PRELOAD = ["converter.executors.preload", "converter.cli"]
 """What the server imports; the second is what the script `converter` does, which multiprocessing runs in each worker (43 CPU ms)."""
@@ -248,7 +248,7 @@ class _Batch:
         """Give the outcome of an attempt, or make another where that may end otherwise."""
         failure = outcome.failure
         if not (failure and failure.passing and attempt.number <= self._limits.retries) or self._halted():
-            yield conclude(attempt.job, outcome.model_copy(update={"attempts": attempt.number}))
+            yield finish(attempt.job, outcome.model_copy(update={"attempts": attempt.number}))
             return
         number, killed = attempt.number + 1, failure.kind == "WorkerDied"
         seconds = pause_before(number)

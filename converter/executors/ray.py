@@ -25,7 +25,7 @@ from converter.executors.cluster import Cancel, Ended, Give, Heard, Node, Nodes,
 from converter.executors.limits import Limits
 from converter.executors.local import Observer
 from converter.executors.node import Done, Happened, Marker, Message, Task
-from converter.pipeline import Plan, conclude, plan_job
+from converter.pipeline import Plan, finish, plan_job
 from converter.push.batch import Parcel, Pushes
 
 ATTEMPTS = 3
@@ -159,7 +159,7 @@ class _Batch:
 
     def _plan(self, index: int, job: Job) -> Plan | Outcome:
         planned = plan_job(job, partial(self.observer.tell, index))
-        return conclude(job, planned) if isinstance(planned, Outcome) and planned.failure else planned
+        return finish(job, planned) if isinstance(planned, Outcome) and planned.failure else planned
 
     def _give(self, unit: _Unit) -> None:
         plans = [plan for plan in unit.plans if isinstance(plan, Plan)]
@@ -324,7 +324,7 @@ def _failed(unit: _Unit, kind: str, message: str, hint: str, cause: str) -> Iter
     for place, (_, job) in enumerate(unit.jobs):
         if place not in unit.told:
             failure = Failure(stage=unit.stages.get(place, "start"), kind=kind, message=f"{message}: {cause}", hint=hint)
-            yield conclude(job, Outcome.of(job, "failed", failure=failure))
+            yield finish(job, Outcome.of(job, "failed", failure=failure))
 
 
 def _clear_away(unit: _Unit) -> None:

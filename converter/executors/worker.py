@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from converter.core.records import Event, Outcome
 from converter.executors.limits import limit_memory
-from converter.pipeline import Observer, Plan, carry_out
+from converter.pipeline import Observer, Plan, execute
 
 GRACE = 5.0
 """Seconds that a worker has to take its staged files with it, once it is told to end."""
@@ -53,7 +53,7 @@ def work(plan: Plan, connection: Connection, threads: int, memory: int, output: 
 
     logging.getLogger("converter").handlers = [_Teller(say)]
     try:
-        say(carry_out(plan, say))
+        say(execute(plan, say))
     except Ended:
         raise SystemExit(128 + signal.SIGTERM) from None
     connection.close()

@@ -17,7 +17,8 @@ from converter.architectures import find_architecture
 from converter.backends import BACKENDS
 from converter.checkpoints import calling
 from converter.core.records import Job, Options, Outcome, Source, Verdict
-from converter.pipeline import measure, run_job
+from converter.pipeline import run_job
+from converter.validation.measurement import measure
 from tests.coverage.tiny import save_tiny as save_other
 from tests.support.checkpoints import save_tiny
 

@@ -20,7 +20,7 @@ LAYERS = (
     ("backends",),
     ("manifest", "validation", "report", "artifacts"),
     ("pipeline",),
-    ("revalidation", "push", "warming"),
+    ("preflight", "revalidation", "push", "warming"),
     ("executors",),
     ("onnx", "torchscript", "neuron"),
     ("cli",),

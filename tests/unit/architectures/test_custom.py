@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from converter.architectures import own_architecture
+from converter.architectures import custom_architecture
 from converter.core.errors import NotSupportedError
 
 GOOD = """
@@ -39,14 +39,14 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_class_of_a_file_describes_any_model_type_and_is_known_by_the_files_contents(file: Path) -> None:
-    found = own_architecture(f"{file}:Mine", "electra")
+    found = custom_architecture(f"{file}:Mine", "electra")
     assert (found.name, found.model_type, found.onnx_config.__name__) == ("Mine", "electra", "Mine")
     assert found.origin == {"Mine": f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"}
 
 
 def test_only_a_class_with_a_cache_has_the_features_with_a_cache(file: Path) -> None:
-    assert "causal-lm-with-past" in own_architecture(f"{file}:WithPast", "x").features
-    assert "causal-lm-with-past" not in own_architecture(f"{file}:Mine", "x").features
+    assert "causal-lm-with-past" in custom_architecture(f"{file}:WithPast", "x").features
+    assert "causal-lm-with-past" not in custom_architecture(f"{file}:Mine", "x").features
 
 
 @pytest.mark.parametrize(
@@ -60,12 +60,12 @@ def test_only_a_class_with_a_cache_has_the_features_with_a_cache(file: Path) -> 
 )
 def test_what_is_no_configuration_is_told_by_name(file: Path, name: str, told: str) -> None:
     with pytest.raises(NotSupportedError, match=told):
-        own_architecture(f"{file}:{name}", "bert")
+        custom_architecture(f"{file}:{name}", "bert")
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(NotSupportedError, match=r"there is no configuration .*nothing\.py:Mine"):
-        own_architecture(f"{tmp_path}/nothing.py:Mine", "bert")
+        custom_architecture(f"{tmp_path}/nothing.py:Mine", "bert")
 
 
 @pytest.mark.parametrize("content", ["def", "import no_such_module", "1/0"])
@@ -73,4 +73,4 @@ def test_a_file_that_cannot_be_run_is_told_with_the_reason(tmp_path: Path, conte
     (tmp_path / "broken.py").write_text(content, encoding="utf-8")
     for _ in range(2):  # a failed import leaves nothing behind
         with pytest.raises(NotSupportedError, match=r"broken\.py cannot be run: (SyntaxError|ModuleNotFoundError|ZeroDivisionError)"):
-            own_architecture(f"{tmp_path}/broken.py:Mine", "bert")
+            custom_architecture(f"{tmp_path}/broken.py:Mine", "bert")

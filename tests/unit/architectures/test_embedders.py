@@ -11,7 +11,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from converter.architectures import find_architecture, own_architecture
+from converter.architectures import custom_architecture, find_architecture
 from converter.architectures.embedders import COLBERT, EMBEDDERS, find_embedder, make_model
 from converter.checkpoints.loading import load_model
 from converter.core.errors import CheckpointError, NotSupportedError
@@ -65,7 +65,7 @@ def test_a_configuration_of_the_users_own_stays_and_converts_the_embedder(tmp_pa
     from converter.architectures import embedding_architecture
 
     (tmp_path / "mine.py").write_text("from converter.onnx import OnnxConfig\nclass Mine(OnnxConfig):\n    inputs = {}\n")
-    mine = own_architecture(f"{tmp_path}/mine.py:Mine", "bert")
+    mine = custom_architecture(f"{tmp_path}/mine.py:Mine", "bert")
     architecture = embedding_architecture(mine, [COLBERT])
     assert architecture.onnx_config is mine.onnx_config
     assert (architecture.auto_class("default"), architecture.auto_class("masked-lm")) == (COLBERT, "AutoModelForMaskedLM")

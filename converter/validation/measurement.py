@@ -1,0 +1,57 @@
+"""An artifact in a folder measured against a checkpoint in another, each opened afresh."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from converter.architectures import Architecture
+from converter.backends import Backend
+from converter.backends.loading import load_reference
+from converter.checkpoints.loading import load_tokenizer
+from converter.core.records import Options, Signature, Verdict
+from converter.validation.accuracy.variants import judge
+from converter.validation.reference import Reference
+from converter.validation.validate import default_tolerance, validate
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A verdict, the artifact's own account of itself, files that its clients want beside the checkpoint's, and notes on the checkpoint.
+
+    `default_atol` is the absolute tolerance of a verdict for which none was asked.
+    """
+
+    verdict: Verdict
+    dtype: str
+    signature: Signature
+    beside: Mapping[str, bytes]
+    default_atol: float
+    notes: tuple[str, ...] = ()
+
+
+def measure(backend: Backend, artifact: Path, checkpoint: Path, architecture: Architecture, options: Options) -> Measurement:
+    """Validate the artifact in one folder against the checkpoint in another, each opened afresh."""
+    with closing(backend.open(artifact)) as session:
+        model, config = load_reference(checkpoint, architecture, backend, options)
+        verdict = validate(session, Reference(model, tuple(config.outputs)), config, load_tokenizer(checkpoint, options.allowed), options)
+        beside = backend.beside(model, config, session.signature, artifact)
+        default_atol = default_tolerance(config, model.dtype).atol
+        return Measurement(verdict, model.dtype, session.signature, beside, default_atol, model.notes)
+
+
+def measure_variants(
+    backend: Backend, artifact: Path, checkpoint: Path, architecture: Architecture, options: Options, exact: Verdict, *, make: bool
+) -> Measurement:
+    """The same of its variants, by what they lose, beside the verdict on the `exact` files; `make` makes them first, of these."""
+    model, config = load_reference(checkpoint, architecture, backend, options)
+    variants = judge(backend, artifact, model, config, load_tokenizer(checkpoint, options.allowed), options, make=make)
+    if make and backend.exact not in backend.variants(options):
+        backend.drop(artifact, backend.exact)
+    with closing(backend.open(artifact)) as session:
+        signature = session.signature
+    verdict = exact.model_copy(update={"variants": variants})
+    beside, default_atol = backend.beside(model, config, signature, artifact), default_tolerance(config, model.dtype).atol
+    return Measurement(verdict, variants[0].floats, signature, beside, default_atol, model.notes)
