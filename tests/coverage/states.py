@@ -25,7 +25,7 @@ def state_of(row: Row, folder: Path) -> tuple[list[str], list[str]]:
     from converter.architectures import find_architecture
     from converter.architectures.config import overridden
     from converter.backends import BACKENDS
-    from converter.pipeline import _load_reference
+    from converter.backends.loading import load_reference
     from converter.validation.cases import Maker
     from converter.validation.reference import Reference
     from converter.validation.validate import default_tolerance, state_problems
@@ -34,7 +34,7 @@ def state_of(row: Row, folder: Path) -> tuple[list[str], list[str]]:
     architecture = find_architecture(row.model_type)
     save_tiny(folder, row.model_type, architecture.auto_class(row.feature))
     backend = BACKENDS[row.backend]
-    model, config = _load_reference(folder, architecture, backend, backend.options(feature=row.feature))
+    model, config = load_reference(folder, architecture, backend, backend.options(feature=row.feature))
     reference = Reference(model, tuple(config.outputs))
     with overridden(model.config, config.values_override):
         maker = Maker(config, model.dtype, None, np.random.default_rng(0), ())

@@ -9,7 +9,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-from converter.backends.onnx.capture.capture import shape_rules as shapes
+from converter.backends.onnx.capture import shape_rules as shapes
 from converter.backends.onnx.capture.shape_rules import shapes_by_definition
 
 _aten = torch.ops.aten

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.onnx._internal.exporter import _registration
 
-from converter.backends.onnx.capture.capture import torch_patches as exporter
+from converter.backends.onnx.capture import torch_patches as exporter
 from converter.backends.onnx.capture.torch_patches import lean_exporter
 
 

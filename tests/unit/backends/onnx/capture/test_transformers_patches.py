@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers.exporters import exporter_onnx, utils
 
-from converter.backends.onnx.capture.capture import transformers_patches as patches
+from converter.backends.onnx.capture import transformers_patches as patches
 
 
 def test_what_is_relied_on_is_there() -> None:
