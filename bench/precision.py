@@ -16,8 +16,8 @@ from converter.architectures import find_architecture
 from converter.backends import BACKENDS
 from converter.backends.onnx.session import OnnxSession
 from converter.checkpoints.loading import load_model, load_tokenizer
-from converter.core.records import Loss
-from converter.validation.accuracy.evaluator import LossGauge
+from converter.core.records import AccuracyDrop
+from converter.validation.accuracy.evaluator import AccuracyEvaluator
 from converter.validation.accuracy.texts import texts_for
 from converter.validation.reference import Reference
 
@@ -35,7 +35,7 @@ def measure() -> Iterator[Row]:
         print(f"  all variants, converted, searched and measured: {cost.cpu_seconds:.0f} CPU s", flush=True)
         record = json.loads((place / "ours" / "converter.json").read_bytes())
         files = {each["name"]: place / "ours" / each["files"][0] for each in record["verdict"]["variants"]}
-        losses = {each["name"]: Loss.model_validate(each["loss"]) for each in record["verdict"]["variants"]}
+        losses = {each["name"]: AccuracyDrop.model_validate(each["accuracy_drop"]) for each in record["verdict"]["variants"]}
         peer.export(MINILM, checkpoint, place / "peer")
         peer.quantize(place / "peer", place / "peer-int8")
         files |= {"optimum": place / "peer" / "model.onnx", "optimum int8": place / "peer-int8" / "model_quantized.onnx"}
@@ -46,8 +46,8 @@ def measure() -> Iterator[Row]:
         }
         print("  | file | MB | cosine, least | neighbours | CPU ms at 1 × 16 | at 1 × 128 |\n  |---|---:|---:|---:|---:|---:|")
         for who, path in files.items():
-            loss, times = losses[who], " | ".join(f"{min(found[shape][who]):.2f}" for shape, _ in _SHAPES)
-            told = f"{loss.cosine_mean:.4f}, {loss.cosine_min:.4f} | {loss.neighbours:.1%}"
+            accuracy_drop, times = losses[who], " | ".join(f"{min(found[shape][who]):.2f}" for shape, _ in _SHAPES)
+            told = f"{accuracy_drop.cosine_mean:.4f}, {accuracy_drop.cosine_min:.4f} | {accuracy_drop.neighbours:.1%}"
             print(f"  | {who} | {path.stat().st_size / 1e6:.1f} | {told} | {times} |", flush=True)
         yield from ()
 
@@ -55,12 +55,12 @@ def measure() -> Iterator[Row]:
 _SHAPES = (((1, 16), 200), ((1, 128), 60))
 
 
-def _lost(checkpoint: Path, files: Sequence[Path]) -> Iterator[Loss]:
+def _lost(checkpoint: Path, files: Sequence[Path]) -> Iterator[AccuracyDrop]:
     """What others' files lose, by the same gauge; their inputs and outputs have the documented names."""
     architecture = find_architecture("bert")
     model = load_model(checkpoint, architecture.auto_class("default"), "float32")
     config = BACKENDS["onnx"].configure(architecture, model, BACKENDS["onnx"].options(feature="default"))
-    gauge = LossGauge(Reference(model, tuple(config.outputs)), config, load_tokenizer(checkpoint), texts_for(None), "any")
+    evaluator = AccuracyEvaluator(Reference(model, tuple(config.outputs)), config, load_tokenizer(checkpoint), texts_for(None), "any")
     for file in files:
         with closing(OnnxSession(file)) as session:
-            yield gauge.loss(session)
+            yield evaluator.accuracy_drop(session)

@@ -20,12 +20,12 @@ from converter.architectures import Architecture, custom_code_error
 from converter.architectures.selection import architecture_of, candidate_options, with_feature_note
 from converter.artifacts.job_log import JobLog
 from converter.artifacts.rejection import is_accepted_unvalidated, rejection
-from converter.artifacts.staging import copy_sidecars, publish, staging_folder
-from converter.artifacts.store import describe_files, find_done, job_key, read_record, versions_of
+from converter.artifacts.staging import copy_sidecars, install, staging_folder
+from converter.artifacts.store import cache_key, describe_files, find_up_to_date, read_record, versions_of
 from converter.backends import BACKENDS, Backend, Cache, Conversion
 from converter.checkpoints.fetch import fetch, resolve
 from converter.checkpoints.policy import is_sidecar
-from converter.core.errors import ConversionError, ConverterError, NotSupportedError, ValidationError, is_lack_of_memory, unforeseen
+from converter.core.errors import ConversionError, ConverterError, NotSupportedError, ValidationError, internal_error, is_lack_of_memory
 from converter.core.records import ArtifactRecord, Checkpoint, Event, Failure, Job, Options, Outcome, SourceRecord, Stage, Status
 from converter.core.timing import Stages
 from converter.validation.accuracy import custom_metric, texts
@@ -85,15 +85,15 @@ def plan_job(job: Job, observe: Observer = unobserved) -> Plan | Outcome:
             versions = {**versions_of(BACKENDS[job.backend].packages), **architecture.origin, **_origins(job.options)}
             plans: list[Plan] = []
             for options in candidate_options(job.options, architecture, checkpoint):
-                key = job_key(checkpoint, job.backend, options, versions)
+                key = cache_key(checkpoint, job.backend, options, versions)
                 plans.append(Plan(job=replace(job, options=options), checkpoint=checkpoint, versions=versions, key=key))
-            found = [(plan, record) for plan in plans if (record := _find_done(plan.job, plan.key))]
+            found = [(plan, record) for plan in plans if (record := _find_up_to_date(plan.job, plan.key))]
     except (Exception, SystemExit) as error:  # whatever it is, it is this job's outcome and not the end of the others
         JobLog(job).write(Event(event="job-began"), *told)
         return failed_outcome(job, stages, error)
     if found:
         ((plan, done), *_) = found
-        return _done_already(plan.job, done, stages, checkpoint)
+        return _up_to_date(plan.job, done, stages, checkpoint)
     preferred, *others = (replace(plan, stages=tuple(stages.done)) for plan in plans)
     return replace(preferred, fallback=next(iter(others), None))
 
@@ -108,10 +108,10 @@ def execute(plan: Plan, observe: Observer = unobserved) -> Outcome:
     try:
         with ExitStack() as stack:
             with stages.stage("fetch"):
-                backend.ready(job.options)
+                backend.check_environment(job.options)
                 staged = stack.enter_context(staging_folder(job.destination, lambda: tell(Event(event="waiting"))))
-                if done := _find_done(job, plan.key):  # another run has made it in the meantime
-                    return _done_already(job, done, stages, checkpoint)
+                if done := _find_up_to_date(job, plan.key):  # another run has made it in the meantime
+                    return _up_to_date(job, done, stages, checkpoint)
                 architecture = architecture_of(checkpoint, job.options)
                 if not architecture.origin.items() <= plan.versions.items():
                     raise ConversionError(f"{job.options.config} was changed in the meantime", "run it again")
@@ -120,7 +120,7 @@ def execute(plan: Plan, observe: Observer = unobserved) -> Outcome:
             if not (measured.verdict.passed or is_accepted_unvalidated(measured.verdict, job.options)):
                 raise rejection(measured.verdict, job, staged)
             with stages.stage("record"):
-                for name in conversion.lent:
+                for name in conversion.shared_files:
                     (staged / name).unlink()
                 names = filter(is_sidecar, checkpoint.files)
                 sidecars = copy_sidecars(folder, names, job.model_folder, measured.beside) if job.model_folder else ()
@@ -135,14 +135,14 @@ def execute(plan: Plan, observe: Observer = unobserved) -> Outcome:
                     signature=measured.signature,
                     tried=measured.verdict.tried,
                     files=describe_files(staged),
-                    lent=describe_files(job.destination, conversion.lent),
+                    shared_files=describe_files(job.destination, conversion.shared_files),
                     sidecars=sidecars,
                     verdict=measured.verdict,
                     stages=tuple(stages.done),
                     notes=conversion.notes,
                 )
                 log.stage(staged)
-                publish(staged, record, job.destination)
+                install(staged, record, job.destination)
                 log.keep()
     except (Exception, SystemExit) as error:  # whatever it is, it is this job's outcome and not the end of the others
         if plan.fallback and isinstance(error, NotSupportedError):
@@ -158,13 +158,13 @@ def execute(plan: Plan, observe: Observer = unobserved) -> Outcome:
     return Outcome.of(job, status, artifact=record, verdict=record.verdict, stages=tuple(stages.done), notes=notes)
 
 
-def _find_done(job: Job, key: str) -> ArtifactRecord | None:
+def _find_up_to_date(job: Job, key: str) -> ArtifactRecord | None:
     """The record of the artifact, where it is there already; one that was not validated is not, where it can be here."""
-    done = find_done(job.destination, job.model_folder, key)
+    done = find_up_to_date(job.destination, job.model_folder, key)
     return None if done and done.verdict.unvalidated and BACKENDS[job.backend].validates_here else done
 
 
-def _done_already(job: Job, done: ArtifactRecord, stages: Stages, checkpoint: Checkpoint) -> Outcome:
+def _up_to_date(job: Job, done: ArtifactRecord, stages: Stages, checkpoint: Checkpoint) -> Outcome:
     status: Status = "unvalidated" if done.verdict.unvalidated else "skipped"
     return Outcome.of(job, status, artifact=done, verdict=done.verdict, stages=tuple(stages.done), notes=(*checkpoint.notes, *done.notes))
 
@@ -213,7 +213,7 @@ def _make(plan: Plan, architecture: Architecture, folder: Path, staged: Path, st
         with stages.stage("variants"):
             measured = measure_variants(backend, staged, folder, architecture, job.options, measured.verdict, make=True)
         if backend.exact not in backend.variants(job.options):
-            conversion = replace(conversion, lent=())
+            conversion = replace(conversion, shared_files=())
     return conversion, measured
 
 
@@ -233,7 +233,7 @@ def _convert(cache: Cache | None, architecture: Architecture, backend: Backend, 
 
 def _origins(options: Options) -> Mapping[str, str]:
     """What a user's own texts and metric are known by. Raises NotSupportedError where they are not there."""
-    asked = options.measured_by
+    asked = options.accuracy_requirement
     return {**texts.origin(asked.text), **custom_metric.origin(asked.evaluate)}
 
 
@@ -254,7 +254,7 @@ def _source_record(checkpoint: Checkpoint) -> SourceRecord:
 
 
 def failed_outcome(job: Job, stages: Stages, error: Exception | SystemExit) -> Outcome:
-    told = error if isinstance(error, ConverterError) and not is_lack_of_memory(error) else unforeseen(error)
+    told = error if isinstance(error, ConverterError) and not is_lack_of_memory(error) else internal_error(error)
     if told is not error and job.options.config and not is_lack_of_memory(error):
         told = custom_code_error(job.options.config, error)
     failure = Failure(
@@ -262,7 +262,7 @@ def failed_outcome(job: Job, stages: Stages, error: Exception | SystemExit) -> O
         kind=type(error).__name__,
         message=told.message,
         hint=told.hint,
-        passing=told.passing,
+        is_transient=told.is_transient,
         traceback="".join(traceback.format_exception(error)),
     )
     verdict = error.verdict if isinstance(error, ValidationError) else None

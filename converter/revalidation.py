@@ -109,7 +109,7 @@ def _sidecar_problems(
     """Say which sidecar files are not what the checkpoint has, a clause each."""
     from converter.validation.sidecars import Sidecars, model_folders
 
-    generated = {**dict.fromkeys(backend.made_beside), **measured.beside}
+    generated = {**dict.fromkeys(backend.generated_sidecar_names), **measured.beside}
     for folder in model_folders(artifact, backend.name, [file.path for file in record.sidecars] if record else ()):
         prefix = "" if folder == artifact else "../"
         for problem in Sidecars(folder, checkpoint, generated, allowed).problems():

@@ -26,7 +26,7 @@ from converter.artifacts.store import LOG, RECORD, RECORD_LIMIT, describe_files,
 from converter.checkpoints.policy import CONFIG, CONFIG_LIMIT
 from converter.core.errors import output_error
 from converter.core.files import leftovers, read_at_most, temporary_name, write_whole
-from converter.core.locks import claimed
+from converter.core.locks import file_lock
 from converter.core.records import ArtifactRecord, FileRecord, Verdict
 
 _logger = logging.getLogger(__name__)
@@ -80,13 +80,13 @@ def staging_folder(destination: Path, waits: Callable[[], None] = lambda: None) 
     where nothing has come into them. A destination that is the mount point of a disk of its own is staged in it, as no rename leads
     from one disk to another. Raises OutputError.
     """
-    claim = _claim(destination)
+    claim = _lock(destination)
     place = temporary_name(claim)
     made = [folder for folder in (place.parent, *place.parent.parents) if not folder.exists()]
     try:
         with ExitStack() as stack:
             try:
-                stack.enter_context(claimed(claim, waits))
+                stack.enter_context(file_lock(claim, waits))
                 _remove_leftovers(claim)
                 place.mkdir(parents=True)  # made by this process, whatever else lies there
                 stack.callback(shutil.rmtree, place, ignore_errors=True)
@@ -107,15 +107,15 @@ def sweep(destination: Path) -> None:
     def leave() -> NoReturn:
         raise BlockingIOError("another job is there, and it has swept")
 
-    claim = _claim(destination)
+    claim = _lock(destination)
     if leftovers(claim):
-        with suppress(OSError), claimed(claim, leave):
+        with suppress(OSError), file_lock(claim, leave):
             _remove_leftovers(claim)
     with suppress(OSError):  # not empty, or not there
         claim.parent.rmdir()
 
 
-def _claim(destination: Path) -> Path:
+def _lock(destination: Path) -> Path:
     """What is claimed by who writes to a destination; it is staged beside that."""
     destination = destination.resolve()
     parent = destination if destination.is_mount() else destination.parent
@@ -129,7 +129,7 @@ def _remove_leftovers(claim: Path) -> None:
             shutil.rmtree(place, ignore_errors=True)
 
 
-def publish(folder: Path, record: ArtifactRecord, destination: Path) -> None:
+def install(folder: Path, record: ArtifactRecord, destination: Path) -> None:
     """Write the record last of all and move the staged artifact to its place; nothing of it is lost with the machine's power then.
 
     An older artifact that stands there alone is moved aside whole. Where others have files there, the old artifact's record goes first
@@ -140,14 +140,14 @@ def publish(folder: Path, record: ArtifactRecord, destination: Path) -> None:
         (folder / RECORD).write_text(record.model_dump_json(indent=2), encoding="utf-8")
         _sync(folder)
         old = read_record(destination)
-        if not _publish_whole(folder, old, destination):
-            _publish_each(folder, record, old, destination)
+        if not _install_folder(folder, old, destination):
+            _install_files(folder, record, old, destination)
         _sync(destination.parent, "")
     except OSError as error:
         raise output_error(destination, error) from error
 
 
-def _publish_whole(folder: Path, old: ArtifactRecord | None, destination: Path) -> bool:
+def _install_folder(folder: Path, old: ArtifactRecord | None, destination: Path) -> bool:
     """Rename the staged folder to its place, the `old` artifact aside before; False where something else is in the way, as a mount is."""
     aside = folder.with_name(REPLACED)
     try:
@@ -171,7 +171,7 @@ def _stands_alone(record: ArtifactRecord, folder: Path) -> bool:
     return not links and {path.relative_to(folder).as_posix() for path in folder.rglob("*")} <= own and folder != Path.cwd()
 
 
-def _publish_each(folder: Path, record: ArtifactRecord, old: ArtifactRecord | None, destination: Path) -> None:
+def _install_files(folder: Path, record: ArtifactRecord, old: ArtifactRecord | None, destination: Path) -> None:
     (destination / RECORD).unlink(missing_ok=True)
     if is_log(destination / LOG):
         (destination / LOG).unlink()

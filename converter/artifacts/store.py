@@ -41,7 +41,7 @@ def _version(package: str, _: tuple[str, ...]) -> str:
     return version(package)
 
 
-def job_key(checkpoint: Checkpoint, backend: str, options: Options, versions: Mapping[str, str]) -> str:
+def cache_key(checkpoint: Checkpoint, backend: str, options: Options, versions: Mapping[str, str]) -> str:
     """The sha256 of all that decides what a job's artifact is: equal keys, equal artifacts."""
     chosen = options.model_dump(mode="json", exclude=set(USERS_FILES))  # these count by their contents, among the versions
     facts = {"source": checkpoint.contents or checkpoint.identity, "backend": backend, "options": chosen, "versions": dict(versions)}
@@ -56,7 +56,7 @@ def read_record(folder: Path) -> ArtifactRecord | None:
         return None
 
 
-def find_done(folder: Path, model_folder: Path | None, key: str) -> ArtifactRecord | None:
+def find_up_to_date(folder: Path, model_folder: Path | None, key: str) -> ArtifactRecord | None:
     """The record of an artifact in `folder` that was made with `key` and whose files, and its model's, are still what they were."""
     record = read_record(folder)
     if record is None or record.key != key or damaged_files(folder, record.needed, trust_mtime=True):

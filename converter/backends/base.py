@@ -113,13 +113,13 @@ class Conversion:
     """
 
     reused: bool = False
-    lent: tuple[str, ...] = ()
+    shared_files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     accept: Callable[[], None] = _nothing
     reject: Callable[[], None] = _nothing
 
 
-class Gauge(Protocol):
+class Evaluator(Protocol):
     """What a variant is chosen by: inputs to calibrate with, others to try it on, and how much of it may be lost."""
 
     @property
@@ -144,7 +144,7 @@ Activations = Literal["float", "dynamic", "static"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Derived:
+class VariantInfo:
     """How a variant was made: its files in the order of their calls, what is computed in which type, and what was quantized of it.
 
     `stored` are bytes by the type of the tensors. `left_out` says, by a pattern of names, of layers that were not quantized so
@@ -177,7 +177,7 @@ def together(conversions: Sequence[Conversion]) -> Conversion:
 
     return Conversion(
         reused=any(each.reused for each in conversions),
-        lent=tuple(dict.fromkeys(name for each in conversions for name in each.lent)),
+        shared_files=tuple(dict.fromkeys(name for each in conversions for name in each.shared_files)),
         notes=tuple(dict.fromkeys(note for each in conversions for note in each.notes)),
         accept=accept,
         reject=reject,
@@ -191,7 +191,7 @@ class Backend(ABC):
     title: ClassVar[str]
     """How it is written for people."""
     main_file: ClassVar[str]
-    made_beside: ClassVar[tuple[str, ...]] = ()
+    generated_sidecar_names: ClassVar[tuple[str, ...]] = ()
     """The files in the model's folder that `beside` makes and no checkpoint has: they go wherever the artifact goes."""
     client_files: ClassVar[tuple[str, ...]]
     """Patterns of the names of files that its clients load, whoever made them."""
@@ -201,7 +201,7 @@ class Backend(ABC):
     """What the variant is called that others are made of, where there are variants."""
     layouts: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """Where artifacts may have other files than `main_file`, the files of each kind of artifact; a user is told of the last."""
-    proof: ClassVar[str] = "validated"
+    validation_claim: ClassVar[str] = "validated"
     """What a user may take an artifact for, in a word or two."""
     options: ClassVar[type[Options]]
     packages: ClassVar[tuple[str, ...]]
@@ -210,7 +210,7 @@ class Backend(ABC):
     """By distribution, the versions that it is tested with."""
     library: ClassVar[str]
     """The `library_name` of a repository that holds its artifacts and no checkpoint."""
-    loading: ClassVar[str]
+    usage_snippet: ClassVar[str]
     """Python that loads an artifact from the Hub's REPOSITORY, for its card; a line that names FILE is for each file that is called."""
     caches: ClassVar[bool] = False
     """Whether `convert_with` leaves something that makes later conversions cheaper."""
@@ -269,7 +269,7 @@ class Backend(ABC):
         """The attention that a model is loaded with to be converted; None is what transformers chooses."""
         return None
 
-    def ready(self, options: Options) -> None:  # noqa: ARG002 - for subclasses
+    def check_environment(self, options: Options) -> None:  # noqa: ARG002 - for subclasses
         """Raise NotSupportedError where it cannot convert here, or not with these options; before anything is fetched."""
         missing = [package for package in self.packages if not any(distributions(name=package))]
         if missing:
@@ -315,11 +315,11 @@ class Backend(ABC):
         """The precisions that are asked for and measured by what they lose; none where the artifact is to be what its checkpoint is."""
         return ()
 
-    def derive(self, folder: Path, variant: str, gauge: Gauge) -> Derived:
+    def derive(self, folder: Path, variant: str, evaluator: Evaluator) -> VariantInfo:
         """Make a variant of the artifact in `folder`, beside it. Raises ConversionError or OutputError."""
         raise NotImplementedError
 
-    def describe(self, folder: Path, variant: str) -> Derived:
+    def describe(self, folder: Path, variant: str) -> VariantInfo:
         """What can be told of a variant in `folder` that was made before. Raises ConversionError where it is not there."""
         raise NotImplementedError
 

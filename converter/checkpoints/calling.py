@@ -49,7 +49,7 @@ def check_inputs(model: torch.nn.Module, names: Sequence[str]) -> None:
         raise ConversionError(f"{type(model).__name__} takes no input {', '.join(unknown)}", f"it takes: {', '.join(taken)}")
 
 
-class FlatModel(torch.nn.Module):
+class ExportWrapper(torch.nn.Module):
     """A model as a function of tensors in a fixed order that returns a tuple of tensors in a fixed order.
 
     Capturing and tracing both want this form: keyword arguments and output classes do not survive either. With the cache of an
@@ -90,7 +90,7 @@ class FlatModel(torch.nn.Module):
         cache.is_updated = dict.fromkeys(cache.is_updated, False)  # so that it appends, be it nothing
 
 
-class FlatEncoder(torch.nn.Module):
+class EncoderWrapper(torch.nn.Module):
     """A model's encoder alone as a function of tensors in a fixed order: what it gives for each position, (batch, positions, features)."""
 
     def __init__(self, model: torch.nn.Module, inputs: Sequence[str]) -> None:
@@ -104,7 +104,7 @@ class FlatEncoder(torch.nn.Module):
         return (encode(**dict(zip(self._inputs, tensors, strict=True)), return_dict=True)[0],)
 
 
-class FlatDecoder(torch.nn.Module):
+class DecoderWrapper(torch.nn.Module):
     """A model's decoder alone, with its cache: `states` among its inputs is what the encoder gave, (batch, positions, features).
 
     Keys and values are made of the positions that the cache does not hold yet: at the first call of all, later of none.
@@ -150,7 +150,7 @@ def inputs_at(config: OnnxConfig, dtype: str, preprocessor: Any, rng: np.random.
     return tuple(torch.from_numpy(array) for array in arrays.values())
 
 
-def sample(model: LoadedModel, config: OnnxConfig, size: Size, preprocessor: Any = None) -> tuple[FlatModel, tuple[torch.Tensor, ...]]:
+def sample(model: LoadedModel, config: OnnxConfig, size: Size, preprocessor: Any = None) -> tuple[ExportWrapper, tuple[torch.Tensor, ...]]:
     """A model as a function of tensors, and tensors of a size that it was seen to run with, for who captures or traces it.
 
     Raises ConversionError where the configuration declares nothing, or what the model does not take or give.
@@ -160,10 +160,10 @@ def sample(model: LoadedModel, config: OnnxConfig, size: Size, preprocessor: Any
     check_inputs(model.module, tuple(config.inputs))
     check_mask(model.module, tuple(config.inputs))
     tensors = inputs_at(config, model.dtype, preprocessor, np.random.default_rng(0), size)
-    flat_model = FlatModel(model.module, tuple(config.inputs), tuple(config.outputs), config.encoded_length)
+    wrapper = ExportWrapper(model.module, tuple(config.inputs), tuple(config.outputs), config.encoded_length)
     try:
         with torch.no_grad():
-            flat_model(*tensors)
+            wrapper(*tensors)
     except ConverterError:
         raise
     except Exception as error:  # a model's own code runs here, and may raise anything; it is told, with its cause
@@ -171,7 +171,7 @@ def sample(model: LoadedModel, config: OnnxConfig, size: Size, preprocessor: Any
             f"{type(model.module).__name__} does not run with the inputs of {type(config).__name__}: {reason(error)}",
             "the checkpoint's config.json or the configuration is wrong; see with --debug where",
         ) from error
-    return flat_model, tensors
+    return wrapper, tensors
 
 
 def _arguments(inputs: Mapping[str, torch.Tensor]) -> dict[str, Any]:

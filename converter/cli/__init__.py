@@ -13,7 +13,7 @@ import click
 import converter
 from converter.cli import actions, cache, convert, features, plan, push, report, run, validate
 from converter.cli.console import console
-from converter.core.errors import ConverterError, unforeseen
+from converter.core.errors import ConverterError, internal_error
 from converter.core.text import printable
 
 INTERRUPTED = 130
@@ -32,7 +32,7 @@ class RunByDefault(click.Group):
         try:
             return super().invoke(ctx)
         except EOFError as error:  # for Click it is Ctrl-D at a prompt; here there is none, so it is a bug
-            raise unforeseen(error) from error
+            raise internal_error(error) from error
 
 
 @click.group(cls=RunByDefault, context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]})
@@ -71,7 +71,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         console.say_aside("interrupted")
         code = INTERRUPTED
     except Exception as error:  # a bug: a sentence and exit code 1, the traceback with --debug
-        _end_with(unforeseen(error))
+        _end_with(internal_error(error))
         code = 1
     finally:
         actions.end()

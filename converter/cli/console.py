@@ -167,7 +167,7 @@ def _measured(verdict: Verdict | None) -> str:
     """What was measured of an artifact, in a clause."""
     assert verdict
     told = [f"largest error {verdict.max_abs_error:.1e}"] if verdict.has_exact else []
-    told += [f"{variant.name} {TIERS[variant.tier]}" for variant in verdict.variants if not variant.is_exact]
+    told += [f"{variant.name} {TIERS[variant.tier]}" for variant in verdict.variants if not variant.is_base]
     return ", ".join(told)
 
 

@@ -29,7 +29,7 @@ from converter.report.markdown import shapes_for_people
 def _command_of(backend: Backend) -> click.Command:
     @click.command(
         backend.name,
-        help=f"Convert one checkpoint to OUTPUT/{backend.main_file}, {backend.proof}.\n\n"
+        help=f"Convert one checkpoint to OUTPUT/{backend.main_file}, {backend.validation_claim}.\n\n"
         f"For example: converter {backend.name} --model=distilbert-base-uncased {_needed(backend)}{backend.name}/",
     )
     @click.option("-m", "--model", required=True, help="A Hub id, with @revision where wanted, or a local folder.")
@@ -81,7 +81,7 @@ def _check(backend: Backend, job: Job) -> int:
     for shape in dict.fromkeys(shapes):
         console.say(f"At {shape}:")
         for finding in (each for each, at in zip(found, shapes, strict=True) if at == shape):
-            console.say(f"\t-[{_SIGNS[finding.passed]}] {finding.told}")
+            console.say(f"\t-[{_SIGNS[finding.passed]}] {finding.message}")
     console.say(f"{'Nothing was found against it' if passed else 'It cannot be converted as it is'}; {backend.check_note}.")
     return 0 if passed else 1
 
@@ -116,7 +116,7 @@ def _convert(backend: Backend, job: Job) -> int:
 def _call(artifact: ArtifactRecord) -> str:
     """How an artifact is called, and at which shapes."""
     signature = artifact.signature
-    called = [(part.file, part.inputs, part.outputs) for part in signature.parts]
+    called = [(part.file, part.inputs, part.outputs) for part in signature.submodels]
     if not called:
         called = [("it", tuple(spec.name for spec in signature.inputs), tuple(spec.name for spec in signature.outputs))]
     told = ", then ".join(f"{what} with ({', '.join(inputs)}), it gives ({', '.join(outputs)})" for what, inputs, outputs in called)

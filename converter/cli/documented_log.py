@@ -46,7 +46,7 @@ def _other_lines(verdict: Verdict, title: str) -> Iterator[str]:
     if not verdict.has_exact:
         yield "\t- That was in float32. What is written is of another precision, and loses something:"
     for variant in verdict.variants:
-        yield f"\t-[{'✓' if variant.passed else 'x'}] {variant.files[-1]}: {variant.told}"
+        yield f"\t-[{'✓' if variant.passed else 'x'}] {variant.files[-1]}: {variant.summary}"
         yield from (f"\t\t-[x] {problem}" for problem in variant.problems)
     yield from (f"\t- note: {note}" for note in verdict.notes)
 

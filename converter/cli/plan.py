@@ -48,13 +48,14 @@ def command(manifest: Path, output: Path, backends: tuple[str, ...], matrix: int
     return 1 if failed else 0
 
 
-def _divide(planned: list[Plan | Outcome], parts: int) -> int:
-    """A line that cannot be planned is its part's to report: it keeps no other from being converted."""
+def _divide(planned: list[Plan | Outcome], shards: int) -> int:
+    """A line that cannot be planned is its shard's to report: it keeps no other from being converted."""
     for each in planned:
         if isinstance(each, Outcome) and each.failure:
             console.say_aside(f"note: {each.position}: {each.model} will fail: {each.failure.message}")
     include = [
-        {"part": part.number, "lines": ",".join(map(str, part.lines)), "seconds": round(part.seconds)} for part in divide(planned, parts)
+        {"shard": shard.number, "lines": ",".join(map(str, shard.lines)), "seconds": round(shard.seconds)}
+        for shard in divide(planned, shards)
     ]
     told = json.dumps({"include": include}, separators=(",", ":"))  # on one line, as GITHUB_OUTPUT and a shell's variable want it
     click.echo(told)

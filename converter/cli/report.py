@@ -19,20 +19,20 @@ from converter.report.merge import merge
 @manifest_options
 @click.option(
     "--merge",
-    "parts",
+    "shards",
     type=TextPath(exists=True),
     required=True,
     multiple=True,
     envvar="CONVERTER_MERGE",
-    help="A part's report.json, or a folder with such at any depth; may be given several times.",
+    help="A shard's report.json, or a folder with such at any depth; may be given several times.",
 )
 @output_options
-def command(manifest: Path, output: Path, backends: tuple[str, ...], parts: tuple[Path, ...]) -> int:
-    """Join the reports of the parts that `plan --matrix` divided a manifest into, in the output folder.
+def command(manifest: Path, output: Path, backends: tuple[str, ...], shards: tuple[Path, ...]) -> int:
+    """Join the reports of the shards that `plan --matrix` divided a manifest into, in the output folder.
 
-    What the manifest asks for and no part tells of is a failure. The exit code is that of the whole batch.
+    What the manifest asks for and no shard tells of is a failure. The exit code is that of the whole batch.
     """
-    result = merge(parts, jobs_of(manifest, output, backends), output / report.JSON_NAME)
+    result = merge(shards, jobs_of(manifest, output, backends), output / report.JSON_NAME)
     check_writable(output)
     written = report.write(result, output)
     hand_over(output)

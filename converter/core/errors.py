@@ -38,7 +38,7 @@ class ConverterError(Exception):
     """
 
     exit_code = 1
-    passing = False
+    is_transient = False
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -145,7 +145,7 @@ def is_lack_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(words.lower() in str(error).lower() for words in _LACK_OF_MEMORY)
 
 
-def unforeseen(error: Exception | SystemExit) -> ConverterError:
+def internal_error(error: Exception | SystemExit) -> ConverterError:
     """What the user is told of an error that nobody thought of, which is a bug of ours or of a library's."""
     told = ConverterError("there is not enough memory", "run it with fewer --jobs, or on a machine with more memory")
     if not is_lack_of_memory(error):

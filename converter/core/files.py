@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from io import BufferedReader
 from pathlib import Path
 
-from converter.core.locks import PREFIX, claimed
+from converter.core.locks import PREFIX, file_lock
 from converter.core.records import FileRecord
 
 
@@ -66,7 +66,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
     Raises OSError, and leaves nothing then.
     """
-    with claimed(path):
+    with file_lock(path):
         for left in leftovers(path):  # by a process that was killed
             if stat.S_ISREG(left.lstat().st_mode):
                 left.unlink()

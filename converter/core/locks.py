@@ -21,7 +21,7 @@ def _unobserved() -> None:
 
 
 @contextmanager
-def claimed(path: Path, waits: Callable[[], None] = _unobserved) -> Iterator[None]:
+def file_lock(path: Path, waits: Callable[[], None] = _unobserved) -> Iterator[None]:
     """Hold `path`, which need not be there, against all others who claim it.
 
     `waits` is called where another has to be waited for; it may raise an error instead. What shows that it is held is a locked file

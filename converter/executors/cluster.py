@@ -37,7 +37,7 @@ End = Literal["done", "cancelled", "lost", "fault"]
 
 
 @dataclass(frozen=True)
-class Give:
+class Submit:
     """A task for the cluster, by its number, with the cores and the bytes of memory that a node has to have free for it."""
 
     number: int
@@ -84,7 +84,7 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Ended:
+class TaskEnded:
     """A task has ended; the cause is a clause, empty where it is done."""
 
     number: int
@@ -92,7 +92,7 @@ class Ended:
     cause: str = ""
 
 
-Word = Refused | Nodes | Heard | Ended
+DriverMessage = Refused | Nodes | Heard | TaskEnded
 
 
 def serve(connection: Connection, address: str) -> None:
@@ -169,10 +169,10 @@ class _Driver:
             self.nodes = found
             self.connection.send(found)
 
-    def _obey(self, order: Give | Cancel) -> None:
+    def _obey(self, order: Submit | Cancel) -> None:
         import ray
 
-        if isinstance(order, Give):
+        if isinstance(order, Submit):
             remote: Any = ray.remote(work)
             # one attempt: who gives another clears away what the first has left; and Ray itself would repeat one without end for memory
             chosen = remote.options(num_cpus=order.cores, memory=order.memory, max_retries=0, num_returns="streaming", name="conversion")
@@ -181,16 +181,16 @@ class _Driver:
             for stream in [stream for stream, number in self.streams.items() if number == order.number]:
                 ray.cancel(stream)
 
-    def _next(self, stream: ObjectRefGenerator[Message]) -> Heard | Ended:
+    def _next(self, stream: ObjectRefGenerator[Message]) -> Heard | TaskEnded:
         """The next word of a task, which is ready."""
         import ray
 
         try:
             message: Message = ray.get(next(stream))
         except StopIteration:
-            return Ended(self.streams.pop(stream), "done")
+            return TaskEnded(self.streams.pop(stream), "done")
         except ray.exceptions.RayError as error:
-            return Ended(self.streams.pop(stream), *_why(error))
+            return TaskEnded(self.streams.pop(stream), *_why(error))
         return Heard(self.streams[stream], message)
 
     def _end(self) -> None:

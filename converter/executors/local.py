@@ -247,7 +247,7 @@ class _Batch:
     def _settle(self, attempt: _Attempt, outcome: Outcome) -> Iterator[Outcome]:
         """Give the outcome of an attempt, or make another where that may end otherwise."""
         failure = outcome.failure
-        if not (failure and failure.passing and attempt.number <= self._limits.retries) or self._halted():
+        if not (failure and failure.is_transient and attempt.number <= self._limits.retries) or self._halted():
             yield finish(attempt.job, outcome.model_copy(update={"attempts": attempt.number}))
             return
         number, killed = attempt.number + 1, failure.kind == "WorkerDied"
@@ -282,7 +282,7 @@ def _not_started(job: Job, error: EOFError | OSError) -> Outcome:
         kind="NotStarted",
         message=f"its process could not be started: {cause}",
         hint=_SHORTER if "AF_UNIX path too long" in cause else "run it with fewer --jobs, or on a machine with more memory",
-        passing=ended,
+        is_transient=ended,
     )
     return Outcome.of(job, "failed", failure=failure)
 
@@ -300,7 +300,7 @@ def _died(worker: _Worker) -> Outcome:
         kind="WorkerDied",
         message=f"its process ended without a word ({cause}){', as the system ends one that takes too much memory' if killed else ''}",
         hint="run it with fewer --jobs, or on a machine with more memory" if killed else f"{look}run it alone with --debug and report it",
-        passing=killed and worker.in_company,
+        is_transient=killed and worker.in_company,
     )
     return Outcome.of(job, "failed", failure=failure)
 

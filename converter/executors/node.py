@@ -22,7 +22,7 @@ from converter.backends import BACKENDS
 from converter.core.records import Event, Failure, Job, Outcome, Pushed
 from converter.executors import local
 from converter.executors.limits import Limits
-from converter.push.batch import Parcel, Pushes
+from converter.push.batch import Pushes, PushGroup
 from converter.push.push import Target
 
 _LOOK = 0.2
@@ -30,7 +30,7 @@ _LOOK = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Marker:
+class SharedFolderProbe:
     """A file that the driver has put into its output folder: who reads its token there sees the same folder."""
 
     folder: Path
@@ -55,19 +55,19 @@ class Task:
     jobs: tuple[Job, ...]
     limits: Limits
     versions: Mapping[str, Mapping[str, str]]
-    marker: Marker
+    probe: SharedFolderProbe
     target: Target | None = None
 
 
 @dataclass(frozen=True)
-class Begun:
+class TaskStarted:
     """The task has come to a node."""
 
     node: str
 
 
 @dataclass(frozen=True)
-class Happened:
+class JobEvent:
     """Something has happened to a job, by its place in the task."""
 
     place: int
@@ -82,7 +82,7 @@ class Done:
     outcome: Outcome
 
 
-Message = Begun | Happened | Done | Pushed
+Message = TaskStarted | JobEvent | Done | Pushed
 
 
 def work(task: Task) -> Iterator[Message]:
@@ -90,16 +90,16 @@ def work(task: Task) -> Iterator[Message]:
 
     What a node lacks becomes the Outcome of every job: the driver's output folder, a checkpoint's folder, the driver's versions.
     """
-    yield Begun(platform.node())
+    yield TaskStarted(platform.node())
     if failure := _other_versions(task) or _unshared(task):
         yield from (Done(place, Outcome.of(job, "failed", failure=failure)) for place, job in enumerate(task.jobs))
         return
-    with _output(task.marker) as folder:
-        jobs = [_moved(job, task.marker.folder, folder) for job in task.jobs]
+    with _output(task.probe) as folder:
+        jobs = [_moved(job, task.probe.folder, folder) for job in task.jobs]
         places = {str(job.destination): place for place, job in enumerate(jobs)}
-        pushes = Pushes([Parcel(task.target, jobs)] if task.target else [])
+        pushes = Pushes([PushGroup(task.target, jobs)] if task.target else [])
         for said in _followed(jobs, task.limits):
-            if isinstance(said, Happened):
+            if isinstance(said, JobEvent):
                 yield said
                 continue
             yield Done(places[said.destination], _told(said, task, folder))
@@ -129,8 +129,8 @@ def _unshared(task: Task) -> Failure | None:
     lacking = [path for path in (*(job.source.folder for job in task.jobs if job.source.folder), *own) if not path.exists()]
     if lacking:
         what, hint = f"{lacking[0]} is not there on the node {platform.node()}", "put it on a file system that all nodes share"
-    elif not task.target and not task.marker.is_seen():
-        what = f"the node {platform.node()} does not see the output folder {task.marker.folder}"
+    elif not task.target and not task.probe.is_seen():
+        what = f"the node {platform.node()} does not see the output folder {task.probe.folder}"
         hint = "give an --output on a file system that all nodes share, or --push"
     else:
         return None
@@ -138,10 +138,10 @@ def _unshared(task: Task) -> Failure | None:
 
 
 @contextmanager
-def _output(marker: Marker) -> Iterator[Path]:
+def _output(probe: SharedFolderProbe) -> Iterator[Path]:
     """The driver's output folder where it is seen; elsewhere one of the node's own, until what is in it is pushed."""
-    if marker.is_seen():
-        yield marker.folder
+    if probe.is_seen():
+        yield probe.folder
         return
     with tempfile.TemporaryDirectory(prefix="converter-") as folder:
         yield Path(folder)
@@ -156,15 +156,15 @@ def _moved(job: Job, old: Path, new: Path) -> Job:
 def _told(outcome: Outcome, task: Task, folder: Path) -> Outcome:
     """An outcome as the driver knows its job; of what lies in no shared folder it says so."""
     destination, log = (
-        str(task.marker.folder / Path(path).relative_to(folder)) if path else None for path in (outcome.destination, outcome.log)
+        str(task.probe.folder / Path(path).relative_to(folder)) if path else None for path in (outcome.destination, outcome.log)
     )
-    away = folder != task.marker.folder and outcome.artifact is not None
+    away = folder != task.probe.folder and outcome.artifact is not None
     notes = (f"it was made on {platform.node()}, where it is pushed from and not kept",) if away else ()
     return outcome.model_copy(update={"destination": destination, "log": None if away else log, "notes": (*outcome.notes, *notes)})
 
 
 def _told_of_push(pushed: Pushed, task: Task, folder: Path) -> Pushed:
-    old, new = str(folder), str(task.marker.folder)
+    old, new = str(folder), str(task.probe.folder)
     artifacts, notes = (tuple(each.replace(old, new) for each in texts) for texts in (pushed.artifacts, pushed.notes))
     return pushed.model_copy(update={"artifacts": artifacts, "notes": notes})
 
@@ -173,13 +173,13 @@ def _told_of_push(pushed: Pushed, task: Task, folder: Path) -> Pushed:
 class _Teller:
     """An observer that puts what happens into a queue."""
 
-    said: SimpleQueue[Happened | Outcome | BaseException | None] = field(default_factory=SimpleQueue)
+    said: SimpleQueue[JobEvent | Outcome | BaseException | None] = field(default_factory=SimpleQueue)
 
     def tell(self, index: int, event: Event) -> None:
-        self.said.put(Happened(index, event))
+        self.said.put(JobEvent(index, event))
 
 
-def _followed(jobs: Sequence[Job], limits: Limits) -> Iterator[Happened | Outcome]:
+def _followed(jobs: Sequence[Job], limits: Limits) -> Iterator[JobEvent | Outcome]:
     """What happens to jobs, and their Outcomes of jobs as they come. Who stops listening, as a cancelled task does, ends those that run."""
     teller, stopped = _Teller(), threading.Event()
 
@@ -204,7 +204,7 @@ def _followed(jobs: Sequence[Job], limits: Limits) -> Iterator[Happened | Outcom
             _end(thread)
 
 
-def _next(queue: SimpleQueue[Happened | Outcome | BaseException | None]) -> Happened | Outcome | BaseException | None:
+def _next(queue: SimpleQueue[JobEvent | Outcome | BaseException | None]) -> JobEvent | Outcome | BaseException | None:
     while True:
         with suppress(Empty):
             return queue.get(timeout=_LOOK)

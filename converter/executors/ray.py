@@ -21,12 +21,12 @@ from converter.backends import BACKENDS
 from converter.core.errors import UsageError, output_error
 from converter.core.records import Failure, Job, Outcome, Pushed
 from converter.executors import admission
-from converter.executors.cluster import Cancel, Ended, Give, Heard, Node, Nodes, Refused, Word, serve
+from converter.executors.cluster import Cancel, DriverMessage, Heard, Node, Nodes, Refused, Submit, TaskEnded, serve
 from converter.executors.limits import Limits
 from converter.executors.local import Observer
-from converter.executors.node import Done, Happened, Marker, Message, Task
+from converter.executors.node import Done, JobEvent, Message, SharedFolderProbe, Task
 from converter.pipeline import Plan, finish, plan_job
-from converter.push.batch import Parcel, Pushes
+from converter.push.batch import Pushes, PushGroup
 
 ATTEMPTS = 3
 """How often a task is given to the cluster that is lost with its node each time."""
@@ -61,8 +61,8 @@ def run(
     """
     if find_spec("ray") is None:
         raise UsageError("Ray is not installed; nothing was started", 'run `pip install "converter[ray]"`, here and on all nodes')
-    with _cluster(address) as cluster, _marker(output) as marker:
-        yield from _Batch(jobs, pushes, observer, halted, cluster, marker, limits).outcomes()
+    with _cluster(address) as cluster, _probe(output) as probe:
+        yield from _Batch(jobs, pushes, observer, halted, cluster, probe, limits).outcomes()
 
 
 @dataclass
@@ -70,7 +70,7 @@ class _Unit:
     """A task on its way: its jobs by their place among all, and what has been heard of it."""
 
     jobs: Sequence[tuple[int, Job]]
-    parcel: Parcel | None
+    group: PushGroup | None
     plans: Sequence[Plan | Outcome] = ()
     attempt: int = 1
     cores: int = 1
@@ -94,16 +94,16 @@ class _Cluster:
         """How many tasks it is given at a time."""
         return PER_CORE * sum(node.cores for node in self.nodes)
 
-    def give(self, order: Give | Cancel) -> None:
+    def submit(self, order: Submit | Cancel) -> None:
         try:
             self.connection.send(order)
         except OSError:
             self.lost = True
 
-    def hear(self, timeout: float) -> Word | None:
+    def hear(self, timeout: float) -> DriverMessage | None:
         """What it has to say within `timeout` seconds."""
         try:
-            word: Word | None = self.connection.recv() if self.connection.poll(timeout) else None
+            word: DriverMessage | None = self.connection.recv() if self.connection.poll(timeout) else None
         except (EOFError, OSError):
             self.lost = True
             return None
@@ -121,7 +121,7 @@ class _Batch:
     observer: Observer
     halted: Callable[[], bool]
     cluster: _Cluster
-    marker: Marker
+    probe: SharedFolderProbe
     limits: Limits
     given: dict[int, _Unit] = field(default_factory=dict)
     numbers: int = 0
@@ -150,7 +150,7 @@ class _Batch:
         """Plan a task's jobs, and give it to the cluster where one of them is still to be done."""
         unit.plans = [self._plan(index, job) for index, job in unit.jobs]
         if any(isinstance(each, Plan) for each in unit.plans):
-            self._give(unit)
+            self._submit(unit)
             return
         for outcome in unit.plans:
             assert isinstance(outcome, Outcome)
@@ -161,7 +161,7 @@ class _Batch:
         planned = plan_job(job, partial(self.observer.tell, index))
         return finish(job, planned) if isinstance(planned, Outcome) and planned.failure else planned
 
-    def _give(self, unit: _Unit) -> None:
+    def _submit(self, unit: _Unit) -> None:
         plans = [plan for plan in unit.plans if isinstance(plan, Plan)]
         predicted = max(map(admission.predicted_bytes, plans))
         unit.cores, unit.memory = demand(predicted, self.cluster.nodes)
@@ -173,26 +173,26 @@ class _Batch:
             jobs=tuple(_absolute(job) for _, job in unit.jobs),
             limits=self.limits,
             versions={plan.job.backend: _packages(plan) for plan in plans},
-            marker=self.marker,
-            target=unit.parcel.target if unit.parcel else None,
+            probe=self.probe,
+            target=unit.group.target if unit.group else None,
         )
         unit.begun = unit.withdrawn = False
         self.numbers += 1
         self.given[self.numbers] = unit
-        self.cluster.give(Give(self.numbers, task, unit.cores, unit.memory))
+        self.cluster.submit(Submit(self.numbers, task, unit.cores, unit.memory))
 
     def _withdraw(self, unwanted: Callable[[_Unit], bool]) -> None:
         """Cancel those of the tasks that no node has begun."""
         for number, unit in self.given.items():
             if not (unit.begun or unit.withdrawn) and unwanted(unit):
                 unit.withdrawn = True
-                self.cluster.give(Cancel(number))
+                self.cluster.submit(Cancel(number))
 
     def _hear(self, timeout: float) -> Iterator[Outcome | Pushed]:
         word = self.cluster.hear(timeout)
         if isinstance(word, Heard) and word.number in self.given:
             yield from self._heard(self.given[word.number], word.message)
-        elif isinstance(word, Ended):
+        elif isinstance(word, TaskEnded):
             yield from self._ended(self.given.pop(word.number), word)
         elif isinstance(word, Nodes) and word.nodes:
             self._withdraw(self._fits_nowhere)
@@ -203,27 +203,27 @@ class _Batch:
 
     def _heard(self, unit: _Unit, message: Message) -> Iterator[Outcome | Pushed]:
         unit.begun = True
-        if isinstance(message, Happened):
+        if isinstance(message, JobEvent):
             unit.stages[message.place] = message.event.stage or unit.stages.get(message.place, "start")
             self.observer.tell(unit.jobs[message.place][0], message.event)
         elif isinstance(message, Done) and message.place not in unit.told:
             unit.told.add(message.place)
             yield _as_asked(message.outcome, unit, message.place)
         elif isinstance(message, Pushed):
-            assert unit.parcel
+            assert unit.group
             yield _push_as_asked(message, unit)
 
-    def _ended(self, unit: _Unit, end: Ended) -> Iterator[Outcome | Pushed]:
+    def _ended(self, unit: _Unit, end: TaskEnded) -> Iterator[Outcome | Pushed]:
         if end.how == "done" and len(unit.told) < len(unit.jobs):  # Ray ends the stream of a cancelled task so, now and then
-            end = Ended(end.number, "cancelled" if unit.withdrawn else "lost", "it has ended without a word of what became of it")
+            end = TaskEnded(end.number, "cancelled" if unit.withdrawn else "lost", "it has ended without a word of what became of it")
         if end.how == "lost":
             _clear_away(unit)
         if end.how == "lost" and unit.attempt < ATTEMPTS and not self.halted():
             unit.attempt += 1
             _logger.warning("%s: %s; it is done again", unit.jobs[0][1].source, end.cause)
-            self._give(unit)
+            self._submit(unit)
         elif end.how == "cancelled" and not self.halted():
-            self._give(unit)
+            self._submit(unit)
         elif end.how == "cancelled":
             yield from (Outcome.of(job, "cancelled") for place, (_, job) in enumerate(unit.jobs) if place not in unit.told)
         elif end.how != "done":
@@ -275,13 +275,13 @@ def demand(predicted: int, nodes: Sequence[Node]) -> tuple[int, int]:
 
 def _units(jobs: Sequence[Job], pushes: Pushes) -> Iterator[_Unit]:
     """A task for each push, and for each job that belongs to none, in the order of their first jobs."""
-    parcels = pushes.by_destination
+    groups = pushes.by_destination
     together: dict[int, list[tuple[int, Job]]] = {}
     for index, job in enumerate(jobs):
-        parcel = parcels.get(str(job.destination))
-        together.setdefault(id(parcel) if parcel else -1 - index, []).append((index, job))
+        group = groups.get(str(job.destination))
+        together.setdefault(id(group) if group else -1 - index, []).append((index, job))
     for members in together.values():
-        yield _Unit(members, parcels.get(str(members[0][1].destination)))
+        yield _Unit(members, groups.get(str(members[0][1].destination)))
 
 
 def _absolute(job: Job) -> Job:
@@ -334,17 +334,17 @@ def _clear_away(unit: _Unit) -> None:
 
 
 @contextmanager
-def _marker(output: Path) -> Iterator[Marker]:
+def _probe(output: Path) -> Iterator[SharedFolderProbe]:
     """A file in the output folder, by which a node knows that it sees the same."""
     token = secrets.token_hex(16)
-    marker = Marker(folder=output.absolute(), name=f".converter-shared-{token[:8]}", token=token)
-    path = marker.folder / marker.name
+    probe = SharedFolderProbe(folder=output.absolute(), name=f".converter-shared-{token[:8]}", token=token)
+    path = probe.folder / probe.name
     try:
         path.write_text(token, encoding="ascii")
     except OSError as error:
         raise output_error(output, error) from error
     try:
-        yield marker
+        yield probe
     finally:
         path.unlink(missing_ok=True)
 

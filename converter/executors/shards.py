@@ -17,7 +17,7 @@ SECONDS_PER_GB: Mapping[str, float] = {"onnx": 12.0, "torchscript": 33.0, "neuro
 
 
 @dataclass
-class Part:
+class Shard:
     """The lines of a manifest that one machine converts, and the CPU seconds that this is predicted to take."""
 
     number: int
@@ -25,8 +25,8 @@ class Part:
     seconds: float = 0.0
 
 
-def divide(planned: Sequence[Plan | Outcome], parts: int) -> list[Part]:
-    """Divide planned jobs over at most `parts` machines, the costliest line first, each to the one that has least so far.
+def divide(planned: Sequence[Plan | Outcome], shards: int) -> list[Shard]:
+    """Divide planned jobs over at most `shards` machines, the costliest line first, each to the one that has least so far.
 
     A line stays whole, as its artifacts share a download. What is done already, or fails before it begins, costs nothing and goes
     along, so that every line is told of.
@@ -36,17 +36,17 @@ def divide(planned: Sequence[Plan | Outcome], parts: int) -> list[Part]:
         position = each.job.position if isinstance(each, Plan) else each.position
         assert position
         costs[position.line] += predicted_seconds(each) if isinstance(each, Plan) else 0.0
-    wanted = min(parts, max(1, sum(cost > 0 for cost in costs.values())))
-    made = [Part(number) for number in range(1, wanted + 1)]
-    heap = [(0.0, part.number) for part in made]
+    wanted = min(shards, max(1, sum(cost > 0 for cost in costs.values())))
+    made = [Shard(number) for number in range(1, wanted + 1)]
+    heap = [(0.0, shard.number) for shard in made]
     for line in sorted(costs, key=lambda line: (-costs[line], line)):
         _, number = heapq.heappop(heap)
-        part = made[number - 1]
-        part.lines.append(line)
-        part.seconds += costs[line]
-        heapq.heappush(heap, (part.seconds, number))
-    for part in made:
-        part.lines.sort()
+        shard = made[number - 1]
+        shard.lines.append(line)
+        shard.seconds += costs[line]
+        heapq.heappush(heap, (shard.seconds, number))
+    for shard in made:
+        shard.lines.sort()
     return made
 
 

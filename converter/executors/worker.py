@@ -23,7 +23,7 @@ TELL_WHERE = signal.SIGUSR1
 """Has a worker write where it is, each thread's stack, to its standard error, even from within a native call."""
 
 
-class Ended(BaseException):
+class WorkerTerminated(BaseException):
     """The worker was told to end: nothing that a job raises, and nothing that it may catch."""
 
 
@@ -54,14 +54,14 @@ def work(plan: Plan, connection: Connection, threads: int, memory: int, output: 
     logging.getLogger("converter").handlers = [_Teller(say)]
     try:
         say(execute(plan, say))
-    except Ended:
+    except WorkerTerminated:
         raise SystemExit(128 + signal.SIGTERM) from None
     connection.close()
 
 
 def _end(*_: object) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough, and what is staged is on its way out
-    raise Ended
+    raise WorkerTerminated
 
 
 def _print_into(output: Path) -> None:

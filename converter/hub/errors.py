@@ -10,7 +10,7 @@ LONGEST_PAUSE = 301.0
 """Seconds: a longer pause is told and not waited for. The Hub counts questions by five minutes, and a second is added to what it says."""
 
 
-class PassingError(Exception):
+class TransientError(Exception):
     """An answer of the Hub's that may be another in `pause` seconds; 0 where it does not say in how many."""
 
     def __init__(self, status: int, pause: float) -> None:
@@ -27,10 +27,10 @@ def root_of(error: BaseException) -> BaseException:
     return error
 
 
-def what_it_is(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     from huggingface_hub import errors
 
-    if isinstance(error, PassingError):
+    if isinstance(error, TransientError):
         return str(error)
     return f"status {error.response.status_code}" if isinstance(error, errors.HfHubHTTPError) else type(error).__name__
 
@@ -59,10 +59,10 @@ def sentence(error: Exception, repository: str, revision: str | None, kind: type
         return RightsError("there is no token, and without one nothing can be pushed", "set HF_TOKEN to a token with write access")
     if isinstance(error, UnicodeEncodeError | httpx2.LocalProtocolError):  # a header is ASCII, and all else in it is ours
         return kind("HF_TOKEN holds a character that no token has", "copy the token again, whole")
-    return _unforeseen(root_of(error), named, kind)
+    return _internal_error(root_of(error), named, kind)
 
 
-def _unforeseen(error: BaseException, named: str, kind: type[ConverterError]) -> ConverterError | None:
+def _internal_error(error: BaseException, named: str, kind: type[ConverterError]) -> ConverterError | None:
     import httpx2
 
     # a login page of the network's, say; a push does more than to ask, so that there a KeyError may be a bug of ours
@@ -70,10 +70,10 @@ def _unforeseen(error: BaseException, named: str, kind: type[ConverterError]) ->
         return kind(f"what answered for {named} is no Hub", "check the network and HF_ENDPOINT")
     if isinstance(error, OSError) and error.filename:
         return kind(f"{error.filename} cannot be read or written: {error.strerror}", "check its permissions and the disk")
-    if isinstance(error, httpx2.HTTPError | OSError | RuntimeError | PassingError):
+    if isinstance(error, httpx2.HTTPError | OSError | RuntimeError | TransientError):
         return _unanswered(error, named, kind)
     if isinstance(error, ValueError) and "LFS batch API" in str(error):  # what the client makes of errors in its answer
-        words = told_by_the_hub(str(error).partition("\n")[2])
+        words = hub_message(str(error).partition("\n")[2])
         return kind(f"the Hub refuses an upload to {named}: {words}", "see what it says")
     return None
 
@@ -83,7 +83,7 @@ def _unanswered(error: BaseException, named: str, kind: type[ConverterError]) ->
 
     if isinstance(error, errors.OfflineModeIsEnabled):
         return kind(f"{named} was asked for, but HF_HUB_OFFLINE is set", "unset it, or name a local folder")
-    if isinstance(error, PassingError):
+    if isinstance(error, TransientError):
         return _answered(error.status, error.pause, "", named, kind)
     if isinstance(error, errors.HfHubHTTPError):
         return _answered(error.response.status_code, 0.0, error.server_message or "", named, kind)
@@ -95,7 +95,7 @@ def _unanswered(error: BaseException, named: str, kind: type[ConverterError]) ->
     )
 
 
-def told_by_the_hub(text: str) -> str:
+def hub_message(text: str) -> str:
     """Words of the Hub's that may be shown: in a line, not too long, and without the token, should it have come back."""
     from huggingface_hub import get_token
 
@@ -113,5 +113,5 @@ def _answered(status: int, pause: float, words: str, named: str, kind: type[Conv
     if pause > LONGEST_PAUSE:
         return kind(f"the Hub asks to wait {pause:.0f} s before {named} is asked for again", "try again later")
     if words and status in (400, 413, 422):
-        return kind(f"the Hub refuses what it was asked for {named} (status {status}): {told_by_the_hub(words)}", "see what it says")
+        return kind(f"the Hub refuses what it was asked for {named} (status {status}): {hub_message(words)}", "see what it says")
     return kind(f"the Hub answered {named} with status {status}", "check HF_TOKEN" if status in (401, 403) else "try again later")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tenacity import RetryCallState, Retrying, retry_if_exception
 
 from converter.core.errors import CheckpointError, ConverterError
-from converter.hub.errors import LONGEST_PAUSE, PassingError, root_of, sentence, what_it_is
+from converter.hub.errors import LONGEST_PAUSE, TransientError, describe_error, root_of, sentence
 
 if TYPE_CHECKING:
     import httpx2
@@ -28,7 +28,7 @@ _FEWER_ATTEMPTS = 3
 """Where nobody listens, or somebody who is no Hub."""
 _LONGEST_PAUSE = 15.0  # seconds
 _TIMEOUT = 180.0  # seconds without a byte; the client's own has none
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _MOVED_ON = frozenset({409, 412})
 """That of a commit whose parent is no longer the head, and of one beside another."""
 
@@ -50,7 +50,7 @@ def ask(
     """
 
     def may_pass(error: BaseException) -> bool:
-        return _may_pass(error) or (is_new and _is_not_there(error))
+        return _is_transient(error) or (is_new and _is_not_there(error))
 
     policy = Retrying(retry=retry_if_exception(may_pass), stop=_is_enough, wait=_pause, before_sleep=_tell, sleep=pause, reraise=True)
     try:
@@ -61,7 +61,7 @@ def ask(
         told = sentence(error, repository, revision, kind)
         if told is None:
             raise
-        told.passing = _may_pass(error)
+        told.is_transient = _is_transient(error)
     assert told
     raise told  # outside of the handler, so that the client's error is not its context
 
@@ -93,8 +93,8 @@ def _our_way() -> Iterator[None]:
 
 def _stop(response: httpx2.Response) -> None:
     """Raise for an answer that may pass, before anybody else sees it."""
-    if response.status_code in _PASSING:
-        raise PassingError(response.status_code, _asked_pause(response.headers))
+    if response.status_code in _TRANSIENT:
+        raise TransientError(response.status_code, _asked_pause(response.headers))
 
 
 def pause(seconds: float) -> None:
@@ -102,12 +102,12 @@ def pause(seconds: float) -> None:
     time.sleep(seconds)
 
 
-def _may_pass(error: BaseException) -> bool:
+def _is_transient(error: BaseException) -> bool:
     import httpx2
     from huggingface_hub import errors
 
     error = root_of(error)
-    if isinstance(error, PassingError):
+    if isinstance(error, TransientError):
         return error.pause <= LONGEST_PAUSE
     if isinstance(error, errors.HfHubHTTPError):
         return error.response.status_code in _MOVED_ON
@@ -115,8 +115,8 @@ def _may_pass(error: BaseException) -> bool:
     if isinstance(error, ours):
         return False
     # a RuntimeError is hf-xet's, and an OSError without a number that of a file that came too short
-    passing = (httpx2.HTTPError, ConnectionError, TimeoutError, JSONDecodeError, RuntimeError)
-    return isinstance(error, passing) or (type(error) is OSError and error.errno is None)
+    is_transient = (httpx2.HTTPError, ConnectionError, TimeoutError, JSONDecodeError, RuntimeError)
+    return isinstance(error, is_transient) or (type(error) is OSError and error.errno is None)
 
 
 def _is_not_there(error: BaseException) -> bool:
@@ -135,12 +135,12 @@ def _is_enough(state: RetryCallState) -> bool:
 def _pause(state: RetryCallState) -> float:
     """Seconds to the next attempt: as long as the Hub asks, otherwise twice as long each time."""
     error = root_of(_error(state))
-    asked = error.pause if isinstance(error, PassingError) else 0.0
+    asked = error.pause if isinstance(error, TransientError) else 0.0
     return asked or min(2.0 ** (state.attempt_number - 1), _LONGEST_PAUSE)
 
 
 def _tell(state: RetryCallState) -> None:
-    _log.warning("the Hub did not do what it was asked (%s); again in %.0f s", what_it_is(root_of(_error(state))), _pause(state))
+    _log.warning("the Hub did not do what it was asked (%s); again in %.0f s", describe_error(root_of(_error(state))), _pause(state))
 
 
 def _error(state: RetryCallState) -> BaseException:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from converter.core.errors import CardError, PushError
-from converter.hub.errors import told_by_the_hub
+from converter.hub.errors import hub_message
 from converter.hub.retry import ask
 
 _T = TypeVar("_T")
@@ -200,7 +200,7 @@ def commit(
         refused = str(error).partition("\n")[2]
     else:
         return Commit(made.oid, made.commit_url, made.pr_num)
-    raise CardError(f"the Hub refuses the card of {repository}: {told_by_the_hub(refused)}")
+    raise CardError(f"the Hub refuses the card of {repository}: {hub_message(refused)}")
 
 
 def _held(content: Path | bytes) -> Path | bytes:

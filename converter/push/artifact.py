@@ -34,20 +34,22 @@ class Artifact:
         source = record.source.model_copy(update={"model": name, "files": ()})
         options = {name: Path(str(value)).name if name in USERS_FILES and value else value for name, value in record.options.items()}
         files, sidecars = (tuple(file.model_copy(update={"mtime_ns": 0}) for file in group) for group in (record.needed, record.sidecars))
-        changes = {"source": source, "options": options, "files": files, "lent": (), "sidecars": sidecars, "stages": ()}
+        changes = {"source": source, "options": options, "files": files, "shared_files": (), "sidecars": sidecars, "stages": ()}
         return record.model_copy(update=changes)
 
     def additions(self) -> Iterator[hub.Addition]:
         """All that it needs, where it goes in a repository; what is lent to it goes with it, and what was made for its clients."""
         for file in self.record.needed:
             yield hub.Addition(str(PurePosixPath(self.backend, file.path)), self.folder / file.path, file.sha256)
-        yield from self._beside(file for file in self.record.sidecars if file.path in BACKENDS[self.backend].made_beside)
+        yield from self._beside(file for file in self.record.sidecars if file.path in BACKENDS[self.backend].generated_sidecar_names)
 
     def sidecars(self) -> Iterator[hub.Addition]:
         """Config and tokenizer files: those beside it, otherwise its checkpoint's at the commit that it was made from."""
         source = self.record.source
         if self.record.sidecars:
-            yield from self._beside(file for file in self.record.sidecars if file.path not in BACKENDS[self.backend].made_beside)
+            yield from self._beside(
+                file for file in self.record.sidecars if file.path not in BACKENDS[self.backend].generated_sidecar_names
+            )
         elif source.repository and source.commit:
             listing = hub.look(source.repository, source.commit, PushError)
             digests = {name: file.digest for name, file in listing.files.items() if is_sidecar(name)}

@@ -19,7 +19,7 @@ DEFAULT_NAME = "{name}-ONNX"
 
 
 @dataclass
-class Parcel:
+class PushGroup:
     """The artifacts of one model, and where they go."""
 
     target: Target
@@ -35,29 +35,29 @@ class Parcel:
 class Pushes:
     """The pushes of a batch that are still to come."""
 
-    parcels: Sequence[Parcel] = ()
+    groups: Sequence[PushGroup] = ()
 
     @cached_property
-    def by_destination(self) -> Mapping[str, Parcel]:
+    def by_destination(self) -> Mapping[str, PushGroup]:
         """The parcel of each artifact, by the artifact's folder; no two jobs of a batch have one and the same."""
-        return {str(job.destination): parcel for parcel in self.parcels for job in parcel.jobs}
+        return {str(job.destination): group for group in self.groups for job in group.jobs}
 
     def after(self, outcome: Outcome) -> Iterator[Pushed]:
         """Push what this outcome was the last one to be waited for, as far as it succeeded."""
-        parcel = self.by_destination.get(outcome.destination)
-        if parcel:
-            parcel.outcomes.append(outcome)
-            if len(parcel.outcomes) == len(parcel.jobs):
-                yield from _push(parcel)
+        group = self.by_destination.get(outcome.destination)
+        if group:
+            group.outcomes.append(outcome)
+            if len(group.outcomes) == len(group.jobs):
+                yield from _push(group)
 
 
-def _push(parcel: Parcel) -> Iterator[Pushed]:
+def _push(group: PushGroup) -> Iterator[Pushed]:
     """Push what was validated; what was not is told, and a failure where there is nothing else."""
-    made = [each for each in parcel.outcomes if each.artifact]
+    made = [each for each in group.outcomes if each.artifact]
     left = [each for each in made if each.status == "unvalidated"]
-    if made and not any(each.status == "cancelled" for each in parcel.outcomes):
+    if made and not any(each.status == "cancelled" for each in group.outcomes):
         folders = [Path(each.destination) for each in made if each not in left or len(left) == len(made)]
-        pushed = push(folders, parcel.target, parcel.position)
+        pushed = push(folders, group.target, group.position)
         notes = [f"{each.destination} was not validated and is not pushed" for each in left if not pushed.failure]
         yield pushed.model_copy(update={"notes": (*pushed.notes, *notes)})
 
@@ -70,7 +70,7 @@ def plan(jobs: Sequence[Job], way: Way, name: str, *, private: bool) -> Pushes:
     """
     check_name(name)
     problems: list[tuple[Position, str]] = []
-    parcels: dict[str, Parcel] = {}
+    groups: dict[str, PushGroup] = {}
     try:
         account = check_account()
     except RightsError as error:
@@ -82,23 +82,23 @@ def plan(jobs: Sequence[Job], way: Way, name: str, *, private: bool) -> Pushes:
         except ValueError as error:
             problems.append((job.position, str(error)))
             continue
-        parcel = parcels.setdefault(target.repository.casefold(), Parcel(target, []))
-        clash = _clash(parcel, job)
+        group = groups.setdefault(target.repository.casefold(), PushGroup(target, []))
+        clash = _clash(group, job)
         if clash:
             problems.append((job.position, clash))
-        parcel.jobs.append(job)
-    for parcel in parcels.values():
+        group.jobs.append(job)
+    for group in groups.values():
         try:
-            parcel.target = check_target(parcel.target, account) if way == "repo" else check_source(parcel.target)
+            group.target = check_target(group.target, account) if way == "repo" else check_source(group.target)
         except (RightsError, UsageError) as error:
-            assert parcel.position
-            problems.append((parcel.position, f"{error.message}; {error.hint}"))
+            assert group.position
+            problems.append((group.position, f"{error.message}; {error.hint}"))
         except PushError:  # a checkpoint that is missing, gated or not answered is its job's to tell, and no hindrance to the others
             if way == "repo":
                 raise
     if problems:
         raise ManifestError(sorted(dict.fromkeys(problems), key=lambda problem: (problem[0].line, problem[0].column)))
-    return Pushes(list(parcels.values()))
+    return Pushes(list(groups.values()))
 
 
 def check_name(pattern: str) -> None:
@@ -121,11 +121,11 @@ def _target(job: Job, way: Way, name: str, *, private: bool) -> Target:
     return Target(repository=job.source.name, create_pr=way == "pr")
 
 
-def _clash(parcel: Parcel, job: Job) -> str:
+def _clash(group: PushGroup, job: Job) -> str:
     """Why this job's artifact cannot go where the others of the parcel go; empty where it can."""
     assert job.position
-    for other in parcel.jobs:
+    for other in group.jobs:
         assert other.position
         if other.position != job.position and (other.source != job.source or other.backend == job.backend):
-            return f"its {job.backend} artifact would go to {parcel.target.repository}, where line {other.position.line} has its own"
+            return f"its {job.backend} artifact would go to {group.target.repository}, where line {other.position.line} has its own"
     return ""

@@ -104,7 +104,7 @@ def _section(repository: str, records: Sequence[ArtifactRecord]) -> Iterator[str
 def _loading(backend: Backend, record: ArtifactRecord, repository: str) -> Iterator[str]:
     """Python that loads an artifact, a session for each of its files."""
     files = backend.files_of({file.path for file in record.files}) or (backend.main_file,)
-    for line in backend.loading.replace("REPOSITORY", repository).strip().splitlines():
+    for line in backend.usage_snippet.replace("REPOSITORY", repository).strip().splitlines():
         if "FILE" not in line:
             yield line
             continue

@@ -18,7 +18,7 @@ from typing import Any
 import converter
 from converter import hub
 from converter.checkpoints.fetch import resolve
-from converter.core.errors import CardError, ConverterError, PushError, RevisionError, unforeseen
+from converter.core.errors import CardError, ConverterError, PushError, RevisionError, internal_error
 from converter.core.records import Allowed, Failure, Position, Pushed, PushStatus, Source
 from converter.push import card, front_matter
 from converter.push.artifact import Artifact, read_artifact
@@ -47,7 +47,7 @@ def push(folders: Sequence[Path], target: Target, position: Position | None = No
     try:
         return _push(folders, target).model_copy(update=told)
     except Exception as error:  # whatever it is, it is this push's outcome and not the end of the others
-        plain = error if isinstance(error, ConverterError) else unforeseen(error)
+        plain = error if isinstance(error, ConverterError) else internal_error(error)
         trace = "".join(traceback.format_exception(error))
         failure = Failure(stage="push", kind=type(error).__name__, message=plain.message, hint=plain.hint, traceback=trace)
         return Pushed(status="failed", failure=failure, **told)

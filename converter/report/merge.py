@@ -18,8 +18,8 @@ REPORT_LIMIT = 2**29
 _Place = tuple[int, int]
 
 
-def merge(parts: Sequence[Path], expected: Iterable[Job], but: Path | None = None) -> Report:
-    """Join the reports in `parts`, each a report.json or a folder with such at any depth, of what `expected` of the manifest asks for.
+def merge(shards: Sequence[Path], expected: Iterable[Job], but: Path | None = None) -> Report:
+    """Join the reports in `shards`, each a report.json or a folder with such at any depth, of what `expected` of the manifest asks for.
 
     `but` is a report to pass over: that of an earlier merge. What a report tells of is known by its line and column and its backend,
     as each machine may have the manifest elsewhere. A job that none tells of is a failure of its own: its machine was lost. Raises
@@ -29,7 +29,7 @@ def merge(parts: Sequence[Path], expected: Iterable[Job], but: Path | None = Non
     told: dict[tuple[_Place, str], Path] = {}
     outcomes: list[Outcome] = []
     pushes: list[Pushed] = []
-    for path in _files(parts, but):
+    for path in _files(shards, but):
         report = _read(path)
         for outcome in report.outcomes:
             key = (_place(outcome.position), outcome.backend)
@@ -55,14 +55,14 @@ def _named(outcome: Outcome) -> str:
     return f"{outcome.position}: {outcome.model} to {outcome.backend}"
 
 
-def _files(parts: Sequence[Path], but: Path | None) -> list[Path]:
-    """The reports, each once. Raises UsageError for a part without any."""
+def _files(shards: Sequence[Path], but: Path | None) -> list[Path]:
+    """The reports, each once. Raises UsageError for a shard without any."""
     found: dict[Path, None] = {}
-    for part in parts:
-        files = sorted(part.rglob(JSON_NAME)) if part.is_dir() else [part]
+    for shard in shards:
+        files = sorted(shard.rglob(JSON_NAME)) if shard.is_dir() else [shard]
         files = [file for file in files if but is None or file.resolve() != but.resolve()]
         if not files:
-            raise UsageError(f"there is no {JSON_NAME} in {part}", "name the folder that the parts' reports were brought to")
+            raise UsageError(f"there is no {JSON_NAME} in {shard}", "name the folder that the shards' reports were brought to")
         found.update(dict.fromkeys(files))
     return list(found)
 
@@ -81,7 +81,7 @@ def _lost(job: Job) -> Outcome:
     failure = Failure(
         stage="merge",
         kind="LostPart",
-        message="no part's report tells of it",
-        hint="look at the log of the part that had it, and run that part again",
+        message="no shard's report tells of it",
+        hint="look at the log of the shard that had it, and run that shard again",
     )
     return Outcome.of(job, "failed", failure=failure)

@@ -74,7 +74,7 @@ def pair(before: float, after: float) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class Part:
+class BarSegment:
     """A part of a stacked bar: the stage, its colour's number, where it begins and how long it is, in pixels."""
 
     stage: str
@@ -116,13 +116,13 @@ class Batch:
         """Of the stage that took most memory, in bytes."""
         return peak_of(self.stages)
 
-    def bar(self, stages: Iterable[Stage], whole: float | None = None) -> Iterator[Part]:
+    def bar(self, stages: Iterable[Stage], whole: float | None = None) -> Iterator[BarSegment]:
         """The stages as a stacked bar, as long as their seconds are beside those of the longest job, or beside `whole` seconds."""
         start = 0.0
         whole = whole or self._longest
         for stage in stages:
             length = stage.seconds / whole * WIDTH if whole else 0.0
-            yield Part(stage.name, self._colours[stage.name], start, length)
+            yield BarSegment(stage.name, self._colours[stage.name], start, length)
             start += length
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from converter.core.records import TIERS, Variant
 from converter.report.figures import bytes_for_people, time_for_people
 
-HEADINGS = ("file", "size", "of float32", "loss", "tier", "a call", "of float32", "kept wider")
+HEADINGS = ("file", "size", "of float32", "accuracy_drop", "tier", "a call", "of float32", "kept wider")
 RIGHT = ("size", "of float32", "a call")
 """The headings of figures."""
 
@@ -39,4 +39,4 @@ def sources(variants: Sequence[Variant]) -> str:
     searched = [each.search for each in variants if each.search]
     tried, seconds = sum(search.tried for search in searched), sum(search.cpu_seconds for search in searched)
     cost = f" {tried} {'setting was' if tried == 1 else 'settings were'} tried in {seconds:.0f} CPU s to choose." if tried else ""
-    return f"Loss over {first.loss.inputs} inputs: {first.loss.of}. By {first.runtime} on {first.cpu}{at}{threads}.{cost}"
+    return f"Loss over {first.accuracy_drop.inputs} inputs: {first.accuracy_drop.of}. By {first.runtime} on {first.cpu}{at}{threads}.{cost}"

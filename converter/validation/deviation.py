@@ -32,7 +32,7 @@ Outputs = Mapping[str, Array]
 
 
 @dataclass
-class _Spread:
+class _Variance:
     """Running sums of an output over all cases, a column for each feature: how much the checkpoint's results differ among inputs."""
 
     rows: int = 0
@@ -62,7 +62,7 @@ class _Spread:
 class _Output:
     """One output over all cases: its spread, and for each case the mean of squared errors of each row."""
 
-    spread: _Spread = field(default_factory=_Spread)
+    variance: _Variance = field(default_factory=_Variance)
     errors: dict[str, Array] = field(default_factory=dict)
     copied: dict[str, Array] = field(default_factory=dict)
     """The same of the rows that were given and are passed on, as a past is."""
@@ -70,7 +70,7 @@ class _Output:
     def relative(self, case: str, *, with_copied: bool = True) -> Array:
         """For each row of a case the root mean square error in parts of the spread."""
         rows = [self.errors.get(case, _NO_ROWS), *([self.copied.get(case, _NO_ROWS)] if with_copied else [])]
-        result: Array = np.sqrt(np.concatenate(rows)) / self.spread.value
+        result: Array = np.sqrt(np.concatenate(rows)) / self.variance.value
         return result
 
     @property
@@ -126,7 +126,7 @@ class VariantGrid:
         Raises ConversionError where it does not run or gives another shape.
         """
         factors = _FACTORS[activations]
-        measured = {name: output for name, output in self.measure(session).items() if output.errors and output.spread.value > 0}
+        measured = {name: output for name, output in self.measure(session).items() if output.errors and output.variance.value > 0}
         itself = measured.pop(_ITSELF, None)
         found = [_deviation(name, output, factors) for name, output in measured.items()]
         if itself and "logits" in measured:
@@ -152,7 +152,7 @@ class VariantGrid:
             _add_rows(outputs["logits"], "generated", logits, generated.logits, whole)
             if 1 in self._config.inputs.get("decoder_input_ids", {1: ""}):  # the documented decoders take a token at a time
                 itself = at_once(session, inputs, generated.first, generated.tokens)
-                _add_rows(outputs.setdefault(_ITSELF, _Output(outputs["logits"].spread)), _ITSELF, logits, itself, whole)
+                _add_rows(outputs.setdefault(_ITSELF, _Output(outputs["logits"].variance)), _ITSELF, logits, itself, whole)
         return outputs
 
     def _add(self, output: _Output, case: Inputs, name: str, ours: Array, theirs: Array) -> None:
@@ -210,7 +210,7 @@ def _add_rows(output: _Output, case: str, ours: Array, theirs: Array, kept: Any,
     ours, theirs = ours[kept].astype(np.float64), theirs[kept].astype(np.float64)
     if not theirs.size:
         return
-    output.spread.add(theirs)
+    output.variance.add(theirs)
     (output.copied if is_copied else output.errors)[case] = ((ours - theirs) ** 2).reshape(len(ours), -1).mean(axis=1)
 
 

@@ -22,7 +22,7 @@ STEPS = 12
 def lost(model: Path, precision: str) -> dict[str, Any]:
     """What the record of an artifact says that a precision loses."""
     record = json.loads((model / "onnx" / "converter.json").read_text(encoding="utf-8"))
-    (loss,) = (variant["loss"] for variant in record["verdict"]["variants"] if variant["name"] == OURS.get(precision, precision))
+    (loss,) = (variant["accuracy_drop"] for variant in record["verdict"]["variants"] if variant["name"] == OURS.get(precision, precision))
     return dict(loss)
 
 

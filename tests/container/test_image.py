@@ -86,7 +86,7 @@ def test_precisions_are_made_and_measured_in_the_image_with_the_texts_that_it_br
     result = by_hand(docker, runner.workspace, "--manifest", "models.txt", options=options)
     assert result.code == 0, result.err
     record = json.loads((runner.workspace / ARTIFACT / "converter.json").read_bytes())
-    assert [variant["loss"]["cosine_min"] > 0.999 for variant in record["verdict"]["variants"]] == [True, True]
+    assert [variant["accuracy_drop"]["cosine_min"] > 0.999 for variant in record["verdict"]["variants"]] == [True, True]
     half, eight = (embedding(runner.workspace / ARTIFACT / f"model_{name}.onnx") for name in ("fp16", "w8"))
     assert 0 < np.abs(half - eight).max() < 0.2
 

@@ -29,7 +29,7 @@ def _told(value: Any) -> Any:
     return f"{type(value).__name__}"
 
 
-def only_at(tensor: torch.Tensor, sizes: list[int], dead: torch.Tensor) -> torch.Tensor:
+def shape_guard(tensor: torch.Tensor, sizes: list[int], dead: torch.Tensor) -> torch.Tensor:
     if bool(dead):
         raise RuntimeError("the double has no runtime")
     for axis, size in enumerate(sizes):
@@ -46,7 +46,7 @@ class _Static(torch.nn.Module):
         self.register_buffer("dead", torch.tensor(False))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            self._guard = torch.jit.script(only_at)
+            self._guard = torch.jit.script(shape_guard)
 
     def forward(self, *inputs: torch.Tensor) -> Any:
         return self.model(*(self._guard(each, sizes, self.dead) for each, sizes in zip(inputs, self._sizes, strict=True)))

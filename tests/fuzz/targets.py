@@ -215,7 +215,7 @@ def _index(_: Path) -> Sequence[bytes]:
 
 
 def _record(folder: Path) -> Try:
-    from converter.artifacts.store import find_done, read_record, record_problems
+    from converter.artifacts.store import find_up_to_date, read_record, record_problems
     from converter.backends import BACKENDS
     from converter.report import in_order
     from converter.report.markdown import render
@@ -227,7 +227,7 @@ def _record(folder: Path) -> Try:
         record_problems(folder, BACKENDS["onnx"])
         record = read_record(folder)
         if record:
-            find_done(folder, folder, record.key)
+            find_up_to_date(folder, folder, record.key)
             told = outcome(artifact=record, verdict=record.verdict)
             render([told], [], in_order([told]).summary)
             _shown(record.verdict.first_problem)

@@ -129,7 +129,7 @@ def test_what_is_beyond_float16_is_computed_in_float32_and_told(
     assert variant.share < 0.9
     assert variant.runtime.endswith("CPUExecutionProvider, float16 values rounded")
     assert variant.float32[role] > wide.LIMIT / 4
-    assert f"; {role} in float32, largest value " in variant.told
+    assert f"; {role} in float32, largest value " in variant.summary
     arrays = inputs_of(tmp_path / "onnx", variant.files)
     expected = exact_logits(checkpoint, auto, arrays)
     assert_close(evaluate(tmp_path / "onnx" / variant.files[0], arrays)["logits"], expected)
@@ -147,7 +147,7 @@ def test_without_measured_ranges_it_gives_no_numbers_and_fails(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(wide, "LIMIT", float("inf"))
-    monkeypatch.setattr("converter.validation.accuracy.evaluator.LossGauge.float32_weights", lambda *_: frozenset())
+    monkeypatch.setattr("converter.validation.accuracy.evaluator.AccuracyEvaluator.float32_weights", lambda *_: frozenset())
     outcome = convert(request.getfixturevalue(name), tmp_path, dtype="fp16", tier="any", **chosen)
     assert outcome.failure, f"{auto} passes without {role} in float32"
     assert "gives what is no number" in outcome.failure.message

@@ -168,5 +168,5 @@ def test_a_cpu_s_graph_shares_the_checkpoint_s_weights_as_any_other(tmp_path: Pa
     folder = save_tiny(tmp_path / "tiny", "bert")
     outcome = convert(folder, folder, feature="default", weights="shared", optimize="cpu")
     assert outcome.failure is None, outcome.failure.message
-    assert outcome.artifact and [file.path for file in outcome.artifact.lent] == ["model.safetensors"]
+    assert outcome.artifact and [file.path for file in outcome.artifact.shared_files] == ["model.safetensors"]
     assert json.loads((folder / "converter.json").read_text())["options"]["optimize"] == "cpu"

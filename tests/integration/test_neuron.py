@@ -71,7 +71,7 @@ def test_each_sdk_that_has_a_trace_is_called_once_with_the_model_at_its_shape(
     outcome = convert(tiny("bert", "AutoModelForTokenClassification"), **{**SHAPE, "target": target}, feature="token-classification")
     assert outcome.status == "converted", outcome.failure
     (call,) = calls()
-    assert call["model"] == "FlatModel"
+    assert call["model"] == "ExportWrapper"
     assert call["example_inputs"] == [["torch.int64", 2, 8]] * 3
     assert not Path(call["compiler_workdir"]).exists()  # nothing of the compiler's is left
     block = json.loads((Path(outcome.destination) / "config.json").read_text())["neuron"]

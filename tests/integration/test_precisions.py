@@ -80,23 +80,23 @@ def test_the_record_says_what_is_stored_and_computed_in_which_type_and_what_it_l
     folder, _ = made
     record = json.loads((folder / "onnx" / "converter.json").read_bytes())
     found = {each["name"]: each for each in record["verdict"]["variants"]}
-    assert found["fp32"]["is_exact"]
+    assert found["fp32"]["is_base"]
     assert found["fp16"]["stored"].keys() >= {"float16"}
     assert "float32" not in found["fp16"]["stored"]
     assert found["bf16"]["stored"]["bfloat16"] > found["bf16"]["stored"]["float32"]
     assert found["q8"]["stored"]["int8"] > 0
     assert "int8" in found["q8"]["computed"]
     for name, each in found.items():
-        assert each["loss"]["inputs"] == 320
+        assert each["accuracy_drop"]["inputs"] == 320
         assert each["size"] == (folder / "onnx" / each["files"][0]).stat().st_size
         assert sum(each["stored"].values()) < each["reference_size"] or name == "fp32"
         assert each["latency"] is None if name == "fp32" else each["latency"]["seconds"] > 0
         assert each["cpu"]
         assert (each["search"] is None) == (name in ("fp32", "fp16", "bf16"))
         assert (each["calibrated"] > 0) == (name == "int8-static")
-    exact, fp16 = found["fp32"]["loss"], found["fp16"]["loss"]
+    exact, fp16 = found["fp32"]["accuracy_drop"], found["fp16"]["accuracy_drop"]
     assert exact["agreement"] == 1.0
-    assert fp16["spread"] > 0.999
+    assert fp16["r2"] > 0.999
 
 
 def test_one_that_is_there_already_is_not_made_again(made: tuple[Path, Outcome], bert: Path) -> None:
@@ -121,7 +121,7 @@ def test_one_precision_is_one_file_and_what_it_was_made_of_is_gone(chosen: dict[
     assert files(tmp_path) == {"converter.json", file}
     assert outcome.artifact
     assert [each.path for each in outcome.artifact.files] == [file]
-    assert outcome.artifact.lent == ()
+    assert outcome.artifact.shared_files == ()
     assert outcome.notes == ()
 
 
@@ -138,11 +138,11 @@ def test_an_encoder_and_a_decoder_are_each_a_file_in_a_precision(t5: Path, tmp_p
         *(f"{name}{each}.onnx" for name in ("encoder_model", "decoder_model_merged") for each in suffixes),
     }
     assert outcome.artifact
-    assert [part.file for part in outcome.artifact.signature.parts] == [
+    assert [part.file for part in outcome.artifact.signature.submodels] == [
         "encoder_model_quantized.onnx",
         "decoder_model_merged_quantized.onnx",
     ]
-    assert {variant.loss.kind for variant in variants(outcome).values()} == {"language model"}
+    assert {variant.accuracy_drop.kind for variant in variants(outcome).values()} == {"language model"}
 
 
 def test_a_decoder_with_a_cache_keeps_its_inputs_and_outputs_in_float32(tmp_path: Path) -> None:
@@ -165,17 +165,17 @@ def test_a_checkpoint_of_16_bits_loses_nothing_by_being_stored_in_them(dtype: st
     assert found.tier == "near-lossless"
     if dtype == "bfloat16":  # it is widened to what the checkpoint is, and computed as the float32 file is
         exact, narrow = variants(outcome).values()
-        assert narrow.loss.divergence == exact.loss.divergence
+        assert narrow.accuracy_drop.distance == exact.accuracy_drop.distance
 
 
 def test_real_weights_lose_little_in_8_bits_and_are_a_quarter_of_their_size(minilm: Path, tmp_path: Path) -> None:
     outcome = convert(minilm, tmp_path, quantize="w8")
     assert outcome.status == "converted", outcome.failure
     (found,) = variants(outcome).values()
-    assert found.loss.cosine_min is not None
-    assert found.loss.cosine_min > 0.999
-    assert found.loss.neighbours is not None
-    assert found.loss.neighbours > 0.95
+    assert found.accuracy_drop.cosine_min is not None
+    assert found.accuracy_drop.cosine_min > 0.999
+    assert found.accuracy_drop.neighbours is not None
+    assert found.accuracy_drop.neighbours > 0.95
     assert found.quantized == 37
     assert sum(found.stored.values()) < 0.3 * found.reference_size
 
@@ -222,8 +222,8 @@ def plant(monkeypatch: pytest.MonkeyPatch, change: Change) -> None:
     """Have every quantized file changed once it is made: the search would leave out a layer that its own quantizer had spoilt."""
     make = OnnxBackend.derive
 
-    def broken(self: OnnxBackend, folder: Path, variant: str, gauge: Any) -> Any:
-        derived = make(self, folder, variant, gauge)
+    def broken(self: OnnxBackend, folder: Path, variant: str, evaluator: Any) -> Any:
+        derived = make(self, folder, variant, evaluator)
         if derived.quantized:
             model = onnx.load(folder / derived.files[-1])
             change(model)
@@ -474,9 +474,9 @@ def test_a_metric_and_texts_of_ones_own_are_used_and_their_figures_told(bert: Pa
     assert result.returncode == 0, result.stderr
     record: Mapping[str, Any] = json.loads((tmp_path / "out/bert/onnx/converter.json").read_bytes())
     exact, half = record["verdict"]["variants"]
-    assert 0 <= exact["own"]["difference"] < 1e-5 < half["own"]["difference"] < 0.1
-    assert half["loss"]["of"].startswith("ours.txt, sha256 ")
-    assert half["loss"]["inputs"] == 34
+    assert 0 <= exact["custom_metrics"]["difference"] < 1e-5 < half["custom_metrics"]["difference"] < 0.1
+    assert half["accuracy_drop"]["of"].startswith("ours.txt, sha256 ")
+    assert half["accuracy_drop"]["inputs"] == 34
     assert "mine.py:metric" in record["versions"]
     report = (tmp_path / "out/report.md").read_text(encoding="utf-8")
     assert f"Precisions of {bert}" in report.replace("\\", "")

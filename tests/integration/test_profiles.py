@@ -76,7 +76,7 @@ def test_a_manifest_has_the_files_of_the_hub_and_on_request_the_documented_ones(
     assert not (tmp_path / "out/documented/genai_config.json").exists()
     kept = {name: json.loads((tmp_path / "out" / name / "onnx/converter.json").read_bytes()) for name in ("t5", "gpt2", "documented")}
     assert [record["options"]["feature"] for record in kept.values()] == [T5, GPT2, "causal-lm"]
-    assert [part["file"] for part in kept["t5"]["signature"]["parts"]] == ["encoder_model.onnx", "decoder_model_merged.onnx"]
+    assert [part["file"] for part in kept["t5"]["signature"]["submodels"]] == ["encoder_model.onnx", "decoder_model_merged.onnx"]
     assert "genai_config.json" in {file["path"] for file in kept["gpt2"]["sidecars"]}
     again = command("--manifest", str(tmp_path / "models.txt"), "--output", str(tmp_path / "out"))
     assert "0 converted, 3 done already" in again.stdout
@@ -128,16 +128,16 @@ def test_an_encoder_of_another_checkpoint_is_found(t5: Path, tmp_path: Path) -> 
 
 
 def test_a_decoder_that_does_not_look_at_its_positions_is_found(gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = calling.FlatModel.forward
+    whole = calling.ExportWrapper.forward
 
-    def blind(self: calling.FlatModel, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def blind(self: calling.ExportWrapper, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         place = self._inputs.index("position_ids")
         length = tensors[0].shape[1]
         held = tensors[self._inputs.index("attention_mask")].shape[1] - length
         counted = (torch.arange(length) + held).expand(tensors[place].shape)
         return whole(self, *tensors[:place], counted, *tensors[place + 1 :])
 
-    monkeypatch.setattr(calling.FlatModel, "forward", blind)
+    monkeypatch.setattr(calling.ExportWrapper, "forward", blind)
     outcome = convert(gpt2, tmp_path, feature=GPT2)
     assert outcome.status == "failed"
     assert outcome.verdict
@@ -147,13 +147,13 @@ def test_a_decoder_that_does_not_look_at_its_positions_is_found(gpt2: Path, tmp_
 
 
 def test_an_encoder_that_encodes_another_text_is_found(t5: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = calling.FlatDecoder.forward
+    whole = calling.DecoderWrapper.forward
 
-    def shifted(self: calling.FlatDecoder, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def shifted(self: calling.DecoderWrapper, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         place = self._inputs.index("last_hidden_state")
         return whole(self, *tensors[:place], tensors[place].flip(1), *tensors[place + 1 :])
 
-    monkeypatch.setattr(calling.FlatDecoder, "forward", shifted)
+    monkeypatch.setattr(calling.DecoderWrapper, "forward", shifted)
     outcome = convert(t5, tmp_path, feature=T5)
     assert outcome.status == "failed"
     assert outcome.failure

@@ -221,23 +221,23 @@ def test_once_halted_what_no_node_has_begun_is_cancelled(cluster: RayCluster, ch
 
 
 def test_an_output_folder_that_the_node_does_not_see_is_told(tmp_path: Path, checkpoints: list[Path]) -> None:
-    marker = node.Marker(folder=tmp_path, name="mark", token="a")
+    probe = node.SharedFolderProbe(folder=tmp_path, name="mark", token="a")
     (tmp_path / "mark").write_text("of another folder by the same path")
-    task = node.Task(jobs=tuple(jobs_of(checkpoints[:1], tmp_path)), versions={}, limits=Limits(), marker=marker)
+    task = node.Task(jobs=tuple(jobs_of(checkpoints[:1], tmp_path)), versions={}, limits=Limits(), probe=probe)
     (failure,) = [said.outcome.failure for said in node.work(task) if isinstance(said, node.Done)]
     assert failure and failure.kind == "NotShared" and "does not see the output folder" in failure.message and "--push" in failure.hint
 
 
 def test_a_checkpoint_that_the_node_does_not_see_is_told(tmp_path: Path) -> None:
-    marker = node.Marker(folder=tmp_path, name="mark", token="a")
-    task = node.Task(jobs=tuple(jobs_of([tmp_path / "elsewhere"], tmp_path)), versions={}, limits=Limits(), marker=marker)
+    probe = node.SharedFolderProbe(folder=tmp_path, name="mark", token="a")
+    task = node.Task(jobs=tuple(jobs_of([tmp_path / "elsewhere"], tmp_path)), versions={}, limits=Limits(), probe=probe)
     (failure,) = [said.outcome.failure for said in node.work(task) if isinstance(said, node.Done)]
     assert failure and f"{tmp_path / 'elsewhere'} is not there on the node" in failure.message and "share" in failure.hint
 
 
 def test_a_node_with_other_versions_makes_nothing(tmp_path: Path, checkpoints: list[Path]) -> None:
-    marker = node.Marker(folder=tmp_path, name="mark", token="a")
-    task = node.Task(jobs=tuple(jobs_of(checkpoints[:1], tmp_path)), versions={"onnx": {"torch": "1.0"}}, limits=Limits(), marker=marker)
+    probe = node.SharedFolderProbe(folder=tmp_path, name="mark", token="a")
+    task = node.Task(jobs=tuple(jobs_of(checkpoints[:1], tmp_path)), versions={"onnx": {"torch": "1.0"}}, limits=Limits(), probe=probe)
     (failure,) = [said.outcome.failure for said in node.work(task) if isinstance(said, node.Done)]
     assert failure and failure.kind == "OtherVersions" and "install the same versions" in failure.hint
     assert list(tmp_path.iterdir()) == []

@@ -64,7 +64,7 @@ def test_beside_its_weights_the_file_adds_less_than_a_megabyte_and_computes_the_
     assert sum((folder / name).stat().st_size for name in names(folder) - there) < 200_000
     assert (folder / "model.safetensors").read_bytes() == weights
     assert (folder / "model.safetensors").stat().st_nlink == 1
-    assert outcome.artifact and [file.path for file in outcome.artifact.lent] == ["model.safetensors"]
+    assert outcome.artifact and [file.path for file in outcome.artifact.shared_files] == ["model.safetensors"]
     assert outcome.notes == ()
     convert(folder, tmp_path / "embedded", feature="default")
     for ours, embedded in zip(run(folder / "model.onnx"), run(tmp_path / "embedded" / "model.onnx"), strict=True):
@@ -76,7 +76,7 @@ def test_an_encoder_and_a_decoder_that_are_a_file_each_share_the_same_weights(tm
     folder = save_tiny(tmp_path / "t5", "t5", "AutoModelForSeq2SeqLM")
     there = names(folder)
     outcome = convert(folder, folder, weights="shared", profile="hub", feature="seq2seq-lm-with-past")
-    assert outcome.artifact and [file.path for file in outcome.artifact.lent] == ["model.safetensors"]
+    assert outcome.artifact and [file.path for file in outcome.artifact.shared_files] == ["model.safetensors"]
     assert outcome.notes == ()
     files_of_it = {"encoder_model.onnx", "decoder_model_merged.onnx"}
     assert names(folder) - there == {*files_of_it, "converter.json"}
@@ -116,11 +116,11 @@ def test_weights_in_several_files_are_shared_from_each(tmp_path: Path, checkpoin
     shards = {path.name for path in folder.glob("*.safetensors")}
     assert len(shards) > 1
     artifact = shared(folder).artifact
-    assert artifact and {file.path for file in artifact.lent} == shards
+    assert artifact and {file.path for file in artifact.shared_files} == shards
     run(folder / "model.onnx")
 
     artifact = shared(folder, tmp_path / "out").artifact
-    assert artifact and artifact.lent == ()
+    assert artifact and artifact.shared_files == ()
     copies = {f"model.onnx_data{f'_{number}' if number else ''}" for number in range(len(shards))}
     assert {file.path for file in artifact.files} == {"model.onnx", *copies}
     run(tmp_path / "out" / "model.onnx")
@@ -133,7 +133,7 @@ def test_weights_that_are_widened_are_in_the_file_as_the_checkpoint_does_not_hav
     transformers.AutoModel.from_pretrained(checkpoint).half().save_pretrained(folder)
     outcome = shared(folder)
     artifact = outcome.artifact
-    assert artifact and artifact.lent == ()
+    assert artifact and artifact.shared_files == ()
     assert [note.partition(" MB ")[2] for note in outcome.notes] == [
         "of weights are in the ONNX file, as no safetensors of the checkpoint has them as they are used"
     ]
@@ -168,7 +168,7 @@ def test_an_artifact_that_replaces_it_leaves_the_checkpoint_its_weights(
     assert convert(checkpoint, checkpoint, feature="default").failure is None
     assert (checkpoint / "model.safetensors").read_bytes() == weights
     record = read_record(checkpoint)
-    assert record and record.lent == ()
+    assert record and record.shared_files == ()
 
 
 def test_what_is_lent_to_it_is_pushed_with_it(checkpoint: Path, shared: Callable[..., Outcome]) -> None:
@@ -176,7 +176,7 @@ def test_what_is_lent_to_it_is_pushed_with_it(checkpoint: Path, shared: Callable
     artifact = read_artifact(checkpoint)
     assert [addition.path for addition in artifact.additions()] == ["onnx/model.onnx", "onnx/model.safetensors"]
     assert [file.path for file in artifact.published.files] == ["model.onnx", "model.safetensors"]
-    assert artifact.published.lent == ()
+    assert artifact.published.shared_files == ()
 
 
 def test_a_failed_validation_leaves_nothing_and_no_second_name_of_the_weights(checkpoint: Path, convert: Callable[..., Outcome]) -> None:
@@ -201,7 +201,7 @@ def test_half_precision_that_is_kept_is_shared(tmp_path: Path, checkpoint: Path,
     folder = tmp_path / "halves"
     transformers.AutoModel.from_pretrained(checkpoint).half().save_pretrained(folder)
     artifact = shared(folder, dtype="checkpoint").artifact
-    assert artifact and [file.path for file in artifact.lent] == ["model.safetensors"]
+    assert artifact and [file.path for file in artifact.shared_files] == ["model.safetensors"]
     run(folder / "model.onnx")
 
 

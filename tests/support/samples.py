@@ -10,6 +10,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from converter.core.records import (
+    AccuracyDrop,
     ArtifactRecord,
     Case,
     Comparison,
@@ -17,7 +18,6 @@ from converter.core.records import (
     FileRecord,
     Influence,
     Latency,
-    Loss,
     Outcome,
     Pushed,
     Search,
@@ -53,7 +53,9 @@ def verdict(**changes: Any) -> Verdict:
 
 def variant(**changes: Any) -> Variant:
     """A quantized variant that has passed, but for `changes`."""
-    loss = Loss(kind="embeddings", inputs=320, of="texts", divergence=0.01, cosine_min=0.99, cosine_mean=0.995, neighbours=0.9)
+    accuracy_drop = AccuracyDrop(
+        kind="embeddings", inputs=320, of="texts", distance=0.01, cosine_min=0.99, cosine_mean=0.995, neighbours=0.9
+    )
     facts = {
         "name": "q8",
         "files": ("model_quantized.onnx",),
@@ -61,9 +63,9 @@ def variant(**changes: Any) -> Variant:
         "reference_size": 10000,
         "computed": "int8",
         "stored": {"int8": 2000, "float32": 500},
-        "asked": "lossy",
+        "required_tier": "lossy",
         "tier": "lossy",
-        "loss": loss,
+        "accuracy_drop": accuracy_drop,
         "runtime": "onnxruntime 1",
         "cpu": "x86_64 avx2",
         "latency": Latency(axes={"batch": 1, "sequence": 24}, seconds=0.002, reference_seconds=0.004, calls=20, threads=1),

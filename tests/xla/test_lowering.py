@@ -18,7 +18,7 @@ from converter.architectures.size import Size
 from converter.backends.neuron import GENERATED, NeuronOptions
 from converter.backends.neuron.check import check
 from converter.backends.neuron.lowering import lower
-from converter.backends.neuron.static import told_that_it_is_traced
+from converter.backends.neuron.static import reporting_tracing
 from converter.backends.traced.form import prepared
 from converter.checkpoints.calling import sample
 from converter.checkpoints.loading import load_model
@@ -44,12 +44,12 @@ def findings(folder: Path, model_type: str, feature: str, options: NeuronOptions
 @pytest.mark.parametrize(("model_type", "feature"), ROWS)
 def test_what_is_told_without_torch_xla_is_what_torch_xla_finds(tiny: Callable[..., Path], model_type: str, feature: str) -> None:
     traced, *decisions, lowered = findings(tiny(model_type, FEATURES[feature].auto_classes[0]), model_type, feature)
-    assert traced.passed, traced.told
-    told = {each.told.partition(" ")[0].replace("aten::index.Tensor", "aten::nonzero") for each in decisions if each.passed is False}
-    assert lowered.passed is (not told), lowered.told
+    assert traced.passed, traced.message
+    told = {each.message.partition(" ")[0].replace("aten::index.Tensor", "aten::nonzero") for each in decisions if each.passed is False}
+    assert lowered.passed is (not told), lowered.message
     assert bool(told) is (model_type == "longformer" or (model_type, feature) in BY_THE_END), told
     for operator in told:
-        assert operator in lowered.told
+        assert operator in lowered.message
 
 
 def test_the_trained_minilm_is_lowered_at_every_bucket(minilm: Path) -> None:
@@ -65,14 +65,14 @@ def test_a_model_that_is_not_told_that_it_is_traced_leaves_out_a_mask_of_ones(ti
     config = find_architecture("bert").configure(model.config, "default")
     size = Size(batch=1, sequence=16)
     with prepared(model, config), torch.no_grad():
-        flat_model, tensors = sample(model, config, size)
-        asked = (flat_model, tensors, lengths_at(config, size), 1e-5)
+        wrapper, tensors = sample(model, config, size)
+        asked = (wrapper, tensors, lengths_at(config, size), 1e-5)
         untold = lower(*asked)
-        with told_that_it_is_traced():
+        with reporting_tracing():
             told = lower(*asked)
-    assert untold.passed is False and "leaves to the host: aten::_local_scalar_dense" in untold.told
+    assert untold.passed is False and "leaves to the host: aten::_local_scalar_dense" in untold.message
     assert told.passed is True
-    smaller, larger = (int(each.told.partition("lowers it to ")[2].split()[0]) for each in (untold, told))
+    smaller, larger = (int(each.message.partition("lowers it to ")[2].split()[0]) for each in (untold, told))
     assert smaller < larger
 
 
@@ -82,4 +82,4 @@ def test_a_model_that_torch_xla_does_not_lower_is_told() -> None:
             return (tokens + torch.from_numpy(tokens.numpy()),)  # which no other device than the CPU can
 
     found = lower(Elsewhere(), (torch.ones(3, 2),), {"batch": 3}, 1e-5)  # type: ignore[arg-type]
-    assert found.passed is False and "does not lower it" in found.told
+    assert found.passed is False and "does not lower it" in found.message

@@ -14,7 +14,7 @@ from converter.architectures.features import Axes
 from converter.architectures.generic import inputs as known
 from converter.architectures.generic.gradients import values_alone
 from converter.architectures.generic.inputs import Layout
-from converter.architectures.generic.interface import Interface, Question, find_interface
+from converter.architectures.generic.interface import ModelSignature, SignatureProbe, probe_signature
 from converter.architectures.size import Size
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class GenericOnnxConfig(OnnxConfigWithPast):
     """Whether the model takes images of other sizes than the one that its configuration names, and so does its artifact."""
 
     @cached_property
-    def interface(self) -> Interface:
+    def model_signature(self) -> ModelSignature:
         """What the model takes and gives. Raises NotSupportedError where that cannot be found out."""
         longest = min(self._rows or _LONGEST, _LONGEST) - 2  # two rows of a table may be no token's
         # no length is another's, nor what a convolution leaves of an image
@@ -47,7 +47,7 @@ class GenericOnnxConfig(OnnxConfigWithPast):
             Size(batch=5, choice=11, sequence=min(17, longest - 1), source=min(19, longest - 1)),
             Size(batch=7, choice=13, sequence=min(24, longest), source=min(29, longest)),
         )
-        question = Question(
+        probe = SignatureProbe(
             config=self._config,
             auto_class=self.auto_class,
             feature=self.feature,
@@ -60,7 +60,7 @@ class GenericOnnxConfig(OnnxConfigWithPast):
         # transformers classifies no batch without a padding token, and no shape depends on which it is
         padding = {"pad_token_id": 0} if self.task == "sequence-classification" and getattr(text, "pad_token_id", 0) is None else {}
         with overridden(self._config, self.values_override), overridden(text, padding):
-            return find_interface(question)
+            return probe_signature(probe)
 
     @property
     def auto_class(self) -> str:
@@ -70,18 +70,18 @@ class GenericOnnxConfig(OnnxConfigWithPast):
 
     @property
     def encoded_length(self) -> int | None:
-        return self.interface.encoded
+        return self.model_signature.encoded
 
     @property
     def inputs(self) -> Mapping[str, Axes]:
-        inputs: dict[str, Axes] = {name: layout.axes for name, layout in self.interface.inputs.items()}
+        inputs: dict[str, Axes] = {name: layout.axes for name, layout in self.model_signature.inputs.items()}
         if self.use_past:
             self.fill_with_past_key_values_(inputs, direction="inputs")
         return inputs
 
     @property
     def outputs(self) -> Mapping[str, Axes]:
-        outputs: OrderedDict[str, Axes] = OrderedDict((name, dict(axes)) for name, axes in self.interface.outputs.items())
+        outputs: OrderedDict[str, Axes] = OrderedDict((name, dict(axes)) for name, axes in self.model_signature.outputs.items())
         if self.use_past:
             self.fill_with_past_key_values_(outputs, direction="outputs")
         return outputs
@@ -124,7 +124,7 @@ class GenericOnnxConfig(OnnxConfigWithPast):
 
     @property
     def positions(self) -> int | None:
-        return self._rows and self._rows - self.interface.rows_unused
+        return self._rows and self._rows - self.model_signature.rows_unused
 
     @property
     def _rows(self) -> int | None:
@@ -158,7 +158,7 @@ class GenericOnnxConfig(OnnxConfigWithPast):
 
     @property
     def measured(self) -> frozenset[str]:
-        return frozenset(self.interface.inputs) & known.MEASURED
+        return frozenset(self.model_signature.inputs) & known.MEASURED
 
     @property
     def image_size(self) -> tuple[int, int] | None:
@@ -166,7 +166,7 @@ class GenericOnnxConfig(OnnxConfigWithPast):
 
     @property
     def sound_length(self) -> int | None:
-        labels = {label for layout in self.interface.inputs.values() for label in layout.axes.values()}
+        labels = {label for layout in self.model_signature.inputs.values() for label in layout.axes.values()}
         return known.half_a_minute(self._config, labels)
 
     @property
@@ -183,7 +183,7 @@ class GenericOnnxConfig(OnnxConfigWithPast):
         lengths = {**super().axis_lengths(size), **known.lengths(size.sequence, self._config), "image_batch": size.choice}
         if size.pixels:
             lengths["height"], lengths["width"] = size.pixels
-        if "interface" in vars(self) and self.encoded_length and size.cached_source >= size.source:
+        if "model_signature" in vars(self) and self.encoded_length and size.cached_source >= size.source:
             lengths["past_encoder_sequence"] = self.encoded_length  # of an image all is held, or nothing
         if self._has_encoder and self.task == "sequence-classification":
             lengths["decoder_sequence"] = size.source  # the label is read where the encoder's input ends, in the decoder's output
@@ -211,7 +211,7 @@ class GenericOnnxConfig(OnnxConfigWithPast):
         """Each tensor of the cache: its name, its axis of tokens, its heads and features."""
         name = "past_key_values" if direction == "inputs" else "present"
         new = "" if direction == "inputs" else " + sequence"
-        for index, layer in enumerate(self.interface.cache):
+        for index, layer in enumerate(self.model_signature.cache):
             if not (layer.encoder_key and layer.encoder_value):
                 yield f"{name}.{index}.key", f"past_sequence{new}", layer.key
                 yield f"{name}.{index}.value", f"past_sequence{new}", layer.value
@@ -225,7 +225,7 @@ class GenericOnnxConfig(OnnxConfigWithPast):
     def fixed_dims(self, name: str) -> Mapping[int, int]:
         if name.startswith("past_key_values."):
             return next({1: heads, 3: features} for each, _, (heads, features) in self._cached("inputs") if each == name)
-        return self.interface.inputs[name].fixed
+        return self.model_signature.inputs[name].fixed
 
     def patch(self, model: torch.nn.Module) -> AbstractContextManager[None]:
         return values_alone(model)

@@ -34,7 +34,7 @@ _NEEDED: Mapping[str, frozenset[str]] = {
 }
 """What an artifact has to take, one of these, to be of use for a task."""
 _NO_RESULT = (
-    "loss",
+    "accuracy_drop",
     *CACHE_NAMES,
     "hidden_states",
     "attentions",
@@ -55,7 +55,7 @@ class CachedLayer:
 
 
 @dataclass(frozen=True)
-class Interface:
+class ModelSignature:
     """What a model takes and gives: each input's layout in the order of its forward, each output's named axes, the cache's layers."""
 
     inputs: Mapping[str, Layout]
@@ -68,7 +68,7 @@ class Interface:
 
 
 @dataclass(frozen=True)
-class Question:
+class SignatureProbe:
     """What is asked for: a head of a model, with or without its cache, and how long named axes are at two sizes."""
 
     config: Any
@@ -85,98 +85,98 @@ class Question:
         return (self.text[name],) if name in self.text else layouts(name, self.config, self.any_image_size)
 
 
-def find_interface(question: Question) -> Interface:
+def probe_signature(probe: SignatureProbe) -> ModelSignature:
     """Run the model that `question` is about. Raises NotSupportedError where it runs with none of the inputs that are known here."""
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     with torch.device("meta"), every_value_is_one():
-        found = _find(question)
+        found = _find(probe)
     if isinstance(found, str):
         with FakeTensorMode(), every_value_is_one():
-            again = _find_again(question)
+            again = _find_again(probe)
         if again is None:
             raise NotSupportedError(
-                f"nobody has described the inputs of this {question.auto_class}, and it could not be found out: {found}",
+                f"nobody has described the inputs of this {probe.auto_class}, and it could not be found out: {found}",
                 "describe them in a configuration of your own, see --config",
             )
         found = again
     return found
 
 
-def _find_again(question: Question) -> Interface | None:
+def _find_again(probe: SignatureProbe) -> ModelSignature | None:
     """The same in the hope that it goes better; None where it does not, as what was said at first is nearer to the cause."""
     try:
-        again = _find(question)
+        again = _find(probe)
     except NotSupportedError:
         return None
-    return again if isinstance(again, Interface) else None
+    return again if isinstance(again, ModelSignature) else None
 
 
-def _find(question: Question) -> Interface | str:
+def _find(probe: SignatureProbe) -> ModelSignature | str:
     """The same with tensors of the kind that are made now; why it runs with no inputs that are known here, where it does not."""
     import torch
 
-    shell = _shell(question)
+    shell = _meta_model(probe)
     failures: list[str] = []
-    for chosen in _choices(shell, question):
+    for chosen in _choices(shell, probe):
         try:
             with torch.no_grad():
-                first, second = (_run(shell, chosen, lengths, question.feature.use_past) for lengths in question.lengths)
+                first, second = (_run(shell, chosen, lengths, probe.feature.use_past) for lengths in probe.lengths)
         except Exception as error:  # a model's own code runs here, and may raise anything over inputs that are not for it
             failures.append(reason(error))
             continue
-        names = _results(first, question.feature, chosen)
+        names = _results(first, probe.feature, chosen)
         if not names:
             failures.append(f"what it gives are no tensors ({', '.join(first)})")
             continue
-        cache = _cache(cache_of(first), question) if question.feature.use_past else ()
-        outputs = _label({name: (first[name].shape, second[name].shape) for name in names}, chosen, question.lengths)
-        encoded = _encoded(first, second, question) if cache and cache[0].encoder_key and "input_ids" not in chosen else None
-        return Interface(chosen, outputs, cache, rows_unused=_rows_unused(shell), encoded=encoded)
+        cache = _cache(cache_of(first), probe) if probe.feature.use_past else ()
+        outputs = _label({name: (first[name].shape, second[name].shape) for name in names}, chosen, probe.lengths)
+        encoded = _encoded(first, second, probe) if cache and cache[0].encoder_key and "input_ids" not in chosen else None
+        return ModelSignature(chosen, outputs, cache, rows_unused=_rows_unused(shell), encoded=encoded)
     return failures[0] if failures else "its forward takes none of the inputs that are known here"
 
 
-def _shell(question: Question) -> Any:
+def _meta_model(probe: SignatureProbe) -> Any:
     """The model without memory, with the attention that is captured."""
     logging.getLogger("transformers").setLevel(logging.ERROR)
     try:
-        shell = make_model(question.auto_class, question.config, attn_implementation="eager")
+        shell = make_model(probe.auto_class, probe.config, attn_implementation="eager")
     except Exception as error:  # transformers raises what it likes over a configuration
-        raise NotSupportedError(f"transformers makes no {question.auto_class} of this config.json: {reason(error)}") from error
+        raise NotSupportedError(f"transformers makes no {probe.auto_class} of this config.json: {reason(error)}") from error
     if shell._can_set_experts_implementation():
         shell.set_experts_implementation("batched_mm")  # the usual one has a kernel for bfloat16 alone on this device
     return shell.eval()
 
 
-def _choices(shell: Any, question: Question) -> Iterator[dict[str, Layout]]:
+def _choices(shell: Any, probe: SignatureProbe) -> Iterator[dict[str, Layout]]:
     """The inputs that the model may take, in the order of its forward, in each way that they may be laid out."""
-    taken = [name for name in inspect.signature(shell.forward).parameters if name not in question.without]
-    for about in _subjects(taken, getattr(shell, "main_input_name", ""), question):
-        names = [name for name in taken if name in about or _goes_with(name, about, question, "decoder_input_ids" in taken)]
-        ways = (dict(zip(names, way, strict=True)) for way in itertools.product(*map(question.layouts, names)))
+    taken = [name for name in inspect.signature(shell.forward).parameters if name not in probe.without]
+    for about in _subjects(taken, getattr(shell, "main_input_name", ""), probe):
+        names = [name for name in taken if name in about or _goes_with(name, about, probe, "decoder_input_ids" in taken)]
+        ways = (dict(zip(names, way, strict=True)) for way in itertools.product(*map(probe.layouts, names)))
         found = [each for each in ways if _agree(each)]
         if {"input_ids", "pixel_values"} <= {*names}:  # as many texts as images, or, for each pair of them, any number of both
             yield from ({**each, "pixel_values": _apart(each["pixel_values"])} for each in found)
         yield from found
 
 
-def _subjects(taken: Sequence[str], main: str, question: Question) -> list[tuple[str, ...]]:
+def _subjects(taken: Sequence[str], main: str, probe: SignatureProbe) -> list[tuple[str, ...]]:
     """What the model may be about: all that it takes, then its main input alone, then each other.
 
     An artifact takes what its feature is about, and a model of several kinds of input all of them, but for a task that is one of text.
     Raises NotSupportedError for a model whose text has tokens in the place of an image or a sound.
     """
-    primary = tuple(name for name in PRIMARY if name in taken and question.layouts(name))
-    needed = _NEEDED.get(question.feature.task, frozenset())
-    is_mixed = question.feature.task == "default" and has_other_parts(question.config)
-    if (needed or is_mixed) and "input_ids" in primary and (named := placeholder(question.config)):
+    primary = tuple(name for name in PRIMARY if name in taken and probe.layouts(name))
+    needed = _NEEDED.get(probe.feature.task, frozenset())
+    is_mixed = probe.feature.task == "default" and has_other_parts(probe.config)
+    if (needed or is_mixed) and "input_ids" in primary and (named := placeholder(probe.config)):
         raise NotSupportedError(
-            f"in the text of {question.config.model_type} an image or a sound is a number of tokens ({named}), which nobody has described",
+            f"in the text of {probe.config.model_type} an image or a sound is a number of tokens ({named}), which nobody has described",
             "describe its inputs in a configuration of your own, see --config",
         )
     alone = [(name,) for name in (main, *primary) if name in primary]
-    if question.feature.task == "causal-lm" and "input_ids" in primary:
+    if probe.feature.task == "causal-lm" and "input_ids" in primary:
         alone.insert(0, ("input_ids",))  # a text is continued, whatever else there is that it may be about
         found = [*alone, primary]
     else:
@@ -189,16 +189,16 @@ def _apart(layout: Layout) -> Layout:
     return Layout({**layout.axes, 0: "image_batch"}, layout.fixed)
 
 
-def _goes_with(name: str, about: Sequence[str], question: Question, decodes: bool) -> bool:
+def _goes_with(name: str, about: Sequence[str], probe: SignatureProbe, decodes: bool) -> bool:
     """Whether an input is wanted beside those that the model is about."""
     if name.startswith("decoder_"):
-        return name in question.text and decodes
+        return name in probe.text and decodes
     if name == "pixel_mask":
         return "pixel_values" in about
     if name == "attention_mask" and {"input_ids", "inputs"}.isdisjoint(about):
         # the processors of models that normalise each group of features give none (transformers' documentation of Wav2Vec2)
-        return "input_values" in about and getattr(question.config, "feat_extract_norm", "") == "layer"
-    return name in question.text and name not in PRIMARY and not {"input_ids", "inputs"}.isdisjoint(about)
+        return "input_values" in about and getattr(probe.config, "feat_extract_norm", "") == "layer"
+    return name in probe.text and name not in PRIMARY and not {"input_ids", "inputs"}.isdisjoint(about)
 
 
 def _agree(chosen: Mapping[str, Layout]) -> bool:
@@ -241,21 +241,21 @@ def _results(result: Mapping[str, Any], feature: Feature, chosen: Mapping[str, L
     return [name for name in wanted if name in tensors] or tensors
 
 
-def _cache(cache: Any, question: Question) -> list[CachedLayer]:
+def _cache(cache: Any, probe: SignatureProbe) -> list[CachedLayer]:
     """The layers of a cache that a run gave. Raises NotSupportedError for one that is not of keys and values."""
     own, encoder = getattr(cache, "self_attention_cache", cache), getattr(cache, "cross_attention_cache", None)
     layers = list(getattr(own, "layers", ()))
     others = list(encoder.layers) if encoder is not None and getattr(encoder, "layers", None) and _is_filled(encoder.layers[0]) else []
     if not layers:
         raise NotSupportedError(
-            f"this {question.config.model_type} gives no cache: it is no decoder, or its cache is none of transformers' own",
-            f"export it as {question.feature.task}",
+            f"this {probe.config.model_type} gives no cache: it is no decoder, or its cache is none of transformers' own",
+            f"export it as {probe.feature.task}",
         )
     if not all(map(_is_filled, layers)):
         kinds = ", ".join(dict.fromkeys(type(layer).__name__ for layer in layers))
         raise NotSupportedError(
-            f"the cache of {question.config.model_type} is not of keys and values in each layer ({kinds}), so it cannot go in and out",
-            f"export it as {question.feature.task}",
+            f"the cache of {probe.config.model_type} is not of keys and values in each layer ({kinds}), so it cannot go in and out",
+            f"export it as {probe.feature.task}",
         )
     found = []
     for index, layer in enumerate(layers):
@@ -269,14 +269,14 @@ def _rows_unused(shell: torch.nn.Module) -> int:
     return max((each.padding_idx + 1 for each in tables if getattr(each, "padding_idx", None) is not None), default=0)
 
 
-def _encoded(first: Mapping[str, Any], second: Mapping[str, Any], question: Question) -> int:
+def _encoded(first: Mapping[str, Any], second: Mapping[str, Any], probe: SignatureProbe) -> int:
     """How many positions of an image or a sound the cache holds. Raises NotSupportedError where their number varies."""
     caches: list[Any] = [cache_of(first), cache_of(second)]
     lengths = [int(cache.cross_attention_cache.layers[0].keys.shape[2]) for cache in caches]
     if lengths[0] != lengths[1]:
         raise NotSupportedError(
-            f"the encoder of {question.config.model_type} takes images or sounds of any length, and a cache holds all of one or nothing",
-            f"export it as {question.feature.task}",
+            f"the encoder of {probe.config.model_type} takes images or sounds of any length, and a cache holds all of one or nothing",
+            f"export it as {probe.feature.task}",
         )
     return lengths[0]
 

@@ -114,12 +114,12 @@ class NeuronBackend(Backend):
     title = "Neuron"
     main_file = "model.neuron"
     client_files = ("*.neuron",)
-    proof = "validated where something here runs it"
+    validation_claim = "validated where something here runs it"
     options = NeuronOptions
     packages = ("torch", "transformers", "torch-xla", "libneuronxla", *sdk.DISTRIBUTIONS)
     tested: ClassVar[Mapping[str, str]] = {**TESTED, "torch": ">=2.9,<2.15"}  # the SDK's own torch is 2.9
     library = "optimum-neuron"
-    loading = """
+    usage_snippet = """
 import torch
 import torch_neuronx  # torch.neuron on Inf1
 from huggingface_hub import hf_hub_download
@@ -146,7 +146,7 @@ model = torch.jit.load(hf_hub_download("REPOSITORY", "neuron/model.neuron"))
     def attn_implementation(self, onnx_config: type[OnnxConfig]) -> str | None:
         return onnx_config.attn_implementation  # eager: torch-neuron's torch 1.13 has no other, and XLA lowers it op by op
 
-    def ready(self, options: Options) -> None:
+    def check_environment(self, options: Options) -> None:
         assert isinstance(options, NeuronOptions)
         if options.feature == "seq2seq-lm":
             raise generation_error(options.feature)

@@ -13,9 +13,9 @@ from converter.architectures.dummies import Padding, lengths_at, make_inputs
 from converter.architectures.size import Size
 from converter.backends.neuron import GENERATED, NeuronOptions, generation_error
 from converter.backends.neuron.lowering import lower
-from converter.backends.neuron.static import Decisions, told_that_it_is_traced
+from converter.backends.neuron.static import Decisions, reporting_tracing
 from converter.backends.traced.form import Tensors, disagreement, prepared, quiet_torchscript, size_of, trace, used_tensors
-from converter.checkpoints.calling import FlatModel, sample
+from converter.checkpoints.calling import ExportWrapper, sample
 from converter.checkpoints.loading import LoadedModel
 from converter.core.records import Finding
 
@@ -28,7 +28,7 @@ class Call(NamedTuple):
 
     size: Size
     axes: dict[str, int]
-    flat_model: FlatModel
+    wrapper: ExportWrapper
     tensors: Tensors
 
 
@@ -40,8 +40,8 @@ def check(model: LoadedModel, config: OnnxConfig, options: NeuronOptions, prepro
     with prepared(model, config):
         for call in calls(model, config, options, preprocessor):
             yield from look(model, config, call, preprocessor)
-            with torch.no_grad(), config.patch(model.module), told_that_it_is_traced():
-                yield lower(call.flat_model, call.tensors, call.axes, config.atol_for_validation)
+            with torch.no_grad(), config.patch(model.module), reporting_tracing():
+                yield lower(call.wrapper, call.tensors, call.axes, config.atol_for_validation)
 
 
 def calls(model: LoadedModel, config: OnnxConfig, options: NeuronOptions, preprocessor: Any) -> list[Call]:
@@ -58,27 +58,27 @@ def calls(model: LoadedModel, config: OnnxConfig, options: NeuronOptions, prepro
 def look(model: LoadedModel, config: OnnxConfig, call: Call, preprocessor: Any) -> Iterator[Finding]:
     """What is found of a call without torch-xla; `model` is `prepared`."""
     with quiet_torchscript(), torch.no_grad(), config.patch(model.module):
-        traced = trace(call.flat_model, config, call.tensors, {})
+        traced = trace(call.wrapper, config, call.tensors, {})
         used_tensors(traced, model)
         rng = np.random.default_rng(_SEED)
         others = [make_inputs(config, call.size, rng, padding, model.dtype, preprocessor) for padding in _OTHERS]
         inputs = [tuple(torch.from_numpy(array) for array in each.values()) for each in others]
-        wrong = [told for each in inputs if (told := disagreement(traced, call.flat_model, each))]
+        wrong = [told for each in inputs if (told := disagreement(traced, call.wrapper, each))]
         told = f"traced; the trace gives what the model gives for {len(inputs) - len(wrong)} of {len(inputs)} other inputs of this shape"
-        yield Finding(axes=call.axes, told=f"{told}: {wrong[0]}" if wrong else told, passed=not wrong)
-        with told_that_it_is_traced():
-            yield from _decisions(call.flat_model, inputs, call.axes)
+        yield Finding(axes=call.axes, message=f"{told}: {wrong[0]}" if wrong else told, passed=not wrong)
+        with reporting_tracing():
+            yield from _decisions(call.wrapper, inputs, call.axes)
 
 
-def _decisions(flat_model: FlatModel, inputs: list[Tensors], axes: dict[str, int]) -> Iterator[Finding]:
+def _decisions(wrapper: ExportWrapper, inputs: list[Tensors], axes: dict[str, int]) -> Iterator[Finding]:
     """Whatever the model decides by the values of its inputs or weights: a compiled call does as it was done with the sample."""
     found = {}
     for each in inputs:
-        with Decisions((*each, *flat_model.parameters(), *flat_model.buffers())) as watch:
-            flat_model(*each)
+        with Decisions((*each, *wrapper.parameters(), *wrapper.buffers())) as watch:
+            wrapper(*each)
         found.update(dict.fromkeys(watch.found))
     if not found:
-        yield Finding(axes=axes, told="no operator takes a value for a decision or a length", passed=True)
+        yield Finding(axes=axes, message="no operator takes a value for a decision or a length", passed=True)
     for decision in found:
         told = f"{decision.operator} takes a value for a decision or a length, which no compiled call can ({decision.place})"
-        yield Finding(axes=axes, told=told, passed=False)
+        yield Finding(axes=axes, message=told, passed=False)

@@ -13,7 +13,7 @@ from converter.architectures import OnnxConfig
 from converter.backends.neuron import NeuronBackend, NeuronOptions, sdk
 from converter.backends.neuron.check import Call, calls, look
 from converter.backends.neuron.client import neuron_block, write_config
-from converter.backends.neuron.static import told_that_it_is_traced
+from converter.backends.neuron.static import reporting_tracing
 from converter.backends.traced.archive import save
 from converter.backends.traced.form import prepared, quiet_torchscript, signature_of
 from converter.checkpoints.loading import LoadedModel
@@ -61,7 +61,7 @@ def export(preprocessor: Any, model: Any, config: OnnxConfig, options: NeuronOpt
 
 
 def _refuse_what_cannot_be(model: LoadedModel, config: OnnxConfig, call: Call, preprocessor: Any) -> None:
-    wrong = [finding.told for finding in look(model, config, call, preprocessor) if finding.passed is False]
+    wrong = [finding.message for finding in look(model, config, call, preprocessor) if finding.passed is False]
     if wrong:
         more = f", and {len(wrong) - 1} more; see them with --check" if len(wrong) > 1 else ""
         raise ConversionError(f"Neuron cannot take this model: {wrong[0]}{more}", "choose another feature, or convert it to onnx")
@@ -72,7 +72,7 @@ def _signature(config: OnnxConfig, options: NeuronOptions, asked: Sequence[Call]
     buckets = tuple(Bucket(file=file, fixed=_fixed(call.axes, config, options)) for file, call in zip(files, asked, strict=True))
     longest = asked[-1]
     with torch.no_grad():
-        return signature_of(config, buckets[-1].fixed, longest.tensors, longest.flat_model(*longest.tensors), buckets)
+        return signature_of(config, buckets[-1].fixed, longest.tensors, longest.wrapper(*longest.tensors), buckets)
 
 
 def _fixed(lengths: Mapping[str, int], config: OnnxConfig, options: NeuronOptions) -> dict[str, int]:
@@ -93,6 +93,6 @@ def _compile(
 ) -> None:
     """Compile and save one call; the archive has about as many bytes as the `weights`."""
     with tempfile.TemporaryDirectory(prefix="converter-neuron-") as workdir, quiet_torchscript():
-        with torch.no_grad(), config.patch(model.module), told_that_it_is_traced():
-            compiled = found.trace(call.flat_model, call.tensors, options, Path(workdir))
+        with torch.no_grad(), config.patch(model.module), reporting_tracing():
+            compiled = found.trace(call.wrapper, call.tensors, options, Path(workdir))
         save(compiled, signature, path, weights)

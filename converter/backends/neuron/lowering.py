@@ -11,39 +11,39 @@ from importlib.util import find_spec
 import torch
 
 from converter.backends.traced.form import Tensors
-from converter.checkpoints.calling import FlatModel
+from converter.checkpoints.calling import ExportWrapper
 from converter.core.errors import reason
 from converter.core.records import Finding
 
 
-def lower(flat_model: FlatModel, tensors: Tensors, axes: Mapping[str, int], atol: float) -> Finding:
+def lower(wrapper: ExportWrapper, tensors: Tensors, axes: Mapping[str, int], atol: float) -> Finding:
     """What torch-xla makes of a call of `flat_model` with `tensors` on XLA's CPU; a Finding without a verdict where it is not installed."""
     if find_spec("torch_xla") is None:
-        return Finding(axes=axes, told="torch-xla is not installed here, so nothing was lowered to HLO", passed=None)
+        return Finding(axes=axes, message="torch-xla is not installed here, so nothing was lowered to HLO", passed=None)
     import torch_xla
     from torch_xla import runtime
     from torch_xla.debug import metrics
 
     runtime.set_device_type("CPU")
     device = torch_xla.device()
-    expected = flat_model(*tensors)
+    expected = wrapper(*tensors)
     try:
-        flat_model.to(device)
+        wrapper.to(device)
         moved = [tensor.to(device) for tensor in tensors]
         torch_xla.sync()
         metrics.clear_all()
-        results = flat_model(*moved)
+        results = wrapper(*moved)
         hlo = torch_xla._XLAC._get_xla_tensors_hlo(list(results))  # private, and the only way to its text
         left = metrics.executed_fallback_ops()
         pairs = [(found.cpu(), result) for found, result in zip(results, expected, strict=True)]
         error = max(float((found - result).abs().max()) for found, result in pairs)
         close = all(torch.allclose(found, result, rtol=1e-5, atol=atol) for found, result in pairs)  # as in validation
     except Exception as problem:  # the model's own code runs here, on another device: whatever it raises, it is not lowered
-        return Finding(axes=axes, told=f"torch-xla {torch_xla.__version__} does not lower it: {reason(problem)}", passed=False)
+        return Finding(axes=axes, message=f"torch-xla {torch_xla.__version__} does not lower it: {reason(problem)}", passed=False)
     finally:
-        flat_model.to("cpu")
+        wrapper.to("cpu")
     count = sum(" = " in line for line in hlo.splitlines())
     told = f"torch-xla {torch_xla.__version__} lowers it to {count} instructions of HLO, {error:.1e} off on XLA's CPU"
     if left:
-        return Finding(axes=axes, told=f"{told}, and leaves to the host: {', '.join(left)}", passed=False)
-    return Finding(axes=axes, told=f"{told}; no operator falls back to the host", passed=close)
+        return Finding(axes=axes, message=f"{told}, and leaves to the host: {', '.join(left)}", passed=False)
+    return Finding(axes=axes, message=f"{told}; no operator falls back to the host", passed=close)

@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 
 @contextmanager
-def told_that_it_is_traced() -> Iterator[None]:
+def reporting_tracing() -> Iterator[None]:
     """Within it transformers takes no shortcut by the values of a mask.
 
     torch.jit.trace lets it know by itself, and XLA, which torch_neuronx.trace records with, does not: traced so with a mask of ones

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from converter.architectures import PROFILES, Architecture, in_profile, is_for_clients
 from converter.architectures.features import WITH_PAST
-from converter.backends.base import Backend, Cache, Conversion, Derived, Gauge, Session
+from converter.backends.base import Backend, Cache, Conversion, Evaluator, Session, VariantInfo
 from converter.backends.onnx.names import DECODER_FILE, ENCODER_FILE
 from converter.backends.onnx.options import OnnxOptions
 from converter.backends.onnx.precision import PRECISIONS
@@ -34,13 +34,13 @@ class OnnxBackend(Backend):
     client_files = ("*.onnx",)
     data_files = ("*.onnx_data*", "*.onnx.data*")
     exact = _EXACT
-    made_beside = ("genai_config.json",)
+    generated_sidecar_names = ("genai_config.json",)
     layouts = tuple(tuple(precision.file(name) for name in names) for precision in PRECISIONS.values() for names in _LAYOUTS)
     options = OnnxOptions
     packages = ("torch", "transformers", "onnx", "onnx-ir", "onnxscript", "onnxruntime")
     library = "transformers.js"
     caches = True
-    loading = """
+    usage_snippet = """
 import onnxruntime
 from huggingface_hub import snapshot_download
 
@@ -60,7 +60,7 @@ session = onnxruntime.InferenceSession(f"{folder}/onnx/FILE")
 
     def beside(self, model: LoadedModel, config: OnnxConfig, signature: Signature, folder: Path) -> Mapping[str, bytes]:
         from converter.backends.onnx.clients import onnxruntime_genai as genai
-        from converter.backends.onnx.clients.transformers_js import announced
+        from converter.backends.onnx.clients.transformers_js import set_external_data_format
 
         if not is_for_clients(config):
             return {}
@@ -70,7 +70,7 @@ session = onnxruntime.InferenceSession(f"{folder}/onnx/FILE")
         made = {genai.FILE: found} if found else {}
         if model.folder:
             names = [path.name for path in folder.glob("*.onnx")]
-            made[CONFIG] = announced((model.folder / CONFIG).read_bytes(), folder, names)
+            made[CONFIG] = set_external_data_format((model.folder / CONFIG).read_bytes(), folder, names)
         return made
 
     def attn_implementation(self, onnx_config: type[OnnxConfig]) -> str | None:
@@ -116,13 +116,13 @@ session = onnxruntime.InferenceSession(f"{folder}/onnx/FILE")
         assert isinstance(options, OnnxOptions)
         return options.precisions if options.precisions != (_EXACT,) or options.evaluate else ()
 
-    def derive(self, folder: Path, variant: str, gauge: Gauge) -> Derived:
+    def derive(self, folder: Path, variant: str, evaluator: Evaluator) -> VariantInfo:
         from converter.backends.onnx.precision.derive import derive, describe
 
         precision, names = PRECISIONS[variant], self._names_in(folder, _EXACT)
-        return derive(folder, names, precision, gauge) if variant != _EXACT else describe(folder, names, precision)
+        return derive(folder, names, precision, evaluator) if variant != _EXACT else describe(folder, names, precision)
 
-    def describe(self, folder: Path, variant: str) -> Derived:
+    def describe(self, folder: Path, variant: str) -> VariantInfo:
         from converter.backends.onnx.precision.derive import describe
 
         return describe(folder, self._names_in(folder, variant), PRECISIONS[variant])

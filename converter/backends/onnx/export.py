@@ -12,7 +12,7 @@ from converter.architectures import OnnxConfig
 from converter.architectures.config import overridden
 from converter.backends.base import Cache, Conversion, together
 from converter.backends.onnx.capture.capture import capture
-from converter.backends.onnx.capture.submodels import Part, parts
+from converter.backends.onnx.capture.submodels import Submodel, submodels
 from converter.backends.onnx.files import model_file
 from converter.backends.onnx.files.graph_cache import GraphCache, graph_key
 from converter.backends.onnx.files.shared_weights import Sharing, share
@@ -68,11 +68,11 @@ def export_with(
     model.module.eval()
     try:
         with overridden(model.config, config.values_override):
-            files = parts(config)
-            places = [output if len(files) == 1 else output.parent / part.file for part in files]
+            files = submodels(config)
+            places = [output if len(files) == 1 else output.parent / submodel.file for submodel in files]
             written = [
-                _write(cache, preprocessor, model, config, opset, part, place, shared_in, optimize)
-                for part, place in zip(files, places, strict=True)
+                _write(cache, preprocessor, model, config, opset, submodel, place, shared_in, optimize)
+                for submodel, place in zip(files, places, strict=True)
             ]
             conversion = together([each for each, _ in written])
             unused = unused_weights(model, frozenset().union(*(sources for _, sources in written)))
@@ -88,21 +88,21 @@ def _write(
     model: LoadedModel,
     config: OnnxConfig,
     opset: int,
-    part: Part,
+    submodel: Submodel,
     output: Path,
     shared_in: Path | None,
     optimize: Optimize,
 ) -> tuple[Conversion, frozenset[str]]:
     """One file, by a graph that is kept or captured, and the module's names of all weights in it."""
-    graphs, key = (GraphCache(cache), graph_key(model, config, opset, cache.versions, part.file, optimize)) if cache else (None, None)
+    graphs, key = (GraphCache(cache), graph_key(model, config, opset, cache.versions, submodel.file, optimize)) if cache else (None, None)
     found = graphs.find(key) if graphs and key else None
     if found and not found.fits(model):  # it is of another model, whatever it is called
         found = None
-    graph = found or capture(model, config, opset, preprocessor, part, optimize)
+    graph = found or capture(model, config, opset, preprocessor, submodel, optimize)
     weights = graph.bind(model)
     sharing = share(weights, model.folder, output, shared_in) if shared_in else Sharing({})
     model_file.write(graph, weights, output, places=sharing.places)
-    conversion = Conversion(lent=sharing.lent, notes=(*sharing.notes, *([graph.fused] if graph.fused else [])))
+    conversion = Conversion(shared_files=sharing.shared_files, notes=(*sharing.notes, *([graph.fused] if graph.fused else [])))
     if graphs is None or key is None:
         return conversion, graph.sources
     if found:

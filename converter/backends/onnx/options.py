@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from converter.architectures import PROFILES
 from converter.backends.onnx.precision import OF_DTYPE, OF_QUANTIZE, PRECISIONS, Name, Quantize
-from converter.core.records import MeasuredBy, Options, Tier
+from converter.core.records import AccuracyRequirement, Options, Tier
 
 OPSETS = range(18, 26)
 """What torch 2.13 with onnxscript 0.7 writes without the lossy converter of the C API (measured)."""
@@ -95,8 +95,8 @@ class OnnxOptions(Options):
     in_batch: ClassVar[Mapping[str, Any]] = {"profile": "hub"}
 
     @property
-    def measured_by(self) -> MeasuredBy:
-        return MeasuredBy(tier=self.tier, text=self.text, evaluate=self.evaluate)
+    def accuracy_requirement(self) -> AccuracyRequirement:
+        return AccuracyRequirement(tier=self.tier, text=self.text, evaluate=self.evaluate)
 
     @property
     def precisions(self) -> tuple[str, ...]:

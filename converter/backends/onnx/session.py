@@ -20,7 +20,7 @@ from converter.backends.onnx.precision import rounding
 from converter.backends.onnx.precision.integers import matrices
 from converter.backends.onnx.precision.linear import weight_of
 from converter.core.errors import ConversionError, reason
-from converter.core.records import PartSignature, Signature, TensorSpec
+from converter.core.records import Signature, SubmodelSignature, TensorSpec
 from converter.core.typing import Array
 
 _PROVIDER = "CPUExecutionProvider"
@@ -96,7 +96,7 @@ class OnnxSession:
         del self._session
 
 
-class PartsSession:
+class SubmodelsSession:
     """An encoder's file and a decoder's as one model: called by the model's names, the decoder given what the encoder gives."""
 
     unrunnable = ""
@@ -112,8 +112,8 @@ class PartsSession:
         self.signature = Signature(
             inputs=tuple(inputs.values()),
             outputs=decoder.outputs,
-            parts=tuple(
-                PartSignature(
+            submodels=tuple(
+                SubmodelSignature(
                     file=name,
                     inputs=tuple(spec.name for spec in session.signature.inputs),
                     outputs=tuple(spec.name for spec in session.signature.outputs),
@@ -129,12 +129,12 @@ class PartsSession:
 
     def feeds(self, inputs: Mapping[str, Array]) -> Mapping[str, Mapping[str, Array]]:
         """What each file is given when they are called with `inputs`."""
-        return {part.file: given for part, (given, _) in zip(self.signature.parts, self._calls(inputs), strict=True)}
+        return {part.file: given for part, (given, _) in zip(self.signature.submodels, self._calls(inputs), strict=True)}
 
     def _calls(self, inputs: Mapping[str, Array]) -> Iterator[tuple[Mapping[str, Array], Mapping[str, Array]]]:
         """What each file is given, and gives."""
         known = dict(inputs)
-        for part in self.signature.parts:
+        for part in self.signature.submodels:
             given = {name: known[part.takes.get(name, name)] for name in part.inputs}
             found = self._sessions[part.file].run(given)
             known |= found
@@ -148,7 +148,7 @@ class PartsSession:
     def tokens_apart(self, name: str, vocabulary: int) -> Collection[int]:
         return {
             token
-            for part in self.signature.parts
+            for part in self.signature.submodels
             for each in part.inputs
             if part.takes.get(each, each) == name
             for token in self._sessions[part.file].tokens_apart(each, vocabulary)
@@ -170,23 +170,23 @@ class PartsSession:
 def _stored(name: str, array: Array, *, transposed: bool = False) -> StoredWeight:
     """A tensor by its name, or the rows of a matrix of integers, which is stored as it is or `transposed`."""
     try:
-        recipe, of_transposed = weight_of(name)
+        packed_weight, of_transposed = weight_of(name)
     except ValueError:  # a constant of the graph's own
         return StoredWeight(name, array, name)
-    transposed ^= recipe.transposed ^ of_transposed
-    if recipe.of == (name,) and not transposed:
+    transposed ^= packed_weight.transposed ^ of_transposed
+    if packed_weight.of == (name,) and not transposed:
         return StoredWeight(name, array, name)
-    return StoredWeight(name, array, name, of=recipe.of, transposed=transposed)
+    return StoredWeight(name, array, name, of=packed_weight.of, transposed=transposed)
 
 
 def _runtime(*, rounded: bool) -> str:
     return f"onnxruntime {ort.__version__} {_PROVIDER}{', float16 values rounded' if rounded else ''}"
 
 
-def open_files(folder: Path, names: Sequence[str], *, deployed: bool = False, rounded: bool = False) -> OnnxSession | PartsSession:
+def open_files(folder: Path, names: Sequence[str], *, deployed: bool = False, rounded: bool = False) -> OnnxSession | SubmodelsSession:
     """Open the files of an artifact: one, or an encoder's and a decoder's."""
     if len(names) > 1:
-        return PartsSession(folder, names, deployed=deployed, rounded=rounded)
+        return SubmodelsSession(folder, names, deployed=deployed, rounded=rounded)
     return OnnxSession(folder / names[0], deployed=deployed, rounded=rounded)
 
 

@@ -69,7 +69,7 @@ class TorchScriptBackend(Backend):
     options = TorchScriptOptions
     packages = ("torch", "transformers")
     library = "pytorch"
-    loading = """
+    usage_snippet = """
 import torch
 from huggingface_hub import hf_hub_download
 

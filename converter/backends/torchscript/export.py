@@ -59,14 +59,14 @@ def _hold(
     """A trace that holds at any shape or raises, the inputs that it was made with, and the lengths of the axes that it holds at alone."""
     others = partial(inputs_at, config, model.dtype, preprocessor, np.random.default_rng(_SEED))
     for size in _sizes(config, options):
-        flat_model, tensors = sample(model, config, size, preprocessor)
+        wrapper, tensors = sample(model, config, size, preprocessor)
         with quiet_torchscript(), torch.no_grad(), config.patch(model.module):
-            traced = trace(flat_model, config, tensors, {})
-            fixed = fixed_axes(traced, flat_model, config, tensors, size, others)
+            traced = trace(wrapper, config, tensors, {})
+            fixed = fixed_axes(traced, wrapper, config, tensors, size, others)
         if not fixed:
             return traced, tensors, fixed
     with quiet_torchscript(), torch.no_grad(), config.patch(model.module):
-        return trace(flat_model, config, tensors, fixed), tensors, fixed
+        return trace(wrapper, config, tensors, fixed), tensors, fixed
 
 
 def _sizes(config: OnnxConfig, options: TorchScriptOptions) -> list[Size]:

@@ -11,13 +11,13 @@ import torch
 from converter.architectures import OnnxConfig
 from converter.architectures.size import Size
 from converter.backends.traced.form import disagreement
-from converter.checkpoints.calling import FlatModel
+from converter.checkpoints.calling import ExportWrapper
 
 Maker = Callable[[Size], Sequence[torch.Tensor]]
 
 
 def fixed_axes(
-    traced: torch.jit.ScriptModule, flat_model: FlatModel, config: OnnxConfig, tensors: Sequence[torch.Tensor], size: Size, others: Maker
+    traced: torch.jit.ScriptModule, wrapper: ExportWrapper, config: OnnxConfig, tensors: Sequence[torch.Tensor], size: Size, others: Maker
 ) -> dict[str, int]:
     """The axes, by name, that have to be as long as in `tensors`, of `size`: at another length the trace raises or gives something else.
 
@@ -30,7 +30,7 @@ def fixed_axes(
         """The axes that are of another length at `other`, if both give the same there; none otherwise."""
         inputs = others(other)
         labels = {label for label, length in _lengths(config, inputs).items() if length != traced_at[label]}
-        return labels if labels and not disagreement(traced, flat_model, inputs) else set()
+        return labels if labels and not disagreement(traced, wrapper, inputs) else set()
 
     free: set[str] = set()
     apart = alone = size

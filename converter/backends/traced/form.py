@@ -14,7 +14,7 @@ from converter.architectures.config import overridden
 from converter.architectures.dummies import MASKED_BY, lengths_at
 from converter.architectures.size import Size
 from converter.backends.traced.runner import attributes_in_use
-from converter.checkpoints.calling import FlatModel
+from converter.checkpoints.calling import ExportWrapper
 from converter.checkpoints.loading import LoadedModel, made_up_error
 from converter.core.errors import ConversionError, ConverterError, NotSupportedError, reason
 from converter.core.records import Bucket, Signature, TensorSpec
@@ -59,9 +59,9 @@ def size_of(config: OnnxConfig, batch: int, sequence: int, decoder_length: int |
     return size
 
 
-def trace(flat_model: FlatModel, config: OnnxConfig, tensors: Tensors, fixed: Mapping[str, int]) -> torch.jit.ScriptModule:
+def trace(wrapper: ExportWrapper, config: OnnxConfig, tensors: Tensors, fixed: Mapping[str, int]) -> torch.jit.ScriptModule:
     """The model as code, which raises where an axis in `fixed` has another length."""
-    form = Traceable(flat_model, config, fixed)
+    form = Traceable(wrapper, config, fixed)
     try:
         # strict=False: the model makes dictionaries on the way; check_trace: the probe and the validation do it at other shapes too
         traced = torch.jit.trace(form, tensors, strict=False, check_trace=False)  # type: ignore[no-untyped-call]  # torch's own lacks types
@@ -73,10 +73,10 @@ def trace(flat_model: FlatModel, config: OnnxConfig, tensors: Tensors, fixed: Ma
     return traced
 
 
-def disagreement(traced: torch.jit.ScriptModule, flat_model: FlatModel, tensors: Sequence[torch.Tensor]) -> str:
+def disagreement(traced: torch.jit.ScriptModule, wrapper: ExportWrapper, tensors: Sequence[torch.Tensor]) -> str:
     """Why a trace and its model are not the same for `tensors`, in a clause; empty where they are."""
     try:
-        expected, found = flat_model(*tensors), traced(*tensors)
+        expected, found = wrapper(*tensors), traced(*tensors)
     except Exception as error:  # a model's own code runs here, and a trace of it: whatever it raises, it does not run with these
         return reason(error)
     try:
@@ -86,13 +86,13 @@ def disagreement(traced: torch.jit.ScriptModule, flat_model: FlatModel, tensors:
     return ""
 
 
-class Traceable(FlatModel):
+class Traceable(ExportWrapper):
     """A model whose forward takes its inputs under their own names, so that the archive's does too, and looks at their shapes first."""
 
-    def __init__(self, flat_model: FlatModel, config: OnnxConfig, fixed: Mapping[str, int]) -> None:
-        super().__init__(flat_model.model, tuple(config.inputs), tuple(config.outputs))
+    def __init__(self, wrapper: ExportWrapper, config: OnnxConfig, fixed: Mapping[str, int]) -> None:
+        super().__init__(wrapper.model, tuple(config.inputs), tuple(config.outputs))
         told = ", ".join(f"{label} {length}" for label, length in fixed.items())
-        guard = torch.jit.script(only_at) if fixed else None
+        guard = torch.jit.script(shape_guard) if fixed else None
         sizes = {
             name: [fixed.get(axes.get(axis, ""), -1) for axis in range(max(axes, default=-1) + 1)] for name, axes in config.inputs.items()
         }
@@ -100,14 +100,14 @@ class Traceable(FlatModel):
         def forward(*tensors: torch.Tensor) -> Tensors:
             if guard is not None:
                 tensors = tuple(guard(tensor, sizes[name], name, told) for name, tensor in zip(config.inputs, tensors, strict=True))
-            return FlatModel.forward(self, *tensors)
+            return ExportWrapper.forward(self, *tensors)
 
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         forward.__signature__ = inspect.Signature([inspect.Parameter(name, kind) for name in config.inputs])  # type: ignore[attr-defined]  # functions take it
         self.forward = forward  # type: ignore[method-assign]  # torch.jit.trace reads the names of its parameters
 
 
-def only_at(tensor: torch.Tensor, sizes: list[int], name: str, told: str) -> torch.Tensor:
+def shape_guard(tensor: torch.Tensor, sizes: list[int], name: str, told: str) -> torch.Tensor:
     """The guard, which is compiled into the archive: `tensor` as it is, if each axis has its size; -1 is any."""
     fits = tensor.dim() >= len(sizes)
     if fits:

@@ -20,7 +20,7 @@ from converter.core.errors import ConversionError
 from converter.core.records import Signature
 from converter.core.typing import Array
 
-_PREFIX = "model."  # FlatModel's attribute
+_PREFIX = "model."  # ExportWrapper's attribute
 
 
 class ArchiveSession:

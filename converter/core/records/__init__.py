@@ -3,19 +3,19 @@
 manifest line → Entry → Job → Checkpoint → Artifact → Verdict → Outcome → report
 """
 
-from converter.core.records.accuracy import TIERS, Deviation, Latency, Loss, LossKind, Search, Tier, Variant
+from converter.core.records.accuracy import TIERS, AccuracyDrop, AccuracyKind, Deviation, Latency, Search, Tier, Variant
 from converter.core.records.artifact import (
     ArtifactRecord,
     Bucket,
     Failure,
     Outcome,
-    PartSignature,
     Pushed,
     PushStatus,
     Signature,
     SourceRecord,
     Stage,
     Status,
+    SubmodelSignature,
     TensorSpec,
 )
 from converter.core.records.base import FileRecord, Position, Record
@@ -23,13 +23,13 @@ from converter.core.records.event import Event
 from converter.core.records.job import (
     LONGEST_AXIS,
     USERS_FILES,
+    AccuracyRequirement,
     Allowed,
     Checkpoint,
     Dtype,
     Entry,
     Job,
     LogFormat,
-    MeasuredBy,
     Options,
     Source,
     Visibility,
@@ -40,6 +40,9 @@ __all__ = [
     "LONGEST_AXIS",
     "TIERS",
     "USERS_FILES",
+    "AccuracyDrop",
+    "AccuracyKind",
+    "AccuracyRequirement",
     "Allowed",
     "ArtifactRecord",
     "Bucket",
@@ -59,12 +62,8 @@ __all__ = [
     "Job",
     "Latency",
     "LogFormat",
-    "Loss",
-    "LossKind",
-    "MeasuredBy",
     "Options",
     "Outcome",
-    "PartSignature",
     "Position",
     "PushStatus",
     "Pushed",
@@ -75,6 +74,7 @@ __all__ = [
     "SourceRecord",
     "Stage",
     "Status",
+    "SubmodelSignature",
     "TensorSpec",
     "Tier",
     "Variant",

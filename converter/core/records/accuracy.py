@@ -15,7 +15,7 @@ Tier = Literal["near-lossless", "lossy", "any"]
 TIERS: Mapping[Tier, str] = {"near-lossless": "near-lossless", "lossy": "lossy", "any": "beyond lossy"}
 """What a measured tier is called."""
 
-LossKind = Literal["embeddings", "decisions", "language model"]
+AccuracyKind = Literal["embeddings", "decisions", "language model"]
 
 
 class Latency(Record):
@@ -33,7 +33,7 @@ class Latency(Record):
     threads: int
 
 
-class Loss(Record):
+class AccuracyDrop(Record):
     """How far a variant is from its checkpoint, which computes in float32, over `inputs` texts that nothing was chosen or calibrated by.
 
     Of embeddings (masked means over the tokens): the cosine to the checkpoint's, mean and minimum, and `neighbours`, the share of texts
@@ -44,17 +44,17 @@ class Loss(Record):
     `divergence` orders variants and judges none: 1 - the mean cosine, or the mean Kullback-Leibler divergence in nats.
     """
 
-    kind: LossKind
+    kind: AccuracyKind
     inputs: Count
     of: Text
-    divergence: float
+    distance: float
     cosine_min: float | None = None
     cosine_mean: float | None = None
     neighbours: float | None = None
     agreement: float | None = None
     decisions: Count | None = None
     flipped_margin: float | None = None
-    spread: float | None = None
+    r2: float | None = None
     perplexity: float | None = None
     reference_perplexity: float | None = None
 
@@ -66,7 +66,7 @@ class Loss(Record):
         return abs(self.perplexity / self.reference_perplexity - 1)
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """The figures for people, in a clause."""
         return ", ".join(self._figures())
 
@@ -79,8 +79,8 @@ class Loss(Record):
             yield f"{self.agreement:.1%} of {self.decisions} {'tokens' if self.kind == 'language model' else 'decisions'}"
         if self.flipped_margin:
             yield f"a lead of {self.flipped_margin:.2f} lost"
-        if self.spread is not None:
-            yield f"{self.spread:.1%} of the spread"
+        if self.r2 is not None:
+            yield f"{self.r2:.1%} of the spread"
         if self.perplexity is not None:
             yield f"perplexity {self.perplexity:.4g} for {self.reference_perplexity:.4g}"
 
@@ -136,7 +136,7 @@ class Variant(Record):
     """
 
     name: Text
-    is_exact: bool = Field(False, description="whether it is the float32 files that the others are made of")
+    is_base: bool = Field(False, description="whether it is the float32 files that the others are made of")
     files: tuple[Text, ...]
     size: Count
     reference_size: Count = Field(description="bytes of the float32 files that it was made from")
@@ -147,11 +147,11 @@ class Variant(Record):
     float32: Mapping[Text, float] = Field({}, description="what a float16 file has in float32 for its range: the largest magnitude")
     calibrated: Count = Field(0, description="texts that ranges of activations were found by")
     search: Search | None = None
-    asked: Tier
+    required_tier: Tier
     tier: Tier
-    loss: Loss
+    accuracy_drop: AccuracyDrop
     deviations: tuple[Deviation, ...] = Field((), description="at the cases of the grid, the output that is farthest off first")
-    own: Mapping[Text, float | bool] = {}
+    custom_metrics: Mapping[Text, float | bool] = {}
     latency: Latency | None = None
     runtime: Text
     cpu: Text = Field(description="what the processor has that matters to narrow products")
@@ -162,9 +162,9 @@ class Variant(Record):
         return not self.problems
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """What it is beside the float32 files, in a clause."""
-        smaller = f", {self.share:.2f} of the size" if self.share is not None and not self.is_exact else ""
+        smaller = f", {self.share:.2f} of the size" if self.share is not None and not self.is_base else ""
         timed = f", {self.latency.seconds / self.latency.reference_seconds:.2f} of the time" if self.latency else ""
         left = "".join(f"; {pattern} in {kind}" for pattern, kind in self.wider.items())
         return f"{TIERS[self.tier]}: {self.measured}{smaller}{timed}{left}"
@@ -178,8 +178,10 @@ class Variant(Record):
     @property
     def measured(self) -> str:
         """What it lost and what a metric of the user's own gave, in a clause."""
-        own = (f"{name} {value if isinstance(value, bool) else format(value, '.4g')}" for name, value in self.own.items())
-        return ", ".join((self.loss.told, *own))
+        custom_metrics = (
+            f"{name} {value if isinstance(value, bool) else format(value, '.4g')}" for name, value in self.custom_metrics.items()
+        )
+        return ", ".join((self.accuracy_drop.summary, *custom_metrics))
 
     @property
     def share(self) -> float | None:

@@ -41,7 +41,7 @@ class Bucket(Record):
         return inside(file)
 
 
-class PartSignature(Record):
+class SubmodelSignature(Record):
     """One file of several that are one artifact; they are called in their order.
 
     `takes` says what an input is that has another name there: an input of the artifact, or an output of an earlier file.
@@ -58,7 +58,7 @@ class Signature(Record):
 
     Any other length of such an axis raises an error. `padding` is what fills an input up to them, 0 where it names none;
     `converter.padding` does it. An artifact of several `buckets` takes the shape of any, from the shortest on; `fixed` is the longest.
-    `equal` names axes of outputs that are as long as one of the inputs, by another name. `parts` are the files of an artifact of several.
+    `equal` names axes of outputs that are as long as one of the inputs, by another name. `submodels` are the files of an artifact of several.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -67,7 +67,7 @@ class Signature(Record):
     equal: Mapping[str, str] = {}
     padding: Mapping[str, int] = {}
     buckets: tuple[Bucket, ...] = ()
-    parts: tuple[PartSignature, ...] = ()
+    submodels: tuple[SubmodelSignature, ...] = ()
 
     @property
     def shapes(self) -> tuple[Mapping[str, int], ...]:
@@ -101,7 +101,7 @@ class Failure(Record):
     kind: Text
     message: Text
     hint: Text = ""
-    passing: bool = False
+    is_transient: bool = False
     traceback: str = Field("", exclude=True)
 
 
@@ -134,7 +134,7 @@ class SourceRecord(Record):
 class ArtifactRecord(Record):
     """`converter.json`, written last: its presence says that the artifact beside it is whole, and validated or by its verdict not."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     key: str
     source: SourceRecord
     backend: str
@@ -147,7 +147,9 @@ class ArtifactRecord(Record):
         description="the shortest and the longest length of each axis that it was validated at, padded where the signature fixes it"
     )
     files: tuple[FileRecord, ...] = Field(description="the artifact's own files")
-    lent: tuple[FileRecord, ...] = Field((), description="files of the checkpoint in the same folder, which the artifact points into")
+    shared_files: tuple[FileRecord, ...] = Field(
+        (), description="files of the checkpoint in the same folder, which the artifact points into"
+    )
     sidecars: tuple[FileRecord, ...] = Field((), description="config and tokenizer files, in the model's folder")
     verdict: Verdict
     stages: tuple[Stage, ...]
@@ -156,7 +158,7 @@ class ArtifactRecord(Record):
     @property
     def needed(self) -> tuple[FileRecord, ...]:
         """All that it takes to run it: its own files, and those that are lent to it."""
-        return (*self.files, *self.lent)
+        return (*self.files, *self.shared_files)
 
     @property
     def size(self) -> int:

@@ -31,7 +31,7 @@ class Allowed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasuredBy:
+class AccuracyRequirement:
     """What is asked of variants that lose something: how much at most, by which texts, and by which metric beside the ready-made."""
 
     tier: Tier = "lossy"
@@ -98,9 +98,9 @@ class Options(Record):
         return "checkpoint" if self.dtype == "checkpoint" else "float32"
 
     @property
-    def measured_by(self) -> MeasuredBy:
+    def accuracy_requirement(self) -> AccuracyRequirement:
         """What is asked of variants that lose something."""
-        return MeasuredBy()
+        return AccuracyRequirement()
 
     @property
     def allowed(self) -> Allowed:

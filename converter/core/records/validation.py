@@ -82,9 +82,9 @@ class Exactness(Record):
 
     def sentence(self, max_abs_error: float, atol: float) -> str:
         """What decided; `max_abs_error` is the largest difference from PyTorch float32, that misses `atol`."""
-        told = f"as exact as PyTorch float32 ({self.ratio:.2f} x its error against float64)"
+        message = f"as exact as PyTorch float32 ({self.ratio:.2f} x its error against float64)"
         if self.passed:
-            return f"max error {max_abs_error:.1e} > {atol:g}, but {told}"
+            return f"max error {max_abs_error:.1e} > {atol:g}, but {message}"
         return f"max error {max_abs_error:.1e} > {atol:g}, and {self.ratio:.3g} x PyTorch float32's error against float64"
 
 
@@ -185,7 +185,7 @@ class Finding(Record):
     """
 
     axes: Mapping[str, int]
-    told: str
+    message: str
     passed: bool | None
 
 
@@ -260,7 +260,7 @@ class Verdict(Record):
     @property
     def has_exact(self) -> bool:
         """Whether the files that the cases are of are the artifact's, and not only what its variants were made of."""
-        return not self.variants or any(variant.is_exact for variant in self.variants)
+        return not self.variants or any(variant.is_base for variant in self.variants)
 
     @property
     def tried(self) -> Mapping[str, tuple[int, int]]:

@@ -12,11 +12,11 @@ import numpy as np
 from converter.architectures import OnnxConfig
 from converter.backends import Session
 from converter.core.errors import ConversionError, InputError
-from converter.core.records import Loss, Tier
+from converter.core.records import AccuracyDrop, Tier
 from converter.core.typing import Array
 from converter.validation.accuracy.metrics import Decisions, Embeddings, LanguageModel, Metric, Outputs
 from converter.validation.accuracy.texts import Texts
-from converter.validation.accuracy.tiers import shortfall
+from converter.validation.accuracy.tiers import tier_violations
 from converter.validation.cases import Inputs, Maker
 from converter.validation.interface import run
 from converter.validation.reference import Reference
@@ -41,7 +41,7 @@ _AIMED = 0.7
 """Of what a tier allows, what a setting may lose on the texts to choose by: they are fewer, so that their worst is better."""
 
 
-class LossGauge:
+class AccuracyEvaluator:
     """Measures what an artifact loses against a checkpoint: on the inputs to choose by, and, apart from them, on the final ones."""
 
     def __init__(self, reference: Reference, config: OnnxConfig, tokenizer: Any | None, texts: Texts, tier: Tier) -> None:
@@ -76,14 +76,16 @@ class LossGauge:
 
     def attempt(self, session: Session) -> tuple[bool, float]:
         """Whether an artifact keeps to the tier on the inputs to choose by, and how far it is off."""
-        loss = self._measure(session, self._choice)
-        return not any(shortfall(loss, self._aim, _AIMED)), loss.divergence if loss.divergence == loss.divergence else float("inf")
+        accuracy_drop = self._measure(session, self._choice)
+        return not any(
+            tier_violations(accuracy_drop, self._aim, _AIMED)
+        ), accuracy_drop.distance if accuracy_drop.distance == accuracy_drop.distance else float("inf")
 
-    def loss(self, session: Session) -> Loss:
+    def accuracy_drop(self, session: Session) -> AccuracyDrop:
         """What an artifact loses on the final inputs. Raises ConversionError where its runtime fails."""
         return self._measure(session, self._final)
 
-    def _measure(self, session: Session, side: _Side) -> Loss:
+    def _measure(self, session: Session, side: _Side) -> AccuracyDrop:
         metric = self._metric()
         for inputs, expected in side.batches():
             try:
@@ -91,7 +93,7 @@ class LossGauge:
             except InputError as error:
                 raise ConversionError(error.message, error.hint) from error
             metric.add(inputs, found, expected)
-        return metric.loss(self._of)
+        return metric.accuracy_drop(self._of)
 
     def _metric(self) -> Metric:
         feature = self._config.feature

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from converter.architectures import OnnxConfig
-from converter.core.records import Loss
+from converter.core.records import AccuracyDrop
 from converter.core.typing import Array
 from converter.validation.cases import Inputs
 from converter.validation.compare import kept_positions
@@ -21,10 +21,10 @@ class Metric(Protocol):
 
     def add(self, inputs: Inputs, found: Outputs, expected: Outputs) -> None: ...
 
-    def loss(self, of: str) -> Loss: ...
+    def accuracy_drop(self, of: str) -> AccuracyDrop: ...
 
 
-class _Spread:
+class _RSquared:
     """How much of what tells inputs apart is kept: of the variance of each feature among them, the share that is the same."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class _Spread:
         self._sums = (total + theirs.sum(axis=0), squares + (theirs**2).sum(axis=0), errors + ((ours - theirs) ** 2).sum(axis=0))
 
     @property
-    def kept(self) -> float | None:
+    def value(self) -> float | None:
         """1 - the sum of squared errors over that of squared deviations; None of a single row, and where all rows are the same."""
         total, squares, errors = (np.asarray(each) for each in self._sums)
         spread = float((squares - total**2 / max(1, self._rows)).sum())
@@ -57,7 +57,7 @@ class Embeddings:
         self._has_neighbours = has_neighbours and len(self._names) == 1
         self._cosines: list[Array] = []
         self._rows: tuple[list[Array], list[Array]] = ([], [])
-        self._spreads: dict[str, _Spread] = {}
+        self._r2: dict[str, _RSquared] = {}
         self._inputs = 0
 
     def add(self, inputs: Inputs, found: Outputs, expected: Outputs) -> None:
@@ -68,7 +68,7 @@ class Embeddings:
                 continue
             ours, theirs = _normalized(ours), _normalized(theirs)
             if not isinstance(self._config.outputs[name].get(expected[name].ndim - 1), str):
-                self._spreads.setdefault(name, _Spread()).add(ours, theirs)
+                self._r2.setdefault(name, _RSquared()).add(ours, theirs)
             self._cosines.append((ours * theirs).sum(axis=1))
             if self._has_neighbours:
                 self._rows[0].append(ours)
@@ -82,20 +82,20 @@ class Embeddings:
         pooled: Array = (output * kept).sum(axis=1) / np.maximum(kept.sum(axis=1), 1)
         return pooled
 
-    def loss(self, of: str) -> Loss:
+    def accuracy_drop(self, of: str) -> AccuracyDrop:
         cosines = np.concatenate(self._cosines)
         neighbours = None
         if self._has_neighbours and len(cosines) > 2:
             neighbours = _same_neighbours(*map(np.concatenate, self._rows))
-        return Loss(
+        return AccuracyDrop(
             kind="embeddings",
             inputs=self._inputs,
             of=of,
-            divergence=1 - float(cosines.mean()),
+            distance=1 - float(cosines.mean()),
             cosine_min=float(cosines.min()),
             cosine_mean=float(cosines.mean()),
             neighbours=neighbours,
-            spread=_least(each.kept for each in self._spreads.values()),
+            r2=_least(each.value for each in self._r2.values()),
         )
 
 
@@ -108,8 +108,8 @@ class Decisions:
     def __init__(self, config: OnnxConfig) -> None:
         self._config = config
         self._inputs = self._made = self._same = 0
-        self._divergence = self._margin = 0.0
-        self._spreads: dict[str, _Spread] = {}
+        self._distance = self._margin = 0.0
+        self._r2: dict[str, _RSquared] = {}
         self._scores: dict[str, tuple[list[Array], list[Array]]] = {}
 
     def add(self, inputs: Inputs, found: Outputs, expected: Outputs) -> None:
@@ -121,7 +121,7 @@ class Decisions:
             rows = kept.reshape(-1, kept.shape[-1]).any(axis=1)
             ours, theirs = (np.where(kept, each, _NOTHING).reshape(-1, each.shape[-1])[rows] for each in (found[name], theirs))
             if not isinstance(self._config.outputs[name].get(expected[name].ndim - 1), str):
-                self._spreads.setdefault(name, _Spread()).add(ours.astype(np.float64), theirs.astype(np.float64))
+                self._r2.setdefault(name, _RSquared()).add(ours.astype(np.float64), theirs.astype(np.float64))
             if theirs.shape[1] == 1:
                 scores = self._scores.setdefault(name, ([], []))
                 scores[0].append(ours[:, 0])
@@ -136,7 +136,7 @@ class Decisions:
         flipped = (chosen != wanted) | np.isnan(ours).any(axis=1)
         leads = np.exp(theirs[rows, wanted]) - np.exp(theirs[rows, chosen])
         self._count(flipped, leads)
-        self._divergence += float((np.exp(theirs) * (theirs - ours)).sum())
+        self._distance += float((np.exp(theirs) * (theirs - ours)).sum())
 
     def _count(self, flipped: Array, leads: Array) -> None:
         self._made += flipped.size
@@ -149,21 +149,21 @@ class Decisions:
         flipped = np.sign(ours[first] - ours[second]) != np.sign(theirs[first] - theirs[second])
         probabilities = 1 / (1 + np.exp(-theirs))
         self._count(flipped, np.abs(probabilities[first] - probabilities[second]))
-        self._divergence += float(((ours - theirs) ** 2).sum())
+        self._distance += float(((ours - theirs) ** 2).sum())
 
-    def loss(self, of: str) -> Loss:
+    def accuracy_drop(self, of: str) -> AccuracyDrop:
         for ours, theirs in self._scores.values():
             self._compare_pairs(*(np.concatenate(each).astype(np.float64) for each in (ours, theirs)))
         made = max(1, self._made)
-        return Loss(
+        return AccuracyDrop(
             kind="decisions",
             inputs=self._inputs,
             of=of,
-            divergence=self._divergence / made,
+            distance=self._distance / made,
             agreement=self._same / made,
             decisions=self._made,
             flipped_margin=self._margin,
-            spread=_least(each.kept for each in self._spreads.values()),
+            r2=_least(each.value for each in self._r2.values()),
         )
 
 
@@ -174,7 +174,7 @@ class LanguageModel:
         """`tokens` is the input whose next token each row of the logits is of."""
         self._config, self._tokens = config, tokens
         self._inputs = self._made = self._same = 0
-        self._divergence = self._ours = self._theirs = 0.0
+        self._distance = self._ours = self._theirs = 0.0
 
     def add(self, inputs: Inputs, found: Outputs, expected: Outputs) -> None:
         tokens = inputs.arrays[self._tokens]
@@ -188,15 +188,15 @@ class LanguageModel:
         self._same += int((ours.argmax(axis=1) == theirs.argmax(axis=1)).sum())
         self._ours -= float(ours[rows, after].sum())
         self._theirs -= float(theirs[rows, after].sum())
-        self._divergence += float((np.exp(theirs) * (theirs - ours)).sum())
+        self._distance += float((np.exp(theirs) * (theirs - ours)).sum())
 
-    def loss(self, of: str) -> Loss:
+    def accuracy_drop(self, of: str) -> AccuracyDrop:
         made = max(1, self._made)
-        return Loss(
+        return AccuracyDrop(
             kind="language model",
             inputs=self._inputs,
             of=of,
-            divergence=self._divergence / made,
+            distance=self._distance / made,
             agreement=self._same / made,
             decisions=self._made,
             perplexity=_perplexity(self._ours / made),

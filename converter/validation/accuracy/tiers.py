@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from converter.core.records import Loss, Tier
+from converter.core.records import AccuracyDrop, Tier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,45 +16,45 @@ class Bounds:
     cosine: float
     neighbours: float
     agreement: float
-    spread: float
+    r2: float
     margin: float
     perplexity: float
 
     def of(self, share: float) -> Bounds:
         """The bounds that allow a share of what these do."""
-        least = {name: 1 - share * (1 - getattr(self, name)) for name in ("cosine", "neighbours", "agreement", "spread")}
+        least = {name: 1 - share * (1 - getattr(self, name)) for name in ("cosine", "neighbours", "agreement", "r2")}
         return Bounds(**least, margin=share * self.margin, perplexity=share * self.perplexity)
 
 
 BOUNDS: Mapping[Tier, Bounds] = {
-    "near-lossless": Bounds(cosine=0.999, neighbours=0.97, agreement=0.97, spread=0.99, margin=0.1, perplexity=0.01),
-    "lossy": Bounds(cosine=0.99, neighbours=0.90, agreement=0.90, spread=0.90, margin=0.5, perplexity=0.1),
+    "near-lossless": Bounds(cosine=0.999, neighbours=0.97, agreement=0.97, r2=0.99, margin=0.1, perplexity=0.01),
+    "lossy": Bounds(cosine=0.99, neighbours=0.90, agreement=0.90, r2=0.90, margin=0.5, perplexity=0.1),
 }
 """Cosine and agreement are those at which all-MiniLM-L6-v2 by 8-bit weights and by its best 8-bit products stay, and its worse ones do
 not (docs/precision.md); spread, margin and perplexity are ours."""
 
 
-def reached(loss: Loss) -> Tier:
+def achieved_tier(accuracy_drop: AccuracyDrop) -> Tier:
     """The best tier whose bounds a loss keeps to; `any` where it keeps to none."""
-    return next((tier for tier in BOUNDS if not any(shortfall(loss, tier))), "any")
+    return next((tier for tier in BOUNDS if not any(tier_violations(accuracy_drop, tier))), "any")
 
 
-def shortfall(loss: Loss, tier: Tier, share: float = 1.0) -> Iterator[str]:
+def tier_violations(accuracy_drop: AccuracyDrop, tier: Tier, share: float = 1.0) -> Iterator[str]:
     """Where a loss is beyond the bounds of a tier, or beyond a share of what they allow, a clause each."""
     if tier not in BOUNDS:
         return
     bounds = BOUNDS[tier].of(share)
     for figure, least, what in (
-        (loss.cosine_min, bounds.cosine, "the cosine of an embedding to the checkpoint's"),
-        (loss.neighbours, bounds.neighbours, "the share of nearest neighbours that are the same"),
-        (loss.agreement, bounds.agreement, "the share of decisions that are the same"),
-        (loss.spread, bounds.spread, "the share of what tells inputs apart that is kept"),
+        (accuracy_drop.cosine_min, bounds.cosine, "the cosine of an embedding to the checkpoint's"),
+        (accuracy_drop.neighbours, bounds.neighbours, "the share of nearest neighbours that are the same"),
+        (accuracy_drop.agreement, bounds.agreement, "the share of decisions that are the same"),
+        (accuracy_drop.r2, bounds.r2, "the share of what tells inputs apart that is kept"),
     ):
         if figure is not None and not figure >= least:
             yield f"{what} is {figure:.4g}, and {tier} asks for {least:g}"
     for figure, most, what in (
-        (loss.flipped_margin, bounds.margin, "the lead of a choice that was lost"),
-        (loss.perplexity_change, bounds.perplexity, "the change of the perplexity"),
+        (accuracy_drop.flipped_margin, bounds.margin, "the lead of a choice that was lost"),
+        (accuracy_drop.perplexity_change, bounds.perplexity, "the change of the perplexity"),
     ):
         if figure is not None and not figure <= most:
             yield f"{what} is {figure:.4g}, and {tier} allows {most:g}"

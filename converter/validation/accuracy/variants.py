@@ -14,15 +14,15 @@ from typing import Any
 from converter.architectures import OnnxConfig
 from converter.architectures.config import overridden
 from converter.backends import Backend, Session
-from converter.backends.base import Derived
+from converter.backends.base import VariantInfo
 from converter.checkpoints.loading import LoadedModel
 from converter.core.errors import ConversionError
-from converter.core.records import Deviation, Latency, Loss, Options, Variant
+from converter.core.records import AccuracyDrop, Deviation, Latency, Options, Variant
 from converter.validation.accuracy.cpu import processor
 from converter.validation.accuracy.custom_metric import PASSED, measure
-from converter.validation.accuracy.evaluator import LossGauge
+from converter.validation.accuracy.evaluator import AccuracyEvaluator
 from converter.validation.accuracy.texts import texts_for
-from converter.validation.accuracy.tiers import reached, shortfall
+from converter.validation.accuracy.tiers import achieved_tier, tier_violations
 from converter.validation.deviation import VariantGrid
 from converter.validation.interface import behaviour_problems, interface_problems, run
 from converter.validation.latency import measure_pair
@@ -41,7 +41,7 @@ def judge(
     with overridden(model.config, config.values_override):
         measuring = _Measuring(backend, folder, model, config, tokenizer, options)
         return tuple(
-            measuring.variant(name, backend.derive(folder, name, measuring.gauge) if make else backend.describe(folder, name))
+            measuring.variant(name, backend.derive(folder, name, measuring.evaluator) if make else backend.describe(folder, name))
             for name in backend.variants(options)
         )
 
@@ -52,43 +52,43 @@ class _Measuring:
     def __init__(self, backend: Backend, folder: Path, model: LoadedModel, config: OnnxConfig, tokenizer: Any, options: Options) -> None:
         self._backend, self._folder = backend, folder
         self._config, self._tokenizer = config, tokenizer
-        self._asked = options.measured_by
+        self._asked = options.accuracy_requirement
         self._reference = Reference(model, tuple(config.outputs))
         self._grid: VariantGrid | None = None
-        self.gauge = LossGauge(self._reference, config, tokenizer, texts_for(self._asked.text), self._asked.tier)
+        self.evaluator = AccuracyEvaluator(self._reference, config, tokenizer, texts_for(self._asked.text), self._asked.tier)
 
-    def variant(self, name: str, derived: Derived) -> Variant:
+    def variant(self, name: str, info: VariantInfo) -> Variant:
         """One variant, measured and judged."""
         exact = self._backend.exact
         reference_size = sum(self._backend.describe(self._folder, exact).stored.values()) if self._has(exact) else 0
         with closing(self._backend.open_variant(self._folder, name)) as session:
-            loss = self.gauge.loss(session)
-            own_figures = self._own(session)
-            problems = [*self._problems(session, derived, loss, own_figures, reference_size if name != exact else 0)]
+            accuracy_drop = self.evaluator.accuracy_drop(session)
+            custom_figures = self._custom_metrics(session)
+            problems = [*self._problems(session, info, accuracy_drop, custom_figures, reference_size if name != exact else 0)]
             deviations: tuple[Deviation, ...] = ()
             if name != exact:
                 self._grid = self._grid or VariantGrid(self._reference, self._config, self._tokenizer)
-                deviations = self._grid.deviations(session, activations=derived.activations)
+                deviations = self._grid.deviations(session, activations=info.activations)
                 problems += [problem for each in deviations for problem in each.problems()] + [*self._grid.problems(session)]
             runtime = session.runtime
         return Variant(
             name=name,
-            is_exact=name == exact,
-            files=derived.files,
-            size=sum(path.stat().st_size for path in _files(self._folder, derived)),
+            is_base=name == exact,
+            files=info.files,
+            size=sum(path.stat().st_size for path in _files(self._folder, info)),
             reference_size=reference_size,
-            computed=derived.computed,
-            stored=derived.stored,
-            quantized=derived.quantized,
-            left_out=derived.left_out,
-            float32=derived.float32,
-            calibrated=derived.calibrated,
-            search=derived.search,
-            asked=self._asked.tier,
-            tier=reached(loss),
-            loss=loss,
+            computed=info.computed,
+            stored=info.stored,
+            quantized=info.quantized,
+            left_out=info.left_out,
+            float32=info.float32,
+            calibrated=info.calibrated,
+            search=info.search,
+            required_tier=self._asked.tier,
+            tier=achieved_tier(accuracy_drop),
+            accuracy_drop=accuracy_drop,
             deviations=deviations,
-            own=own_figures,
+            custom_metrics=custom_figures,
             latency=self._latency(name),
             runtime=runtime,
             cpu=processor(),
@@ -96,23 +96,28 @@ class _Measuring:
         )
 
     def _problems(
-        self, session: Session, derived: Derived, loss: Loss, own_figures: Mapping[str, float | bool], reference_size: int
+        self,
+        session: Session,
+        info: VariantInfo,
+        accuracy_drop: AccuracyDrop,
+        custom_figures: Mapping[str, float | bool],
+        reference_size: int,
     ) -> Iterator[str]:
-        yield from derived.problems
-        stored = sum(derived.stored.values())
+        yield from info.problems
+        stored = sum(info.stored.values())
         if reference_size and stored >= reference_size:
             yield f"stores {stored} bytes, and {reference_size} in float32: nothing was won by it"
-        arrays = self.gauge.sample.arrays
+        arrays = self.evaluator.sample.arrays
         yield from interface_problems(session.signature, self._config, arrays, self._reference.model.dtype)
         yield from behaviour_problems(session, arrays)
         yield from check_variant_weights(session, self._reference, [arrays]).problems()
-        yield from (f"lost more than {self._asked.tier} allows: {clause}" for clause in shortfall(loss, self._asked.tier))
-        if loss.divergence != loss.divergence:
+        yield from (f"lost more than {self._asked.tier} allows: {clause}" for clause in tier_violations(accuracy_drop, self._asked.tier))
+        if accuracy_drop.distance != accuracy_drop.distance:
             yield "gives what is no number"
-        if own_figures.get(PASSED) is False:
+        if custom_figures.get(PASSED) is False:
             yield f"does not pass {self._asked.evaluate}"
 
-    def _own(self, session: Session) -> Mapping[str, float | bool]:
+    def _custom_metrics(self, session: Session) -> Mapping[str, float | bool]:
         """What the user's own metric gives, where there is one."""
         if not self._asked.evaluate:
             return {}
@@ -125,7 +130,7 @@ class _Measuring:
             return None
         opened = partial(self._backend.open_variant, self._folder, deployed=True)
         with closing(opened(name)) as session, closing(opened(exact)) as before:
-            return measure_pair(session, before, self.gauge.single, self._reference.threads)
+            return measure_pair(session, before, self.evaluator.single, self._reference.threads)
 
     def _has(self, name: str) -> bool:
         try:
@@ -135,7 +140,7 @@ class _Measuring:
         return True
 
 
-def _files(folder: Path, derived: Derived) -> Iterator[Path]:
+def _files(folder: Path, info: VariantInfo) -> Iterator[Path]:
     """The files of a variant, and those beside them that hold their tensors."""
-    for name in derived.files:
+    for name in info.files:
         yield from folder.glob(f"{name}*")

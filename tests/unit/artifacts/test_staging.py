@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from converter.artifacts.staging import VERDICT, check_writable, copy_sidecars, hand_over, keep_rejected, publish, staging_folder, sweep
+from converter.artifacts.staging import VERDICT, check_writable, copy_sidecars, hand_over, install, keep_rejected, staging_folder, sweep
 from converter.artifacts.store import RECORD, describe_files, read_record
 from converter.core.errors import OutputError
 from converter.core.files import write_whole
@@ -26,7 +26,7 @@ def put(destination: Path, key: str, **files: str) -> None:
     with staging_folder(destination) as staged:
         for name, text in files.items():
             (staged / name.replace("__", ".")).write_text(text, encoding="utf-8")
-        publish(staged, artifact_record(*describe_files(staged), key=key), destination)
+        install(staged, artifact_record(*describe_files(staged), key=key), destination)
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -153,7 +153,7 @@ def test_an_older_artifact_comes_back_where_the_newer_cannot_take_its_place(tmp_
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(OutputError, match="Input/output error"), staging_folder(tmp_path / "onnx") as staged:
         (staged / "artifact").write_text("new", encoding="utf-8")
-        publish(staged, artifact_record(*describe_files(staged), key="two"), tmp_path / "onnx")
+        install(staged, artifact_record(*describe_files(staged), key="two"), tmp_path / "onnx")
     assert not (tmp_path / "onnx" / RECORD).exists()  # file by file it could not be put there either
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from converter.artifacts.store import RECORD, damaged_files, describe_files, find_done, job_key, read_record, versions_of
+from converter.artifacts.store import RECORD, cache_key, damaged_files, describe_files, find_up_to_date, read_record, versions_of
 from converter.backends.onnx.options import OnnxOptions
 from converter.core.records import USERS_FILES, Checkpoint, Source
 from tests.support.samples import artifact_record
 
 CHECKPOINT = Checkpoint(source=Source(name="org/a"), identity="commit:1", config={}, files={})
 VERSIONS = {"converter": "1", "torch": "2"}
-KEY = job_key(CHECKPOINT, "onnx", OnnxOptions(), VERSIONS)
+KEY = cache_key(CHECKPOINT, "onnx", OnnxOptions(), VERSIONS)
 
 
 @pytest.fixture
@@ -32,17 +32,17 @@ def artifact(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "key",
     [
-        job_key(Checkpoint(source=Source(name="org/a"), identity="commit:2", config={}, files={}), "onnx", OnnxOptions(), VERSIONS),
-        job_key(CHECKPOINT, "torchscript", OnnxOptions(), VERSIONS),
+        cache_key(Checkpoint(source=Source(name="org/a"), identity="commit:2", config={}, files={}), "onnx", OnnxOptions(), VERSIONS),
+        cache_key(CHECKPOINT, "torchscript", OnnxOptions(), VERSIONS),
         *(
-            job_key(CHECKPOINT, "onnx", OnnxOptions.model_validate(options), VERSIONS)
+            cache_key(CHECKPOINT, "onnx", OnnxOptions.model_validate(options), VERSIONS)
             for options in ({"opset": 18}, {"opset": 21}, {"atol": 1e-3})
         ),
         *(
-            job_key(CHECKPOINT, "onnx", OnnxOptions.model_validate(options), VERSIONS)
+            cache_key(CHECKPOINT, "onnx", OnnxOptions.model_validate(options), VERSIONS)
             for options in ({"dtype": "checkpoint"}, {"feature": "masked-lm"})
         ),
-        *(job_key(CHECKPOINT, "onnx", OnnxOptions(), {**VERSIONS, name: "3"}) for name in ("converter", "torch", "onnx")),
+        *(cache_key(CHECKPOINT, "onnx", OnnxOptions(), {**VERSIONS, name: "3"}) for name in ("converter", "torch", "onnx")),
     ],
 )
 def test_another_source_backend_option_or_version_is_another_key(key: str) -> None:
@@ -51,8 +51,8 @@ def test_another_source_backend_option_or_version_is_another_key(key: str) -> No
 
 def test_the_same_commit_under_another_name_or_revision_is_the_same_key() -> None:
     source = Source(name="org/renamed", revision="v1")
-    assert job_key(Checkpoint(source=source, identity="commit:1", config={}, files={}), "onnx", OnnxOptions(), VERSIONS) == KEY
-    assert job_key(CHECKPOINT, "onnx", OnnxOptions(opset=None), dict(reversed(VERSIONS.items()))) == KEY
+    assert cache_key(Checkpoint(source=source, identity="commit:1", config={}, files={}), "onnx", OnnxOptions(), VERSIONS) == KEY
+    assert cache_key(CHECKPOINT, "onnx", OnnxOptions(opset=None), dict(reversed(VERSIONS.items()))) == KEY
 
 
 def test_every_option_of_a_backend_is_part_of_the_key() -> None:
@@ -67,36 +67,36 @@ def test_every_option_of_a_backend_is_part_of_the_key() -> None:
         "tier": "any",
     }
     assert set(values) == set(OnnxOptions.model_fields) - {*USERS_FILES}  # files count by what is in them
-    keys = {job_key(CHECKPOINT, "onnx", OnnxOptions.model_validate({name: value}), VERSIONS) for name, value in values.items()}
+    keys = {cache_key(CHECKPOINT, "onnx", OnnxOptions.model_validate({name: value}), VERSIONS) for name, value in values.items()}
     assert len(keys | {KEY}) == len(values) + 1
 
 
 def test_a_configuration_counts_by_what_is_in_it_and_not_by_where_it_lies() -> None:
     options = [OnnxOptions(config=f"{place}/mine.py:Mine") for place in ("here", "there")]
-    keys = [job_key(CHECKPOINT, "onnx", each, {**VERSIONS, "Mine": digest}) for digest in ("sha256:1", "sha256:2") for each in options]
+    keys = [cache_key(CHECKPOINT, "onnx", each, {**VERSIONS, "Mine": digest}) for digest in ("sha256:1", "sha256:2") for each in options]
     assert keys[0] == keys[1] != keys[2] == keys[3]
 
 
 def test_an_artifact_with_the_key_and_its_files_is_done(artifact: Path) -> None:
-    record = find_done(artifact, None, KEY)
+    record = find_up_to_date(artifact, None, KEY)
     assert record is not None
     assert [file.path for file in record.files] == ["model.onnx", "model.onnx_data"]
 
 
 def test_an_artifact_of_another_key_is_not_done(artifact: Path) -> None:
-    assert find_done(artifact, None, "other") is None
+    assert find_up_to_date(artifact, None, "other") is None
 
 
 def test_an_artifact_that_lost_a_file_is_not_done(artifact: Path) -> None:
     (artifact / "model.onnx_data").unlink()
-    assert find_done(artifact, None, KEY) is None
+    assert find_up_to_date(artifact, None, KEY) is None
 
 
 def test_one_byte_changed_after_the_record_is_noticed(artifact: Path) -> None:
     (artifact / "model.onnx_data").write_bytes(b"weightz")
-    assert find_done(artifact, None, KEY) is None
+    assert find_up_to_date(artifact, None, KEY) is None
     os.utime(artifact / "model.onnx_data", ns=(1, 1))  # nor does a date long past hide it
-    assert find_done(artifact, None, KEY) is None
+    assert find_up_to_date(artifact, None, KEY) is None
 
 
 def test_a_sidecar_that_is_missing_or_changed_is_noticed(artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -104,23 +104,23 @@ def test_a_sidecar_that_is_missing_or_changed_is_noticed(artifact: Path, tmp_pat
     (model / "config.json").write_text("{}", encoding="utf-8")
     record = artifact_record(*describe_files(artifact), key=KEY).model_copy(update={"sidecars": describe_files(model)})
     (artifact / RECORD).write_text(record.model_dump_json(), encoding="utf-8")
-    assert find_done(artifact, model, KEY) == record
+    assert find_up_to_date(artifact, model, KEY) == record
     (model / "config.json").write_text("[]", encoding="utf-8")
-    assert find_done(artifact, model, KEY) is None
+    assert find_up_to_date(artifact, model, KEY) is None
     (model / "config.json").unlink()
-    assert find_done(artifact, model, KEY) is None
+    assert find_up_to_date(artifact, model, KEY) is None
 
 
 def test_another_length_is_noticed_whatever_the_time_says(artifact: Path) -> None:
     (artifact / "model.onnx_data").write_bytes(b"weights and more")
     os.utime(artifact / "model.onnx_data", ns=(10**18, 10**18))
-    assert find_done(artifact, None, KEY) is None
+    assert find_up_to_date(artifact, None, KEY) is None
 
 
 def test_a_file_that_was_copied_later_and_is_the_same_is_done(artifact: Path) -> None:
     later = (artifact / RECORD).stat().st_mtime_ns + 1
     os.utime(artifact / "model.onnx", ns=(later, later))
-    assert find_done(artifact, None, KEY) is not None
+    assert find_up_to_date(artifact, None, KEY) is not None
 
 
 def test_a_second_look_at_every_file_does_not_trust_the_time(artifact: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_second_look_at_every_file_does_not_trust_the_time(artifact: Path) -> 
 def test_a_record_that_cannot_be_read_is_none(artifact: Path, text: str) -> None:
     (artifact / RECORD).write_text(text, encoding="utf-8")
     assert read_record(artifact) is None
-    assert find_done(artifact, None, KEY) is None
+    assert find_up_to_date(artifact, None, KEY) is None
 
 
 def test_no_record_no_folder_and_a_folder_for_a_record_are_none(tmp_path: Path) -> None:
@@ -188,6 +188,6 @@ def test_a_pipe_in_the_place_of_a_file_is_not_done_and_not_waited_for(artifact: 
     record = json.loads((artifact / RECORD).read_text(encoding="utf-8"))
     record["files"][0] |= {"size": 0, "mtime_ns": path.stat().st_mtime_ns}
     (artifact / RECORD).write_text(json.dumps(record), encoding="utf-8")
-    assert find_done(artifact, None, KEY) is None
+    assert find_up_to_date(artifact, None, KEY) is None
     read = read_record(artifact)
     assert read and damaged_files(artifact, read.files, trust_mtime=False) == ["model.onnx"]

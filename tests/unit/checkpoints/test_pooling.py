@@ -9,7 +9,7 @@ import torch
 import transformers
 from transformers import GPT2Config, Qwen2Config
 
-from converter.checkpoints.calling import FlatModel, call, sample
+from converter.checkpoints.calling import ExportWrapper, call, sample
 from converter.checkpoints.loading import LoadedModel
 from converter.checkpoints.pooling import lacks_padding_token, padding_token
 from converter.core.errors import ConversionError
@@ -56,7 +56,7 @@ def test_each_text_of_a_padded_batch_scores_as_it_does_alone(name: str, padding:
     assert lacks_padding_token(model)
     inputs = _padded(padding, left=False)
     with torch.no_grad():
-        (found,) = FlatModel(model, NAMES, ["logits"])(*inputs)
+        (found,) = ExportWrapper(model, NAMES, ["logits"])(*inputs)
         (reference,) = call(model, dict(zip(NAMES, inputs, strict=True)), ["logits"])
     alone = torch.stack([_alone(model, text) for text in TEXTS])
     torch.testing.assert_close(found, alone, atol=1e-5, rtol=1e-5)
@@ -69,7 +69,7 @@ def test_padding_on_the_left_is_told_by_the_mask_too() -> None:
     model = _model("LlamaForSequenceClassification")  # its positions are relative
     inputs = _padded(0, left=True)
     with torch.no_grad():
-        (found,) = FlatModel(model, NAMES, ["logits"])(*inputs)
+        (found,) = ExportWrapper(model, NAMES, ["logits"])(*inputs)
         (reference,) = call(model, dict(zip(NAMES, inputs, strict=True)), ["logits"])
     alone = torch.stack([_alone(model, text) for text in TEXTS])
     torch.testing.assert_close(found, alone, atol=1e-5, rtol=1e-5)
@@ -81,7 +81,7 @@ def test_a_checkpoint_that_names_its_padding_token_is_called_as_it_is() -> None:
     assert not lacks_padding_token(model)
     ids, mask = torch.tensor([[7, 3, 9, 9], [5, 4, 3, 9]]), torch.ones(2, 4, dtype=torch.int64)
     with torch.no_grad():
-        (found,) = FlatModel(model, NAMES, ["logits"])(ids, mask)
+        (found,) = ExportWrapper(model, NAMES, ["logits"])(ids, mask)
         expected = model(input_ids=ids, attention_mask=mask).logits
     assert torch.equal(found, expected)
 
@@ -92,7 +92,7 @@ def test_a_model_that_reads_no_last_token_is_the_same_without_a_padding_token() 
     model = transformers.BertForSequenceClassification(config).eval()
     ids, mask = _padded(0, left=False)
     with torch.no_grad():
-        (found,) = FlatModel(model, NAMES, ["logits"])(ids, mask)
+        (found,) = ExportWrapper(model, NAMES, ["logits"])(ids, mask)
         assert torch.equal(found, model(input_ids=ids, attention_mask=mask).logits)
 
 

@@ -35,7 +35,7 @@ def test_what_is_done_already_would_not_be_done_again(
     done.mkdir(parents=True)
     (done / "model.onnx").write_bytes(b"graph")
     (done / RECORD).write_text(artifact_record(*describe_files(done), key="the key").model_dump_json(), encoding="utf-8")
-    monkeypatch.setattr("converter.pipeline.job_key", lambda *_: "the key")
+    monkeypatch.setattr("converter.pipeline.cache_key", lambda *_: "the key")
     result = converter("plan", "--manifest", manifest("./ours\n"), "--output", tmp_path / "out")
     assert result.code == 0
     assert result.out.splitlines()[-1] == "0 to convert with 0 B of weights, 1 done already"

@@ -11,20 +11,20 @@ from typing import NoReturn
 import pytest
 
 from converter.core.files import write_whole
-from converter.core.locks import claimed
+from converter.core.locks import file_lock
 
 _HOLD = """
 import sys
 from pathlib import Path
-from converter.core.locks import claimed
-with claimed(Path(sys.argv[1])):
+from converter.core.locks import file_lock
+with file_lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
 
 
 def holder(path: Path) -> subprocess.Popen[str]:
-    """A process that has claimed `path`."""
+    """A process that has file_lock `path`."""
     process = subprocess.Popen([sys.executable, "-c", _HOLD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout and process.stdout.readline() == "held\n"
     return process
@@ -36,10 +36,10 @@ def refuse() -> NoReturn:
 
 def test_what_another_process_holds_is_not_given(tmp_path: Path) -> None:
     process = holder(tmp_path / "deep" / "place")
-    with pytest.raises(BlockingIOError, match="somebody is there"), claimed(tmp_path / "deep" / "place", refuse):
+    with pytest.raises(BlockingIOError, match="somebody is there"), file_lock(tmp_path / "deep" / "place", refuse):
         pass
     process.communicate("")
-    with claimed(tmp_path / "deep" / "place", refuse):
+    with file_lock(tmp_path / "deep" / "place", refuse):
         pass
     assert list(tmp_path.iterdir()) == [tmp_path / "deep"]
     assert list((tmp_path / "deep").iterdir()) == []
@@ -50,7 +50,7 @@ def test_what_a_killed_process_held_is_given_at_once_and_its_lock_goes(tmp_path:
     process.kill()
     process.communicate()
     assert [path.name for path in tmp_path.iterdir()] == [".converter-place.lock"]
-    with claimed(tmp_path / "place", refuse):
+    with file_lock(tmp_path / "place", refuse):
         pass
     assert list(tmp_path.iterdir()) == []
 
@@ -62,7 +62,7 @@ def test_of_many_who_want_one_place_each_has_it_alone(tmp_path: Path) -> None:
     def take() -> None:
         nonlocal inside
         for _ in range(10):
-            with claimed(tmp_path / "gone" / "place"):
+            with file_lock(tmp_path / "gone" / "place"):
                 inside += 1
                 most.append(inside)
                 inside -= 1

@@ -12,9 +12,9 @@ import pytest
 from converter.backends import BACKENDS
 from converter.core.records import Event, Job, Outcome, Source
 from converter.executors import ray
-from converter.executors.cluster import Cancel, Ended, Give, Heard, Node
+from converter.executors.cluster import Cancel, Heard, Node, Submit, TaskEnded
 from converter.executors.limits import Limits
-from converter.executors.node import Begun, Marker
+from converter.executors.node import SharedFolderProbe, TaskStarted
 from converter.push.batch import Pushes
 from tests.support.checkpoints import save_tiny
 
@@ -40,9 +40,9 @@ def outcomes(tmp_path: Path, ours: Connection, halted: Iterator[bool]) -> Iterat
         options=BACKENDS["onnx"].options(),
         destination=tmp_path / "out/tiny/onnx",
     )
-    marker = Marker(folder=tmp_path, name="mark", token="a")
+    probe = SharedFolderProbe(folder=tmp_path, name="mark", token="a")
     cluster = ray._Cluster(ours, (Node(1, 10**10),))
-    batch = ray._Batch([job], Pushes(), Unobserved(), lambda: next(halted), cluster, marker, Limits())
+    batch = ray._Batch([job], Pushes(), Unobserved(), lambda: next(halted), cluster, probe, Limits())
     for said in batch.outcomes():
         assert isinstance(said, Outcome)
         yield said
@@ -57,9 +57,9 @@ def test_a_withdrawn_task_whose_stream_ends_without_a_word_is_cancelled(tmp_path
         while True:
             orders = [theirs.recv() for _ in range(2)] if theirs.poll() else []
             if orders:
-                assert [type(order) for order in orders] == [Give, Cancel]
-                theirs.send(Heard(1, Begun("a")))
-                theirs.send(Ended(1, "done"))
+                assert [type(order) for order in orders] == [Submit, Cancel]
+                theirs.send(Heard(1, TaskStarted("a")))
+                theirs.send(TaskEnded(1, "done"))
             yield True
 
     (outcome,) = outcomes(tmp_path, ours, halted())
@@ -76,7 +76,7 @@ def test_a_task_whose_stream_ends_without_a_word_is_done_again_and_at_last_faile
         while True:
             if theirs.poll():
                 given.append(theirs.recv().number)
-                theirs.send(Ended(given[-1], "done"))
+                theirs.send(TaskEnded(given[-1], "done"))
             yield False
 
     (outcome,) = outcomes(tmp_path, ours, halted())

@@ -33,21 +33,21 @@ def done(line: int) -> Outcome:
 
 
 def test_the_largest_models_go_to_different_machines_and_the_small_ones_where_there_is_room() -> None:
-    parts = divide([planned(1, 0.1), planned(2, 9), planned(3, 0.1), planned(4, 10)], 2)
-    assert [part.lines for part in parts] == [[4], [1, 2, 3]]
-    assert [part.number for part in parts] == [1, 2]
+    shards = divide([planned(1, 0.1), planned(2, 9), planned(3, 0.1), planned(4, 10)], 2)
+    assert [shard.lines for shard in shards] == [[4], [1, 2, 3]]
+    assert [shard.number for shard in shards] == [1, 2]
 
 
 def test_the_backends_of_a_line_stay_together() -> None:
-    parts = divide([planned(1, 1), planned(1, 1, "torchscript"), planned(2, 1)], 2)
-    assert [part.lines for part in parts] == [[1], [2]]
-    assert parts[0].seconds == pytest.approx(2 * START_SECONDS + SECONDS_PER_GB["onnx"] + SECONDS_PER_GB["torchscript"])
+    shards = divide([planned(1, 1), planned(1, 1, "torchscript"), planned(2, 1)], 2)
+    assert [shard.lines for shard in shards] == [[1], [2]]
+    assert shards[0].seconds == pytest.approx(2 * START_SECONDS + SECONDS_PER_GB["onnx"] + SECONDS_PER_GB["torchscript"])
 
 
 def test_what_is_done_already_or_cannot_be_done_needs_no_machine_and_is_told_of() -> None:
     cannot = failed(position=Position(file="models.txt", line=3))
-    assert [part.lines for part in divide([done(1), planned(2), cannot], 8)] == [[1, 2, 3]]
-    assert [part.lines for part in divide([done(1), cannot], 8)] == [[1, 3]]
+    assert [shard.lines for shard in divide([done(1), planned(2), cannot], 8)] == [[1, 2, 3]]
+    assert [shard.lines for shard in divide([done(1), cannot], 8)] == [[1, 3]]
 
 
 def test_every_backend_has_a_prediction() -> None:
@@ -58,10 +58,10 @@ def test_every_backend_has_a_prediction() -> None:
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=40), st.integers(1, 12))
 def test_every_line_is_in_one_part_and_no_part_ends_later_than_another_by_more_than_one_model(sizes: list[float], wanted: int) -> None:
     plans = [planned(line, size) for line, size in enumerate(sizes, 1)]
-    parts = divide(plans, wanted)
-    assert len(parts) == min(wanted, len(sizes))
-    assert sorted(line for part in parts for line in part.lines) == list(range(1, len(sizes) + 1))
-    assert all(part.lines == sorted(part.lines) for part in parts)
-    ends = [part.seconds for part in parts]
+    shards = divide(plans, wanted)
+    assert len(shards) == min(wanted, len(sizes))
+    assert sorted(line for shard in shards for line in shard.lines) == list(range(1, len(sizes) + 1))
+    assert all(shard.lines == sorted(shard.lines) for shard in shards)
+    ends = [shard.seconds for shard in shards]
     assert max(ends) - min(ends) <= max(map(predicted_seconds, plans)) + 1e-6
     assert sum(ends) == pytest.approx(sum(map(predicted_seconds, plans)))

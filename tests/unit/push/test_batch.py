@@ -9,7 +9,7 @@ import pytest
 
 from converter.core.records import Job, Options, Outcome, Position, Pushed, Source
 from converter.push import batch
-from converter.push.batch import Parcel, Pushes
+from converter.push.batch import Pushes, PushGroup
 from converter.push.push import Target
 from tests.support.samples import failed, outcome, pushed, verdict
 
@@ -25,7 +25,7 @@ def pushes(monkeypatch: pytest.MonkeyPatch) -> Pushes:
 
     monkeypatch.setattr(batch, "push", push_double)
     jobs = [Job(source=Source(name="org/a"), backend=name, options=Options(), destination=Path("out", name)) for name in BACKENDS]
-    return Pushes([Parcel(Target(repository="org/a"), jobs)])
+    return Pushes([PushGroup(Target(repository="org/a"), jobs)])
 
 
 def _ended(name: str, status: str) -> Outcome:

@@ -8,7 +8,7 @@ from tests.support.samples import artifact_record, outcome, variant, verdict
 
 
 def test_a_row_has_size_loss_tier_and_latency_beside_float32() -> None:
-    (row,) = rows([variant(own={"recall": 0.5, "passed": True})])
+    (row,) = rows([variant(custom_metrics={"recall": 0.5, "passed": True})])
     assert len(row) == len(HEADINGS)
     assert row == (
         "model_quantized.onnx",
@@ -48,6 +48,6 @@ def test_the_report_has_the_table_and_no_error_of_files_that_are_not_there() -> 
     assert "## Precisions of org/name" in report
     (line,) = (line for line in report.splitlines() if line.startswith("| org/name"))
     assert "1.0e-07" not in line  # it is of the float32 files
-    exact = verdict(variants=(variant(name="fp32", is_exact=True), variant()))
+    exact = verdict(variants=(variant(name="fp32", is_base=True), variant()))
     report = render([outcome(verdict=exact)], [], "1 converted")
     assert "1.0e-07" in report

@@ -13,7 +13,7 @@ from onnxscript import optimizer
 from converter.architectures import OnnxConfig
 from converter.architectures.features import Axes
 from converter.backends.onnx.capture.decomposition import decomposition_where_needed
-from converter.backends.onnx.capture.submodels import Part, parts
+from converter.backends.onnx.capture.submodels import Submodel, submodels
 from converter.backends.onnx.capture.torch_patches import lean_exporter
 from converter.backends.onnx.capture.transformers_patches import patched_export
 from converter.backends.onnx.capture.translations import PRODUCTS, TRANSLATIONS
@@ -31,7 +31,7 @@ _BATCH, _SEQUENCE, _CHOICE = 2, 8, 3
 _Axis = tuple[int, int]
 """An axis of an input: the input's place, and the axis."""
 
-_PREFIX = "model."  # FlatModel's attribute
+_PREFIX = "model."  # ExportWrapper's attribute
 
 
 def capture(
@@ -39,7 +39,7 @@ def capture(
     config: OnnxConfig,
     opset: int | None,
     preprocessor: Any = None,
-    part: Part | None = None,
+    submodel: Submodel | None = None,
     optimize: Optimize = "none",
 ) -> Graph:
     """Capture `model` with the inputs, outputs and dynamic axes of `config`, or one of its `parts`, and fuse what `optimize` says.
@@ -50,22 +50,22 @@ def capture(
     room = (config.max_sequence_length - 3) // 2 if config.use_past else config.max_sequence_length - 2
     size = config.size(_BATCH, max(2, min(_SEQUENCE, room)), _CHOICE)
     whole, tensors = sample(model, config, size, preprocessor)
-    part = part or parts(config)[0]
+    submodel = submodel or submodels(config)[0]
     try:
-        flat_model = part.flat(model.module, whole)
-        tensors = part.given(model.module, config, tensors)
+        wrapper = submodel.flat(model.module, whole)
+        tensors = submodel.given(model.module, config, tensors)
         with lean_exporter(), torch.no_grad(), config.patch(model.module):
-            graph = _translate(flat_model, tensors, part, opset, PRODUCTS if optimize == "cuda" else TRANSLATIONS)
+            graph = _translate(wrapper, tensors, submodel, opset, PRODUCTS if optimize == "cuda" else TRANSLATIONS)
         weights = {f"{_PREFIX}{name}" for name in model.tensors()}
         _simplify(graph, weights)
-        if any(".encoder." in name for name in part.inputs):
+        if any(".encoder." in name for name in submodel.inputs):
             allow_nothing(graph)
     except ConverterError:
         raise
     except Exception as error:  # a model's own code runs here, and may raise anything; it is told, with its cause
         raise ConversionError(f"the graph could not be captured: {reason(error)}", "see with --debug what torch says in full") from error
-    _name_axes(graph.graph.inputs, part.inputs)
-    _name_axes(graph.graph.outputs, part.outputs)
+    _name_axes(graph.graph.inputs, submodel.inputs)
+    _name_axes(graph.graph.outputs, submodel.outputs)
     _detach_weights(graph, weights)
     fused = fuse(graph, optimize, model.tensors())
     message = ir.to_proto(graph)
@@ -74,18 +74,18 @@ def capture(
 
 
 def _translate(
-    flat_model: torch.nn.Module, tensors: tuple[torch.Tensor, ...], part: Part, opset: int | None, translations: Mapping[Any, Any]
+    wrapper: torch.nn.Module, tensors: tuple[torch.Tensor, ...], submodel: Submodel, opset: int | None, translations: Mapping[Any, Any]
 ) -> ir.Model:
     """What torch makes of the model, every operator of it translated; where it makes nothing, what it makes with transformers' patches."""
 
     def export(translations: Mapping[Any, Any]) -> torch.onnx.ONNXProgram:
         program = torch.onnx.export(
-            flat_model,
+            wrapper,
             tensors,
             dynamo=True,
-            input_names=list(part.inputs),
-            output_names=list(part.outputs),
-            dynamic_shapes=(tuple(dict(axes) for axes in part.inputs.values()),),
+            input_names=list(submodel.inputs),
+            output_names=list(submodel.outputs),
+            dynamic_shapes=(tuple(dict(axes) for axes in submodel.inputs.values()),),
             opset_version=opset,
             custom_translation_table=dict(translations),
             optimize=False,
@@ -95,9 +95,9 @@ def _translate(
             raise ValueError("torch gave no graph")
         return program
 
-    _tell_equal_lengths(flat_model, tensors, part)
+    _tell_equal_lengths(wrapper, tensors, submodel)
     try:
-        with decomposition_where_needed(_never_empty(part)):
+        with decomposition_where_needed(_never_empty(submodel)):
             return export(translations).model
     except torch.onnx.OnnxExporterError as plain:  # an operator without a translation, or what torch.export does not take
         try:
@@ -106,28 +106,28 @@ def _translate(
             raise patched from (plain.__cause__ or plain)
 
 
-def _tell_equal_lengths(flat_model: torch.nn.Module, tensors: Sequence[torch.Tensor], part: Part) -> None:
+def _tell_equal_lengths(wrapper: torch.nn.Module, tensors: Sequence[torch.Tensor], submodel: Submodel) -> None:
     """Have the model say first which axes are equally long: torch has a symbol for each, and takes twice as long to find that out."""
-    equal = _equal_lengths(tensors, part)
+    equal = _equal_lengths(tensors, submodel)
 
     def tell(_: torch.nn.Module, given: Sequence[torch.Tensor]) -> None:
         for axis, others in equal:
             torch._check(_length(given, axis) == sum(_length(given, other) for other in others))  # type: ignore[no-untyped-call]
 
-    flat_model.register_forward_pre_hook(tell)
+    wrapper.register_forward_pre_hook(tell)
 
 
-def _equal_lengths(tensors: Sequence[torch.Tensor], part: Part) -> list[tuple[_Axis, list[_Axis]]]:
+def _equal_lengths(tensors: Sequence[torch.Tensor], submodel: Submodel) -> list[tuple[_Axis, list[_Axis]]]:
     """Axes that are as long as another, or as several others in all, by their names; where it is not so in the sample, it is left out.
 
     A configuration of a user's own may call two lengths by one name.
     """
-    labelled = [((place, axis), label) for place, axes in enumerate(part.inputs.values()) for axis, label in axes.items()]
+    labelled = [((place, axis), label) for place, axes in enumerate(submodel.inputs.values()) for axis, label in axes.items()]
     first = {label: axis for axis, label in reversed(labelled)}
     sums = [(first[label], label.split(" + ")) for label in first if " + " in label]
     equal = [
         *((axis, [first[label]]) for axis, label in labelled if axis != first[label]),
-        *((axis, [first[part] for part in parts]) for axis, parts in sums if first.keys() >= {*parts}),
+        *((axis, [first[submodel] for submodel in submodels]) for axis, submodels in sums if first.keys() >= {*submodels}),
     ]
     return [(axis, others) for axis, others in equal if _length(tensors, axis) == sum(_length(tensors, other) for other in others)]
 
@@ -136,9 +136,9 @@ def _length(tensors: Sequence[torch.Tensor], axis: _Axis) -> int:
     return tensors[axis[0]].shape[axis[1]]
 
 
-def _never_empty(part: Part) -> list[tuple[int, int]]:
+def _never_empty(submodel: Submodel) -> list[tuple[int, int]]:
     """The axes, by their input's place, that are never 0 long: a cache may be empty, and what is new in a call is not."""
-    new = [(place, axes) for place, (name, axes) in enumerate(part.inputs.items()) if not name.startswith(CACHE)]
+    new = [(place, axes) for place, (name, axes) in enumerate(submodel.inputs.items()) if not name.startswith(CACHE)]
     return [(place, axis) for place, axes in new for axis in axes]
 
 

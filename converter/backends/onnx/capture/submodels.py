@@ -11,11 +11,11 @@ from converter.architectures import OnnxConfig, is_apart
 from converter.architectures.features import Axes
 from converter.backends.onnx import OnnxBackend
 from converter.backends.onnx.names import DECODER_FILE, ENCODER_FILE, STATES, TAKES
-from converter.checkpoints.calling import CACHE, FlatDecoder, FlatEncoder
+from converter.checkpoints.calling import CACHE, DecoderWrapper, EncoderWrapper
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class Submodel:
     """One file: its inputs and outputs in order with their named axes, and by `takes` what an input of another name is."""
 
     file: str
@@ -26,16 +26,16 @@ class Part:
     def flat(self, model: torch.nn.Module, whole: torch.nn.Module) -> torch.nn.Module:
         """What it computes of `model`, as a function of tensors in the order of its inputs; `whole` is that of the whole model."""
         if self.file == ENCODER_FILE:
-            return FlatEncoder(model, tuple(self.inputs))
+            return EncoderWrapper(model, tuple(self.inputs))
         if self.file == DECODER_FILE:
-            return FlatDecoder(model, self._taken, tuple(self.outputs), STATES)
+            return DecoderWrapper(model, self._taken, tuple(self.outputs), STATES)
         return whole
 
     def given(self, model: torch.nn.Module, config: OnnxConfig, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """What it takes, in its order, of what the whole model takes, in the order of `config`; what the encoder gives is computed."""
         known = dict(zip(config.inputs, tensors, strict=True))
         if STATES in self._taken:
-            encoder = parts(config)[0]
+            encoder = submodels(config)[0]
             with torch.no_grad():
                 (known[STATES],) = encoder.flat(model, model)(*(known[name] for name in encoder.inputs))
         return tuple(known[name] for name in self._taken)
@@ -45,11 +45,11 @@ class Part:
         return tuple(self.takes.get(name, name) for name in self.inputs)
 
 
-def parts(config: OnnxConfig) -> tuple[Part, ...]:
+def submodels(config: OnnxConfig) -> tuple[Submodel, ...]:
     """The files that `config` exports a model to."""
     inputs = config.inputs
     if not is_apart(config):
-        return (Part(file=OnnxBackend.main_file, inputs=inputs, outputs=config.outputs),)
+        return (Submodel(file=OnnxBackend.main_file, inputs=inputs, outputs=config.outputs),)
     encoded = {name: axes for name, axes in inputs.items() if not name.startswith(("decoder_", CACHE))}
     states: dict[int, str] = {0: next(iter(encoded.values()))[0]}
     if config.encoded_length is None:
@@ -58,6 +58,6 @@ def parts(config: OnnxConfig) -> tuple[Part, ...]:
     decoded = {name: known[old] for name, old in TAKES.items() if old in known}
     decoded |= {name: axes for name, axes in inputs.items() if name.startswith(CACHE)}
     return (
-        Part(file=ENCODER_FILE, inputs=encoded, outputs={STATES: states}),
-        Part(file=DECODER_FILE, inputs=decoded, outputs=config.outputs, takes=TAKES),
+        Submodel(file=ENCODER_FILE, inputs=encoded, outputs={STATES: states}),
+        Submodel(file=DECODER_FILE, inputs=decoded, outputs=config.outputs, takes=TAKES),
     )

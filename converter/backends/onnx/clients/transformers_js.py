@@ -11,7 +11,7 @@ from converter.backends.onnx.files.model_file import DATA_SUFFIX
 SETTINGS, EXTERNAL = "transformers.js_config", "use_external_data_format"
 
 
-def announced(config: bytes, folder: Path, names: Iterable[str]) -> bytes:
+def set_external_data_format(config: bytes, folder: Path, names: Iterable[str]) -> bytes:
     """config.json with the files of `names` in `folder` that have data files, and how many; as it is where none has."""
     counts = {name: len(list(folder.glob(f"{name}{DATA_SUFFIX}*"))) for name in names}
     external = {name: count for name, count in counts.items() if count}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import onnx
 
-from converter.backends.onnx.files.packed_weights import Recipe, Weights
+from converter.backends.onnx.files.packed_weights import PackedWeight, Weights
 from converter.checkpoints.loading import LoadedModel, made_up_error
 
 _WEIGHTS, _FUSED = "weights", "fused"
@@ -33,13 +33,13 @@ class Graph:
     @property
     def sources(self) -> frozenset[str]:
         """The module's names of all that its weights are made of."""
-        return frozenset(source for name in self.weights for source in Recipe.named(name).of)
+        return frozenset(source for name in self.weights for source in PackedWeight.named(name).of)
 
     def fits(self, model: LoadedModel) -> bool:
         """Whether `model` has all that its weights are made of, in shapes that go together."""
         tensors = {name: tensor.to("meta") for name, tensor in model.tensors().items() if name in self.sources}
         try:
-            return tensors.keys() >= self.sources and all(Recipe.named(name).made(tensors) is not None for name in self.weights)
+            return tensors.keys() >= self.sources and all(PackedWeight.named(name).made(tensors) is not None for name in self.weights)
         except RuntimeError:  # torch's, of shapes
             return False
 
@@ -81,7 +81,7 @@ class Graph:
         if not isinstance(weights, list) or not all(isinstance(name, str) for name in weights):
             raise ValueError("it is no captured graph")
         for name in weights:
-            Recipe.named(name)
+            PackedWeight.named(name)
         fused = found.get(_FUSED, "")
         if not _CLAUSE.fullmatch(fused):
             raise ValueError("it is no captured graph")

@@ -16,7 +16,7 @@ _TRANSPOSED = (".T(", ")")
 
 
 @dataclass(frozen=True)
-class Recipe:
+class PackedWeight:
     """The weights `of` which a tensor is made: one after the other along their first axis, and then, if so, `transposed`."""
 
     of: tuple[str, ...]
@@ -34,7 +34,7 @@ class Recipe:
         return len(self.of) == 1 and not self.transposed
 
     @classmethod
-    def named(cls, name: str) -> Recipe:
+    def named(cls, name: str) -> PackedWeight:
         """The recipe that a tensor's name is. Raises ValueError for a name that is none."""
         opening, closing = _TRANSPOSED
         transposed = name.startswith(opening) and name.endswith(closing)
@@ -55,7 +55,7 @@ class Weights(Mapping[str, torch.Tensor]):
 
     def __init__(self, tensors: Mapping[str, torch.Tensor], names: Collection[str]) -> None:
         self._tensors = tensors
-        self._recipes = {name: Recipe.named(name) for name in names}
+        self._recipes = {name: PackedWeight.named(name) for name in names}
 
     def __getitem__(self, name: str) -> torch.Tensor:
         return self._recipes[name].made(self._tensors)

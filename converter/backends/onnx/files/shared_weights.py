@@ -30,7 +30,7 @@ class Sharing:
     """The `places` of weights in files beside the graph: those `lent` are the checkpoint's own. `notes` tell what could not be shared."""
 
     places: Mapping[str, Place]
-    lent: tuple[str, ...] = ()
+    shared_files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -41,7 +41,7 @@ def share(weights: Mapping[str, torch.Tensor], checkpoint: Path | None, staged: 
     """
     found = dict(_find(weights, sorted(checkpoint.glob("*.safetensors")))) if checkpoint else {}
     names: dict[Path, str] = {}
-    lent: list[str] = []
+    shared_files: list[str] = []
     notes: list[str] = []
     for file in dict.fromkeys(file for file, _ in found.values()):
         refusal = "" if _is_linked(file, staged.parent, place) else _refusal(file, place) or _link(file, staged.parent)
@@ -50,13 +50,13 @@ def share(weights: Mapping[str, torch.Tensor], checkpoint: Path | None, staged: 
             notes.append(f"{file.name} was copied to {names[file]}: {refusal}")
         else:
             names[file] = file.name
-            lent.append(file.name)
+            shared_files.append(file.name)
     alone = [tensor.nbytes for name, tensor in weights.items() if name not in found]
     if sum(alone) > _WORTH_TELLING or not found:
         notes.append(
             f"{sum(alone) / 1e6:.1f} MB of weights are in the ONNX file, as no safetensors of the checkpoint has them as they are used"
         )
-    return Sharing({name: Place(names[file], offset) for name, (file, offset) in found.items()}, tuple(lent), tuple(notes))
+    return Sharing({name: Place(names[file], offset) for name, (file, offset) in found.items()}, tuple(shared_files), tuple(notes))
 
 
 def _find(weights: Mapping[str, torch.Tensor], files: list[Path]) -> Iterator[tuple[str, tuple[Path, int]]]:

@@ -21,7 +21,7 @@ from onnxscript import rewriter
 from onnxscript.rewriter.ort_fusions.fused_matmul_rule_sets import fused_matmul_rule_sets
 from onnxscript.rewriter.rules.common import transpose_transpose_rule
 
-from converter.backends.onnx.files.packed_weights import Recipe
+from converter.backends.onnx.files.packed_weights import PackedWeight
 from converter.backends.onnx.options import Optimize
 from converter.backends.onnx.passes.flatten_tokens import keep_rows
 from converter.backends.onnx.passes.symbolic_shapes import Lengths, from_inputs
@@ -71,7 +71,7 @@ def fuse_for_cuda(model: ir.Model, free: Collection[str], weights: Collection[st
     fuse_for_onnxruntime(model, "cuda")
     del graph.inputs[len(graph.inputs) - len(named) :]
     _make_matrices(graph)
-    _cut_recipes(graph, free)
+    _cut_packed_weights(graph, free)
     return [f"{count} {what}" for what, count in _contrib(model).items()]
 
 
@@ -96,36 +96,36 @@ def _make_matrices(graph: ir.Graph) -> None:
         node.replace_input_with(0, made.outputs[0])
 
 
-def _cut_recipes(graph: ir.Graph, free: Collection[str]) -> None:
+def _cut_packed_weights(graph: ir.Graph, free: Collection[str]) -> None:
     """Put a weight of its own in the place of what is computed of weights alone."""
     for node in reversed(list(graph)):
-        recipe = _recipe(node, free)
-        if recipe is not None:
-            made = ir.Value(name=recipe.name, shape=node.outputs[0].shape, type=node.outputs[0].type)
+        packed_weight = _packed_weight(node, free)
+        if packed_weight is not None:
+            made = ir.Value(name=packed_weight.name, shape=node.outputs[0].shape, type=node.outputs[0].type)
             ir.convenience.replace_all_uses_with(node.outputs[0], made)
 
 
-def _recipe(node: ir.Node, free: Collection[str]) -> Recipe | None:
+def _packed_weight(node: ir.Node, free: Collection[str]) -> PackedWeight | None:
     """What a node makes of weights that nothing else takes."""
     if node.op_type not in ("Transpose", "Concat"):
         return None  # before its inputs are looked at: behind a Split of each layer there are three ways up through every one before
     parts = [_part(value, free) for value in node.inputs]
     if node.op_type == "Transpose" and list(node.attributes.get_ints("perm", [1, 0])) == [1, 0]:
         part = parts[0]
-        return Recipe(part.of, transposed=not part.transposed) if part is not None else None
+        return PackedWeight(part.of, transposed=not part.transposed) if part is not None else None
     if any(part is None for part in parts):
         return None
     known = [part for part in parts if part is not None]
     transposed = {part.transposed for part in known}
     if transposed != {bool(node.attributes.get_int("axis"))}:
         return None
-    return Recipe(tuple(name for part in known for name in part.of), transposed.pop())
+    return PackedWeight(tuple(name for part in known for name in part.of), transposed.pop())
 
 
-def _part(value: ir.Value | None, free: Collection[str]) -> Recipe | None:
+def _part(value: ir.Value | None, free: Collection[str]) -> PackedWeight | None:
     if value is None or len(value.uses()) != 1:
         return None
     producer = value.producer()
     if producer is not None:
-        return _recipe(producer, free)
-    return Recipe((value.name,)) if value.name in free and value.name else None
+        return _packed_weight(producer, free)
+    return PackedWeight((value.name,)) if value.name in free and value.name else None

@@ -28,7 +28,7 @@ class Precision:
     floats: Literal["float32", "float16", "bfloat16"] = "float32"
     method: Method | None = None
     bits: int = 32
-    spared_bits: int = 32
+    fallback_bits: int = 32
     computed: str
 
     def file(self, name: str) -> str:
@@ -49,7 +49,7 @@ PRECISIONS: Mapping[str, Precision] = {
             suffix="_quantized",
             method="dynamic",
             bits=8,
-            spared_bits=8,
+            fallback_bits=8,
             computed="products with weights in int8, by a scale a channel, with activations in uint8, whose range is found at each call; "
             "all else in float32",
         ),
@@ -58,7 +58,7 @@ PRECISIONS: Mapping[str, Precision] = {
             suffix="_int8",
             method="static",
             bits=8,
-            spared_bits=8,
+            fallback_bits=8,
             computed="products with weights as of int8 weights, by a scale a channel, and uint16 activations, whose range was found by "
             "calibration; all else in float32",
         ),
@@ -75,7 +75,7 @@ PRECISIONS: Mapping[str, Precision] = {
             suffix="_q4",
             method="weights",
             bits=4,
-            spared_bits=8,
+            fallback_bits=8,
             computed=f"products with weights of 4 bits, by a scale for {BLOCK} of them, with activations that the runtime may round to "
             "int8 in as many; all else in float32",
         ),
@@ -85,7 +85,7 @@ PRECISIONS: Mapping[str, Precision] = {
             floats="float16",
             method="weights",
             bits=4,
-            spared_bits=8,
+            fallback_bits=8,
             computed=f"products with weights of 4 bits, by a scale for {BLOCK} of them; all else in {_HALF}",
         ),
     )

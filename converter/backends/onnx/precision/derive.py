@@ -13,7 +13,7 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
-from converter.backends.base import Derived, Gauge
+from converter.backends.base import Evaluator, VariantInfo
 from converter.backends.onnx.files import model_file
 from converter.backends.onnx.precision import Precision
 from converter.backends.onnx.precision.half import to_bfloat16, to_float16
@@ -29,7 +29,7 @@ from converter.core.typing import Array
 _QUANTIZED = ("MatMulNBits", "MatMulInteger")
 
 
-def derive(folder: Path, names: Sequence[str], precision: Precision, gauge: Gauge) -> Derived:
+def derive(folder: Path, names: Sequence[str], precision: Precision, evaluator: Evaluator) -> VariantInfo:
     """Make the variant `precision` of the files `names` in `folder`, beside them, each under its name in that precision.
 
     Raises ConversionError for a model without a product to quantize, and with a library's own words where it cannot be made or the
@@ -38,11 +38,11 @@ def derive(folder: Path, names: Sequence[str], precision: Precision, gauge: Gaug
     try:
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
             if precision.method is not None:
-                return _quantize(folder, names, precision, gauge, Path(scratch))
+                return _quantize(folder, names, precision, evaluator, Path(scratch))
             if precision.floats == "float16":
-                return _halve(folder, names, precision, gauge)
+                return _halve(folder, names, precision, evaluator)
             for name in names:
-                save(to_bfloat16(folder / name, gauge.float32_weights(precision.floats)), folder / precision.file(name))
+                save(to_bfloat16(folder / name, evaluator.float32_weights(precision.floats)), folder / precision.file(name))
             return describe(folder, names, precision)
     except ConverterError:
         raise
@@ -52,7 +52,7 @@ def derive(folder: Path, names: Sequence[str], precision: Precision, gauge: Gaug
         raise ConversionError(f"{precision.file(names[-1])} could not be made: {reason(error)}", "leave this precision out") from error
 
 
-def describe(folder: Path, names: Sequence[str], precision: Precision) -> Derived:
+def describe(folder: Path, names: Sequence[str], precision: Precision) -> VariantInfo:
     """What the files of a variant say of it. Raises ConversionError where they cannot be read."""
     files = tuple(precision.file(name) for name in names)
     models = [model_file.read(folder / name) for name in files]
@@ -64,7 +64,7 @@ def describe(folder: Path, names: Sequence[str], precision: Precision) -> Derive
     problems = ("was to be quantized, and nothing in it is",) if precision.method and not quantized else ()
     if precision.floats != "float32" and not stored[precision.floats]:
         problems = (f"was to have tensors of {precision.floats}, and has none",)
-    return Derived(
+    return VariantInfo(
         files=files,
         computed=precision.computed,
         quantized=quantized,
@@ -74,17 +74,17 @@ def describe(folder: Path, names: Sequence[str], precision: Precision) -> Derive
     )
 
 
-def _halve(folder: Path, names: Sequence[str], precision: Precision, gauge: Gauge) -> Derived:
-    feeds = _feeds(folder, names, gauge.samples)
+def _halve(folder: Path, names: Sequence[str], precision: Precision, evaluator: Evaluator) -> VariantInfo:
+    feeds = _feeds(folder, names, evaluator.samples)
     float32: dict[str, float] = {}
     for name in names:
-        model, roles = to_float16(folder / name, measure(folder / name, feeds[name]), gauge.float32_weights("float16"))
+        model, roles = to_float16(folder / name, measure(folder / name, feeds[name]), evaluator.float32_weights("float16"))
         float32 = _largest(float32, roles)
         save(model, folder / precision.file(name))
     return replace(describe(folder, names, precision), float32=float32)
 
 
-def _quantize(folder: Path, names: Sequence[str], precision: Precision, gauge: Gauge, scratch: Path) -> Derived:
+def _quantize(folder: Path, names: Sequence[str], precision: Precision, evaluator: Evaluator, scratch: Path) -> VariantInfo:
     sources = {name: scratch / f"float32-{name}" for name in names}
     layers = tuple(layer for name, source in sources.items() for layer in prepare(folder / name, source))
     if not any(not layer.is_embedding for layer in layers):
@@ -94,13 +94,13 @@ def _quantize(folder: Path, names: Sequence[str], precision: Precision, gauge: G
         )
     float32: dict[str, float] = {}
     if precision.floats == "float16":
-        feeds = _feeds(folder, names, gauge.samples)
+        feeds = _feeds(folder, names, evaluator.samples)
         for name, source in sources.items():
-            model, roles = to_float16(source, measure(source, feeds[name]), gauge.float32_weights("float16"))
+            model, roles = to_float16(source, measure(source, feeds[name]), evaluator.float32_weights("float16"))
             float32 = _largest(float32, roles)
             sources[name] = scratch / f"float16-{name}"
             save(model, sources[name])
-    calibration = _feeds(folder, names, gauge.calibration) if precision.method == "static" else {}
+    calibration = _feeds(folder, names, evaluator.calibration) if precision.method == "static" else {}
     make = partial(_make, sources, precision, layers, calibration)
     trial = scratch / "trial"
     trial.mkdir()
@@ -112,11 +112,11 @@ def _quantize(folder: Path, names: Sequence[str], precision: Precision, gauge: G
         last = chosen
         session = open_files(trial, [precision.file(name) for name in names], rounded=precision.floats == "float16")
         try:
-            return gauge.attempt(session)
+            return evaluator.attempt(session)
         finally:
             session.close()
 
-    found = search(layers, attempt, spared_bits=precision.spared_bits)
+    found = search(layers, attempt, fallback_bits=precision.fallback_bits)
     if found.chosen != last:
         make(found.chosen, trial)
     problems = [*_left(trial, precision, found.chosen)]
@@ -127,8 +127,8 @@ def _quantize(folder: Path, names: Sequence[str], precision: Precision, gauge: G
         known,
         left_out={layer.role: _left_as(layer, precision) for layer in layers if layer not in found.chosen},
         float32=float32,
-        calibrated=len(gauge.calibration) if calibration else 0,
-        search=Search(tried=found.tried, inputs=gauge.inputs, cpu_seconds=found.cpu_seconds),
+        calibrated=len(evaluator.calibration) if calibration else 0,
+        search=Search(tried=found.tried, inputs=evaluator.inputs, cpu_seconds=found.cpu_seconds),
         problems=(*known.problems, *problems),
     )
 
@@ -154,14 +154,14 @@ def _make(
             own,
             [layer for layer in own if layer in chosen],
             bits=precision.bits,
-            spared_bits=precision.spared_bits,
+            fallback_bits=precision.fallback_bits,
             calibration=calibration.get(name, ()),
         )
 
 
 def _left_as(layer: Layer, precision: Precision) -> str:
     """What the weights of a layer are that was left out."""
-    return f"{precision.spared_bits} bits" if precision.spared_bits < 32 and not layer.is_embedding else precision.floats
+    return f"{precision.fallback_bits} bits" if precision.fallback_bits < 32 and not layer.is_embedding else precision.floats
 
 
 def _feeds(folder: Path, names: Sequence[str], inputs: Sequence[Mapping[str, Array]]) -> Mapping[str, list[Mapping[str, Array]]]:

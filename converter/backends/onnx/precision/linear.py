@@ -17,7 +17,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from converter.backends.onnx.files.model_file import DATA_SUFFIX, taken_by
-from converter.backends.onnx.files.packed_weights import Recipe
+from converter.backends.onnx.files.packed_weights import PackedWeight
 
 _SMALLEST = 256
 """Elements of the smallest matrix that is worth a scale of its own."""
@@ -58,12 +58,12 @@ def role(weight: str) -> str:
 def parameters(weight: str) -> tuple[str, ...]:
     """The module's parameters that a stored weight is made of."""
     try:
-        return Recipe.named(weight.removesuffix(_TRANSPOSED)).of
+        return PackedWeight.named(weight.removesuffix(_TRANSPOSED)).of
     except ValueError:  # a constant of the graph's own
         return (weight,)
 
 
-def weight_of(name: str) -> tuple[Recipe, bool]:
+def weight_of(name: str) -> tuple[PackedWeight, bool]:
     """The recipe of the weight that a stored tensor is called after, in whichever precision, and whether its matrix is transposed.
 
     Raises ValueError for a constant of the graph's own.
@@ -72,7 +72,7 @@ def weight_of(name: str) -> tuple[Recipe, bool]:
     while end := _MADE_OF.search(name):
         transposed ^= end[1] == _TRANSPOSED
         name = name[: end.start()]
-    return Recipe.named(name), transposed
+    return PackedWeight.named(name), transposed
 
 
 def prepare(source: Path, target: Path) -> tuple[Layer, ...]:

@@ -35,7 +35,7 @@ def quantize(
     chosen: Collection[Layer],
     *,
     bits: int,
-    spared_bits: int,
+    fallback_bits: int,
     calibration: Sequence[Mapping[str, Array]],
 ) -> None:
     """Write `source` to `target` with the `chosen` of its `layers` quantized to `bits`, and the others to `spared_bits` where these are 8.
@@ -80,7 +80,7 @@ def quantize(
         else:
             model = _to_blocks(onnx.load(source), bits, excluded)
         spared = [layer.node for layer in layers if layer not in chosen and not layer.is_embedding]
-        if spared_bits == 8 and spared:
+        if fallback_bits == 8 and spared:
             model = _to_blocks(model, 8, [name for name in excluded if name not in spared])
         _quantize_embeddings(model, [layer for layer in chosen if layer.is_embedding])
         save(model, target)

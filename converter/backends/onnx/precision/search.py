@@ -24,14 +24,14 @@ class Found:
     cpu_seconds: float
 
 
-def search(layers: Collection[Layer], attempt: Try, *, spared_bits: int) -> Found:
+def search(layers: Collection[Layer], attempt: Try, *, fallback_bits: int) -> Found:
     """Choose the most of `layers` with which `attempt` is good enough; where nothing is, what is off the least with all embeddings.
 
     It begins with all of them. Then each role (a matrix that all layers have) is left out alone, and from the one that gains most for
     the bytes that it takes on, one more of them at a time. Left out, a product's weights are of `spared_bits` and an embedding's of 32.
     """
     started = time.process_time()
-    trials = _Trials(tuple(layers), spared_bits)
+    trials = _Trials(tuple(layers), fallback_bits)
     found = None
     for chosen in trials.in_order():
         enough, off = attempt(chosen)
@@ -50,7 +50,7 @@ class _Trials:
     """The settings in the order in which they are tried; `off` is how far each that was tried is off."""
 
     layers: tuple[Layer, ...]
-    spared_bits: int
+    fallback_bits: int
     off: dict[tuple[Layer, ...], float] = field(default_factory=dict)
 
     def in_order(self) -> Iterator[tuple[Layer, ...]]:
@@ -78,4 +78,4 @@ class _Trials:
         return left <= _MOST_LEFT_OUT * sum(layer.size for layer in products)
 
     def _bytes(self, role: str) -> float:
-        return sum(layer.size * (32 if layer.is_embedding else self.spared_bits) / 8 for layer in self.layers if layer.role == role)
+        return sum(layer.size * (32 if layer.is_embedding else self.fallback_bits) / 8 for layer in self.layers if layer.role == role)

@@ -10,7 +10,7 @@ import torch
 import transformers
 from transformers.utils import import_utils
 
-from converter.backends.neuron.static import Decisions, told_that_it_is_traced
+from converter.backends.neuron.static import Decisions, reporting_tracing
 
 TOKENS = torch.tensor([[3, 1, 4, 1], [5, 9, 2, 6]])
 TABLE = torch.arange(20.0).reshape(10, 2)
@@ -71,7 +71,7 @@ def test_what_every_call_does_alike_is_no_decision(code: Callable[[torch.Tensor]
 def test_transformers_asks_the_function_that_is_replaced() -> None:
     """A name of transformers that no documentation promises; torch-xla's side of it is in tests/xla."""
     assert not transformers.utils.import_utils.is_tracing()
-    with told_that_it_is_traced():
+    with reporting_tracing():
         assert import_utils.is_tracing() and import_utils.is_tracing(TOKENS)
     assert not import_utils.is_tracing(TOKENS)
 
@@ -86,5 +86,5 @@ def test_a_model_that_is_told_looks_at_no_mask(tiny: Callable[..., Any]) -> None
         return [decision.operator for decision in watch.found]
 
     assert found() == ["aten::_local_scalar_dense"]
-    with told_that_it_is_traced():
+    with reporting_tracing():
         assert found() == []

@@ -15,7 +15,7 @@ from converter.backends import BACKENDS
 from converter.checkpoints.loading import load_model, load_tokenizer
 from converter.core.records import Signature, TensorSpec
 from converter.core.typing import Array
-from converter.validation.accuracy.evaluator import LossGauge
+from converter.validation.accuracy.evaluator import AccuracyEvaluator
 from converter.validation.accuracy.texts import Texts
 from converter.validation.reference import Reference
 from tests.support.checkpoints import save_tiny, save_tokenizer
@@ -40,12 +40,14 @@ class SameSession:
         return {name: self._change(array) for name, array in self._reference.run(inputs).items()}
 
 
-def gauge_of(folder: Path, model_type: str, feature: str, tier: Any = "lossy", profile: str = "documented") -> tuple[LossGauge, Reference]:
+def gauge_of(
+    folder: Path, model_type: str, feature: str, tier: Any = "lossy", profile: str = "documented"
+) -> tuple[AccuracyEvaluator, Reference]:
     architecture = find_architecture(model_type)
     model = load_model(folder, architecture.auto_class(feature), "float32")
     config = BACKENDS["onnx"].configure(architecture, model, BACKENDS["onnx"].options(feature=feature, profile=profile))
     reference = Reference(model, tuple(config.outputs))
-    return LossGauge(reference, config, load_tokenizer(folder), TEXTS, tier), reference
+    return AccuracyEvaluator(reference, config, load_tokenizer(folder), TEXTS, tier), reference
 
 
 @pytest.fixture
@@ -54,11 +56,11 @@ def bert(tmp_path: Path) -> Path:
 
 
 def test_the_checkpoint_itself_loses_nothing_on_the_texts_that_measure(bert: Path) -> None:
-    gauge, reference = gauge_of(bert, "bert", "default")
+    evaluator, reference = gauge_of(bert, "bert", "default")
     session = SameSession(reference)
-    loss = gauge.loss(session)  # type: ignore[arg-type]  # as much of a session as it uses
-    assert (loss.kind, loss.inputs, loss.of) == ("embeddings", 9, "texts")
-    assert (loss.cosine_min, loss.neighbours) == pytest.approx((1, 1))
+    accuracy_drop = evaluator.accuracy_drop(session)  # type: ignore[arg-type]  # as much of a session as it uses
+    assert (accuracy_drop.kind, accuracy_drop.inputs, accuracy_drop.of) == ("embeddings", 9, "texts")
+    assert (accuracy_drop.cosine_min, accuracy_drop.neighbours) == pytest.approx((1, 1))
     tokenizer: Any = load_tokenizer(bert)
     seen = {tokenizer.decode(row[mask == 1], skip_special_tokens=True) for each in session.seen for row, mask in rows(each)}
     assert seen == {tokenizer.decode(tokenizer(text)["input_ids"], skip_special_tokens=True) for text in TEXTS.final}
@@ -69,32 +71,32 @@ def rows(inputs: Mapping[str, Array]) -> Any:
 
 
 def test_a_layer_that_is_chosen_by_other_texts_than_it_is_measured_by(bert: Path) -> None:
-    gauge, reference = gauge_of(bert, "bert", "default")
+    evaluator, reference = gauge_of(bert, "bert", "default")
     chosen, measured = SameSession(reference), SameSession(reference)
-    assert gauge.attempt(chosen) == (True, pytest.approx(0, abs=1e-6))  # type: ignore[arg-type]  # as above
-    gauge.loss(measured)  # type: ignore[arg-type]  # as above
-    assert gauge.inputs == 9
-    assert len(gauge.calibration) > 0
+    assert evaluator.attempt(chosen) == (True, pytest.approx(0, abs=1e-6))  # type: ignore[arg-type]  # as above
+    evaluator.accuracy_drop(measured)  # type: ignore[arg-type]  # as above
+    assert evaluator.inputs == 9
+    assert len(evaluator.calibration) > 0
     first = [each["input_ids"].tobytes() for each in chosen.seen]
     assert not {*first} & {each["input_ids"].tobytes() for each in measured.seen}
-    assert not {*first} & {each["input_ids"].tobytes() for each in gauge.calibration}
+    assert not {*first} & {each["input_ids"].tobytes() for each in evaluator.calibration}
 
 
 def test_what_is_off_is_not_good_enough_and_what_is_no_number_is_off_the_most(bert: Path) -> None:
-    gauge, reference = gauge_of(bert, "bert", "default", tier="any")
+    evaluator, reference = gauge_of(bert, "bert", "default", tier="any")
     rng = np.random.default_rng(0)
     noisy = SameSession(reference, lambda array: array + rng.standard_normal(array.shape).astype(np.float32))
-    enough, off = gauge.attempt(noisy)  # type: ignore[arg-type]  # as above
+    enough, off = evaluator.attempt(noisy)  # type: ignore[arg-type]  # as above
     assert not enough  # any takes what it gets, and is made as good as lossy where that can be
     assert off > 0.001
-    assert gauge.attempt(SameSession(reference, lambda array: array * np.float32(np.nan))) == (False, float("inf"))  # type: ignore[arg-type]
+    assert evaluator.attempt(SameSession(reference, lambda array: array * np.float32(np.nan))) == (False, float("inf"))  # type: ignore[arg-type]
 
 
 def test_without_a_tokenizer_it_is_measured_by_random_inputs_and_says_so(tmp_path: Path) -> None:
-    gauge, reference = gauge_of(save_tiny(tmp_path / "bert", "bert"), "bert", "default")
-    loss = gauge.loss(SameSession(reference))  # type: ignore[arg-type]  # as above
-    assert loss.of == "random inputs, as for real text there is no tokenizer"
-    assert loss.neighbours is None
+    evaluator, reference = gauge_of(save_tiny(tmp_path / "bert", "bert"), "bert", "default")
+    accuracy_drop = evaluator.accuracy_drop(SameSession(reference))  # type: ignore[arg-type]  # as above
+    assert accuracy_drop.of == "random inputs, as for real text there is no tokenizer"
+    assert accuracy_drop.neighbours is None
 
 
 def test_a_token_that_the_model_does_not_know_in_any_text_makes_all_of_them_useless(bert: Path) -> None:
@@ -105,8 +107,8 @@ def test_a_token_that_the_model_does_not_know_in_any_text_makes_all_of_them_usel
     config = BACKENDS["onnx"].configure(architecture, model, BACKENDS["onnx"].options(feature="default"))
     texts = Texts("texts", TEXTS.calibration, (*TEXTS.choice, "a word199 !"), TEXTS.final)
     reference = Reference(model, tuple(config.outputs))
-    loss = LossGauge(reference, config, tokenizer, texts, "lossy").loss(SameSession(reference))  # type: ignore[arg-type]  # as above
-    assert loss.of.startswith("random inputs, as for real text the tokenizer gives input_ids up to")
+    accuracy_drop = AccuracyEvaluator(reference, config, tokenizer, texts, "lossy").accuracy_drop(SameSession(reference))  # type: ignore[arg-type]  # as above
+    assert accuracy_drop.of.startswith("random inputs, as for real text the tokenizer gives input_ids up to")
 
 
 @pytest.mark.parametrize(
@@ -123,22 +125,22 @@ def test_each_feature_is_measured_by_what_it_is_for(feature: str, auto_class: st
     folder = save_tokenizer(
         save_tiny(tmp_path / "bert", "bert", auto_class, is_decoder=feature == "causal-lm"), "input_ids", "attention_mask"
     )
-    gauge, reference = gauge_of(folder, "bert", feature)
-    loss = gauge.loss(SameSession(reference))  # type: ignore[arg-type]  # as above
-    assert (loss.kind, loss.agreement) == (kind, 1)
-    assert loss.decisions
+    evaluator, reference = gauge_of(folder, "bert", feature)
+    accuracy_drop = evaluator.accuracy_drop(SameSession(reference))  # type: ignore[arg-type]  # as above
+    assert (accuracy_drop.kind, accuracy_drop.agreement) == (kind, 1)
+    assert accuracy_drop.decisions
 
 
 def test_a_decoder_goes_on_by_what_its_checkpoint_says(tmp_path: Path) -> None:
     folder = save_tokenizer(save_tiny(tmp_path / "t5", "t5", "AutoModelForSeq2SeqLM"), "input_ids", "attention_mask")
-    gauge, reference = gauge_of(folder, "t5", "seq2seq-lm-with-past", profile="hub")
+    evaluator, reference = gauge_of(folder, "t5", "seq2seq-lm-with-past", profile="hub")
     session = SameSession(reference)
-    loss = gauge.loss(session)  # type: ignore[arg-type]  # as above
-    assert (loss.kind, loss.agreement, loss.decisions) == ("language model", 1, 9 * 16)
+    accuracy_drop = evaluator.accuracy_drop(session)  # type: ignore[arg-type]  # as above
+    assert (accuracy_drop.kind, accuracy_drop.agreement, accuracy_drop.decisions) == ("language model", 1, 9 * 16)
     given = session.seen[0]
     logits = reference.run(given)["logits"]
     assert (logits[:, :-1].argmax(-1) == given["decoder_input_ids"][:, 1:]).all()
-    assert loss.perplexity == pytest.approx(loss.reference_perplexity)
+    assert accuracy_drop.perplexity == pytest.approx(accuracy_drop.reference_perplexity)
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converter.core.records import Loss
+from converter.core.records import AccuracyDrop
 from converter.validation.accuracy.metrics import Decisions, Embeddings, LanguageModel
 from converter.validation.cases import Inputs
 
@@ -23,20 +23,20 @@ def config(**outputs: dict[int, str]) -> Any:
     return SimpleNamespace(inputs={"input_ids": TOKENS, "attention_mask": TOKENS}, outputs=outputs)
 
 
-def measured(metric: Any, name: str, found: np.ndarray, expected: np.ndarray, inputs: Inputs = TEXTS) -> Loss:
+def measured(metric: Any, name: str, found: np.ndarray, expected: np.ndarray, inputs: Inputs = TEXTS) -> AccuracyDrop:
     metric.add(inputs, {name: found}, {name: expected})
-    loss: Loss = metric.loss("texts")
-    return loss
+    accuracy_drop: AccuracyDrop = metric.accuracy_drop("texts")
+    return accuracy_drop
 
 
 STATES = RNG.standard_normal((3, 4, 8)).astype(np.float32)
 
 
 def test_what_is_the_same_loses_nothing() -> None:
-    loss = measured(Embeddings(config(states=TOKENS), has_neighbours=True), "states", STATES, STATES)
-    assert (loss.cosine_min, loss.cosine_mean, loss.neighbours, loss.spread) == pytest.approx((1, 1, 1, 1))
-    assert loss.divergence == pytest.approx(0, abs=1e-9)
-    assert loss.inputs == 3
+    accuracy_drop = measured(Embeddings(config(states=TOKENS), has_neighbours=True), "states", STATES, STATES)
+    assert (accuracy_drop.cosine_min, accuracy_drop.cosine_mean, accuracy_drop.neighbours, accuracy_drop.r2) == pytest.approx((1, 1, 1, 1))
+    assert accuracy_drop.distance == pytest.approx(0, abs=1e-9)
+    assert accuracy_drop.inputs == 3
 
 
 def test_embeddings_are_means_over_the_tokens_that_are_no_padding() -> None:
@@ -44,20 +44,20 @@ def test_embeddings_are_means_over_the_tokens_that_are_no_padding() -> None:
     other[1, 2:] = 100  # padding
     assert measured(Embeddings(config(states=TOKENS), True), "states", other, STATES).cosine_min == pytest.approx(1)
     other[1, :2] *= -1
-    loss = measured(Embeddings(config(states=TOKENS), True), "states", other, STATES)
-    assert loss.cosine_min == pytest.approx(-1)
-    assert loss.cosine_mean == pytest.approx(1 / 3)
+    accuracy_drop = measured(Embeddings(config(states=TOKENS), True), "states", other, STATES)
+    assert accuracy_drop.cosine_min == pytest.approx(-1)
+    assert accuracy_drop.cosine_mean == pytest.approx(1 / 3)
 
 
 def test_neighbours_that_change_are_seen_where_cosines_hardly_move() -> None:
     expected = np.array([[1, 0.010, 0], [1, 0.014, 0], [1, -0.010, 0]], np.float32)
     found = expected.copy()
     found[1, 1] = -0.013
-    loss = measured(Embeddings(config(pooled={0: "batch"}), True), "pooled", found, expected)
-    assert loss.cosine_min > 0.999
-    assert loss.neighbours == 0
-    assert loss.spread is not None
-    assert loss.spread < 0.5
+    accuracy_drop = measured(Embeddings(config(pooled={0: "batch"}), True), "pooled", found, expected)
+    assert accuracy_drop.cosine_min > 0.999
+    assert accuracy_drop.neighbours == 0
+    assert accuracy_drop.r2 is not None
+    assert accuracy_drop.r2 < 0.5
 
 
 def test_texts_that_are_alike_have_neighbours_that_are_alike() -> None:
@@ -72,7 +72,7 @@ def test_among_random_inputs_nobody_has_neighbours_and_a_number_has_no_direction
     both = Embeddings(config(pooled={0: "batch"}, score={0: "batch"}), False)
     pooled, score = STATES[:, 0], STATES[:, 0, :1]
     both.add(TEXTS, {"pooled": pooled, "score": -score}, {"pooled": pooled, "score": score})
-    assert both.loss("texts").cosine_min == pytest.approx(1)
+    assert both.accuracy_drop("texts").cosine_min == pytest.approx(1)
 
 
 LOGITS = np.array([[2.0, 1, 0], [0, 1, 2], [0.1, 0, -1]], np.float32)
@@ -81,19 +81,19 @@ LOGITS = np.array([[2.0, 1, 0], [0, 1, 2], [0.1, 0, -1]], np.float32)
 def test_a_decision_that_flips_is_counted_with_the_lead_that_it_had() -> None:
     found = LOGITS.copy()
     found[2] = [0, 0.1, -1]
-    loss = measured(Decisions(config(logits={0: "batch"})), "logits", found, LOGITS)
+    accuracy_drop = measured(Decisions(config(logits={0: "batch"})), "logits", found, LOGITS)
     p = np.exp(LOGITS[2]) / np.exp(LOGITS[2]).sum()
-    assert loss.agreement == pytest.approx(2 / 3)
-    assert loss.decisions == 3
-    assert loss.flipped_margin == pytest.approx(p[0] - p[1], abs=1e-6)
+    assert accuracy_drop.agreement == pytest.approx(2 / 3)
+    assert accuracy_drop.decisions == 3
+    assert accuracy_drop.flipped_margin == pytest.approx(p[0] - p[1], abs=1e-6)
 
 
 def test_a_constant_answer_has_no_spread_however_often_it_is_right() -> None:
     expected = np.array([[3.0, 0], [1, 0], [2, 0]], np.float32)
     found = np.tile(expected.mean(axis=0), (3, 1)).astype(np.float32)
-    loss = measured(Decisions(config(logits={0: "batch"})), "logits", found, expected)
-    assert loss.agreement == 1
-    assert loss.spread == pytest.approx(0, abs=1e-6)
+    accuracy_drop = measured(Decisions(config(logits={0: "batch"})), "logits", found, expected)
+    assert accuracy_drop.agreement == 1
+    assert accuracy_drop.r2 == pytest.approx(0, abs=1e-6)
 
 
 def test_padding_decides_nothing_and_is_no_choice_either() -> None:
@@ -116,9 +116,9 @@ def test_one_number_a_text_decides_which_of_two_has_more() -> None:
 
 
 def test_what_is_no_number_agrees_with_nothing() -> None:
-    loss = measured(Decisions(config(logits={0: "batch"})), "logits", np.full_like(LOGITS, np.nan), LOGITS)
-    assert loss.agreement == 0
-    assert loss.divergence != loss.divergence
+    accuracy_drop = measured(Decisions(config(logits={0: "batch"})), "logits", np.full_like(LOGITS, np.nan), LOGITS)
+    assert accuracy_drop.agreement == 0
+    assert accuracy_drop.distance != accuracy_drop.distance
     bad = measured(Embeddings(config(states=TOKENS), True), "states", np.full_like(STATES, np.nan), STATES)
     assert bad.cosine_min != bad.cosine_min
 
@@ -128,21 +128,21 @@ def test_a_language_model_is_measured_at_each_token_after_the_first_that_is_no_p
     inputs = Inputs("texts", {}, {"input_ids": tokens, "attention_mask": MASK})
     expected = RNG.standard_normal((3, 4, 4)).astype(np.float32)
     metric = LanguageModel(config(logits=TOKENS), "input_ids")
-    loss = measured(metric, "logits", expected, expected, inputs)
-    assert (loss.agreement, loss.decisions, loss.inputs) == (1, 3 + 1 + 2, 3)
+    accuracy_drop = measured(metric, "logits", expected, expected, inputs)
+    assert (accuracy_drop.agreement, accuracy_drop.decisions, accuracy_drop.inputs) == (1, 3 + 1 + 2, 3)
     shifted = expected - expected.max(axis=-1, keepdims=True)
     logp = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     nll = [-logp[row, place - 1, tokens[row, place]] for row in range(3) for place in range(1, 4) if MASK[row, place]]
-    assert loss.perplexity == loss.reference_perplexity == pytest.approx(np.exp(np.mean(nll)), rel=1e-5)
+    assert accuracy_drop.perplexity == accuracy_drop.reference_perplexity == pytest.approx(np.exp(np.mean(nll)), rel=1e-5)
 
 
 def test_a_language_model_that_finds_the_text_less_likely_has_a_higher_perplexity() -> None:
     inputs = Inputs("texts", {}, {"input_ids": np.array([[0, 1, 1, 1]]), "attention_mask": np.ones((1, 4), np.int64)})
     expected = np.zeros((1, 4, 2), np.float32)
     expected[..., 1] = 2
-    loss = measured(LanguageModel(config(logits=TOKENS), "input_ids"), "logits", -expected, expected, inputs)
-    assert loss.agreement == 0
-    assert loss.perplexity is not None
-    assert loss.reference_perplexity is not None
-    assert loss.perplexity > 5 * loss.reference_perplexity
-    assert loss.perplexity_change == pytest.approx(loss.perplexity / loss.reference_perplexity - 1)
+    accuracy_drop = measured(LanguageModel(config(logits=TOKENS), "input_ids"), "logits", -expected, expected, inputs)
+    assert accuracy_drop.agreement == 0
+    assert accuracy_drop.perplexity is not None
+    assert accuracy_drop.reference_perplexity is not None
+    assert accuracy_drop.perplexity > 5 * accuracy_drop.reference_perplexity
+    assert accuracy_drop.perplexity_change == pytest.approx(accuracy_drop.perplexity / accuracy_drop.reference_perplexity - 1)

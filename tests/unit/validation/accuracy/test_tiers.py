@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from converter.core.records import Loss
-from converter.validation.accuracy.tiers import BOUNDS, reached, shortfall
+from converter.core.records import AccuracyDrop
+from converter.validation.accuracy.tiers import BOUNDS, achieved_tier, tier_violations
 
 
-def loss(**figures: Any) -> Loss:
-    return Loss(kind="embeddings", inputs=10, of="texts", divergence=0.0, **figures)
+def accuracy_drop(**figures: Any) -> AccuracyDrop:
+    return AccuracyDrop(kind="embeddings", inputs=10, of="texts", distance=0.0, **figures)
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def loss(**figures: Any) -> Loss:
         ({"agreement": 0.98, "decisions": 100, "flipped_margin": 0.05}, "near-lossless"),
         ({"agreement": 0.98, "decisions": 100, "flipped_margin": 0.3}, "lossy"),
         ({"agreement": 0.98, "decisions": 100, "flipped_margin": 0.7}, "any"),
-        ({"agreement": 1.0, "decisions": 100, "flipped_margin": 0.0, "spread": 0.2}, "any"),
+        ({"agreement": 1.0, "decisions": 100, "flipped_margin": 0.0, "r2": 0.2}, "any"),
         ({"agreement": 0.99, "perplexity": 20.1, "reference_perplexity": 20.0}, "near-lossless"),
         ({"agreement": 0.99, "perplexity": 19.0, "reference_perplexity": 20.0}, "lossy"),
         ({"agreement": 0.99, "perplexity": 25.0, "reference_perplexity": 20.0}, "any"),
@@ -34,28 +34,28 @@ def loss(**figures: Any) -> Loss:
     ],
 )
 def test_the_tier_is_that_of_the_worst_figure(figures: dict[str, Any], tier: str) -> None:
-    assert reached(loss(**figures)) == tier
+    assert achieved_tier(accuracy_drop(**figures)) == tier
 
 
 def test_every_figure_that_is_beyond_its_bound_is_told_with_it() -> None:
-    told = list(shortfall(loss(cosine_min=0.9, cosine_mean=0.99, neighbours=0.5), "lossy"))
+    told = list(tier_violations(accuracy_drop(cosine_min=0.9, cosine_mean=0.99, neighbours=0.5), "lossy"))
     assert told == [
         "the cosine of an embedding to the checkpoint's is 0.9, and lossy asks for 0.99",
         "the share of nearest neighbours that are the same is 0.5, and lossy asks for 0.9",
     ]
-    assert list(shortfall(loss(cosine_min=0.9, cosine_mean=0.99), "any")) == []
+    assert list(tier_violations(accuracy_drop(cosine_min=0.9, cosine_mean=0.99), "any")) == []
 
 
 def test_a_share_of_a_tier_is_stricter_than_the_tier() -> None:
     half = BOUNDS["lossy"].of(0.5)
     assert (half.cosine, half.agreement, half.margin, half.perplexity) == pytest.approx((0.995, 0.95, 0.25, 0.05))
-    assert list(shortfall(loss(cosine_min=0.993, cosine_mean=1), "lossy")) == []
-    assert len(list(shortfall(loss(cosine_min=0.993, cosine_mean=1), "lossy", 0.5))) == 1
+    assert list(tier_violations(accuracy_drop(cosine_min=0.993, cosine_mean=1), "lossy")) == []
+    assert len(list(tier_violations(accuracy_drop(cosine_min=0.993, cosine_mean=1), "lossy", 0.5))) == 1
 
 
 def test_near_lossless_is_stricter_than_lossy_in_every_bound() -> None:
     near, lossy = (vars(BOUNDS[tier]) for tier in ("near-lossless", "lossy"))
-    least, most = ("cosine", "neighbours", "agreement", "spread"), ("margin", "perplexity")
+    least, most = ("cosine", "neighbours", "agreement", "r2"), ("margin", "perplexity")
     assert all(near[name] > lossy[name] for name in least)
     assert all(near[name] < lossy[name] for name in most)
     assert {*least, *most} == near.keys()

@@ -13,7 +13,7 @@ import torch
 
 from converter.architectures import FEATURES, find_architecture
 from converter.architectures.config import overridden
-from converter.backends.onnx.capture.capture import capture
+from converter.backends.onnx.capture import capture
 from converter.backends.onnx.capture.decomposition import decomposition_where_needed
 from converter.backends.onnx.capture.torch_patches import lean_exporter
 from converter.checkpoints.loading import load_model

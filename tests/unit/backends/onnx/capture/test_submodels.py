@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from converter.architectures import PROFILES, OnnxConfig, find_architecture, in_profile
-from converter.backends.onnx.capture.submodels import parts
+from converter.backends.onnx.capture.submodels import submodels
 from converter.checkpoints.calling import inputs_at, sample
 from converter.checkpoints.loading import LoadedModel
-from converter.core.records import PartSignature
+from converter.core.records import SubmodelSignature
 from tests.coverage.tiny import tiny_config, tiny_model
 
 T5, WHISPER = ("t5", "seq2seq-lm-with-past"), ("whisper", "automatic-speech-recognition-with-past")
@@ -26,12 +26,12 @@ def configuration(model_type: str, feature: str, profile: str = "hub") -> OnnxCo
 
 def test_a_model_in_the_documented_profile_is_one_file() -> None:
     config = configuration(*T5, profile="documented")
-    (part,) = parts(config)
-    assert (part.file, part.inputs, part.outputs) == ("model.onnx", config.inputs, config.outputs)
+    (submodel,) = submodels(config)
+    assert (submodel.file, submodel.inputs, submodel.outputs) == ("model.onnx", config.inputs, config.outputs)
 
 
 def test_an_encoder_and_a_decoder_take_what_the_clients_of_the_hub_give_them() -> None:
-    encoder, decoder = parts(configuration(*T5))
+    encoder, decoder = submodels(configuration(*T5))
     assert (encoder.file, decoder.file) == ("encoder_model.onnx", "decoder_model_merged.onnx")
     assert [*encoder.inputs] == ["input_ids", "attention_mask"]
     assert [*encoder.outputs] == ["last_hidden_state"]
@@ -41,7 +41,7 @@ def test_an_encoder_and_a_decoder_take_what_the_clients_of_the_hub_give_them() -
 
 
 def test_a_sound_has_no_mask_and_its_encoder_gives_one_length() -> None:
-    encoder, decoder = parts(configuration(*WHISPER))
+    encoder, decoder = submodels(configuration(*WHISPER))
     assert [*encoder.inputs] == ["input_features"]
     assert decoder.inputs["encoder_hidden_states"] == encoder.outputs["last_hidden_state"] == {0: "batch_size"}
     assert "encoder_attention_mask" not in decoder.inputs
@@ -58,23 +58,23 @@ def test_the_files_called_in_their_order_are_the_whole_model_at_its_first_call(m
     known = dict(zip(config.inputs, tensors, strict=True))
     with torch.no_grad():
         expected = whole(*tensors)
-        for part in parts(config):
-            given = [known[part.takes.get(name, name)] for name in part.inputs]
-            found = part.flat(model.module, whole)(*given)
-            known |= dict(zip(part.outputs, found, strict=True))
+        for submodel in submodels(config):
+            given = [known[submodel.takes.get(name, name)] for name in submodel.inputs]
+            found = submodel.flat(model.module, whole)(*given)
+            known |= dict(zip(submodel.outputs, found, strict=True))
     torch.testing.assert_close(tuple(found), tuple(expected))
 
 
 def test_the_record_of_a_part_says_what_it_takes_by_another_name() -> None:
-    part = PartSignature(file="a.onnx", inputs=("x",), outputs=("y",), takes={"x": "z"})
-    assert PartSignature.model_validate_json(part.model_dump_json()) == part
+    submodel = SubmodelSignature(file="a.onnx", inputs=("x",), outputs=("y",), takes={"x": "z"})
+    assert SubmodelSignature.model_validate_json(submodel.model_dump_json()) == submodel
 
 
 def test_a_part_is_given_what_the_encoder_gives() -> None:
     config = configuration(*T5)
     model = LoadedModel(tiny_model("t5", "AutoModelForSeq2SeqLM"))
     tensors = inputs_at(config, "float32", None, np.random.default_rng(0), config.size(2, 3, 1))
-    encoder, decoder = parts(config)
+    encoder, decoder = submodels(config)
     (states,) = encoder.flat(model.module, model.module)(*encoder.given(model.module, config, tensors))
     given = dict(zip(decoder.inputs, decoder.given(model.module, config, tensors), strict=True))
     torch.testing.assert_close(given["encoder_hidden_states"], states)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converter.backends.onnx.files.packed_weights import Recipe, Weights
+from converter.backends.onnx.files.packed_weights import PackedWeight, Weights
 
 TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "b.weight": torch.arange(9.0).reshape(3, 3)}
 NAMES = st.from_regex(r"[A-Za-z_]\w{0,5}(\.\w{1,5}){0,2}", fullmatch=True)
@@ -15,15 +15,15 @@ NAMES = st.from_regex(r"[A-Za-z_]\w{0,5}(\.\w{1,5}){0,2}", fullmatch=True)
 
 @given(st.lists(NAMES, min_size=1, max_size=3).map(tuple), st.booleans())
 def test_a_name_is_read_as_the_recipe_that_it_was_made_of(of: tuple[str, ...], transposed: bool) -> None:
-    recipe = Recipe(of, transposed)
-    assert Recipe.named(recipe.name) == recipe
-    assert recipe.is_plain == (recipe.name == of[0])
+    packed_weight = PackedWeight(of, transposed)
+    assert PackedWeight.named(packed_weight.name) == packed_weight
+    assert packed_weight.is_plain == (packed_weight.name == of[0])
 
 
 @pytest.mark.parametrize("name", ["", " + ", "a + ", " + a", "a+b", ".T()", ".T(a", "a)", ".T(.T(a))", ".T(a + )", "(a)"])
 def test_what_is_no_recipe_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="says of no weights"):
-        Recipe.named(name)
+        PackedWeight.named(name)
 
 
 def test_weights_are_joined_along_their_first_axis_and_then_transposed() -> None:

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from converter.backends.onnx.files import model_file
 from converter.backends.onnx.files.tokens import tokens_apart
 from converter.backends.onnx.names import DECODER_FILE, ENCODER_FILE
-from converter.backends.onnx.session import PartsSession
+from converter.backends.onnx.session import SubmodelsSession
 
 VOCABULARY = 120
 Graph = tuple[Sequence[onnx.NodeProto], dict[str, Any]]
@@ -176,6 +176,6 @@ def test_each_of_two_files_is_asked_by_its_own_name_for_the_tokens(tmp_path: Pat
         output.name = name
         graph = helper.make_graph(nodes, "graph", inputs, [output], tensors)
         onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), tmp_path / file)
-    session = PartsSession(tmp_path)
+    session = SubmodelsSession(tmp_path)
     assert session.tokens_apart("input_ids", VOCABULARY) == {44}
     assert session.tokens_apart("decoder_input_ids", VOCABULARY) == {77}

@@ -31,7 +31,7 @@ def graph(*nodes: ir.Node) -> ir.Graph:
 
 def named(made: ir.Graph) -> list[str | None]:
     """What the last node takes, if it is a weight."""
-    fusing._cut_recipes(made, frozenset("qkv"))
+    fusing._cut_packed_weights(made, frozenset("qkv"))
     value = next(iter(reversed(made))).inputs[0]
     assert value is not None
     return [value.name] if value.producer() is None else []

@@ -55,11 +55,11 @@ def by_definition(path: Path) -> np.ndarray:
     return found
 
 
-def made(prepared: tuple[Path, Sequence[Layer]], method: Method, *left: str, bits: int = 8, spared_bits: int = 32) -> Path:
+def made(prepared: tuple[Path, Sequence[Layer]], method: Method, *left: str, bits: int = 8, fallback_bits: int = 32) -> Path:
     source, layers = prepared
     target = source.with_name("target.onnx")
     chosen = [layer for layer in layers if layer.weight not in left]
-    quantize(source, target, method, layers, chosen, bits=bits, spared_bits=spared_bits, calibration=[{"ids": IDS}])
+    quantize(source, target, method, layers, chosen, bits=bits, fallback_bits=fallback_bits, calibration=[{"ids": IDS}])
     return target
 
 
@@ -109,7 +109,7 @@ def test_what_is_left_out_keeps_its_weights(prepared: tuple[Path, tuple[Layer, .
 
 @pytest.mark.parametrize(("method", "bits"), [("dynamic", 8), ("static", 8), ("weights", 4)])
 def test_what_is_left_out_may_have_8_bits_in_blocks(prepared: tuple[Path, tuple[Layer, ...]], method: Method, bits: int) -> None:
-    model = onnx.load(made(prepared, method, "first", bits=bits, spared_bits=8))
+    model = onnx.load(made(prepared, method, "first", bits=bits, fallback_bits=8))
     (spared,) = (node for node in model.graph.node if node.op_type == "MatMulNBits" and node.name.startswith("first"))
     assert {each.name: each.i for each in spared.attribute}["bits"] == 8
     assert "first" not in {tensor.name for tensor in model.graph.initializer}

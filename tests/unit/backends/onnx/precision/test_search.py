@@ -37,7 +37,7 @@ def roles(chosen: Collection[Layer]) -> set[str]:
     ],
 )
 def test_no_more_is_left_out_than_it_takes(bound: float, kept: set[str], tried: int) -> None:
-    found = search((*PRODUCTS, WORDS), lambda chosen: (off(chosen) <= bound, off(chosen)), spared_bits=32)
+    found = search((*PRODUCTS, WORDS), lambda chosen: (off(chosen) <= bound, off(chosen)), fallback_bits=32)
     assert roles(found.chosen) == kept
     assert found.tried == tried
 
@@ -49,28 +49,28 @@ def test_what_is_dear_in_bytes_is_left_out_last() -> None:
         order.append(roles(chosen))
         return False, off(chosen)
 
-    search((*PRODUCTS, WORDS), attempt, spared_bits=8)
+    search((*PRODUCTS, WORDS), attempt, fallback_bits=8)
     together = order[6:]
     assert all("words" in chosen for chosen in together[:-1])
     assert "words" not in together[-1]
 
 
 def test_where_nothing_is_enough_it_is_what_is_off_the_least_with_every_embedding() -> None:
-    found = search((*PRODUCTS, WORDS), lambda chosen: (False, off(chosen)), spared_bits=8)
+    found = search((*PRODUCTS, WORDS), lambda chosen: (False, off(chosen)), fallback_bits=8)
     assert roles(found.chosen) == {"query", "up", "words"}  # two thirds of the products may be left out, and three quarters may not
 
 
 def test_what_does_not_help_is_not_left_out() -> None:
     worse = {**HARM, "layer.*.query": -1.0}
-    found = search(PRODUCTS, lambda chosen: (False, sum(worse[role] for role in {each.role for each in chosen})), spared_bits=8)
+    found = search(PRODUCTS, lambda chosen: (False, sum(worse[role] for role in {each.role for each in chosen})), fallback_bits=8)
     assert "query" in roles(found.chosen)
 
 
 def test_a_model_of_one_matrix_is_quantized_whole_or_not_at_all() -> None:
-    found = search(PRODUCTS[:1], lambda _: (False, 1.0), spared_bits=8)
+    found = search(PRODUCTS[:1], lambda _: (False, 1.0), fallback_bits=8)
     assert (found.chosen, found.tried) == (PRODUCTS[:1], 1)
 
 
 def test_an_answer_that_is_no_number_is_never_the_best() -> None:
-    found = search(PRODUCTS, lambda chosen: (False, float("inf") if len(chosen) == len(PRODUCTS) else off(chosen)), spared_bits=8)
+    found = search(PRODUCTS, lambda chosen: (False, float("inf") if len(chosen) == len(PRODUCTS) else off(chosen)), fallback_bits=8)
     assert len(found.chosen) < len(PRODUCTS)
