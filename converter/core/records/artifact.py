@@ -58,7 +58,7 @@ class Signature(Record):
 
     Any other length of such an axis raises an error. `padding` is what fills an input up to them, 0 where it names none;
     `converter.padding` does it. An artifact of several `buckets` takes the shape of any, from the shortest on; `fixed` is the longest.
-    `equal` names axes of outputs that are as long as one of the inputs, by another name. `submodels` are the files of an artifact of several.
+    `equal` names axes of outputs that are as long as one of the inputs, by another name. `submodels` are its files.
     """
 
     inputs: tuple[TensorSpec, ...]

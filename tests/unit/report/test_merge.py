@@ -71,7 +71,7 @@ def test_a_job_that_no_part_tells_of_is_a_failure_at_its_line(tmp_path: Path) ->
     lost = [each for each in merged.outcomes if each.failure]
     assert [(each.position, each.backend, each.status) for each in lost] == [(at(2), "torchscript", "failed"), (at(7), "onnx", "failed")]
     assert lost[1].failure
-    assert lost[1].failure.message == "no part's report tells of it"
+    assert lost[1].failure.message == "no shard's report tells of it"
     assert (lost[1].model, lost[1].feature, lost[1].destination) == ("org/name", "masked-lm", "out/org/name/onnx")
     assert merged.exit_code == 1
 
