@@ -146,6 +146,12 @@ class Maker:
         self.config.settle(arrays)
         return replace(case, arrays=arrays)
 
+    def short_sound(self) -> Inputs | None:
+        """Sound of one frame and a quarter, which not every model takes; None for a model that takes no samples of sound."""
+        if "samples" not in _labels(self.config) or makes_its_own(self.config):
+            return None
+        return self._make("short sound", self._fit(Size(batch=2, choice=1, sequence=-1, source=1)), "none")
+
     def grid(self, past: OwnPast | None = None) -> Iterator[Inputs]:
         """The other cases, the documented sample first; docs/validation.md has what each of them reaches.
 
@@ -174,6 +180,8 @@ class Maker:
         for length in _LENGTHS:
             few = Size(batch=1, choice=1, sequence=length, past=1, source=length + 1, cached_source=length + 1)
             yield _Plan(name=f"{length} tokens", size=few, begins=True)
+        if self.config.use_past:
+            yield _Plan(name=f"{_LENGTHS[0]} tokens and no past", size=Size(batch=1, sequence=_LENGTHS[0], source=_LENGTHS[0]))
         masked = Size(batch=3, choice=5, sequence=17, past=12, source=26, cached_source=26)
         yield _Plan(name="masked here and there", size=masked, padding="holes")
         length = max(1, min(61, self.longest - 1))
@@ -354,7 +362,7 @@ class Maker:
         return replace(case, arrays=arrays)
 
     def _put_special_tokens(self, arrays: dict[str, Array]) -> None:
-        """Let each special token occur once, behind the first token and before the last; a decoder's text begins as it does in use."""
+        """Let each special token occur twice, behind the first token and before the last; a decoder's text begins as it does in use."""
         if makes_its_own(self.config):
             return
         tokens = sorted(self.config.special_tokens | self._tokenizers_tokens())
@@ -362,7 +370,7 @@ class Maker:
             if name in arrays and arrays[name].ndim > 1:
                 row = arrays[name].reshape(-1, arrays[name].shape[-1])[0]
                 room = range(1, row.size - 1, 2)
-                for place, token in zip(room, tokens, strict=False):
+                for place, token in zip(room, tokens * 2, strict=False):
                     if token < self.config.vocab_sizes.get(name, 0):
                         row[place] = token
         begin = self.config.decoder_start
@@ -371,7 +379,7 @@ class Maker:
 
     def _tokenizers_tokens(self) -> frozenset[int]:
         """The special tokens of the tokenizer that are no padding, where text is all that the model takes."""
-        if self.tokenizer is None or not self.config.special_tokens:
+        if self.tokenizer is None or self.config.measured or not self.config.special_tokens:
             return frozenset()
         found = getattr(self.tokenizer, "all_special_ids", ())
         return frozenset(found) - {self.tokenizer.pad_token_id, self.config.pad_token_id}

@@ -75,9 +75,12 @@ class _Output:
 
     @property
     def usual(self) -> float:
-        """The error that rows usually have: the median over the cases of each one's median row, as a fault may be in a few of each."""
-        medians = [float(np.median(self.relative(case, with_copied=False))) for case in self.errors]
-        return float(np.median(medians))
+        """The error that rows usually have: the median of all, or, if less, the median over the cases of each one's median row.
+
+        A fault may be in a few rows of each case, or in most rows of a few.
+        """
+        rows = [self.relative(case, with_copied=False) for case in self.errors]
+        return min(float(np.median(np.concatenate(rows))), float(np.median([np.median(some) for some in rows])))
 
 
 _NO_ROWS = np.zeros(0)

@@ -78,6 +78,11 @@ def rounded(array: Array, dtype: str) -> Array:
     return made
 
 
+def is_identity(array: Array) -> bool:
+    """Whether a constant is an identity matrix: what transformers solves triangular systems from while a model is exported."""
+    return array.ndim == 2 and array.shape[0] == array.shape[1] and np.array_equal(array, np.eye(len(array)))
+
+
 def may_be_near(one: Any, other: Any) -> bool:
     """Whether two first numbers are alike enough to look at the others; of numbers near 0 nothing is known."""
     one, other = float(one), float(other)

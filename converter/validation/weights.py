@@ -14,7 +14,7 @@ from converter.core.records import WeightCheck
 from converter.core.typing import Array
 from converter.validation.dependence import computed, folded, needed
 from converter.validation.reference import Reference
-from converter.validation.tensors import Slice, is_made_of, is_same, slices_of
+from converter.validation.tensors import Slice, is_identity, is_made_of, is_same, slices_of
 
 LARGE = 1024
 """Bytes, in float32, from which on a constant has to be a weight or computed by the checkpoint; smaller ones are a graph's own."""
@@ -84,9 +84,10 @@ class _Check:
                 self.small.append(stored)
 
     def _has_to_be_known(self, array: Array) -> bool:
-        """Whether a large constant can be held against something: integers only if a buffer has as many, and if they do not just count."""
+        """Whether a large constant can be held against something: no identity, and integers only if a buffer has as many, and if they do
+        not just count."""
         if array.dtype.kind not in "iu":
-            return True
+            return not is_identity(array)
         is_like_a_buffer = any(tensor.size == array.size and tensor.dtype.kind in "iu" for tensor in self.tensors.values())
         return is_like_a_buffer and not np.array_equal(array.reshape(-1), np.arange(array.size))
 

@@ -153,8 +153,11 @@ class GenericOnnxConfig(OnnxConfigWithPast):
 
     @property
     def special_tokens(self) -> frozenset[int]:
-        """None of a model that takes images or sounds beside its text, as some stand for these."""
-        return frozenset() if known.has_other_parts(self._config) else super().special_tokens
+        """Of a model with images or sounds the one that ends a text alone: others stand for a part of those."""
+        if not known.has_other_parts(self._config):
+            return super().special_tokens
+        end = self._setting("eos_token_id")
+        return frozenset({end}) if isinstance(end, int) else frozenset()
 
     @property
     def measured(self) -> frozenset[str]:

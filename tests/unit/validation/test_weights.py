@@ -255,6 +255,14 @@ def test_a_large_constant_that_is_no_weight_and_nothing_computes_is_unknown_what
     assert problems(*stored(), constant(np.full(255, 0.25, np.float32))) == []
 
 
+def test_an_identity_is_known_and_no_other_matrix_of_zeros_and_ones() -> None:
+    identity = np.eye(16, dtype=np.float32)
+    assert problems(*stored(), constant(identity)) == []
+    other = identity.copy()
+    other[0, 1] = 1
+    assert checked(*stored(), constant(other)).unknown == ("constant",)
+
+
 def test_integers_are_held_against_a_buffer_of_their_size() -> None:
     buckets = np.arange(400)[::-1].reshape(20, 20)
     assert with_table(buckets.copy()).unknown == ()
