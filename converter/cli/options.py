@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from converter.core.errors import UsageError
-from converter.core.records import Options
+from converter.core.records import HIDDEN, Options
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -30,7 +30,16 @@ def backend_options(options: type[Options], names: Collection[str] = ()) -> Call
             if names and name not in names:
                 continue
             both = f"{flag(name)}/--no-{flag(name)[2:]}" if field.annotation is bool else flag(name)
-            function = click.option(both, name, type=_type(field), default=None, help=_help(field), metavar=_metavar(field))(function)
+            option = click.option(
+                both,
+                name,
+                type=_type(field),
+                default=None,
+                help=_help(field),
+                metavar=_metavar(field),
+                hidden=field.json_schema_extra == HIDDEN,
+            )
+            function = option(function)
         return function
 
     return decorate
@@ -55,7 +64,7 @@ def check_options(options: type[Options], values: dict[str, Any]) -> None:
 
 
 def _usage_error(details: Sequence[ErrorDetails]) -> UsageError:
-    told = "; ".join(f"{flag(str(detail['loc'][0]))}: {detail['msg'][:1].lower()}{detail['msg'][1:]}" for detail in details)
+    told = "; ".join(f"{flag(str((*detail['loc'], 'precision')[0]))}: {detail['msg'][:1].lower()}{detail['msg'][1:]}" for detail in details)
     return UsageError(told, "see --help")
 
 
@@ -80,5 +89,6 @@ def _metavar(field: FieldInfo) -> str | None:
 def _help(field: FieldInfo) -> str:
     if field.is_required():
         return f"{field.description}  [required]"
-    default = "" if field.default in (None, False, "", ()) else f"  [default: {field.default}]"
+    value = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+    default = "" if value in (None, False, "") else f"  [default: {value}]"
     return f"{field.description}{default}"

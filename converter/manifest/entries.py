@@ -73,10 +73,10 @@ def _options(backend: str, raw: RawEntry, base: Path, problems: list[Problem]) -
     given = {key.replace("-", "_"): token for key, token in raw.settings.items() if "_" not in key}
     try:
         chosen = {name: token.text for name, token in given.items() if name in fields}
-        options = BACKENDS[backend].options.in_a_batch(chosen)
+        options = BACKENDS[backend].options.model_validate(chosen)
     except pydantic.ValidationError as error:
         for detail in error.errors():
-            name = str(detail["loc"][0])
+            name = str((*detail["loc"], next((name for name in ("precision", *BACKENDS[backend].options.aliases) if name in given), ""))[0])
             if name not in given:
                 problems.append((raw.model.position, f"{backend} needs {name.replace('_', '-')}="))
                 continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from copy import copy
 from pathlib import Path
 from typing import Annotated, Any, Union
 
@@ -12,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 from converter.backends import BACKENDS
-from converter.core.records import Options
 from converter.manifest.entries import EntrySettings
 
 
@@ -22,7 +20,7 @@ def json_schema() -> dict[str, Any]:
     fields: dict[str, dict[str, FieldInfo]] = {}
     for owner, options in owners.items():
         for name, info in options.model_fields.items():
-            fields.setdefault(name, {})[owner] = _in_batch(name, info, options)
+            fields.setdefault(name, {})[owner] = info
     merged: dict[str, Any] = {name: _merged(infos) for name, infos in fields.items()}
     settings = pydantic.create_model("Settings", __config__=ConfigDict(extra="forbid"), __doc__="The settings of an entry.", **merged)
     described = Field(description="A Hub id, with @revision where wanted, or a path that starts with ./ or /.")
@@ -37,16 +35,6 @@ def json_schema() -> dict[str, Any]:
     schema = manifest.model_json_schema(by_alias=True)
     _hyphenate(schema)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def _in_batch(name: str, info: FieldInfo, options: type[BaseModel]) -> FieldInfo:
-    """A field with the default that it has in a batch."""
-    defaults = options.in_batch if issubclass(options, Options) else {}
-    if name not in defaults:
-        return info
-    info = copy(info)
-    info.default = defaults[name]
-    return info
 
 
 def _merged(infos: dict[str, FieldInfo]) -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""`python -m converter.onnx --model=… OUTPUT`: the documented line, with the documented default of `--feature=default`."""
+"""`python -m converter.onnx --model=… OUTPUT`: the documented line, with the documented defaults."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ import sys
 from converter.cli import main
 
 if __name__ == "__main__":
-    main(["onnx", "--feature=default", *sys.argv[1:]])
+    main(["onnx", "--feature=default", "--profile=documented", *sys.argv[1:]])

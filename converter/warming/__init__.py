@@ -38,7 +38,7 @@ def warm(source: Source, feature: str | None, cache: Path, observe: Observer) ->
     architecture = find_architecture(checkpoint.model_type, classes=checkpoint.classes)
     if architecture.origin:
         raise NotSupportedError(f"{source} is of an architecture of another package, whose graphs are not kept")
-    wanted = {backend.name: backend.options.in_a_batch({}) for backend in BACKENDS.values() if backend.caches}
+    wanted = {backend.name: backend.options() for backend in BACKENDS.values() if backend.caches}
     chosen = {name: architecture.choose_feature(feature, checkpoint.classes, options.prefers_cache) for name, options in wanted.items()}
     with tempfile.TemporaryDirectory(prefix="converter-") as path:
         folder = Path(path)

@@ -104,8 +104,9 @@ session = onnxruntime.InferenceSession(f"{folder}/onnx/FILE")
         batch = {dim.dim_param for value in inputs[:1] for dim in value.type.tensor_type.shape.dim[:1]}
         profile = next((each.name for each in PROFILES.values() if each.batch in batch and not asked.get("config")), "documented")
         found = [each for each in PRECISIONS.values() if any((folder / each.file(name)).is_file() for name in ("model.onnx", DECODER_FILE))]
-        variants = [each.name for each in found] if [each.name for each in found] != [_EXACT] else []
-        return OnnxOptions.model_validate({"profile": profile, "variants": variants, **asked})
+        said = {"precision", *OnnxOptions.aliases} & {name for name, value in asked.items() if value}
+        precision = {} if said or not found else {"precision": [each.name for each in found]}
+        return OnnxOptions.model_validate({"profile": profile, **precision, **asked})
 
     def open(self, folder: Path) -> Session:
         from converter.backends.onnx.session import open_files

@@ -9,8 +9,8 @@ from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, fie
 from pydantic_core import PydanticCustomError
 
 from converter.architectures import PROFILES
-from converter.backends.onnx.precision import OF_DTYPE, OF_QUANTIZE, PRECISIONS, Name, Quantize
-from converter.core.records import AccuracyRequirement, Options, Tier
+from converter.backends.onnx.precision import OF_DTYPE, OF_QUANTIZE, PRECISIONS, Quantize
+from converter.core.records import HIDDEN, AccuracyRequirement, Options, Tier
 
 OPSETS = range(18, 26)
 """What torch 2.13 with onnxscript 0.7 writes without the lossy converter of the C API (measured)."""
@@ -21,19 +21,26 @@ Optimize = Literal["none", "cpu", "cuda"]
 
 def _names(value: Any) -> Any:
     """`fp32,q8` as names, each once."""
-    names = [each.strip() for each in value.split(",")] if isinstance(value, str) else value
-    names = [OF_QUANTIZE.get(each, each) for each in names] if isinstance(names, list | tuple) else names
-    wrong = [str(each) for each in names if each not in PRECISIONS] if isinstance(names, list) else []
+    names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple):
+        return names
+    names = [OF_QUANTIZE.get(name, name) for name in names]
+    wrong = [str(name) for name in names if name not in (*PRECISIONS, CHECKPOINT)]
     if wrong:
         raise PydanticCustomError(
-            "variants", "there is no {wrong}; there are: {known}", {"wrong": wrong[0], "known": ", ".join(PRECISIONS)}
+            "precision", "there is no {wrong}; there are: {known}", {"wrong": wrong[0], "known": ", ".join((*PRECISIONS, CHECKPOINT))}
         )
+    if CHECKPOINT in names and len(names) > 1:
+        raise PydanticCustomError("precision", "checkpoint stands alone: no other precision is made of the checkpoint's own type")
     return names
 
 
-_NAME = {"type": "string", "enum": [*PRECISIONS, "int8"]}
-_Variants = Annotated[
-    tuple[Name, ...],
+CHECKPOINT = "checkpoint"
+"""The precision of an artifact in the checkpoint's own floating point type."""
+_NAME = {"type": "string", "enum": [*PRECISIONS, "int8", CHECKPOINT]}
+_Choice = Literal["fp32", "fp16", "bf16", "q8", "int8-static", "w8", "q4", "q4f16", "checkpoint"]
+_Names = Annotated[
+    tuple[_Choice, ...],
     BeforeValidator(_names),
     WithJsonSchema({"anyOf": [{"type": "array", "items": _NAME, "minItems": 1}, {"type": "string"}]}),
 ]
@@ -53,9 +60,9 @@ class OnnxOptions(Options):
     )
 
     profile: Literal["documented", "hub"] = Field(
-        "documented",
-        description="Which files there are, and what they take: as `transformers.onnx` had it, or, hub, as transformers.js, optimum and "
-        "sentence-transformers load it. hub is the default of a manifest.",
+        "hub",
+        description="File names and inputs: as transformers.js, optimum and sentence-transformers load them (hub), or as transformers.onnx "
+        "had them (documented, which is the default with a configuration of your own).",
     )
 
     optimize: Optimize = Field(
@@ -64,18 +71,16 @@ class OnnxOptions(Options):
         "as rows from layer to layer, products that read heads as they lie); cuda, the operators of its own that it has CUDA kernels for "
         "(Attention, SkipLayerNormalization, BiasGelu), validated on a CPU, where they are slower.",
     )
-    dtype: Literal["float32", "float16", "bfloat16", "checkpoint", "fp32", "fp16", "bf16"] = Field(  # type: ignore[assignment]
-        "float32",
-        description="Floating point type of the artifact: float32; float16 or bfloat16, by what that loses; or the checkpoint's own.",
-    )
-    quantize: Quantize | None = Field(
-        None, description="Integers in place of floating point: of products and weights (int8, int8-static), of weights (w8, q4, q4f16)."
-    )
-    variants: _Variants = Field(
-        (),
+    precision: _Names = Field(  # type: ignore[assignment]
+        ("fp32",),
         examples=["fp32,fp16,q8,q4"],
-        description=f"Several precisions at once, by commas, from one capture: {', '.join(PRECISIONS)}.",
+        description=f"One or more of {', '.join(PRECISIONS)}, by commas, from one capture; or checkpoint, its own floating point type.",
     )
+    dtype: Literal["float32", "float16", "bfloat16", "checkpoint", "fp32", "fp16", "bf16"] | None = Field(  # type: ignore[assignment]
+        None, exclude=True, json_schema_extra=HIDDEN, description="See precision."
+    )
+    quantize: Quantize | None = Field(None, exclude=True, json_schema_extra=HIDDEN, description="See precision.")
+    variants: _Names = Field((), exclude=True, json_schema_extra=HIDDEN, description="See precision.")
     tier: Tier = Field(
         "lossy",
         description="What a float16, bfloat16 or quantized file may lose at most, as measured on text: near-lossless, lossy, or any. "
@@ -92,7 +97,7 @@ class OnnxOptions(Options):
         description="A metric of your own, `module:function` or `my_metric.py:function`, beside the ready-made. It is run.",
     )
 
-    in_batch: ClassVar[Mapping[str, Any]] = {"profile": "hub"}
+    aliases: ClassVar[Mapping[str, Mapping[str, str]]] = {"dtype": OF_DTYPE, "quantize": OF_QUANTIZE, "variants": {}}
 
     @property
     def accuracy_requirement(self) -> AccuracyRequirement:
@@ -100,20 +105,16 @@ class OnnxOptions(Options):
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """The precisions of its files, each once, in the order of their table."""
-        chosen = {*self.variants} or {OF_QUANTIZE[self.quantize] if self.quantize else OF_DTYPE.get(self.dtype, "fp32")}
-        return tuple(name for name in PRECISIONS if name in chosen)
+        """The precisions of its files, each once, in the order of their table; that of the checkpoint's own type is called fp32."""
+        return tuple(name for name in PRECISIONS if name in self.precision or (name == "fp32" and CHECKPOINT in self.precision))
 
-    @field_validator("quantize", "variants")
     @classmethod
-    def _says_all(cls, chosen: Any, asked: ValidationInfo) -> Any:
-        """A precision is said once: each of the three options says all of it."""
-        before = [name for name in ("quantize", "dtype") if asked.data.get(name) not in (None, "float32")]
-        if chosen and before:
-            raise PydanticCustomError(
-                "precision", "it says the floating point type too; leave {other} out", {"other": " and ".join(before)}
-            )
-        return chosen
+    def defaults_beside(cls, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"profile": "documented"} if options.get("config") else {}
+
+    @classmethod
+    def precision_of(cls, alias: str, value: Any) -> Any:
+        return value if alias == "variants" else super().precision_of(alias, value)
 
     @property
     def prefers_cache(self) -> bool:

@@ -21,6 +21,7 @@ from converter.core.records.artifact import (
 from converter.core.records.base import FileRecord, Position, Record
 from converter.core.records.event import Event
 from converter.core.records.job import (
+    HIDDEN,
     LONGEST_AXIS,
     USERS_FILES,
     AccuracyRequirement,
@@ -37,6 +38,7 @@ from converter.core.records.job import (
 from converter.core.records.validation import Case, Comparison, Exactness, Finding, Generation, Influence, Verdict, WeightCheck
 
 __all__ = [
+    "HIDDEN",
     "LONGEST_AXIS",
     "TIERS",
     "USERS_FILES",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from converter.core.records.accuracy import Tier
 from converter.core.records.base import FileRecord, Position, Record
@@ -39,18 +40,20 @@ class AccuracyRequirement:
     evaluate: str | None = None
 
 
-SHORT_DTYPES: Mapping[str, str] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
-"""What an option `dtype` may be called beside torch's name."""
-
+HIDDEN: dict[str, Any] = {"deprecated": True}
+"""Marks an option that has another name now: it is taken, and shown nowhere."""
 
 USERS_FILES = ("config", "text", "evaluate")
 """The options that name a file of the user's own: it counts by its contents, and where it lies is nobody else's business."""
 
 
 class Options(Record):
-    """The options that every backend takes; a backend's own class adds to them. `in_batch` are the defaults of a batch that are others."""
+    """The options that every backend takes; a backend's own class adds to them.
 
-    in_batch: ClassVar[Mapping[str, Any]] = {}
+    `aliases` are the hidden options that `precision` replaced, each with the precision that a value of it stands for.
+    """
+
+    aliases: ClassVar[Mapping[str, Mapping[str, str]]] = {"dtype": {"float32": "fp32", "fp32": "fp32", "checkpoint": "checkpoint"}}
 
     feature: str | None = Field(
         None,
@@ -65,9 +68,11 @@ class Options(Record):
     atol: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="Absolute tolerance of the validation. By default the architecture's own."
     )
-    dtype: Literal["float32", "checkpoint", "fp32"] = Field(
-        "float32",
-        description="Floating point type of the artifact: float32 (narrower weights are widened, without loss) or the checkpoint's own.",
+    precision: Literal["fp32", "checkpoint"] = Field(
+        "fp32", description="fp32 (narrower weights are widened, without loss) or checkpoint: the checkpoint's own floating point type."
+    )
+    dtype: Literal["float32", "checkpoint", "fp32"] | None = Field(
+        None, exclude=True, json_schema_extra=HIDDEN, description="See precision."
     )
 
     allow_pickle: bool = Field(
@@ -81,21 +86,37 @@ class Options(Record):
         False, description="Leave out weights of the checkpoint that no class of transformers loads. By default they are an error."
     )
 
+    @model_validator(mode="before")
     @classmethod
-    def in_a_batch(cls, chosen: Mapping[str, Any]) -> Self:
-        """The options of a batch's job for those that are `chosen`. Raises ValidationError."""
-        return cls.model_validate({**({} if chosen.get("config") else cls.in_batch), **chosen})
+    def _replace_aliases(cls, options: Any) -> Any:
+        """Put what an alias stands for in its place; a value that it does not have is left for its own check."""
+        if not isinstance(options, Mapping):
+            return options
+        precisions = {alias: cls.precision_of(alias, options[alias]) for alias in cls.aliases if options.get(alias)}
+        known = {alias: precision for alias, precision in precisions.items() if precision}
+        if {"quantize", "variants"} & known.keys() and known.get("dtype") == "fp32":
+            del known["dtype"]  # float32 is what these are made of
+        names = [*(["precision"] if options.get("precision") else []), *known]
+        if len(names) > 1:
+            raise PydanticCustomError("precision", "the precision is said by {names}; say it once", {"names": " and by ".join(names)})
+        kept = {name: value for name, value in options.items() if name not in cls.aliases or (value and not precisions[name])}
+        precision = {"precision": next(iter(known.values()))} if known else {}
+        return {**cls.defaults_beside(options), **kept, **precision}
 
-    @field_validator("dtype")
     @classmethod
-    def _by_its_long_name(cls, dtype: str) -> str:
-        """torch's name of it; a short one is the same."""
-        return SHORT_DTYPES.get(dtype, dtype)
+    def defaults_beside(cls, options: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG003 - a backend's own class reads them
+        """The defaults that depend on other options."""
+        return {}
+
+    @classmethod
+    def precision_of(cls, alias: str, value: Any) -> Any:
+        """The precision that the value of an alias stands for; None if it has no such value."""
+        return cls.aliases[alias].get(value) if isinstance(value, str) else None
 
     @property
     def loads_as(self) -> Dtype:
         """The floating point type that the checkpoint is loaded in to be converted, and to be measured against."""
-        return "checkpoint" if self.dtype == "checkpoint" else "float32"
+        return "checkpoint" if "checkpoint" in self.precision else "float32"
 
     @property
     def accuracy_requirement(self) -> AccuracyRequirement:

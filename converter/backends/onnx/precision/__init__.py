@@ -91,8 +91,16 @@ PRECISIONS: Mapping[str, Precision] = {
     )
 }
 
-OF_DTYPE: Mapping[str, Name] = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
-"""Which precision an option `dtype` stands for."""
+OF_DTYPE: Mapping[str, str] = {
+    "float32": "fp32",
+    "float16": "fp16",
+    "bfloat16": "bf16",
+    "fp32": "fp32",
+    "fp16": "fp16",
+    "bf16": "bf16",
+    "checkpoint": "checkpoint",
+}
+"""Which precision the hidden option `dtype` stands for."""
 
-OF_QUANTIZE: Mapping[Quantize, Name] = {"int8": "q8", "int8-static": "int8-static", "w8": "w8", "q4": "q4", "q4f16": "q4f16"}
-"""Which precision an option `quantize` stands for."""
+OF_QUANTIZE: Mapping[str, Name] = {"int8": "q8", "int8-static": "int8-static", "w8": "w8", "q4": "q4", "q4f16": "q4f16"}
+"""Which precision the hidden option `quantize` stands for."""
