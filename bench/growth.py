@@ -74,7 +74,7 @@ def _converted(place: Path) -> tuple[Outcome, int]:
     events: list[Event] = []
     folder = MINILM.checkpoint(place / "minilm")
     model = place / "out" / "org" / "minilm"
-    source, options = Source(name=str(folder), folder=folder), BACKENDS["onnx"].options(feature=MINILM.feature)
+    source, options = Source(name=str(folder), folder=folder), BACKENDS["onnx"].options(feature=MINILM.feature, profile="documented")
     job = Job(source=source, backend="onnx", options=options, destination=model / "onnx", model_folder=model, log="text")
     outcome = run_job(job, events.append)
     assert outcome.status == "converted", outcome
@@ -84,7 +84,10 @@ def _converted(place: Path) -> tuple[Outcome, int]:
 def _planning(folder: Path, times: int = 500) -> float:
     """CPU seconds to plan a checkpoint in a folder, which nobody has converted yet."""
     job = Job(
-        source=Source(name=str(folder), folder=folder), backend="onnx", options=BACKENDS["onnx"].options(), destination=folder / "none"
+        source=Source(name=str(folder), folder=folder),
+        backend="onnx",
+        options=BACKENDS["onnx"].options(profile="documented"),
+        destination=folder / "none",
     )
     started = time.process_time()
     for _ in range(times):

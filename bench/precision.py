@@ -59,7 +59,7 @@ def _lost(checkpoint: Path, files: Sequence[Path]) -> Iterator[AccuracyDrop]:
     """What others' files lose, by the same gauge; their inputs and outputs have the documented names."""
     architecture = find_architecture("bert")
     model = load_model(checkpoint, architecture.auto_class("default"), "float32")
-    config = BACKENDS["onnx"].configure(architecture, model, BACKENDS["onnx"].options(feature="default"))
+    config = BACKENDS["onnx"].configure(architecture, model, BACKENDS["onnx"].options(feature="default", profile="documented"))
     evaluator = AccuracyEvaluator(Reference(model, tuple(config.outputs)), config, load_tokenizer(checkpoint), texts_for(None), "any")
     for file in files:
         with closing(OnnxSession(file)) as session:

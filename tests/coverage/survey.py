@@ -61,7 +61,7 @@ def _job(folder: Path, row: Row) -> Job:
     return Job(
         source=Source(name=row.model_type, folder=checkpoint),
         backend=row.backend,
-        options=BACKENDS[row.backend].options(feature=row.feature),
+        options=BACKENDS[row.backend].options(feature=row.feature, **({"profile": "documented"} if row.backend == "onnx" else {})),
         destination=folder / "out" / row.model_type / row.feature / row.backend,
     )
 

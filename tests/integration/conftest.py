@@ -16,6 +16,9 @@ from converter.core.records import Job, Outcome, Source
 from converter.pipeline import run_job
 from tests.hub_server import HubClient, HubServer
 
+DOCUMENTED: dict[str, dict[str, Any]] = {"onnx": {"profile": "documented"}}
+"""What a test converts with if it says nothing else, for each backend."""
+
 
 @pytest.fixture
 def convert(tmp_path: Path) -> Callable[..., Outcome]:
@@ -26,7 +29,7 @@ def convert(tmp_path: Path) -> Callable[..., Outcome]:
             Job(
                 source=Source(name=str(folder), folder=folder),
                 backend=backend,
-                options=BACKENDS[backend].options(**options),
+                options=BACKENDS[backend].options(**DOCUMENTED.get(backend, {}) | options),
                 destination=destination or tmp_path / "artifact",
             )
         )

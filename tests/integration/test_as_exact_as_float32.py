@@ -83,6 +83,6 @@ def test_it_converts_and_the_documented_log_and_the_record_say_which_rule_decide
     model.module.forward = MethodType(only_float32, model.module)
     config = find_architecture("t5").configure(model.config, "seq2seq-lm")
     session = OnnxSession(tmp_path / "out" / "model.onnx")
-    found = validate(session, Reference(model, tuple(config.outputs)), config, None, OnnxOptions())
+    found = validate(session, Reference(model, tuple(config.outputs)), config, None, OnnxOptions(profile="documented"))
     assert "logits differs by" in found.first_problem and not found.exactness
     assert "nothing could be held against float64: TypeError: float32 alone" in found.notes

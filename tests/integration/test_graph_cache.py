@@ -130,7 +130,7 @@ def test_a_graph_whose_artifact_fails_its_validation_is_not_kept(tmp_path: Path)
     job = Job(
         source=Src(name="x", folder=checkpoint),
         backend="onnx",
-        options=OnnxOptions(feature="default", atol=1e-30),
+        options=OnnxOptions(feature="default", profile="documented", atol=1e-30),
         destination=tmp_path / "out",
         cache=tmp_path / "cache",
     )
@@ -148,7 +148,7 @@ def test_workers_share_the_graphs(tmp_path: Path) -> None:
         Job(
             source=Src(name=str(seed), folder=save_tiny(tmp_path / f"seed{seed}", "bert", seed=seed)),
             backend="onnx",
-            options=OnnxOptions(feature="default"),
+            options=OnnxOptions(feature="default", profile="documented"),
             destination=tmp_path / f"out{seed}",
             cache=tmp_path / "cache",
         )

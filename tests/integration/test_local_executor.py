@@ -27,7 +27,7 @@ def victim_and_bystander(checkpoint: Path, output: Path) -> list[Job]:
         Job(
             source=Source(name=name, folder=checkpoint),
             backend="onnx",
-            options=BACKENDS["onnx"].options(),
+            options=BACKENDS["onnx"].options(profile="documented"),
             destination=output / name / "onnx",
         )
         for name in ("victim", "bystander")
@@ -89,7 +89,7 @@ def as_predicted(monkeypatch: pytest.MonkeyPatch, memory: int, *predicted: int) 
 
 
 def numbered(checkpoint: Path, output: Path, count: int) -> list[Job]:
-    options = BACKENDS["onnx"].options()
+    options = BACKENDS["onnx"].options(profile="documented")
     source = Source(name="tiny", folder=checkpoint)
     return [Job(source=source, backend="onnx", options=options, destination=output / str(number)) for number in range(count)]
 

@@ -90,7 +90,7 @@ def good(tmp_path_factory: pytest.TempPathFactory, tiny: Callable[..., Path]) ->
 
     checkpoint = tiny("bert", "AutoModelForQuestionAnswering")
     folder = tmp_path_factory.mktemp("good") / "artifact"
-    options = BACKENDS["onnx"].options(feature="question-answering")
+    options = BACKENDS["onnx"].options(feature="question-answering", profile="documented")
     outcome = run_job(Job(source=Source(name="tiny", folder=checkpoint), backend="onnx", options=options, destination=folder))
     assert outcome.status == "converted", outcome.failure
     return folder

@@ -36,7 +36,7 @@ def good(tmp_path_factory: pytest.TempPathFactory, tiny: Callable[..., Path]) ->
 def _validate(checkpoint: Path, session: Session) -> Verdict:
     model = load_model(checkpoint, "AutoModelForCausalLM", "float32")
     config = find_architecture("gpt2").configure(model.config, "causal-lm-with-past")
-    return validate(session, Reference(model, tuple(config.outputs)), config, None, OnnxOptions())
+    return validate(session, Reference(model, tuple(config.outputs)), config, None, OnnxOptions(profile="documented"))
 
 
 def test_a_good_artifact_is_called_good(good: tuple[Path, Path]) -> None:

@@ -167,7 +167,7 @@ def test_all_jobs_of_a_batch_come_out_though_a_node_is_lost_and_then_the_last_co
 
 def replace_all(jobs: list[Job], output: Path) -> list[Job]:
     """The jobs with an opset that no graph is kept for: they take their time."""
-    return [replace(job, options=BACKENDS["onnx"].options(opset=23), cache=output.parent / "cold") for job in jobs]
+    return [replace(job, options=BACKENDS["onnx"].options(opset=23, profile="documented"), cache=output.parent / "cold") for job in jobs]
 
 
 def test_a_job_that_is_killed_costs_itself_and_no_other(cluster: RayCluster, checkpoints: list[Path], tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ from converter.push.push import Target
 from converter.core.records import Job, Pushed, Source
 
 there = Path("/nowhere/that/is/shared")
-job = Job(source=Source(name="org/one"), backend="onnx", options=BACKENDS["onnx"].options(),
+job = Job(source=Source(name="org/one"), backend="onnx", options=BACKENDS["onnx"].options(profile="documented"),
           destination=there / "a/onnx", model_folder=there / "a")
 marker, target = Marker(folder=there, name="mark", token="a"), Target(repository="org/one")
 task = Task(jobs=(job,), versions={}, limits=Limits(), marker=marker, target=target)

@@ -137,7 +137,7 @@ def language_model(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> O
         Job(
             source=Source(name="SmolLM2-135M-Instruct", folder=smollm2),
             backend="onnx",
-            options=BACKENDS["onnx"].options(feature="causal-lm"),
+            options=BACKENDS["onnx"].options(feature="causal-lm", profile="documented"),
             destination=tmp_path_factory.mktemp("converted") / "onnx",
         )
     )

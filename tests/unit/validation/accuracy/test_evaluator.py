@@ -104,7 +104,7 @@ def test_a_token_that_the_model_does_not_know_in_any_text_makes_all_of_them_usel
     tokenizer.add_tokens(["zebra"] + [f"word{number}" for number in range(200)])  # more than the model's vocabulary has
     architecture = find_architecture("bert")
     model = load_model(bert, architecture.auto_class("default"), "float32")
-    config = BACKENDS["onnx"].configure(architecture, model, BACKENDS["onnx"].options(feature="default"))
+    config = BACKENDS["onnx"].configure(architecture, model, BACKENDS["onnx"].options(feature="default", profile="documented"))
     texts = Texts("texts", TEXTS.calibration, (*TEXTS.choice, "a word199 !"), TEXTS.final)
     reference = Reference(model, tuple(config.outputs))
     accuracy_drop = AccuracyEvaluator(reference, config, tokenizer, texts, "lossy").accuracy_drop(SameSession(reference))  # type: ignore[arg-type]  # as above
