@@ -42,7 +42,8 @@ import torch
 torch.set_num_threads(1)
 print("imported", flush=True); sys.stdin.readline()
 source = parse_source(sys.argv[1], Path("/"))
-job = Job(source=source, backend="onnx", options=BACKENDS["onnx"].options(feature=sys.argv[3], profile="documented"), destination=Path(sys.argv[2]))
+options = BACKENDS["onnx"].options(feature=sys.argv[3], profile="documented")
+job = Job(source=source, backend="onnx", options=options, destination=Path(sys.argv[2]))
 outcome = run_job(job, lambda event: event.event == "stage-began" and print("stage", event.stage, flush=True))
 print("outcome", outcome.model_dump_json(), flush=True); sys.stdin.readline()
 """

@@ -5,11 +5,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from converter.architectures import find_architecture
 from converter.architectures.auto import known_types
 from converter.architectures.features import WITH_PAST
+from converter.backends import BACKENDS
 from converter.core.errors import NotSupportedError
+from converter.core.records import Options
 
 GENERATED = ("seq2seq-lm", "automatic-speech-recognition", "causal-lm", "image-to-text")
 """What is generated token by token, a model of both kinds by its encoder first."""
@@ -33,6 +36,11 @@ class Row:
     def with_past(self) -> Row:
         """The row of the same with its cache, if there is one."""
         return replace(self, feature=f"{self.feature}{WITH_PAST}")
+
+    def options(self, **others: Any) -> Options:
+        """The options that it is converted with, in the documented profile but for `others`."""
+        profile = {"profile": "documented"} if self.backend == "onnx" else {}
+        return BACKENDS[self.backend].options(feature=self.feature, **profile | others)
 
     @property
     def place(self) -> float:

@@ -34,9 +34,7 @@ def state_of(row: Row, folder: Path) -> tuple[list[str], list[str]]:
     architecture = find_architecture(row.model_type)
     save_tiny(folder, row.model_type, architecture.auto_class(row.feature))
     backend = BACKENDS[row.backend]
-    model, config = load_reference(
-        folder, architecture, backend, backend.options(feature=row.feature, **({"profile": "documented"} if row.backend == "onnx" else {}))
-    )
+    model, config = load_reference(folder, architecture, backend, row.options())
     reference = Reference(model, tuple(config.outputs))
     with overridden(model.config, config.values_override):
         maker = Maker(config, model.dtype, None, np.random.default_rng(0), ())

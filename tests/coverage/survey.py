@@ -10,7 +10,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from converter.architectures import find_architecture
-from converter.backends import BACKENDS
 from converter.core.records import Event, Job, Source
 from converter.executors import local
 from converter.executors.limits import Limits
@@ -61,7 +60,7 @@ def _job(folder: Path, row: Row) -> Job:
     return Job(
         source=Source(name=row.model_type, folder=checkpoint),
         backend=row.backend,
-        options=BACKENDS[row.backend].options(feature=row.feature, **({"profile": "documented"} if row.backend == "onnx" else {})),
+        options=row.options(),
         destination=folder / "out" / row.model_type / row.feature / row.backend,
     )
 

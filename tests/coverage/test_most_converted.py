@@ -45,7 +45,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str],
 
 
 def convert(row: Row, checkpoint: Path, destination: Path, **chosen: str) -> Outcome:
-    options = BACKENDS[row.backend].options(feature=row.feature, **({"profile": "documented"} if row.backend == "onnx" else {}) | chosen)
+    options = row.options(**chosen)
     with warnings.catch_warnings():
         return run_job(
             Job(source=Source(name=row.model_type, folder=checkpoint), backend=row.backend, options=options, destination=destination)
