@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from converter.backends import BACKENDS
 from converter.checkpoints.source import parse_source
-from converter.core.records import USERS_FILES, Entry, Options, Source
+from converter.core.records import HIDDEN, USERS_FILES, Entry, Options, Source
 from converter.core.text import brief, printable
 from converter.manifest.tokens import LONGEST, Problem, RawEntry, Token
 
@@ -90,11 +90,11 @@ def _options(backend: str, raw: RawEntry, base: Path, problems: list[Problem]) -
 
 
 def _check_keys(raw: RawEntry, backends: list[str], problems: list[Problem]) -> None:
-    options = {name.replace("_", "-") for backend in backends for name in BACKENDS[backend].options.model_fields}
-    allowed = [*EntrySettings.model_fields, *sorted(options)]
+    fields = {name.replace("_", "-"): field for backend in backends for name, field in BACKENDS[backend].options.model_fields.items()}
+    shown = [*EntrySettings.model_fields, *sorted(name for name, field in fields.items() if field.json_schema_extra != HIDDEN)]
     for key, token in raw.settings.items():
-        if key not in allowed and backends:
-            problems.append((token.position, f"{brief(key)!r} is no option of {', '.join(backends)}; there are: {', '.join(allowed)}"))
+        if key not in EntrySettings.model_fields and key not in fields and backends:
+            problems.append((token.position, f"{brief(key)!r} is no option of {', '.join(backends)}; there are: {', '.join(shown)}"))
 
 
 def _output(raw: RawEntry, source: Source, problems: list[Problem]) -> str | None:
