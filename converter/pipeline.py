@@ -74,8 +74,8 @@ def finish(job: Job, outcome: Outcome) -> Outcome:
 
 def plan_job(job: Job, observe: Observer = unobserved) -> Plan | Outcome:
     """The story up to the first weight: a Plan, or the Outcome of a job that fails here or is done already."""
-    told: list[Event] = []
-    stages = Stages(tee(told.append, observe))
+    events: list[Event] = []
+    stages = Stages(tee(events.append, observe))
     try:
         with stages.stage("resolve"):
             before = read_record(job.destination)
@@ -87,12 +87,12 @@ def plan_job(job: Job, observe: Observer = unobserved) -> Plan | Outcome:
             for options in candidate_options(job.options, architecture, checkpoint):
                 key = cache_key(checkpoint, job.backend, options, versions)
                 plans.append(Plan(job=replace(job, options=options), checkpoint=checkpoint, versions=versions, key=key))
-            found = [(plan, record) for plan in plans if (record := _find_up_to_date(plan.job, plan.key))]
+            matches = [(plan, record) for plan in plans if (record := _find_up_to_date(plan.job, plan.key))]
     except (Exception, SystemExit) as error:  # whatever it is, it is this job's outcome and not the end of the others
-        JobLog(job).write(Event(event="job-began"), *told)
+        JobLog(job).write(Event(event="job-began"), *events)
         return failed_outcome(job, stages, error)
-    if found:
-        ((plan, done), *_) = found
+    if matches:
+        ((plan, done), *_) = matches
         return _up_to_date(plan.job, done, stages, checkpoint)
     preferred, *others = (replace(plan, stages=tuple(stages.done)) for plan in plans)
     return replace(preferred, fallback=next(iter(others), None))
@@ -254,15 +254,15 @@ def _source_record(checkpoint: Checkpoint) -> SourceRecord:
 
 
 def failed_outcome(job: Job, stages: Stages, error: Exception | SystemExit) -> Outcome:
-    told = error if isinstance(error, ConverterError) and not is_lack_of_memory(error) else internal_error(error)
-    if told is not error and job.options.config and not is_lack_of_memory(error):
-        told = custom_code_error(job.options.config, error)
+    problem = error if isinstance(error, ConverterError) and not is_lack_of_memory(error) else internal_error(error)
+    if problem is not error and job.options.config and not is_lack_of_memory(error):
+        problem = custom_code_error(job.options.config, error)
     failure = Failure(
         stage=stages.current,
         kind=type(error).__name__,
-        message=told.message,
-        hint=told.hint,
-        is_transient=told.is_transient,
+        message=problem.message,
+        hint=problem.hint,
+        is_transient=problem.is_transient,
         traceback="".join(traceback.format_exception(error)),
     )
     verdict = error.verdict if isinstance(error, ValidationError) else None

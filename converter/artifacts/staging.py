@@ -58,12 +58,12 @@ def hand_over(folder: Path) -> None:
     owner = here.stat()
     if os.geteuid() != 0 or owner.st_uid == 0 or not inside.is_relative_to(here):
         return
-    above = [each for each in inside.parents if here in each.parents]
+    above = [parent for parent in inside.parents if here in parent.parents]
     for path in (*above, inside, *inside.rglob("*")):
         try:
-            found = path.lstat()
-            shared = found.st_nlink > 1 and not stat.S_ISDIR(found.st_mode)  # by another name it may lie anywhere
-            if found.st_uid == 0 and not shared:
+            status = path.lstat()
+            shared = status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode)  # by another name it may lie anywhere
+            if status.st_uid == 0 and not shared:
                 os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
         except FileNotFoundError:  # nothing was made, or it has gone since
             continue

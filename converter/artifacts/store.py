@@ -28,11 +28,11 @@ RECORD_LIMIT = 16 * 2**20
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:
     """The versions of the distributions that shape an artifact, of those that are installed, and our own."""
-    found = {"converter": converter.__version__}
+    versions = {"converter": converter.__version__}
     for package in packages:
         with suppress(PackageNotFoundError):  # an SDK that is not here shapes nothing
-            found[package] = _version(package, tuple(sys.path))
-    return found
+            versions[package] = _version(package, tuple(sys.path))
+    return versions
 
 
 @functools.cache

@@ -80,9 +80,9 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 
 def _show(error: click.ClickException) -> None:
     """Tell as Click does, in lines of which no word of the command line controls the terminal."""
-    told = io.StringIO()
-    error.show(told)
-    for line in told.getvalue().removesuffix("\n").split("\n"):
+    stream = io.StringIO()
+    error.show(stream)
+    for line in stream.getvalue().removesuffix("\n").split("\n"):
         click.echo(printable(line), err=True)
 
 

@@ -51,16 +51,16 @@ def check_inputs(group: click.Group, name: str) -> None:
     GitHub hands over each input that action.yml declares as INPUT_NAME, hyphens kept, and with a mere warning those that it does not.
     Where ours are not among them it is another action that we run in, whose inputs are its own.
     """
-    options = {input_of(parameter): parameter for each in group.commands.values() for parameter in each.params}
+    options = {input_of(parameter): parameter for command in group.commands.values() for parameter in command.params}
     known = {"command", "token", *options} - {""}
-    given = {variable.removeprefix("INPUT_").lower(): value for variable, value in os.environ.items() if variable.startswith("INPUT_")}
-    if not active() or not known <= given.keys():
+    inputs = {variable.removeprefix("INPUT_").lower(): value for variable, value in os.environ.items() if variable.startswith("INPUT_")}
+    if not active() or not known <= inputs.keys():
         return
-    problems = [_unknown(each, known) for each in sorted(given.keys() - known)]
+    problems = [_unknown(key, known) for key in sorted(inputs.keys() - known)]
     if name in group.commands:
         read = {"command", "token", *map(input_of, group.commands[name].params)}
-        problems += [f"{each} is no input of the command {name}" for each in sorted(given.keys() & known - read) if given[each]]
-    workspace, output = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd()).resolve(), given["output"] or options["output"].default
+        problems += [f"{key} is no input of the command {name}" for key in sorted(inputs.keys() & known - read) if inputs[key]]
+    workspace, output = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd()).resolve(), inputs["output"] or options["output"].default
     if not (workspace / str(output)).resolve().is_relative_to(workspace):
         problems.append(f"the output {output} lies outside of the workspace, where no other step would find it")
     if problems:
@@ -151,9 +151,9 @@ def _told(failure: Failure | ConverterError) -> str:
     return f"{failure.message}{f'. To do: {failure.hint}' if failure.hint else ''}"
 
 
-def _annotation(level: str, position: Position | None, title: str, told: str) -> str:
+def _annotation(level: str, position: Position | None, title: str, message: str) -> str:
     place = f"file={_property(_in_workspace(Path(position.file)))},line={position.line},col={position.column}," if position else ""
-    return f"::{level} {place}title={_property(title)}::{_data(told)}"
+    return f"::{level} {place}title={_property(title)}::{_data(message)}"
 
 
 def _give(commands: Iterable[str]) -> None:

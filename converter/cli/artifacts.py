@@ -12,8 +12,8 @@ def find_artifacts(path: Path) -> list[tuple[Backend, Path]]:
     """The artifacts at a path: the file's own folder, the folder itself, or a folder per backend in it. Raises UsageError for none."""
     folder = path if path.is_dir() else path.parent
     places = [(backend, place) for backend in BACKENDS.values() for place in (folder, folder / backend.name)]
-    found = [(backend, place) for backend, place in places if backend.main_file_in(place)]
-    if not found or (path.is_file() and not any(path.name in backend.file_names for backend in BACKENDS.values())):
+    artifacts = [(backend, place) for backend, place in places if backend.main_file_in(place)]
+    if not artifacts or (path.is_file() and not any(path.name in backend.file_names for backend in BACKENDS.values())):
         names = ", ".join(backend.main_file for backend in BACKENDS.values())
         raise UsageError(f"there is no artifact at {path}: no {names}", "name a folder that the converter wrote, or a file in it")
-    return found
+    return artifacts

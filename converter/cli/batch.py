@@ -48,10 +48,10 @@ class Seconds(click.ParamType[float | None]):
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
-        found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([smh]?)", value, re.ASCII)
-        if not found:
+        match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([smh]?)", value, re.ASCII)
+        if not match:
             self.fail(f"{value!r} is no time; write seconds as 90, minutes as 30m, hours as 2h, or 0 for no end.", param, ctx)
-        return float(found[1]) * _UNITS[found[2]] or None
+        return float(match[1]) * _UNITS[match[2]] or None
 
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}

@@ -69,18 +69,18 @@ def _needed(backend: Backend) -> str:
 def _check(backend: Backend, job: Job) -> int:
     """Tell what is found of the model; what is wrong is a failure."""
     with progress([job]) as display:
-        found = preflight(job, partial(display.tell, 0))
-    if isinstance(found, Outcome):
-        assert found.failure
-        console.give(found.model_dump(mode="json"))
-        console.failure(found.failure)
+        result = preflight(job, partial(display.tell, 0))
+    if isinstance(result, Outcome):
+        assert result.failure
+        console.give(result.model_dump(mode="json"))
+        console.failure(result.failure)
         return 1
-    passed = all(finding.passed is not False for finding in found)
-    console.give({"passed": passed, "findings": [finding.model_dump(mode="json") for finding in found], "note": backend.check_note})
-    shapes = [", ".join(f"{axis} {length}" for axis, length in finding.axes.items()) for finding in found]
+    passed = all(finding.passed is not False for finding in result)
+    console.give({"passed": passed, "findings": [finding.model_dump(mode="json") for finding in result], "note": backend.check_note})
+    shapes = [", ".join(f"{axis} {length}" for axis, length in finding.axes.items()) for finding in result]
     for shape in dict.fromkeys(shapes):
         console.say(f"At {shape}:")
-        for finding in (each for each, at in zip(found, shapes, strict=True) if at == shape):
+        for finding in (finding for finding, at in zip(result, shapes, strict=True) if at == shape):
             console.say(f"\t-[{_SIGNS[finding.passed]}] {finding.message}")
     console.say(f"{'Nothing was found against it' if passed else 'It cannot be converted as it is'}; {backend.check_note}.")
     return 0 if passed else 1
@@ -119,8 +119,8 @@ def _call(artifact: ArtifactRecord) -> str:
     called = [(part.file, part.inputs, part.outputs) for part in signature.submodels]
     if not called:
         called = [("it", tuple(spec.name for spec in signature.inputs), tuple(spec.name for spec in signature.outputs))]
-    told = ", then ".join(f"{what} with ({', '.join(inputs)}), it gives ({', '.join(outputs)})" for what, inputs, outputs in called)
-    return f"call {told}; {shapes_for_people(artifact)}"
+    clause = ", then ".join(f"{what} with ({', '.join(inputs)}), it gives ({', '.join(outputs)})" for what, inputs, outputs in called)
+    return f"call {clause}; {shapes_for_people(artifact)}"
 
 
 commands = [_command_of(backend) for backend in BACKENDS.values()]

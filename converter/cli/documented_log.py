@@ -39,9 +39,9 @@ def _other_lines(verdict: Verdict, title: str) -> Iterator[str]:
         if not influence.passed:
             yield f"\t-[x] the input {influence.input!r} matters to the reference model and not to the {title} model"
     if verdict.generation:
-        told, sign = verdict.generation, "x" if verdict.generation.problem else "✓"
-        ties = f", {told.ties} of them by a tie" if told.ties else ""
-        yield f"\t-[{sign}] {told.problem or f'{told.tokens} tokens generated as the reference model does{ties}'}"
+        generation, sign = verdict.generation, "x" if verdict.generation.problem else "✓"
+        ties = f", {generation.ties} of them by a tie" if generation.ties else ""
+        yield f"\t-[{sign}] {generation.problem or f'{generation.tokens} tokens generated as the reference model does{ties}'}"
     yield from (f"\t-[x] {problem}" for problem in verdict.weights.problems())
     if not verdict.has_exact:
         yield "\t- That was in float32. What is written is of another precision, and loses something:"
@@ -52,15 +52,20 @@ def _other_lines(verdict: Verdict, title: str) -> Iterator[str]:
 
 
 def _output_lines(comparisons: list[Comparison], verdict: Verdict) -> Iterator[str]:
-    for each in comparisons:
-        if each.shape == each.expected_shape:
-            yield f"\t\t-[✓] {each.shape} matches {each.expected_shape}"
+    for comparison in comparisons:
+        if comparison.shape == comparison.expected_shape:
+            yield f"\t\t-[✓] {comparison.shape} matches {comparison.expected_shape}"
         else:
-            yield f"\t\t-[x] shape {each.shape} doesn't match {each.expected_shape}"
-    wrong = [problem for each in comparisons if each.shape == each.expected_shape for problem in each.problems(verdict.atol)]
-    told = verdict.decided_by_float64.get(comparisons[0].output)
-    if told:
-        yield f"\t\t-[{'x' if wrong else '✓'}] {told}"
+            yield f"\t\t-[x] shape {comparison.shape} doesn't match {comparison.expected_shape}"
+    wrong = [
+        problem
+        for comparison in comparisons
+        if comparison.shape == comparison.expected_shape
+        for problem in comparison.problems(verdict.atol)
+    ]
+    sentence = verdict.decided_by_float64.get(comparisons[0].output)
+    if sentence:
+        yield f"\t\t-[{'x' if wrong else '✓'}] {sentence}"
     elif not wrong:
         yield f"\t\t-[✓] all values close (atol: {verdict.atol})"
     for problem in dict.fromkeys(wrong):

@@ -29,16 +29,16 @@ def command(model: str | None) -> int:
 
 def _list_all() -> int:
     """Every architecture that somebody has described; one of an installed package that cannot be loaded hides no other."""
-    found: dict[str, list[str]] = {}
+    architectures: dict[str, list[str]] = {}
     failed = False
     for model_type in model_types():
         try:
-            found[model_type] = list(find_architecture(model_type).features)
+            architectures[model_type] = list(find_architecture(model_type).features)
         except NotSupportedError as error:
             console.error(error)
             failed = True
-    console.give(found)
-    console.say(table(("model type", "features"), [(name, ", ".join(features)) for name, features in found.items()]))
-    others = len(known_types() - found.keys())
+    console.give(architectures)
+    console.say(table(("model type", "features"), [(name, ", ".join(features)) for name, features in architectures.items()]))
+    others = len(known_types() - architectures.keys())
     console.say(f"The {others} other model types of transformers describe themselves: see `converter features MODEL_TYPE`.")
     return 1 if failed else 0

@@ -64,16 +64,16 @@ def check_options(options: type[Options], values: dict[str, Any]) -> None:
 
 
 def _usage_error(details: Sequence[ErrorDetails]) -> UsageError:
-    told = "; ".join(f"{flag(str((*detail['loc'], 'precision')[0]))}: {detail['msg'][:1].lower()}{detail['msg'][1:]}" for detail in details)
-    return UsageError(told, "see --help")
+    message = "; ".join(f"{flag(str((*detail['loc'], 'precision')[0]))}: {detail['msg'][:1].lower()}{detail['msg'][1:]}" for detail in details)
+    return UsageError(message, "see --help")
 
 
 def _type(field: FieldInfo) -> click.ParamType[Any] | type:
     kind = field.annotation
     if get_origin(kind) in (Union, types.UnionType):
-        kind = next(each for each in get_args(kind) if each is not type(None))
+        kind = next(member for member in get_args(kind) if member is not type(None))
     if get_origin(kind) is Literal:
-        return click.Choice([str(each) for each in get_args(kind)])
+        return click.Choice([str(value) for value in get_args(kind)])
     if get_origin(kind) is tuple:
         return str
     assert isinstance(kind, type)

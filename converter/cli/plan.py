@@ -32,34 +32,34 @@ def command(manifest: Path, output: Path, backends: tuple[str, ...], matrix: int
     planned = [plan_job(job) for job in jobs_of(manifest, output, backends)]
     if matrix:
         return _divide(planned, matrix)
-    rows = [_row(each) for each in planned]
-    failed = [each for each in planned if isinstance(each, Outcome) and each.failure]
+    rows = [_row(entry) for entry in planned]
+    failed = [outcome for outcome in planned if isinstance(outcome, Outcome) and outcome.failure]
     console.give([*rows])
     console.say(table(list(rows[0]), [[_cell(value) for value in row.values()] for row in rows]))
-    for note in dict.fromkeys(note for each in planned for note in (each.checkpoint.notes if isinstance(each, Plan) else each.notes)):
+    for note in dict.fromkeys(note for entry in planned for note in (entry.checkpoint.notes if isinstance(entry, Plan) else entry.notes)):
         console.say_aside(f"note: {note}")
-    weights = sum(each.checkpoint.weight_bytes for each in planned if isinstance(each, Plan))
-    todo = sum(isinstance(each, Plan) for each in planned)
+    weights = sum(entry.checkpoint.weight_bytes for entry in planned if isinstance(entry, Plan))
+    todo = sum(isinstance(entry, Plan) for entry in planned)
     console.say(f"{todo} to convert with {bytes_for_people(weights)} of weights, {len(planned) - todo - len(failed)} done already")
-    for each in failed:
-        assert each.failure
-        console.failure(each.failure, f"{each.position}: {each.model}: ")
+    for outcome in failed:
+        assert outcome.failure
+        console.failure(outcome.failure, f"{outcome.position}: {outcome.model}: ")
     actions.annotate(in_order(failed))
     return 1 if failed else 0
 
 
 def _divide(planned: list[Plan | Outcome], shards: int) -> int:
     """A line that cannot be planned is its shard's to report: it keeps no other from being converted."""
-    for each in planned:
-        if isinstance(each, Outcome) and each.failure:
-            console.say_aside(f"note: {each.position}: {each.model} will fail: {each.failure.message}")
+    for entry in planned:
+        if isinstance(entry, Outcome) and entry.failure:
+            console.say_aside(f"note: {entry.position}: {entry.model} will fail: {entry.failure.message}")
     include = [
         {"shard": shard.number, "lines": ",".join(map(str, shard.lines)), "seconds": round(shard.seconds)}
         for shard in divide(planned, shards)
     ]
-    told = json.dumps({"include": include}, separators=(",", ":"))  # on one line, as GITHUB_OUTPUT and a shell's variable want it
-    click.echo(told)
-    actions.set_outputs({"matrix": told})
+    matrix = json.dumps({"include": include}, separators=(",", ":"))  # on one line, as GITHUB_OUTPUT and a shell's variable want it
+    click.echo(matrix)
+    actions.set_outputs({"matrix": matrix})
     return 0
 
 

@@ -136,14 +136,14 @@ def command(
         return _run_here(todo, to_push, None if jobs == "auto" else jobs, display, halted, limits)
 
     try:
-        with progress(todo) as display, closing(begin(display)) as told:
-            for each in told:
-                if isinstance(each, Pushed):
-                    pushes.append(each)
-                    display.pushed(each)
+        with progress(todo) as display, closing(begin(display)) as stream:
+            for item in stream:
+                if isinstance(item, Pushed):
+                    pushes.append(item)
+                    display.pushed(item)
                 else:
-                    outcomes.append(each)
-                    display.done(each)
+                    outcomes.append(item)
+                    display.done(item)
                 failed = failed or report.in_order(outcomes[-1:], pushes[-1:]).exit_code != 0
     finally:  # an interrupted batch has a report of what it did
         result = report.in_order(outcomes, pushes)

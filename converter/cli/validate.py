@@ -33,11 +33,11 @@ def command(artifacts: Path, reference: str, **flags: Any) -> int:
     """
     source = read_source(reference)
     asked = {name: value for name, value in flags.items() if value is not None}
-    found = find_artifacts(artifacts)
-    for backend, _ in found:
+    places = find_artifacts(artifacts)
+    for backend, _ in places:
         check_options(backend.options, _known(backend, asked))
-    console.notices(backend for backend, _ in found)
-    rows = [_measure(backend, folder, source, asked) for backend, folder in found]
+    console.notices(backend for backend, _ in places)
+    rows = [_measure(backend, folder, source, asked) for backend, folder in places]
     console.give(rows)
     return 0 if all(row["passed"] for row in rows) else 1
 

@@ -147,11 +147,11 @@ def is_lack_of_memory(error: BaseException) -> bool:
 
 def internal_error(error: Exception | SystemExit) -> ConverterError:
     """What the user is told of an error that nobody thought of, which is a bug of ours or of a library's."""
-    told = ConverterError("there is not enough memory", "run it with fewer --jobs, or on a machine with more memory")
+    problem = ConverterError("there is not enough memory", "run it with fewer --jobs, or on a machine with more memory")
     if not is_lack_of_memory(error):
-        told = ConverterError(f"something went wrong that should not: {reason(error)}", "report it, with what --debug shows")
-    told.__cause__ = error
-    return told
+        problem = ConverterError(f"something went wrong that should not: {reason(error)}", "report it, with what --debug shows")
+    problem.__cause__ = error
+    return problem
 
 
 def output_error(path: Path, error: OSError) -> OutputError:

@@ -46,7 +46,7 @@ def describe(folder: Path, name: str, known: Iterable[FileRecord] = ()) -> FileR
     """
     path = folder / name
     status = path.stat()
-    same = (each.sha256 for each in known if (each.path, each.size, each.mtime_ns) == (name, status.st_size, status.st_mtime_ns))
+    same = (record.sha256 for record in known if (record.path, record.size, record.mtime_ns) == (name, status.st_size, status.st_mtime_ns))
     return FileRecord(path=name, size=status.st_size, mtime_ns=status.st_mtime_ns, sha256=next(same, "") or _sha256(path))
 
 
@@ -88,7 +88,7 @@ def leftovers(path: Path) -> list[Path]:
     """What lies beside `path` under a name that `temporary_name` may have given."""
     name = re.compile(f"{re.escape(f'{PREFIX}{path.name}')}-[0-9a-f]{{8}}")
     try:
-        return [each for each in path.parent.iterdir() if name.fullmatch(each.name)]
+        return [entry for entry in path.parent.iterdir() if name.fullmatch(entry.name)]
     except (FileNotFoundError, NotADirectoryError):
         return []
 

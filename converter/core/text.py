@@ -11,7 +11,7 @@ written (https://trojansource.codes), the third cannot be written at all."""
 
 def printable(text: str) -> str:
     """Text on one line that a terminal shows and does not obey, whoever wrote it; what else is in it is shown as Python escapes it."""
-    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def brief(text: str, longest: int = 100) -> str:

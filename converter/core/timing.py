@@ -84,11 +84,11 @@ def anonymous_bytes(process: int | None = None) -> int:
 
 def _children() -> set[int]:
     """The processes that this one has started and that have not ended."""
-    found: set[int] = set()
+    processes: set[int] = set()
     for path in Path("/proc/self/task").glob("*/children"):
         with suppress(OSError):  # a thread that has ended
-            found.update(map(int, path.read_text(encoding="ascii").split()))
-    return found
+            processes.update(map(int, path.read_text(encoding="ascii").split()))
+    return processes
 
 
 def _cpu_seconds() -> float:

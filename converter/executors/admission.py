@@ -92,10 +92,10 @@ def admission(workers: int | None, jobs: int) -> Admission:
     What is available is looked up once, before anything runs: later a part of what was predicted would be counted twice. A number is its
     user's word, and memory is not looked at.
     """
-    found = cores()
+    count = cores()
     if workers is not None:
-        return Admission(workers, found)
-    return Admission(min(found, max(1, jobs)), found, max(0, available_bytes() - SERVER_BYTES))
+        return Admission(workers, count)
+    return Admission(min(count, max(1, jobs)), count, max(0, available_bytes() - SERVER_BYTES))
 
 
 def predicted_bytes(plan: Plan) -> int:
@@ -122,23 +122,23 @@ def available_bytes(root: Path = _ROOT) -> int:
     Files that a group has in memory do not count as taken, as the kernel drops them. `root` is where /proc and /sys lie.
     """
     lines = (root / "proc/meminfo").read_text(encoding="ascii").splitlines()
-    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    amounts = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
     for group in _groups(root, "memory"):
         limit = _words(group / "memory.max") or _words(group / "memory.limit_in_bytes")
-        taken = _words(group / "memory.current") or _words(group / "memory.usage_in_bytes")
-        if limit and taken and limit[0].isdigit():  # "max" is none
-            found.append(int(limit[0]) - int(taken[0]) + _file_bytes(group))
-    return max(0, min(found))
+        usage = _words(group / "memory.current") or _words(group / "memory.usage_in_bytes")
+        if limit and usage and limit[0].isdigit():  # "max" is none
+            amounts.append(int(limit[0]) - int(usage[0]) + _file_bytes(group))
+    return max(0, min(amounts))
 
 
 def cores(root: Path = _ROOT) -> int:
     """The cores that this process may use: those that it is bound to, or fewer where a control group's quota is for fewer; at least 1."""
-    found = [len(os.sched_getaffinity(0))]
+    counts = [len(os.sched_getaffinity(0))]
     for group in _groups(root, "cpu"):
         quota = _words(group / "cpu.max") or [*_words(group / "cpu.cfs_quota_us"), *_words(group / "cpu.cfs_period_us")]
         if len(quota) == 2 and quota[0].isdigit():  # neither "max" nor -1
-            found.append(int(quota[0]) // int(quota[1]))
-    return max(1, min(found))
+            counts.append(int(quota[0]) // int(quota[1]))
+    return max(1, min(counts))
 
 
 def _weight_bytes(checkpoint: Checkpoint) -> tuple[int, int]:
@@ -147,8 +147,8 @@ def _weight_bytes(checkpoint: Checkpoint) -> tuple[int, int]:
     stored = as_float32 = 0
     for name, size in checkpoint.files.items():
         if name.endswith((".safetensors", ".bin")):
-            told = _tensor_bytes(checkpoint.folder / name) if checkpoint.folder and name.endswith(".safetensors") else None
-            of_file, widened = told or (size, size * (2 if named in _HALVES else 1))
+            sizes = _tensor_bytes(checkpoint.folder / name) if checkpoint.folder and name.endswith(".safetensors") else None
+            of_file, widened = sizes or (size, size * (2 if named in _HALVES else 1))
             stored, as_float32 = stored + of_file, as_float32 + widened
     return stored, as_float32
 
@@ -159,7 +159,7 @@ def _tensor_bytes(path: Path) -> tuple[int, int] | None:
         tensors = stored_tensors(path).values()
     except (OSError, ValueError):  # its job will tell what is wrong with it
         return None
-    return sum(each.length for each in tensors), sum(each.length * 4 // _FLOATS.get(each.dtype, 4) for each in tensors)
+    return sum(tensor.length for tensor in tensors), sum(tensor.length * 4 // _FLOATS.get(tensor.dtype, 4) for tensor in tensors)
 
 
 def _logits_bytes(config: Mapping[str, Any]) -> int:
@@ -186,9 +186,9 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
 
 def _file_bytes(group: Path) -> int:
     """What of a control group's memory are pages of files."""
-    told = dict(line.split() for line in _lines(group / "memory.stat"))
-    prefix = "total_" if "total_active_file" in told else ""  # version 1 tells those of the groups below apart
-    return sum(int(told.get(f"{prefix}{kind}_file", 0)) for kind in ("active", "inactive"))
+    statistics = dict(line.split() for line in _lines(group / "memory.stat"))
+    prefix = "total_" if "total_active_file" in statistics else ""  # version 1 tells those of the groups below apart
+    return sum(int(statistics.get(f"{prefix}{kind}_file", 0)) for kind in ("active", "inactive"))
 
 
 def _words(path: Path) -> list[str]:

@@ -162,12 +162,12 @@ class _Driver:
         if self.nodes and monotonic() - self.looked < _LOOK:
             return
         self.looked = monotonic()
-        resources: Iterator[dict[str, Any]] = (each["Resources"] for each in ray.nodes() if each["Alive"])  # type: ignore[no-untyped-call]  # Ray's own lacks types
-        able = sorted((int(each.get("memory", 0)), int(each.get("CPU", 0))) for each in resources if each.get("CPU", 0) >= 1)
-        found = Nodes(tuple(Node(cores, memory) for memory, cores in able))
-        if found != self.nodes:
-            self.nodes = found
-            self.connection.send(found)
+        resources: Iterator[dict[str, Any]] = (node["Resources"] for node in ray.nodes() if node["Alive"])  # type: ignore[no-untyped-call]  # Ray's own lacks types
+        able = sorted((int(amounts.get("memory", 0)), int(amounts.get("CPU", 0))) for amounts in resources if amounts.get("CPU", 0) >= 1)
+        nodes = Nodes(tuple(Node(cores, memory) for memory, cores in able))
+        if nodes != self.nodes:
+            self.nodes = nodes
+            self.connection.send(nodes)
 
     def _obey(self, order: Submit | Cancel) -> None:
         import ray

@@ -41,4 +41,4 @@ def limit_memory(available: int, weights: int) -> None:
 def _writable_bytes() -> int:
     """What this process could write to, in bytes, as the kernel counts it."""
     with open("/proc/self/status", encoding="ascii", errors="replace") as status:
-        return next(int(each.split()[1]) * 1024 for each in status if each.startswith("VmData:"))
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmData:"))

@@ -139,11 +139,11 @@ class _Batch:
     def step(self) -> Iterator[Outcome]:
         """Begin one job or plan one, and hear what the workers have to say; where there is nothing to begin, wait for that."""
         now = time.monotonic()
-        for attempt in [each for each in self._later if each.due <= now]:
+        for attempt in [attempt for attempt in self._later if attempt.due <= now]:
             self._later.remove(attempt)
             self._unplanned.appendleft(attempt)
         begins = self._admission.choose(
-            [each.predicted for each in self._waiting], [each.planned.predicted for each in self._running.values()]
+            [plan.predicted for plan in self._waiting], [worker.planned.predicted for worker in self._running.values()]
         )
         plans = begins is None and len(self._waiting) < admission.PATIENCE and len(self._running) < self._admission.workers
         plans = plans and bool(self._unplanned)
@@ -164,7 +164,7 @@ class _Batch:
             worker.end()
 
     def _cancel(self) -> Iterator[Outcome]:
-        left = (*(each.attempt for each in self._waiting), *self._unplanned, *self._later)
+        left = (*(plan.attempt for plan in self._waiting), *self._unplanned, *self._later)
         self._waiting, self._unplanned, self._later = [], deque(), []
         yield from (Outcome.of(attempt.job, "cancelled") for attempt in left)
 

@@ -110,10 +110,10 @@ def work(task: Task) -> Iterator[Message]:
 def _other_versions(task: Task) -> Failure | None:
     """What the artifacts are made with counts among what they are known by: it has to be the same everywhere."""
     for backend, wanted in task.versions.items():
-        found = versions_of(BACKENDS[backend].packages)
-        for name in sorted({*wanted, *found}):
-            if wanted.get(name) != found.get(name):
-                here, there = (f"{name} {each[name]}" if name in each else f"no {name}" for each in (found, wanted))
+        versions = versions_of(BACKENDS[backend].packages)
+        for name in sorted({*wanted, *versions}):
+            if wanted.get(name) != versions.get(name):
+                here, there = (f"{name} {side[name]}" if name in side else f"no {name}" for side in (versions, wanted))
                 return Failure(
                     stage="start",
                     kind="OtherVersions",
@@ -165,7 +165,7 @@ def _told(outcome: Outcome, task: Task, folder: Path) -> Outcome:
 
 def _told_of_push(pushed: Pushed, task: Task, folder: Path) -> Pushed:
     old, new = str(folder), str(task.probe.folder)
-    artifacts, notes = (tuple(each.replace(old, new) for each in texts) for texts in (pushed.artifacts, pushed.notes))
+    artifacts, notes = (tuple(text.replace(old, new) for text in texts) for texts in (pushed.artifacts, pushed.notes))
     return pushed.model_copy(update={"artifacts": artifacts, "notes": notes})
 
 
@@ -212,12 +212,12 @@ def _next(queue: SimpleQueue[JobEvent | Outcome | BaseException | None]) -> JobE
 
 def _end(thread: threading.Thread) -> None:
     """Wait for the jobs of a thread to end, and end those that run."""
-    told: set[int | None] = set()
+    pids: set[int | None] = set()
     while thread.is_alive():
         for child in multiprocessing.active_children():
-            if child.pid not in told:  # a second word would interrupt its clearing away
+            if child.pid not in pids:  # a second word would interrupt its clearing away
                 child.terminate()
-                told.add(child.pid)
+                pids.add(child.pid)
         thread.join(_LOOK)
 
 

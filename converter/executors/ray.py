@@ -78,7 +78,7 @@ class _Unit:
     begun: bool = False
     withdrawn: bool = False
     stages: dict[int, str] = field(default_factory=dict)
-    told: set[int] = field(default_factory=set)
+    results: set[int] = field(default_factory=set)
 
 
 @dataclass
@@ -123,15 +123,15 @@ class _Batch:
     cluster: _Cluster
     probe: SharedFolderProbe
     limits: Limits
-    given: dict[int, _Unit] = field(default_factory=dict)
+    tasks: dict[int, _Unit] = field(default_factory=dict)
     numbers: int = 0
     barren: float | None = None
 
     def outcomes(self) -> Iterator[Outcome | Pushed]:
         units = deque(_units(self.jobs, self.pushes))
-        while units or self.given:
+        while units or self.tasks:
             if self._is_lost():
-                yield from self._give_up([*self.given.values(), *units])
+                yield from self._give_up([*self.tasks.values(), *units])
                 return
             if self.halted():
                 yield from (Outcome.of(job, "cancelled") for unit in units for _, job in unit.jobs)
@@ -143,13 +143,13 @@ class _Batch:
 
     def _has_room(self) -> bool:
         """None goes far ahead of the first that waits for a node that can hold it."""
-        first = next((number for number, unit in self.given.items() if not unit.begun), self.numbers)
-        return len(self.given) < self.cluster.window and self.numbers - first < self.cluster.window
+        first = next((number for number, unit in self.tasks.items() if not unit.begun), self.numbers)
+        return len(self.tasks) < self.cluster.window and self.numbers - first < self.cluster.window
 
     def _begin(self, unit: _Unit) -> Iterator[Outcome | Pushed]:
         """Plan a task's jobs, and give it to the cluster where one of them is still to be done."""
         unit.plans = [self._plan(index, job) for index, job in unit.jobs]
-        if any(isinstance(each, Plan) for each in unit.plans):
+        if any(isinstance(plan, Plan) for plan in unit.plans):
             self._submit(unit)
             return
         for outcome in unit.plans:
@@ -178,22 +178,22 @@ class _Batch:
         )
         unit.begun = unit.withdrawn = False
         self.numbers += 1
-        self.given[self.numbers] = unit
+        self.tasks[self.numbers] = unit
         self.cluster.submit(Submit(self.numbers, task, unit.cores, unit.memory))
 
     def _withdraw(self, unwanted: Callable[[_Unit], bool]) -> None:
         """Cancel those of the tasks that no node has begun."""
-        for number, unit in self.given.items():
+        for number, unit in self.tasks.items():
             if not (unit.begun or unit.withdrawn) and unwanted(unit):
                 unit.withdrawn = True
                 self.cluster.submit(Cancel(number))
 
     def _hear(self, timeout: float) -> Iterator[Outcome | Pushed]:
         word = self.cluster.hear(timeout)
-        if isinstance(word, Heard) and word.number in self.given:
-            yield from self._heard(self.given[word.number], word.message)
+        if isinstance(word, Heard) and word.number in self.tasks:
+            yield from self._heard(self.tasks[word.number], word.message)
         elif isinstance(word, TaskEnded):
-            yield from self._ended(self.given.pop(word.number), word)
+            yield from self._ended(self.tasks.pop(word.number), word)
         elif isinstance(word, Nodes) and word.nodes:
             self._withdraw(self._fits_nowhere)
 
@@ -206,15 +206,15 @@ class _Batch:
         if isinstance(message, JobEvent):
             unit.stages[message.place] = message.event.stage or unit.stages.get(message.place, "start")
             self.observer.tell(unit.jobs[message.place][0], message.event)
-        elif isinstance(message, Done) and message.place not in unit.told:
-            unit.told.add(message.place)
+        elif isinstance(message, Done) and message.place not in unit.results:
+            unit.results.add(message.place)
             yield _as_asked(message.outcome, unit, message.place)
         elif isinstance(message, Pushed):
             assert unit.group
             yield _push_as_asked(message, unit)
 
     def _ended(self, unit: _Unit, end: TaskEnded) -> Iterator[Outcome | Pushed]:
-        if end.how == "done" and len(unit.told) < len(unit.jobs):  # Ray ends the stream of a cancelled task so, now and then
+        if end.how == "done" and len(unit.results) < len(unit.jobs):  # Ray ends the stream of a cancelled task so, now and then
             end = TaskEnded(end.number, "cancelled" if unit.withdrawn else "lost", "it has ended without a word of what became of it")
         if end.how == "lost":
             _clear_away(unit)
@@ -225,7 +225,7 @@ class _Batch:
         elif end.how == "cancelled" and not self.halted():
             self._submit(unit)
         elif end.how == "cancelled":
-            yield from (Outcome.of(job, "cancelled") for place, (_, job) in enumerate(unit.jobs) if place not in unit.told)
+            yield from (Outcome.of(job, "cancelled") for place, (_, job) in enumerate(unit.jobs) if place not in unit.results)
         elif end.how != "done":
             yield from _failed(unit, *_LOST[end.how], end.cause)
 
@@ -316,13 +316,13 @@ def _as_asked(outcome: Outcome, unit: _Unit, place: int) -> Outcome:
 
 def _push_as_asked(pushed: Pushed, unit: _Unit) -> Pushed:
     names = {str(job.destination.absolute()): str(job.destination) for _, job in unit.jobs}
-    return pushed.model_copy(update={"artifacts": tuple(names[each] for each in pushed.artifacts)})
+    return pushed.model_copy(update={"artifacts": tuple(names[name] for name in pushed.artifacts)})
 
 
 def _failed(unit: _Unit, kind: str, message: str, hint: str, cause: str) -> Iterator[Outcome]:
     """The Outcomes of a task's jobs that nothing more will be heard of."""
     for place, (_, job) in enumerate(unit.jobs):
-        if place not in unit.told:
+        if place not in unit.results:
             failure = Failure(stage=unit.stages.get(place, "start"), kind=kind, message=f"{message}: {cause}", hint=hint)
             yield finish(job, Outcome.of(job, "failed", failure=failure))
 

@@ -32,10 +32,10 @@ def divide(planned: Sequence[Plan | Outcome], shards: int) -> list[Shard]:
     along, so that every line is told of.
     """
     costs: dict[int, float] = defaultdict(float)
-    for each in planned:
-        position = each.job.position if isinstance(each, Plan) else each.position
+    for entry in planned:
+        position = entry.job.position if isinstance(entry, Plan) else entry.position
         assert position
-        costs[position.line] += predicted_seconds(each) if isinstance(each, Plan) else 0.0
+        costs[position.line] += predicted_seconds(entry) if isinstance(entry, Plan) else 0.0
     wanted = min(shards, max(1, sum(cost > 0 for cost in costs.values())))
     made = [Shard(number) for number in range(1, wanted + 1)]
     heap = [(0.0, shard.number) for shard in made]

@@ -58,12 +58,12 @@ def ask(
             with attempt, _our_way():
                 return call()
     except Exception as error:
-        told = sentence(error, repository, revision, kind)
-        if told is None:
+        problem = sentence(error, repository, revision, kind)
+        if problem is None:
             raise
-        told.is_transient = _is_transient(error)
-    assert told
-    raise told  # outside of the handler, so that the client's error is not its context
+        problem.is_transient = _is_transient(error)
+    assert problem
+    raise problem  # outside of the handler, so that the client's error is not its context
 
 
 @contextmanager

@@ -107,9 +107,13 @@ def account() -> Account:
     from huggingface_hub import whoami
 
     # kept by the client for each token, as the Hub grudges this answer
-    told = ask(lambda: whoami(cache=True), "your account", kind=PushError)
-    organisations = {str(each.get("name")): str(each.get("roleInOrg") or "") for each in told["orgs"]} if "orgs" in told else None
-    return Account(str(told.get("name", "")), organisations, _only_reads(told))
+    answer = ask(lambda: whoami(cache=True), "your account", kind=PushError)
+    organisations = (
+        {str(organisation.get("name")): str(organisation.get("roleInOrg") or "") for organisation in answer["orgs"]}
+        if "orgs" in answer
+        else None
+    )
+    return Account(str(answer.get("name", "")), organisations, _only_reads(answer))
 
 
 def may_commit(repository: str, *, create_pr: bool, revision: str = "main") -> None:
@@ -151,11 +155,15 @@ def pull_requests(repository: str, author: str) -> list[PullRequest]:
     """Every pull request of an author to a repository, the latest first. Raises PushError."""
     from huggingface_hub import HfApi
 
-    found = ask(
+    discussions = ask(
         lambda: list(HfApi().get_repo_discussions(repository, author=author, discussion_type="pull_request")), repository, kind=PushError
     )
-    theirs = [PullRequest(each.num, each.title, each.status) for each in found if each.is_pull_request and each.author == author]
-    return sorted(theirs, key=lambda each: -each.number)
+    theirs = [
+        PullRequest(discussion.num, discussion.title, discussion.status)
+        for discussion in discussions
+        if discussion.is_pull_request and discussion.author == author
+    ]
+    return sorted(theirs, key=lambda request: -request.number)
 
 
 def commit(
@@ -176,7 +184,7 @@ def commit(
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
-    expected = [(CommitOperationAdd(each.path, _held(each.content)), each.sha256) for each in additions]
+    expected = [(CommitOperationAdd(addition.path, _held(addition.content)), addition.sha256) for addition in additions]
     added = [operation for operation, _ in expected]
     HfApi().preupload_lfs_files(repository, added, revision=revision, create_pr=create_pr, free_memory=False)
     changed = [operation.path_in_repo for operation, sha256 in expected if operation.upload_info.sha256.hex() != sha256]
@@ -208,14 +216,14 @@ def _held(content: Path | bytes) -> Path | bytes:
     return content.read_bytes() if isinstance(content, Path) and content.stat().st_size <= _SENT_WITH_THE_COMMIT else content
 
 
-def _only_reads(told: Mapping[str, Any]) -> bool:
+def _only_reads(answer: Mapping[str, Any]) -> bool:
     """Whether a token is known to have no write access anywhere; one of the fine-grained kind lists what it may do where."""
-    token = (told.get("auth") or {}).get("accessToken") or {}
+    token = (answer.get("auth") or {}).get("accessToken") or {}
     if token.get("role") != "fineGrained":
         return bool(token.get("role") == "read")
     scopes: Sequence[Mapping[str, Any]] = (token.get("fineGrained") or {}).get("scoped") or ()
     listed = [
         *((token.get("fineGrained") or {}).get("global") or ()),
-        *(each for scope in scopes for each in scope.get("permissions") or ()),
+        *(permission for scope in scopes for permission in scope.get("permissions") or ()),
     ]
     return not {"repo.write", "discussion.write"} & set(listed)

@@ -70,18 +70,19 @@ def _too_long(raw: RawEntry) -> Iterator[Problem]:
 def _options(backend: str, raw: RawEntry, base: Path, problems: list[Problem]) -> Options | None:
     """The options of one backend out of an entry's settings."""
     fields = BACKENDS[backend].options.model_fields
-    given = {key.replace("-", "_"): token for key, token in raw.settings.items() if "_" not in key}
+    tokens = {key.replace("-", "_"): token for key, token in raw.settings.items() if "_" not in key}
     try:
-        chosen = {name: token.text for name, token in given.items() if name in fields}
+        chosen = {name: token.text for name, token in tokens.items() if name in fields}
         options = BACKENDS[backend].options.model_validate(chosen)
     except pydantic.ValidationError as error:
+        of_precision = [name for name in ("precision", *BACKENDS[backend].options.aliases) if name in tokens]
         for detail in error.errors():
-            name = str((*detail["loc"], next((name for name in ("precision", *BACKENDS[backend].options.aliases) if name in given), ""))[0])
-            if name not in given:
+            name = str((*detail["loc"], *of_precision)[0])
+            if name not in tokens:
                 problems.append((raw.model.position, f"{backend} needs {name.replace('_', '-')}="))
                 continue
             problems.append(
-                (given[name].position, f"{name.replace('_', '-')}={brief(given[name].text)}: {_lower(brief(detail['msg'], LONGEST))}")
+                (tokens[name].position, f"{name.replace('_', '-')}={brief(tokens[name].text)}: {_lower(brief(detail['msg'], LONGEST))}")
             )
         return None
     # like every path in a manifest these are relative to the manifest; what is evaluated by may be a module instead
@@ -118,7 +119,7 @@ def _output(raw: RawEntry, source: Source, problems: list[Problem]) -> str | Non
 
 def meetings(entries: Sequence[Entry]) -> Iterator[Problem]:
     """Entries that would meet in one place: one backend's artifact, the files of two models, or one inside another's artifact."""
-    taken: dict[str, Entry] = {}
+    places: dict[str, Entry] = {}
     owners: dict[str, Entry] = {}
     for entry in entries:
         owner = owners.setdefault(entry.output.casefold(), entry)
@@ -129,7 +130,7 @@ def meetings(entries: Sequence[Entry]) -> Iterator[Problem]:
             )
         for backend in entry.backends:
             place = f"{entry.output}/{backend}"
-            other = taken.setdefault(place.casefold(), entry)
+            other = places.setdefault(place.casefold(), entry)
             if other is not entry:
                 yield (
                     entry.position,
@@ -138,10 +139,10 @@ def meetings(entries: Sequence[Entry]) -> Iterator[Problem]:
     for entry in entries:
         parents = [str(parent).casefold() for parent in (PurePosixPath(entry.output), *PurePosixPath(entry.output).parents)]
         for parent in parents:
-            if parent in taken and taken[parent] is not entry:
+            if parent in places and places[parent] is not entry:
                 yield (
                     entry.position,
-                    f"{brief(entry.output)!r} lies inside the artifact of line {taken[parent].position.line}; set output=",
+                    f"{brief(entry.output)!r} lies inside the artifact of line {places[parent].position.line}; set output=",
                 )
 
 

@@ -42,8 +42,8 @@ def _merged(infos: dict[str, FieldInfo]) -> tuple[Any, Any]:
     first = next(iter(infos.values()))
     if all(str(info) == str(first) for info in infos.values()) and not first.is_required():
         return first.annotation, first
-    told = " ".join(f"{owner}: {info.description}" for owner, info in infos.items())
-    return Union[*map(_constrained, infos.values()), None], Field(None, description=told)
+    description = " ".join(f"{owner}: {info.description}" for owner, info in infos.items())
+    return Union[*map(_constrained, infos.values()), None], Field(None, description=description)
 
 
 def _constrained(info: FieldInfo) -> Any:

@@ -104,18 +104,18 @@ class _Reader:
         return {key: token for key, node in nodes.items() if (token := self._token(node)) is not None and token.text}
 
     def mapping(self, node: yaml.Node) -> dict[str, yaml.Node]:
-        found: dict[str, yaml.Node] = {}
+        nodes: dict[str, yaml.Node] = {}
         if not isinstance(node, yaml.MappingNode):
             self._problems.append((self.at(node), "a mapping of keys to values belongs here"))
-            return found
+            return nodes
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 self._problems.append((self.at(key), "a key is a single word"))
-            elif key.value in found:
+            elif key.value in nodes:
                 self._problems.append((self.at(key), f"{brief(key.value)!r} is set twice"))
             else:
-                found[key.value] = value
-        return found
+                nodes[key.value] = value
+        return nodes
 
     def _token(self, node: yaml.Node) -> Token | None:
         if isinstance(node, yaml.ScalarNode):

@@ -53,12 +53,12 @@ class Pushes:
 
 def _push(group: PushGroup) -> Iterator[Pushed]:
     """Push what was validated; what was not is told, and a failure where there is nothing else."""
-    made = [each for each in group.outcomes if each.artifact]
-    left = [each for each in made if each.status == "unvalidated"]
-    if made and not any(each.status == "cancelled" for each in group.outcomes):
-        folders = [Path(each.destination) for each in made if each not in left or len(left) == len(made)]
+    made = [outcome for outcome in group.outcomes if outcome.artifact]
+    left = [outcome for outcome in made if outcome.status == "unvalidated"]
+    if made and not any(outcome.status == "cancelled" for outcome in group.outcomes):
+        folders = [Path(outcome.destination) for outcome in made if outcome not in left or len(left) == len(made)]
         pushed = push(folders, group.target, group.position)
-        notes = [f"{each.destination} was not validated and is not pushed" for each in left if not pushed.failure]
+        notes = [f"{outcome.destination} was not validated and is not pushed" for outcome in left if not pushed.failure]
         yield pushed.model_copy(update={"notes": (*pushed.notes, *notes)})
 
 

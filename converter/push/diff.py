@@ -80,7 +80,7 @@ def _check_model(
     """A repository of its own holds one model."""
     ours = artifacts[0].record
     other = next((record for record in there.values() if not same_model(record, ours)), None)
-    foreign = [each.path for each in beside if each.path in listing.files and not _has(listing, each)] if not there else []
+    foreign = [addition.path for addition in beside if addition.path in listing.files and not _has(listing, addition)] if not there else []
     if other or foreign:
         what = f"the artifacts of {other.source.repository or other.source.model}" if other else f"a {foreign[0]} of another model"
         raise PushError(f"{listing.repository} holds {what}", "push to a repository of its own")
@@ -104,7 +104,7 @@ def _card(
 def _replaced(listing: hub.Listing, artifacts: Sequence[Artifact], there: Mapping[str, ArtifactRecord]) -> Iterator[str]:
     """What somebody else has put where ours goes; it stays in the repository's history."""
     for artifact in artifacts:
-        paths = [each.path for each in artifact.additions() if each.path in listing.files and not _has(listing, each)]
+        paths = [addition.path for addition in artifact.additions() if addition.path in listing.files and not _has(listing, addition)]
         if paths and artifact.backend not in there:
             yield f"{paths[0]} of {listing.repository} was not made by converter and is replaced"
 

@@ -43,14 +43,14 @@ class Target:
 
 def push(folders: Sequence[Path], target: Target, position: Position | None = None) -> Pushed:
     """Bring the artifacts in `folders` to the Hub. Whatever goes wrong becomes the outcome; only an interruption is raised."""
-    told = {"repository": target.repository, "artifacts": tuple(map(str, folders)), "position": position}
+    fields = {"repository": target.repository, "artifacts": tuple(map(str, folders)), "position": position}
     try:
-        return _push(folders, target).model_copy(update=told)
+        return _push(folders, target).model_copy(update=fields)
     except Exception as error:  # whatever it is, it is this push's outcome and not the end of the others
         plain = error if isinstance(error, ConverterError) else internal_error(error)
         trace = "".join(traceback.format_exception(error))
         failure = Failure(stage="push", kind=type(error).__name__, message=plain.message, hint=plain.hint, traceback=trace)
-        return Pushed(status="failed", failure=failure, **told)
+        return Pushed(status="failed", failure=failure, **fields)
 
 
 def _push(folders: Sequence[Path], target: Target) -> Pushed:
@@ -58,7 +58,7 @@ def _push(folders: Sequence[Path], target: Target) -> Pushed:
     origin = _origin(artifacts, target)
     is_source = origin.repository is not None and origin.repository.casefold() == target.repository.casefold()
     _make_place(target, artifacts, origin, is_source)
-    beside = [] if is_source else list({each.path: each for artifact in artifacts for each in artifact.sidecars()}.values())
+    beside = [] if is_source else list({addition.path: addition for artifact in artifacts for addition in artifact.sidecars()}.values())
     delivery = _Delivery(target, artifacts, beside, origin.metadata, is_source)
     try:
         return hub.until_done(delivery.attempt, target.repository)
@@ -129,12 +129,12 @@ class _Delivery:
 
     def attempt(self) -> Pushed:
         """Look wherever it may be already; where it is nowhere, commit what is lacking."""
-        found = self._look()
+        place = self._look()
         for pause in _LATE if self.unheard else ():
-            if isinstance(found, _Place):
+            if isinstance(place, _Place):
                 hub.pause(pause)
-                found = self._look()
-        return found if isinstance(found, Pushed) else self._commit(found)
+                place = self._look()
+        return place if isinstance(place, Pushed) else self._commit(place)
 
     def _look(self) -> Pushed | _Place:
         chosen: _Place | None = None
@@ -154,9 +154,9 @@ class _Delivery:
             self._check_checkpoint(listing.commit)
         yield listing, None
         if self.target.create_pr:
-            ours = [each for each in hub.pull_requests(self.target.repository, hub.account().name) if each.title == TITLE]
-            closed = [each for each in ours if each.status == "closed"]
-            for request in (*(each for each in ours if each.waits), *closed[:1]):
+            ours = [request for request in hub.pull_requests(self.target.repository, hub.account().name) if request.title == TITLE]
+            closed = [request for request in ours if request.status == "closed"]
+            for request in (*(request for request in ours if request.waits), *closed[:1]):
                 with suppress(RevisionError):  # of a closed one, which may be gone
                     yield hub.look(self.target.repository, request.revision, PushError), request
 
@@ -192,7 +192,7 @@ class _Delivery:
     def _check_checkpoint(self, commit: str) -> None:
         """What is offered to a checkpoint's own repository was made from the checkpoint that is there, whichever the commit."""
         sources = {artifact.record.source.contents: artifact.record.source for artifact in self.artifacts}
-        for source in (each for each in sources.values() if each.commit != commit):
+        for source in (source for source in sources.values() if source.commit != commit):
             allowed = Allowed(pickle=source.pickle, remote_code=source.code)
             there = resolve(Source(name=self.target.repository, revision=commit), allowed)
             if source.contents and there.contents != source.contents:
@@ -203,12 +203,12 @@ class _Delivery:
 
     def _text(self, lacking: Changes) -> str:
         """The text of the commit, which is that of the pull request."""
-        told = [
+        lines = [
             f"Converted by converter {converter.__version__}, and each validated against its checkpoint.",
             "",
-            *card.table([record for record in lacking.records if record.backend in {each.backend for each in self.artifacts}]),
+            *card.table([record for record in lacking.records if record.backend in {artifact.backend for artifact in self.artifacts}]),
             *(f"\n{note[:1].upper()}{note[1:]}." for note in lacking.notes),
         ]
         if self.target.create_pr:
-            told += ["", 'To try it before it is merged, load it with `revision="refs/pr/N"`, where N is the number of this pull request.']
-        return "\n".join(told)
+            lines += ["", 'To try it before it is merged, load it with `revision="refs/pr/N"`, where N is the number of this pull request.']
+        return "\n".join(lines)

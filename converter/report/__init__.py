@@ -48,7 +48,7 @@ class Report(Record):
             done += f", {cancelled} not started"
         if not self.pushes:
             return done
-        return f"{done}; " + ", ".join(f"{self.count_pushes(status)} {told}" for status, told in _PUSHES.items())
+        return f"{done}; " + ", ".join(f"{self.count_pushes(status)} {word}" for status, word in _PUSHES.items())
 
 
 _PUSHES: Mapping[PushStatus, str] = {"pushed": "pushed", "unchanged": "on the Hub already", "failed": "not pushed"}
@@ -60,8 +60,8 @@ def in_order(outcomes: Iterable[Outcome], pushes: Iterable[Pushed] = ()) -> Repo
     def place(outcome: Outcome) -> tuple[int, int, str]:
         return (*line(outcome), outcome.backend)
 
-    def line(told: Outcome | Pushed) -> tuple[int, int]:
-        return (told.position.line, told.position.column) if told.position else (0, 0)
+    def line(result: Outcome | Pushed) -> tuple[int, int]:
+        return (result.position.line, result.position.column) if result.position else (0, 0)
 
     return Report(outcomes=tuple(sorted(outcomes, key=place)), pushes=tuple(sorted(pushes, key=line)))
 

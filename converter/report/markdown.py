@@ -56,18 +56,18 @@ def _table(outcomes: Iterable[Outcome]) -> Iterator[str]:
 def _variants(outcomes: Iterable[Outcome]) -> Iterator[str]:
     """Of each artifact that comes in several precisions, or in one that loses something, what each is."""
     for outcome in outcomes:
-        found = outcome.verdict.variants if outcome.verdict else ()
-        if found:
-            yield from ("", f"## Precisions of {cell(outcome.model)}", "", *variant_table(found))
+        precisions = outcome.verdict.variants if outcome.verdict else ()
+        if precisions:
+            yield from ("", f"## Precisions of {cell(outcome.model)}", "", *variant_table(precisions))
 
 
-def variant_table(found: Sequence[Variant]) -> Iterator[str]:
+def variant_table(precisions: Sequence[Variant]) -> Iterator[str]:
     """The table of an artifact's variants, and what its figures are of."""
     yield f"| {' | '.join(variants.HEADINGS)} |"
     yield f"|{'|'.join('---:' if name in variants.RIGHT else '---' for name in variants.HEADINGS)}|"
-    for row in variants.rows(found):
+    for row in variants.rows(precisions):
         yield f"| {' | '.join(map(cell, row))} |"
-    yield from ("", f"{cell(variants.sources(found))}")
+    yield from ("", f"{cell(variants.sources(precisions))}")
 
 
 def _failures(outcomes: Iterable[Outcome]) -> Iterator[str]:
@@ -89,16 +89,16 @@ def _pushes(pushes: Sequence[Pushed]) -> Iterator[str]:
     if pushes:
         yield from ("", "## Pushed to the Hub", "", "| repository | | commit | |", "|---|---|---|---|")
     for pushed in pushes:
-        told = f"{pushed.failure.message}. To do: {pushed.failure.hint}" if pushed.failure else ". ".join(pushed.notes)
+        message = f"{pushed.failure.message}. To do: {pushed.failure.hint}" if pushed.failure else ". ".join(pushed.notes)
         name = f"pull request {pushed.pull_request}" if pushed.pull_request else pushed.commit[:12]
         where = f"[{name}]({pushed.url})" if pushed.url else ""
-        yield f"| {cell(pushed.repository)} | {PUSH_SIGNS[pushed.status]} | {where} | {cell(told)} |"
+        yield f"| {cell(pushed.repository)} | {PUSH_SIGNS[pushed.status]} | {where} | {cell(message)} |"
 
 
 def _notes(outcomes: Iterable[Outcome]) -> Iterator[str]:
-    told = [f"- **{cell(outcome.model)}**: {cell(note)}." for outcome in outcomes for note in outcome.notes]
-    if told:
-        yield from ("", "## Where checkpoints came from", "", *dict.fromkeys(told))
+    lines = [f"- **{cell(outcome.model)}**: {cell(note)}." for outcome in outcomes for note in outcome.notes]
+    if lines:
+        yield from ("", "## Where checkpoints came from", "", *dict.fromkeys(lines))
 
 
 def _details(outcomes: Iterable[Outcome]) -> Iterator[str]:
@@ -123,13 +123,13 @@ def _details(outcomes: Iterable[Outcome]) -> Iterator[str]:
             axes = ", ".join(f"{axis} {length}" for axis, length in case.axes.items())
             if case.error:
                 yield f"| {case.name} | {axes} | {cell(case.error)} | | | | ❌ |"
-            for each in case.comparisons:
+            for comparison in case.comparisons:
                 figures = (
-                    figure(each.max_abs_error),
-                    figure(each.max_rel_error),
-                    "" if each.top1_agreement is None else f"{each.top1_agreement:.1%}",
+                    figure(comparison.max_abs_error),
+                    figure(comparison.max_rel_error),
+                    "" if comparison.top1_agreement is None else f"{comparison.top1_agreement:.1%}",
                 )
-                yield f"| {case.name} | {axes} | {each.output} | {' | '.join(figures)} | {'✓' if each.passed else '❌'} |"
+                yield f"| {case.name} | {axes} | {comparison.output} | {' | '.join(figures)} | {'✓' if comparison.passed else '❌'} |"
         for influence in verdict.influences:
             change = f"{figure(influence.artifact_change)} beside the checkpoint's {figure(influence.reference_change)}"
             yield from ("", f"{'✓' if influence.passed else '❌'} Another `{influence.input}` moves the outputs by {change}.")

@@ -26,7 +26,7 @@ def merge(shards: Sequence[Path], expected: Iterable[Job], but: Path | None = No
     UsageError for what is no report, where two tell of the same, and for one of another manifest.
     """
     jobs = {(_place(job.position), job.backend): job for job in expected}
-    told: dict[tuple[_Place, str], Path] = {}
+    reports: dict[tuple[_Place, str], Path] = {}
     outcomes: list[Outcome] = []
     pushes: list[Pushed] = []
     for path in _files(shards, but):
@@ -38,12 +38,12 @@ def merge(shards: Sequence[Path], expected: Iterable[Job], but: Path | None = No
                 raise UsageError(
                     f"{path} tells of {_named(outcome)}, which the manifest does not ask for", "merge with the manifest that was converted"
                 )
-            if (other := told.setdefault(key, path)) is not path:
+            if (other := reports.setdefault(key, path)) is not path:
                 raise UsageError(f"{other} and {path} both tell of {_named(outcome)}", "leave out the one that does not count")
             outcomes.append(outcome.model_copy(update={"position": job.position}))
         manifest = {_place(job.position): job.position for job in jobs.values()}
         pushes += [pushed.model_copy(update={"position": manifest.get(_place(pushed.position))}) for pushed in report.pushes]
-    lost = [_lost(job) for key, job in jobs.items() if key not in told]
+    lost = [_lost(job) for key, job in jobs.items() if key not in reports]
     return in_order([*outcomes, *lost], pushes)
 
 
@@ -57,14 +57,14 @@ def _named(outcome: Outcome) -> str:
 
 def _files(shards: Sequence[Path], but: Path | None) -> list[Path]:
     """The reports, each once. Raises UsageError for a shard without any."""
-    found: dict[Path, None] = {}
+    paths: dict[Path, None] = {}
     for shard in shards:
         files = sorted(shard.rglob(JSON_NAME)) if shard.is_dir() else [shard]
         files = [file for file in files if but is None or file.resolve() != but.resolve()]
         if not files:
             raise UsageError(f"there is no {JSON_NAME} in {shard}", "name the folder that the shards' reports were brought to")
-        found.update(dict.fromkeys(files))
-    return list(found)
+        paths.update(dict.fromkeys(files))
+    return list(paths)
 
 
 def _read(path: Path) -> Report:

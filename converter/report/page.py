@@ -138,15 +138,15 @@ def peak_of(stages: Iterable[Stage]) -> int:
 
 def _sums(stages: Iterable[Stage]) -> Iterator[Stage]:
     """Each stage of all jobs, by name in the order of their first: the sums of the seconds, the largest peak."""
-    found: dict[str, list[Stage]] = {}
+    groups: dict[str, list[Stage]] = {}
     for stage in stages:
-        found.setdefault(stage.name, []).append(stage)
-    for name, each in found.items():
+        groups.setdefault(stage.name, []).append(stage)
+    for name, group in groups.items():
         yield Stage(
             name=name,
-            seconds=seconds_of(each),
-            cpu_seconds=sum(stage.cpu_seconds for stage in each),
-            peak_anonymous_bytes=peak_of(each),
+            seconds=seconds_of(group),
+            cpu_seconds=sum(stage.cpu_seconds for stage in group),
+            peak_anonymous_bytes=peak_of(group),
         )
 
 
@@ -170,32 +170,37 @@ class OutputErrors:
 
     @property
     def passed(self) -> bool:
-        return all(each.passed for each in self.comparisons if each)
+        return all(comparison.passed for comparison in self.comparisons if comparison)
 
     @property
     def top1_agreement(self) -> float | None:
         """The smallest of all cases."""
-        return min((each.top1_agreement for each in self.comparisons if each and each.top1_agreement is not None), default=None)
+        return min(
+            (comparison.top1_agreement for comparison in self.comparisons if comparison and comparison.top1_agreement is not None),
+            default=None,
+        )
 
     @property
     def top1_ties(self) -> int:
-        return sum(each.top1_ties for each in self.comparisons if each)
+        return sum(comparison.top1_ties for comparison in self.comparisons if comparison)
 
 
 def output_errors(verdict: Verdict) -> tuple[OutputErrors, ...]:
     """Every output that was compared in any case, in order."""
-    names = dict.fromkeys(each.output for case in verdict.cases for each in case.comparisons)
-    cases = [{each.output: each for each in case.comparisons} for case in verdict.cases]
+    names = dict.fromkeys(comparison.output for case in verdict.cases for comparison in case.comparisons)
+    cases = [{comparison.output: comparison for comparison in case.comparisons} for case in verdict.cases]
     return tuple(_errors_of(name, [case.get(name) for case in cases], verdict) for name in names)
 
 
 def largest_of(errors: Iterable[OutputErrors]) -> OutputErrors | None:
     """The output with the largest error of all, which is the verdict's; None where no figure could be had."""
-    return max((each for each in errors if each.largest), key=lambda each: _size(each.largest), default=None)
+    return max((output for output in errors if output.largest), key=lambda output: _size(output.largest), default=None)
 
 
 def _errors_of(name: str, comparisons: Sequence[Comparison | None], verdict: Verdict) -> OutputErrors:
-    largest = max((each for each in comparisons if each and each.max_abs_error is not None), key=_size, default=None)
+    largest = max(
+        (comparison for comparison in comparisons if comparison and comparison.max_abs_error is not None), key=_size, default=None
+    )
     bound = verdict.atol
     # max_rel_error is max_abs_error over the largest value of the reference, so this is that value
     if largest and largest.max_abs_error and largest.max_rel_error and math.isfinite(largest.max_abs_error / largest.max_rel_error):
@@ -222,7 +227,10 @@ class Scale:
         shown = [1e-8, 1e-3]
         for outcome in outcomes:
             if outcome.verdict:
-                shown += (outcome.verdict.atol, *(case.max_abs_error or 0.0 for each in outcome.verdict.cases for case in each.comparisons))
+                shown += (
+                    outcome.verdict.atol,
+                    *(comparison.max_abs_error or 0.0 for case in outcome.verdict.cases for comparison in case.comparisons),
+                )
         shown = [value for value in shown if value > 0 and math.isfinite(value)]
         return cls(max(-12, math.floor(math.log10(min(shown)))), min(6, math.ceil(math.log10(max(shown)))))
 
@@ -236,7 +244,7 @@ class Scale:
 
 def _words(signs: Mapping[str, str]) -> dict[str, str]:
     """What a state is called, without the sign before it."""
-    return {state: told.partition(" ")[2] for state, told in signs.items()}
+    return {state: word.partition(" ")[2] for state, word in signs.items()}
 
 
 def _hash(text: str) -> Markup:

@@ -33,10 +33,10 @@ def sources(variants: Sequence[Variant]) -> str:
     if not variants:
         return ""
     first = variants[0]
-    timed = next((each.latency for each in variants if each.latency), None)
+    timed = next((variant.latency for variant in variants if variant.latency), None)
     at = f", calls at {', '.join(f'{axis} {length}' for axis, length in timed.axes.items())}" if timed else ""
     threads = f" with {timed.threads} {'thread' if timed.threads == 1 else 'threads'}" if timed else ""
-    searched = [each.search for each in variants if each.search]
+    searched = [variant.search for variant in variants if variant.search]
     tried, seconds = sum(search.tried for search in searched), sum(search.cpu_seconds for search in searched)
     cost = f" {tried} {'setting was' if tried == 1 else 'settings were'} tried in {seconds:.0f} CPU s to choose." if tried else ""
     return f"Loss over {first.accuracy_drop.inputs} inputs: {first.accuracy_drop.of}. By {first.runtime} on {first.cpu}{at}{threads}.{cost}"

@@ -109,7 +109,7 @@ class Maker:
     def is_batched(self) -> bool:
         """Whether the first axis of every input and output is the batch, which may be of any size and whose rows are apart."""
         axes = (*self.config.inputs.values(), *self.config.outputs.values())
-        labels = {each.get(0) for each in axes}
+        labels = {layout.get(0) for layout in axes}
         return len(labels) == 1 and None not in labels and not labels & self.fixed.keys() and not makes_its_own(self.config)
 
     def longest_case(self) -> Inputs:
@@ -133,16 +133,16 @@ class Maker:
                 some = [token for token in sorted(tokens.get(name, ())) if token != self.config.pad_token_id]
                 every = vocabulary <= min(self._affordable, _MOST_TOKENS)
                 chosen[name] = np.array([*(token for token in range(vocabulary) if token != self.config.pad_token_id)] if every else some)
-        most = max((len(each) for each in chosen.values()), default=0)
+        most = max((len(ids) for ids in chosen.values()), default=0)
         if not most or makes_its_own(self.config):
             return None
         length = min(self.longest, _ROW, most)
         size = self._fit(Size(batch=-(-most // length), choice=1, sequence=length, source=length))
         case = self._make("tokens", size, "none")
         arrays = dict(case.arrays)
-        for name, each in chosen.items():
-            if len(each):
-                arrays[name] = np.resize(each, arrays[name].shape).astype(np.int64)
+        for name, ids in chosen.items():
+            if len(ids):
+                arrays[name] = np.resize(ids, arrays[name].shape).astype(np.int64)
         self.config.settle(arrays)
         return replace(case, arrays=arrays)
 
@@ -309,7 +309,7 @@ class Maker:
                 length = getattr(whole, part)
                 for other in (length - 1, length + 1) if length > 1 else (length + 1,):
                     case = self._make("beyond", replace(whole, **{part: other}), "none")
-                    if any(all(case.axes.get(label, length) == length for label, length in each.items()) for each in self.shapes):
+                    if any(all(case.axes.get(label, length) == length for label, length in bucket.items()) for bucket in self.shapes):
                         continue  # two buckets may be one apart
                     yield from ((label, case.arrays) for label, fixed in shape.items() if case.axes.get(label, fixed) != fixed)
 
@@ -381,14 +381,14 @@ class Maker:
         """The special tokens of the tokenizer that are no padding, where text is all that the model takes."""
         if self.tokenizer is None or self.config.measured or not self.config.special_tokens:
             return frozenset()
-        found = getattr(self.tokenizer, "all_special_ids", ())
-        return frozenset(found) - {self.tokenizer.pad_token_id, self.config.pad_token_id}
+        ids = getattr(self.tokenizer, "all_special_ids", ())
+        return frozenset(ids) - {self.tokenizer.pad_token_id, self.config.pad_token_id}
 
     def _make(self, name: str, size: Size, padding: Padding, past: OwnPast | None = None) -> Inputs:
         arrays = make_inputs(self.config, size, self.rng, padding, self.dtype, self.tokenizer)
         if past and not makes_its_own(self.config):
             past.fill(arrays, self.rng)
-        lengths = {label: arrays[each].shape[axis] for each, axes in self.config.inputs.items() for axis, label in axes.items()}
+        lengths = {label: arrays[tensor].shape[axis] for tensor, axes in self.config.inputs.items() for axis, label in axes.items()}
         return Inputs(name, lengths, arrays)
 
 

@@ -56,7 +56,7 @@ def compare(name: str, artifact: Array, reference: Array, kept: Array, tolerance
     }
     if artifact.shape != reference.shape:
         return Comparison(**specs, close=False)
-    ours, theirs, kept = (_rows(each) for each in (artifact, reference, np.broadcast_to(kept, reference.shape)))
+    ours, theirs, kept = (_rows(array) for array in (artifact, reference, np.broadcast_to(kept, reference.shape)))
     step = max(1, _BLOCK // max(1, ours.shape[1]))
     blocks = [
         _compare_rows(ours[start : start + step], theirs[start : start + step], kept[start : start + step], tolerance, decides)
@@ -134,7 +134,7 @@ def _compare_exactly(ours: Array, theirs: Array, kept: Array, tolerance: Toleran
     # NaN compares as not close, and a checkpoint that gives NaN proves nothing of its artifact.
     expected_nan = bool(np.any(np.isnan(theirs[kept])))
     made = np.any(kept, axis=1)
-    our_rows, their_rows = (np.where(kept, each, -np.inf)[made] for each in (ours, theirs))
+    our_rows, their_rows = (np.where(kept, array, -np.inf)[made] for array in (ours, theirs))
     return _Block(
         close=bool(np.all((error <= tolerance.at(theirs))[kept]) and not expected_nan),
         expected_nan=expected_nan,

@@ -69,14 +69,14 @@ _COMPARED = (torch.float16, torch.float32, torch.float64, torch.bool, torch.uint
 
 
 class Computed(TorchDispatchMode):
-    """Finds, among the tensors that a model computes while this is active, those that `constants` are; `found` has their names.
+    """Finds, among the tensors that a model computes while this is active, those that `constants` are; `names` has their names.
 
     A view of one of the model's `weights` is not computed: it would have to be that weight bit for bit.
     """
 
     def __init__(self, constants: Mapping[str, Array], weights: Iterable[torch.Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's own lacks types
-        self.found: set[str] = set()
+        self.names: set[str] = set()
         self._stored = {weight.untyped_storage().data_ptr() for weight in weights}
         self._left: dict[int, dict[str, Array]] = {}
         for name, array in constants.items():
@@ -99,20 +99,20 @@ class Computed(TorchDispatchMode):
         begin = values.flat[0]
         for name in [name for name, array in left.items() if may_be_near(array.flat[0], begin) and is_near(array, values)]:
             del left[name]
-            self.found.add(name)
+            self.names.add(name)
 
 
 def computed(reference: Reference, cases: Sequence[Mapping[str, Array]], constants: Mapping[str, Array]) -> Collection[str]:
     """Return the names of the `constants` that the checkpoint computes in one of the cases."""
-    found: set[str] = set()
+    names: set[str] = set()
     for case in cases:
-        left = {name: array for name, array in constants.items() if name not in found}
+        left = {name: array for name, array in constants.items() if name not in names}
         if not left:
             break
         with Computed(left, reference.model.tensors().values()) as finder:
             reference.run(case)
-        found |= finder.found
-    return found
+        names |= finder.names
+    return names
 
 
 def folded(
@@ -120,10 +120,10 @@ def folded(
 ) -> Collection[str]:
     """Return the names of the `weights` that one of the `constants` was computed of: with other numbers in one, the checkpoint computes
     another."""
-    found = {name: constants[name] for name in computed(reference, cases, constants)} if weights else {}
+    matches = {name: constants[name] for name in computed(reference, cases, constants)} if weights else {}
     names: set[str] = set()
-    for weight in weights if found else ():
+    for weight in weights if matches else ():
         with _other_numbers(reference.model.module, [weight]):
-            if len(computed(reference, cases, found)) < len(found):
+            if len(computed(reference, cases, matches)) < len(matches):
                 names.add(weight)
     return names

@@ -122,8 +122,8 @@ class VariantGrid:
 
     def problems(self, session: Session) -> Iterator[str]:
         """What a variant ignores: an input that moves the checkpoint has to move it too."""
-        for each in measure_influences(session, self._reference, self._config, self._maker, self._past, _SHARE):
-            yield from each.problems()
+        for influence in measure_influences(session, self._reference, self._config, self._maker, self._past, _SHARE):
+            yield from influence.problems()
 
     def deviations(self, session: Session, *, activations: Activations) -> tuple[Deviation, ...]:
         """How far `session` is off at every case, the output that is farthest beyond its bound first.
@@ -133,12 +133,12 @@ class VariantGrid:
         factors = _FACTORS[activations]
         measured = {name: output for name, output in self.measure(session).items() if output.errors and output.variance.value > 0}
         itself = measured.pop(_ITSELF, None)
-        found = [_deviation(name, output, factors) for name, output in measured.items()]
+        deviations = [_deviation(name, output, factors) for name, output in measured.items()]
         if itself and "logits" in measured:
             usual, rows = measured["logits"].usual, itself.relative(_ITSELF)
             bound = _FACTORS[activations].itself * usual + _NOISE
-            found.append(_made("logits", usual, (_rms(rows), bound, _ITSELF), (float(rows.max()), 4 * bound, _ITSELF)))
-        return tuple(sorted(found, key=lambda each: each.worst / each.bound if each.bound else 0.0, reverse=True))
+            deviations.append(_made("logits", usual, (_rms(rows), bound, _ITSELF), (float(rows.max()), 4 * bound, _ITSELF)))
+        return tuple(sorted(deviations, key=lambda deviation: deviation.worst / deviation.bound if deviation.bound else 0.0, reverse=True))
 
     def measure(self, session: Session) -> dict[str, _Output]:
         """What each output of `session` is off, row by row."""
@@ -147,9 +147,9 @@ class VariantGrid:
             {name: session.tokens_apart(name, size) for name, size in self._config.vocab_sizes.items() if name in MASKED_BY}
         )
         for case in [*self._cases, *([tokens] if tokens else [])]:
-            found = run(session, case.arrays)
+            results = run(session, case.arrays)
             for name, expected in self._reference_results(case, keep=case is not tokens).items():
-                self._add(outputs.setdefault(name, _Output()), case, name, found[name], expected)
+                self._add(outputs.setdefault(name, _Output()), case, name, results[name], expected)
         if self._generated:
             inputs, generated = self._generated
             logits = follow(session, inputs, generated.first, generated.tokens)
@@ -164,23 +164,23 @@ class VariantGrid:
         if ours.shape != theirs.shape:
             raise ConversionError(f"{name} has shape {ours.shape} instead of {theirs.shape} ({case.name})")
         kept: Array = np.broadcast_to(kept_positions(name, theirs, self._config, case.arrays), theirs.shape).copy()
-        ours, theirs, kept = (_in_rows(name, each) for each in (ours, theirs, kept))
+        ours, theirs, kept = (_in_rows(name, array) for array in (ours, theirs, kept))
         past = case.arrays.get(f"past_key_values{name.removeprefix('present')}")
         if past is not None and name.startswith("present.") and past.shape[2] <= theirs.shape[1]:
-            given = past.shape[2]
-            _add_rows(output, case.name, ours[:, :given], theirs[:, :given], kept[:, :given].any(axis=-1), is_copied=True)
-            ours, theirs, kept = (each[:, given:] for each in (ours, theirs, kept))
+            length = past.shape[2]
+            _add_rows(output, case.name, ours[:, :length], theirs[:, :length], kept[:, :length].any(axis=-1), is_copied=True)
+            ours, theirs, kept = (array[:, length:] for array in (ours, theirs, kept))
         _add_rows(output, case.name, ours, theirs, kept.any(axis=-1))
 
     def _reference_results(self, case: Inputs, *, keep: bool) -> Outputs:
-        found = self._expected.get(case.name) if keep else None
-        if found is None:
-            found = self._reference.run(case.arrays)
-            size = sum(array.nbytes for array in found.values())
+        results = self._expected.get(case.name) if keep else None
+        if results is None:
+            results = self._reference.run(case.arrays)
+            size = sum(array.nbytes for array in results.values())
             if keep and size <= self._room:
                 self._room -= size
-                self._expected[case.name] = found
-        return found
+                self._expected[case.name] = results
+        return results
 
 
 def _in_rows(name: str, array: Array) -> Array:
@@ -199,7 +199,7 @@ def _deviation(name: str, output: _Output, factors: _Factors) -> Deviation:
     by_case = {case: output.relative(case) for case in output.errors}
     means = {case: _rms(rows) for case, rows in by_case.items()}
     largest = {case: float(rows.max(initial=0.0)) for case, rows in by_case.items()}
-    case, row_case = (max(each, key=lambda name: (each[name] != each[name], each[name])) for each in (means, largest))
+    case, row_case = (max(figures, key=lambda name: (figures[name] != figures[name], figures[name])) for figures in (means, largest))
     bound = max(factors.least, min(factors.case * usual, max(_MOST, _LEAST_FACTOR * usual))) + _NOISE
     row_bound = max(factors.least_row, factors.row * usual) + _NOISE
     return _made(name, usual, (means[case], bound, case), (largest[row_case], row_bound, row_case))

@@ -55,8 +55,8 @@ class _Errors:
             masks = ~((np.abs(reference) < _MASKING) & (np.abs(exact) < _MASKING)) & ~np.isnan(reference) & ~np.isnan(exact)
             near = np.isfinite(reference) & (np.abs(artifact - reference) <= _MASKING_RTOL * np.abs(reference))
         if np.any(masks & ~near & (artifact != reference)):
-            self.largest, self.squares = (np.maximum(each, [np.inf, 0.0, 0.0]) for each in (self.largest, self.squares))
-        artifact, reference, exact = (each[~masks] for each in (artifact, reference, exact))
+            self.largest, self.squares = (np.maximum(array, [np.inf, 0.0, 0.0]) for array in (self.largest, self.squares))
+        artifact, reference, exact = (array[~masks] for array in (artifact, reference, exact))
         with np.errstate(over="ignore"):  # of an artifact that is far off
             errors = np.stack([artifact - exact, reference - exact, exact])
         self.count += errors.shape[1]
@@ -86,9 +86,9 @@ def measure_exactness(
     errors: dict[str, list[_Errors]] = {name: [] for name in names}
     leads: list[dict[str, Array]] = []
     for case in inputs:
-        found = run(session, case.arrays)
-        ours = {name: found[name] for name in names}  # without a cache that nobody asks for, before the next one is made
-        del found
+        outputs = run(session, case.arrays)
+        ours = {name: outputs[name] for name in names}  # without a cache that nobody asks for, before the next one is made
+        del outputs
         theirs = reference.run(case.arrays, names)
         true = exact.run(case.arrays)
         leads.append({})
@@ -101,15 +101,15 @@ def measure_exactness(
             if config.feature.decides and not name.startswith("present."):
                 leads[-1][name] = _leads(ours[name], theirs[name], true[name], kept)
     eps = float(np.finfo(reference.model.dtype).eps)
-    judged = tuple(_judge(name, each, eps) for name, each in errors.items())
+    judged = tuple(_judge(name, cases, eps) for name, cases in errors.items())
     return judged, leads
 
 
 def _blocks(ours: Array, theirs: Array, true: Array, kept: Array) -> Iterator[tuple[Array, Array, Array]]:
     """The kept elements in float64, some at a time."""
-    flat = [each.reshape(-1) for each in (ours, theirs, true, kept)]
+    flat = [array.reshape(-1) for array in (ours, theirs, true, kept)]
     for start in range(0, flat[0].size, _BLOCK):
-        ours, theirs, true, kept = (each[start : start + _BLOCK] for each in flat)
+        ours, theirs, true, kept = (array[start : start + _BLOCK] for array in flat)
         yield ours[kept].astype(np.float64), theirs[kept].astype(np.float64), true[kept]
 
 
@@ -118,13 +118,13 @@ _BLOCK = 2**20
 
 def _judge(name: str, cases: Sequence[_Errors], eps: float) -> Exactness:
     pooled = _Errors()
-    for each in cases:
-        pooled = pooled.merged(each)
+    for case in cases:
+        pooled = pooled.merged(case)
     rms, largest = pooled.rms, pooled.largest
     rms_bound = _bound(RMS_RATIO, rms[1], rms[2], eps)
     max_bound = _bound(MAX_RATIO, largest[1], largest[2], eps)
-    apart = [each.rms for each in cases if each.count >= _ENOUGH]
-    worst = max((float(each[0] / (CASE_FACTOR * _bound(RMS_RATIO, each[1], rms[2], eps))) for each in apart), default=0.0)
+    apart = [case.rms for case in cases if case.count >= _ENOUGH]
+    worst = max((float(errors[0] / (CASE_FACTOR * _bound(RMS_RATIO, errors[1], rms[2], eps))) for errors in apart), default=0.0)
     return Exactness(
         output=name,
         max_error=float(largest[0]),
@@ -146,7 +146,7 @@ def _bound(ratio: float, error: float, scale: float, eps: float) -> float:
 def _leads(ours: Array, theirs: Array, true: Array, kept: Array) -> Array:
     """Where the artifact decides otherwise than the checkpoint: by how much the checkpoint's choice is ahead, in float64."""
     rows = kept.any(axis=-1).reshape(-1)
-    ours, theirs, true = (each.reshape(-1, each.shape[-1])[rows] for each in (ours, theirs, true))
+    ours, theirs, true = (array.reshape(-1, array.shape[-1])[rows] for array in (ours, theirs, true))
     mine, wanted = ours.argmax(axis=1), theirs.argmax(axis=1)
     place = np.flatnonzero(mine != wanted)
     result: Array = true[place, wanted[place]] - true[place, mine[place]]
@@ -156,23 +156,25 @@ def _leads(ours: Array, theirs: Array, true: Array, kept: Array) -> Array:
 def accepted(case: Case, exactness: Mapping[str, Exactness], leads: Mapping[str, Array]) -> Case:
     """The case with the outputs that are as near to float64 as PyTorch float32 is, and their decisions, judged by that."""
 
-    def judged(each: Comparison) -> Comparison:
-        found = exactness.get(each.output)
-        if each.close or not found or not found.passed:
-            return each
+    def judged(comparison: Comparison) -> Comparison:
+        judgement = exactness.get(comparison.output)
+        if comparison.close or not judgement or not judgement.passed:
+            return comparison
         update: dict[str, object] = {"exact": True}
-        if each.top1_agreement is not None and len(leads.get(each.output, ())):
-            beyond = int((~(leads[each.output] <= 2 * found.max_bound)).sum())
-            rows = int(np.prod(each.shape[:-1]))
-            update |= {"top1_agreement": 1 - beyond / rows, "top1_ties": len(leads[each.output]) - beyond}
-        return each.model_copy(update=update)
+        if comparison.top1_agreement is not None and len(leads.get(comparison.output, ())):
+            beyond = int((~(leads[comparison.output] <= 2 * judgement.max_bound)).sum())
+            rows = int(np.prod(comparison.shape[:-1]))
+            update |= {"top1_agreement": 1 - beyond / rows, "top1_ties": len(leads[comparison.output]) - beyond}
+        return comparison.model_copy(update=update)
 
     return case.model_copy(update={"comparisons": tuple(map(judged, case.comparisons))})
 
 
 def widened(tolerance: Tolerance, exactness: Mapping[str, Exactness], name: str) -> Tolerance:
     """The tolerance by which two choices of an output are a tie: what both float32 results may be off together."""
-    found = exactness.get(name)
+    judgement = exactness.get(name)
     return (
-        replace(tolerance, atol=max(tolerance.atol, found.max_bound + found.max_reference_error)) if found and found.passed else tolerance
+        replace(tolerance, atol=max(tolerance.atol, judgement.max_bound + judgement.max_reference_error))
+        if judgement and judgement.passed
+        else tolerance
     )

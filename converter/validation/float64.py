@@ -51,8 +51,8 @@ def in_float64(module: torch.nn.Module) -> torch.nn.Module:
     The copy takes twice the memory of a float32 module. The values are those of `module`, not ones of more digits.
     """
     memo: dict[int, Any] = {}
-    for each in module.modules():
-        for tensor in (*each._parameters.values(), *each._buffers.values(), *vars(each).values()):
+    for submodule in module.modules():
+        for tensor in (*submodule._parameters.values(), *submodule._buffers.values(), *vars(submodule).values()):
             if isinstance(tensor, torch.Tensor) and tensor.is_floating_point() and id(tensor) not in memo:
                 wide = tensor.detach().double()
                 memo[id(tensor)] = torch.nn.Parameter(wide, requires_grad=False) if isinstance(tensor, torch.nn.Parameter) else wide

@@ -89,8 +89,8 @@ def follow(session: Session, inputs: Mapping[str, Array], first: Array | None, t
             feed[MASKED_BY[name]] = np.ones((len(tokens), length), np.int64)
         if POSITIONS in feed:
             feed[POSITIONS] = positions(feed[MASKED_BY[name]], feed[name].shape[1])
-        found = session.run(feed)
-        seen.append(found["logits"][:, -1])
-        feed |= {f"past_key_values{each.removeprefix('present')}": array for each, array in found.items() if each.startswith("present.")}
+        outputs = session.run(feed)
+        seen.append(outputs["logits"][:, -1])
+        feed |= {f"past_key_values{key.removeprefix('present')}": array for key, array in outputs.items() if key.startswith("present.")}
         feed[name] = tokens[:, step : step + 1]
     return np.stack(seen, axis=1)

@@ -30,14 +30,14 @@ def measure_influences(
         cases = [base, *changed.values()]
         expected_base, *expected = _run_each(reference.run, cases, maker)
         try:
-            found_base, *found = _run_each(partial(run, session), cases, maker)
+            outputs_base, *outputs = _run_each(partial(run, session), cases, maker)
         except (ConversionError, InputError):
             return  # the cases tell it
         scale = max(float(np.abs(array).max(initial=0.0)) for array in expected_base.values())
         noise = 32 * float(np.finfo(reference.model.dtype).eps) * scale  # what another order of the same sums may move
-        for (name, case), theirs, ours in zip(changed.items(), expected, found, strict=True):
+        for (name, case), theirs, ours in zip(changed.items(), expected, outputs, strict=True):
             expected_change, change = (
-                _largest_change(before, after, case, config) for before, after in ((expected_base, theirs), (found_base, ours))
+                _largest_change(before, after, case, config) for before, after in ((expected_base, theirs), (outputs_base, ours))
             )
             # rows of one call may differ by noise alone, so that any change at all would prove nothing
             ignored = expected_change > noise and not change > expected_change * share
@@ -50,8 +50,8 @@ def _run_each(
     """What each case gives: in one call, a row each, where every input and output has a batch that may be of any size."""
     if not maker.is_batched:
         return [dict(run_case(case.arrays)) for case in cases]
-    found = run_case({name: np.concatenate([case.arrays[name] for case in cases]) for name in cases[0].arrays})
-    return [{name: array[row : row + 1] for name, array in found.items()} for row in range(len(cases))]
+    outputs = run_case({name: np.concatenate([case.arrays[name] for case in cases]) for name in cases[0].arrays})
+    return [{name: array[row : row + 1] for name, array in outputs.items()} for row in range(len(cases))]
 
 
 def _largest_change(before: Mapping[str, Array], after: Mapping[str, Array], case: Inputs, config: OnnxConfig) -> float:

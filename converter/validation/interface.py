@@ -29,9 +29,9 @@ def interface_problems(signature: Signature, config: OnnxConfig, arrays: Mapping
             yield f"{kind}s are {', '.join(names) or 'none'} instead of {', '.join(expected)}"
         for spec in specs:
             for axis, label in expected.get(spec.name, {}).items():
-                found = spec.shape[axis] if axis < len(spec.shape) else "missing"
-                if found != label:
-                    yield f"axis {axis} of {kind} {spec.name!r} is {found!r} instead of {label!r}"
+                dim = spec.shape[axis] if axis < len(spec.shape) else "missing"
+                if dim != label:
+                    yield f"axis {axis} of {kind} {spec.name!r} is {dim!r} instead of {label!r}"
     unknown = signature.fixed.keys() - {label for axes in config.inputs.values() for label in axes.values()}
     if unknown:
         yield f"it fixes {', '.join(sorted(unknown))}, which is no axis of its inputs"
@@ -67,7 +67,7 @@ def behaviour_problems(session: Session, arrays: Mapping[str, Array], first: Map
     for spec in session.signature.outputs:
         shape = before[spec.name].shape
         declared = tuple(dim if isinstance(dim, int) else -1 for dim in spec.shape)
-        if len(shape) != len(declared) or any(dim not in (-1, found) for dim, found in zip(declared, shape, strict=True)):
+        if len(shape) != len(declared) or any(dim not in (-1, length) for dim, length in zip(declared, shape, strict=True)):
             yield f"output {spec.name!r} is declared as {spec.shape} and comes as {shape}"
         if before[spec.name].tobytes() != after[spec.name].tobytes():
             yield f"output {spec.name!r} is another each time for the same inputs"

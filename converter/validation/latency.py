@@ -22,16 +22,16 @@ def measure_latency(session: Session, reference: Reference, inputs: Sequence[Inp
     `cases` are the inputs as they were compared, in order: both sides have run them, so nothing is timed that happens once. TorchScript
     optimises at its second call of a shape, and has had three by then (`behaviour_problems`), or every case padded to the one it takes.
     """
-    for each, case in zip(inputs, cases, strict=True):
-        if _is_whole(each.axes, session.signature):
-            return None if case.error else _measure(session, reference, each)
+    for sample, case in zip(inputs, cases, strict=True):
+        if _is_whole(sample.axes, session.signature):
+            return None if case.error else _measure(session, reference, sample)
     return None
 
 
 def measure_pair(session: Session, other: Session, inputs: Inputs, threads: int) -> Latency:
     """Time two artifacts by the same inputs, which each has run twice by then. Raises ConversionError where one does not run them."""
-    for each in (session, other, session, other):
-        each.time(inputs.arrays)
+    for side in (session, other, session, other):
+        side.time(inputs.arrays)
     return _in_turn(session, other.time, inputs, threads, _CALLS_OF_TWO, _ENOUGH_OF_TWO)
 
 

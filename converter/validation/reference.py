@@ -104,7 +104,7 @@ class Reference:
     def _generate(self, inputs: Mapping[str, Array], steps: int) -> Generated:
         module = self.model.module
         kept, encoder = module.generation_config, module.config.is_encoder_decoder
-        begin = next((each for each in (kept.decoder_start_token_id, kept.bos_token_id, kept.pad_token_id) if each is not None), 0)
+        begin = next((token for token in (kept.decoder_start_token_id, kept.bos_token_id, kept.pad_token_id) if token is not None), 0)
         module.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]  # transformers' own lacks types
             decoder_start_token_id=begin if encoder else None, pad_token_id=0
         )
@@ -117,7 +117,7 @@ class Reference:
         elif hasattr(module.config, "decoder_layers"):
             tensors[cache] = DynamicCache()
         try:
-            found: Any = GenerationMixin.generate(  # a model's own would add tokens and rules of its task
+            output: Any = GenerationMixin.generate(  # a model's own would add tokens and rules of its task
                 module,
                 **tensors,
                 max_new_tokens=steps,
@@ -129,5 +129,5 @@ class Reference:
             )
         finally:
             module.generation_config = kept
-        tokens = found.sequences[:, -steps:].numpy()
-        return Generated(tokens, torch.stack(found.logits, dim=1).numpy(), found.sequences[:, :1].numpy() if encoder else None)
+        tokens = output.sequences[:, -steps:].numpy()
+        return Generated(tokens, torch.stack(output.logits, dim=1).numpy(), output.sequences[:, :1].numpy() if encoder else None)

@@ -130,13 +130,13 @@ class Sidecars:
         made = self._made.get(CONFIG)
         wanted = json.loads(made) if made else None
         for key in _CLIENTS:
-            found = ours.pop(key, None)
+            setting = ours.pop(key, None)
             theirs.pop(key, None)
-            if wanted is not None and found != wanted.get(key):
+            if wanted is not None and setting != wanted.get(key):
                 yield f"{CONFIG} says {key} otherwise than the files beside it need"
         if ours != theirs:
             loaded = (_settings(load_config(folder).to_dict()) for folder in (self.folder, self.checkpoint))
-            ours, theirs = ({key: value for key, value in each.items() if key not in _CLIENTS} for each in loaded)
+            ours, theirs = ({key: value for key, value in settings.items() if key not in _CLIENTS} for settings in loaded)
             yield from _named_keys(CONFIG, ours, theirs)
 
     def _generation_problems(self) -> Iterator[str]:
@@ -146,7 +146,7 @@ class Sidecars:
             theirs = transformers.GenerationConfig.from_model_config(load_config(self.checkpoint))
         _read_json(self.folder / GENERATION)  # to a limit, which transformers has not
         ours = transformers.GenerationConfig.from_pretrained(self.folder, local_files_only=True)
-        yield from _named_keys(GENERATION, *(_settings(each.to_dict()) for each in (ours, theirs)))
+        yield from _named_keys(GENERATION, *(_settings(config.to_dict()) for config in (ours, theirs)))
 
     def _file_problems(self, name: str) -> Iterator[str]:
         """A file that is read by clients as it is."""
@@ -184,9 +184,9 @@ def tokenizer_differences(ours: Any, theirs: Any) -> Iterator[str]:
         if getattr(ours, name, None) != getattr(theirs, name, None):
             yield f"has another {name} than the checkpoint's"
     for kind in _TOKENS:
-        found, wanted = (getattr(each, f"{kind}_token_id", None) for each in (ours, theirs))
-        if found != wanted:
-            yield f"has {found} for {kind}_token_id, and the checkpoint's has {wanted}"
+        token, wanted = (getattr(tokenizer, f"{kind}_token_id", None) for tokenizer in (ours, theirs))
+        if token != wanted:
+            yield f"has {token} for {kind}_token_id, and the checkpoint's has {wanted}"
     if {*ours.all_special_ids} != {*theirs.all_special_ids}:
         yield "has other special tokens than the checkpoint's"
     if ours.get_vocab() != theirs.get_vocab():
@@ -203,7 +203,7 @@ def _other_inputs(ours: Any, theirs: Any) -> Iterator[str]:
     if dict(ours(*pairs)) != dict(theirs(*pairs)):
         yield "gives other inputs than the checkpoint's for pairs of texts"
     if ours.pad_token_id is not None and ours.pad_token_id == theirs.pad_token_id:
-        padded, wanted = (dict(each(list(SENTENCES), padding=True)) for each in (ours, theirs))
+        padded, wanted = (dict(tokenizer(list(SENTENCES), padding=True)) for tokenizer in (ours, theirs))
         if padded != wanted:
             yield "pads the test sentences otherwise than the checkpoint's"
     if ours.batch_decode(ids[: len(SENTENCES)]) != theirs.batch_decode(ids[: len(SENTENCES)]):
@@ -213,15 +213,15 @@ def _other_inputs(ours: Any, theirs: Any) -> Iterator[str]:
 def _other_in_file(ours: tokenizers.Tokenizer, theirs: tokenizers.Tokenizer) -> Iterator[str]:
     """The same of tokenizer.json as clients without transformers read it: transformers makes some parts of it itself."""
     for what in ("padding", "truncation"):
-        found, wanted = getattr(ours, what), getattr(theirs, what)
-        if found and wanted and found != wanted:  # a file may have none, until it is written after a call that pads
+        setting, wanted = getattr(ours, what), getattr(theirs, what)
+        if setting and wanted and setting != wanted:  # a file may have none, until it is written after a call that pads
             yield f"has another {what} than the checkpoint's"
-    for each in (ours, theirs):
-        each.no_padding()
-        each.no_truncation()
+    for tokenizer in (ours, theirs):
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
     texts = _texts(theirs.get_vocab(), [token.content for token in theirs.get_added_tokens_decoder().values()])
-    found, wanted = ([encoded.ids for encoded in each.encode_batch(texts)] for each in (ours, theirs))
-    yield from _first_other(texts, found, wanted)
+    ids, wanted = ([encoded.ids for encoded in tokenizer.encode_batch(texts)] for tokenizer in (ours, theirs))
+    yield from _first_other(texts, ids, wanted)
     if ours.decode_batch(wanted[: len(SENTENCES)]) != theirs.decode_batch(wanted[: len(SENTENCES)]):
         yield "decodes ids to other text than the checkpoint's"
 
@@ -236,7 +236,7 @@ def _texts(vocabulary: Mapping[str, int], special: Sequence[str]) -> list[str]:
 
 def _first_other(texts: Sequence[str], ours: Sequence[Any], theirs: Sequence[Any]) -> Iterator[str]:
     """Name the first text for which the two have other ids, if there is one."""
-    other = next((text for text, found, wanted in zip(texts, ours, theirs, strict=True) if found != wanted), None)
+    other = next((text for text, ids, wanted in zip(texts, ours, theirs, strict=True) if ids != wanted), None)
     if other is not None:
         yield f"gives other ids than the checkpoint's for {brief(other)!r}"
 

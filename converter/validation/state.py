@@ -80,10 +80,10 @@ def _owners(model: torch.nn.Module) -> Iterator[tuple[str, Any]]:
         for name, value in vars(owner).items():
             if type(value) in _PLAIN or (isinstance(value, dict | list) and not value):  # most of them
                 continue
-            for key, each in _within(value):
-                if _has_state(each):
+            for key, item in _within(value):
+                if _has_state(item):
                     below = key if isinstance(owner, torch.nn.Module) and name == "_modules" else ".".join(filter(None, (name, key)))
-                    waiting.append((".".join(filter(None, (path, below))), each))
+                    waiting.append((".".join(filter(None, (path, below))), item))
 
 
 _PLAIN = frozenset((int, float, bool, str, type(None), torch.dtype, torch.device, torch.nn.Parameter, torch.Tensor))
@@ -92,9 +92,9 @@ _PLAIN = frozenset((int, float, bool, str, type(None), torch.dtype, torch.device
 def _within(value: Any) -> Iterator[tuple[str, Any]]:
     """A value, or the contents of a container by key."""
     if isinstance(value, dict):
-        yield from ((str(key), each) for key, each in value.items() if type(each) not in _PLAIN)
+        yield from ((str(key), item) for key, item in value.items() if type(item) not in _PLAIN)
     elif isinstance(value, list | tuple):
-        yield from ((str(index), each) for index, each in enumerate(value) if type(each) not in _PLAIN)
+        yield from ((str(index), item) for index, item in enumerate(value) if type(item) not in _PLAIN)
     else:
         yield "", value
 
@@ -163,7 +163,7 @@ class _Value:
         self._tensor = _Tensor(value) if isinstance(value, torch.Tensor) else None
         if isinstance(value, dict | list | tuple):
             items = value.items() if isinstance(value, dict) else enumerate(value)
-            self._nested = {key: _Value(each) for key, each in items if isinstance(each, _MUTABLE)}
+            self._nested = {key: _Value(item) for key, item in items if isinstance(item, _MUTABLE)}
 
     def changed(self, now: Any, with_parameters: bool) -> bool:
         """Whether `now` is another object, or has other contents."""
@@ -177,12 +177,12 @@ class _Value:
             return True
         if isinstance(now, list) and not _are_same(now, self._contents):
             return True
-        return any(each.changed(now[key], with_parameters) for key, each in self._nested.items())
+        return any(value.changed(now[key], with_parameters) for key, value in self._nested.items())
 
     def is_lost(self) -> bool:
         if self._tensor:
             return self._tensor.is_lost(self.value)
-        return any(each.is_lost() for each in self._nested.values())
+        return any(value.is_lost() for value in self._nested.values())
 
     def changed_keys(self, now: Any) -> list[str]:
         """Which of a dictionary's values are others now: a module's tensors and modules, by their names."""
@@ -196,8 +196,8 @@ class _Value:
 
     def restored(self) -> Any:
         """The object with the contents that it had."""
-        for each in self._nested.values():
-            each.restored()
+        for value in self._nested.values():
+            value.restored()
         if self._tensor:
             self._tensor.restore(self.value)
         elif isinstance(self.value, list):

@@ -51,7 +51,7 @@ def is_same(stored: Array, tensor: Array, *, narrow: bool) -> bool:
     if not narrowed and stored.dtype != tensor.dtype:
         return False
     bits = np.dtype(f"u{min(8, stored.dtype.itemsize)}")  # not as numbers: 0.0 is -0.0, and NaN is nothing
-    ours, theirs = (np.ascontiguousarray(each).reshape(-1) for each in (stored, tensor))
+    ours, theirs = (np.ascontiguousarray(array).reshape(-1) for array in (stored, tensor))
     for start in range(0, len(ours), _CHUNK):
         one, other = ours[start : start + _CHUNK], theirs[start : start + _CHUNK]
         if not np.array_equal(one.view(bits), (rounded(other, stored.dtype.name) if narrowed else other).view(bits)):

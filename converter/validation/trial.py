@@ -35,17 +35,17 @@ class Trial:
     def run(self, case: Inputs, expected: Mapping[str, Array] | None = None) -> Case:
         """Compare one case; `expected` is what the checkpoint gives, if it was run before."""
         try:
-            found = run(self.session, case.arrays)  # first: the runtime needs more memory on the way than the reference does
+            outputs = run(self.session, case.arrays)  # first: the runtime needs more memory on the way than the reference does
         except (ConversionError, InputError) as error:
             return Case(name=case.name, axes=case.axes, error=self._fault(case, error.message))
-        untrue = _untrue_label(self.session, {**case.arrays, **found})
+        untrue = _untrue_label(self.session, {**case.arrays, **outputs})
         if untrue:
             return Case(name=case.name, axes=case.axes, error=untrue)
         expected = self.reference.run(case.arrays) if expected is None else expected
-        missing = [name for name in expected if name not in found]
+        missing = [name for name in expected if name not in outputs]
         if missing:
             return Case(name=case.name, axes=case.axes, error=f"it gives no {', '.join(missing)}")
-        comparisons = tuple(self._compare(name, found[name], array, case) for name, array in expected.items())
+        comparisons = tuple(self._compare(name, outputs[name], array, case) for name, array in expected.items())
         return Case(name=case.name, axes=case.axes, comparisons=comparisons)
 
     def _fault(self, case: Inputs, message: str) -> str:
@@ -65,14 +65,14 @@ class Trial:
     ) -> tuple[list[Case], tuple[Exactness, ...], Generation | None]:
         """Hold what misses the tolerance against float64; nothing is done for an artifact whose shapes are wrong, or whose runs fail."""
         compared = [comparison for case in cases for comparison in case.comparisons]
-        missed = {each.output for each in compared if not each.close or each.top1_agreement not in (None, 1.0)}
+        missed = {comparison.output for comparison in compared if not comparison.close or comparison.top1_agreement not in (None, 1.0)}
         if generation and generation.problem and not generation.error:
             missed.add("logits")
-        if not missed or any(case.error for case in cases) or not all(each.is_comparable for each in compared):
+        if not missed or any(case.error for case in cases) or not all(comparison.is_comparable for comparison in compared):
             return cases, (), generation
         names = [name for name in self.config.outputs if name in missed]
         judged, leads = measure_exactness(inputs, names, self.session, self.reference, self.config)
-        by_name = {each.output: each for each in judged}
+        by_name = {judgement.output: judgement for judgement in judged}
         cases = [accepted(case, by_name, lead) for case, lead in zip(cases, leads, strict=True)]
         if generation:
             generation = generation.by(widened(self.tolerance, by_name, "logits").atol)

@@ -81,7 +81,7 @@ def validate(session: Session, reference: Reference, config: OnnxConfig, tokeniz
             *reference_problems(reference, inputs[0]),
             *guard_problems(session, maker),
         )
-        sound = [each for each, case in zip(inputs, cases, strict=True) if not case.error]
+        sound = [sample for sample, case in zip(inputs, cases, strict=True) if not case.error]
         problems += tuple(state_problems(sound, maker, reference, tolerance))
         generation = compare_generation(session, reference, config, rng, tolerance)
         exactness: tuple[Exactness, ...] = ()
@@ -101,7 +101,7 @@ def validate(session: Session, reference: Reference, config: OnnxConfig, tokeniz
             exactness=exactness,
             influences=tuple(measure_influences(session, reference, config, maker, past)),
             generation=generation,
-            weights=check_weights(session, reference, [each.arrays for each in sound], options.keeps_ties),
+            weights=check_weights(session, reference, [sample.arrays for sample in sound], options.keeps_ties),
             latency=measure_latency(session, reference, inputs, cases),
             notes=tuple(notes),
         )
@@ -160,7 +160,7 @@ def state_problems(inputs: Sequence[Inputs], maker: Maker, reference: Reference,
     changes = [*reference.changes.values()]
     if not changes:
         return
-    told, remedy = _told(changes), _remedy(changes, reference.model.config)
+    clause, remedy = _told(changes), _remedy(changes, reference.model.config)
     if reference.unsteady:
         yield f"each call writes to {min(reference.unsteady)} of the checkpoint, so that no two calls are by the same weights; {remedy}"
         return
@@ -172,11 +172,11 @@ def state_problems(inputs: Sequence[Inputs], maker: Maker, reference: Reference,
         for case, (fresh, used) in zip(cases, reference.in_turn(case.arrays for case in cases), strict=True):
             for name, array in fresh.items():
                 kept = kept_positions(name, array, maker.config, case.arrays)
-                found = compare(name, used[name], array, kept, tolerance, decides=False)
-                if not found.close:
-                    off = "of another shape" if found.max_abs_error is None else f"{found.max_abs_error:.2g} off"
+                comparison = compare(name, used[name], array, kept, tolerance, decides=False)
+                if not comparison.close:
+                    off = "of another shape" if comparison.max_abs_error is None else f"{comparison.max_abs_error:.2g} off"
                     yield (
-                        f"a call changes the checkpoint itself, and an artifact keeps nothing from one call to the next: {told}, "
+                        f"a call changes the checkpoint itself, and an artifact keeps nothing from one call to the next: {clause}, "
                         f"and {name} of {case.name!r} is {off} then; {remedy}"
                     )
                     return

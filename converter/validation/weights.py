@@ -103,13 +103,13 @@ class _Check:
 
     def result(self, session: Session, cases: _Cases) -> WeightCheck:
         unknown = {stored.name: stored.array for stored in self.strangers if stored.quantized is not None or not self._is_known(stored)}
-        found = computed(self.reference, cases, {name: array for name, array in unknown.items() if array.dtype.kind in "biuf"})
+        names = computed(self.reference, cases, {name: array for name, array in unknown.items() if array.dtype.kind in "biuf"})
         missing, unneeded = self._missing(cases) if session.has_all_weights else ((), ())
         return WeightCheck(
             compared=self.compared + len(self.strangers) - len(unknown),
-            computed=len(found),
+            computed=len(names),
             different=tuple(self.different),
-            unknown=tuple(name for name in unknown if name not in found),
+            unknown=tuple(name for name in unknown if name not in names),
             missing=missing,
             unneeded=unneeded,
         )

@@ -94,11 +94,11 @@ class Import:
 
 def modules() -> dict[str, ast.Module]:
     """Every module of the package by its dotted name inside it, parsed."""
-    found = {}
+    trees = {}
     for path in sorted(ROOT.rglob("*.py")):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("__init__").rstrip(".")
-        found[name] = ast.parse(path.read_text(encoding="utf-8"))
-    return found
+        trees[name] = ast.parse(path.read_text(encoding="utf-8"))
+    return trees
 
 
 MODULES = modules()
@@ -124,8 +124,12 @@ def imports_of(by: str, tree: ast.Module) -> Iterator[Import]:
         pending += [(child, at_module_level and not inside) for child in ast.iter_child_nodes(node)]
 
 
-IMPORTS = [found for name, tree in MODULES.items() for found in imports_of(name, tree)]
-OURS = [(found.by, found.module.removeprefix("converter.")) for found in IMPORTS if found.module.startswith("converter.") and found.by]
+IMPORTS = [statement for name, tree in MODULES.items() for statement in imports_of(name, tree)]
+OURS = [
+    (statement.by, statement.module.removeprefix("converter."))
+    for statement in IMPORTS
+    if statement.module.startswith("converter.") and statement.by
+]
 
 
 def layer(name: str) -> str:
@@ -149,7 +153,7 @@ def test_imports_go_downward_only() -> None:
 
 
 def test_the_package_itself_imports_nothing() -> None:
-    assert [found.module for found in IMPORTS if found.by == ""] == []
+    assert [statement.module for statement in IMPORTS if statement.by == ""] == []
 
 
 def test_backends_know_nothing_of_one_another() -> None:
@@ -183,12 +187,12 @@ def test_modules_of_one_layer_do_not_import_one_another_in_a_circle() -> None:
     ],
 )
 def test_a_library_with_one_owner_is_imported_by_nobody_else(package: str, allowed: tuple[str, ...]) -> None:
-    users = {layer(found.by) for found in IMPORTS if found.top == package}
+    users = {layer(statement.by) for statement in IMPORTS if statement.top == package}
     assert users == set(allowed)
 
 
 def test_what_is_slow_to_import_is_imported_late() -> None:
-    assert {found.by for found in IMPORTS if found.at_module_level and found.top in HEAVY} == MAY_IMPORT_HEAVY
+    assert {statement.by for statement in IMPORTS if statement.at_module_level and statement.top in HEAVY} == MAY_IMPORT_HEAVY
 
 
 def test_what_imports_the_slow_is_itself_imported_late() -> None:
@@ -200,7 +204,9 @@ def test_what_imports_the_slow_is_itself_imported_late() -> None:
             continue
         started.add(name)
         parents = [name.rsplit(".", depth)[0] for depth in range(1, name.count(".") + 1)]
-        wanted = (found.module.removeprefix("converter.") for found in IMPORTS if found.by == name and found.at_module_level)
+        wanted = (
+            statement.module.removeprefix("converter.") for statement in IMPORTS if statement.by == name and statement.at_module_level
+        )
         pending += [*parents, *wanted]
     assert "pipeline" in started
     assert started & MAY_IMPORT_HEAVY == set()
@@ -222,13 +228,13 @@ def test_only_the_command_line_prints_or_exits() -> None:
 
 
 def test_only_the_command_line_reads_the_environment_of_the_converter() -> None:
-    found = {
+    names = {
         name
         for name, tree in MODULES.items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("CONVERTER_")
     }
-    assert {layer(name) for name in found} == {"cli"}
+    assert {layer(name) for name in names} == {"cli"}
     readers = {name for name, tree in MODULES.items() for node in ast.walk(tree) if ast.unparse(node) in ("os.environ", "os.getenv")}
     assert {name for name in readers if layer(name) != "cli"} == {
         "backends.neuron.sdk",  # the SDK takes its target from there

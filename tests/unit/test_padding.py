@@ -68,21 +68,21 @@ def test_an_artifact_of_any_shape_gets_its_inputs_as_they_are() -> None:
 def test_what_is_padded_and_cut_is_what_it_was(batch: int, length: int, more_rows: int, more_tokens: int, free: str) -> None:
     fixed = {"batch": batch + more_rows, "sequence": max(1, length + more_tokens)}
     fixed.pop(free, None)
-    told, before = signature(fixed=fixed), inputs(batch, length)
-    padded = pad(before, told)
+    spec, before = signature(fixed=fixed), inputs(batch, length)
+    padded = pad(before, spec)
     assert padded["input_ids"].shape == (fixed.get("batch", batch), fixed.get("sequence", length))
     assert padded["attention_mask"].sum(axis=1).tolist() == [length] * len(padded["input_ids"])
     outputs = {
         "logits": np.repeat(padded["input_ids"][..., None].astype(np.float32), 7, axis=-1),
         "pooled": np.ones((len(padded["input_ids"]), 7), np.float32),
     }
-    after = cut(outputs, before, told)
+    after = cut(outputs, before, spec)
     assert np.array_equal(after["logits"][..., 0], before["input_ids"])
     assert after["pooled"].shape == (batch, 7)
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"input_ids": np.ones((2, 9), int)}, "input_ids is 9 long along sequence, and the artifact takes 5 at most"),
         ({"input_ids": np.ones((4, 3), int)}, "input_ids is 4 long along batch, and the artifact takes 3 at most"),
@@ -90,8 +90,8 @@ def test_what_is_padded_and_cut_is_what_it_was(batch: int, length: int, more_row
         ({"input_ids": np.ones((0, 3), int)}, "input_ids is empty along batch"),
     ],
 )
-def test_what_does_not_fit_is_told(changes: dict[str, Any], told: str) -> None:
-    with pytest.raises(InputError, match=told) as raised:
+def test_what_does_not_fit_is_told(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message) as raised:
         pad({**inputs(2, 3), **changes}, signature(fixed={"batch": 3, "sequence": 5}))
     assert raised.value.hint
     assert isinstance(raised.value, ValueError) and isinstance(raised.value, ConverterError)
@@ -124,7 +124,7 @@ def bucketed(batch: int | None = 2) -> Signature:
 def test_the_smallest_bucket_that_takes_the_texts_is_chosen_and_filled(batch: int, length: int) -> None:
     texts = inputs(batch, length)
     bucket = choose(texts, bucketed())
-    assert bucket.fixed["sequence"] == min(each for each in LENGTHS if each >= length)
+    assert bucket.fixed["sequence"] == min(size for size in LENGTHS if size >= length)
     padded = pad(texts, bucketed())
     assert padded["input_ids"].shape == (2, bucket.fixed["sequence"])
     outputs = {"logits": np.zeros((2, bucket.fixed["sequence"], 7)), "pooled": np.zeros((2, 7))}
@@ -139,11 +139,11 @@ def test_a_batch_of_any_size_stays_as_it_is(batch: int, length: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "told"), [((1, 33), "33 long along sequence, and the artifact takes 32"), ((3, 1), "3 long along batch")]
+    ("shape", "message"), [((1, 33), "33 long along sequence, and the artifact takes 32"), ((3, 1), "3 long along batch")]
 )
-def test_texts_that_no_bucket_takes_are_told(shape: tuple[int, int], told: str) -> None:
+def test_texts_that_no_bucket_takes_are_told(shape: tuple[int, int], message: str) -> None:
     for function in (choose, pad):
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=message):
             function(inputs(*shape), bucketed())
 
 

@@ -184,8 +184,8 @@ class Outcome(Record):
     notes: tuple[Text, ...] = Field((), description="what a user should know of where the checkpoint came from")
 
     @classmethod
-    def of(cls, job: Job, status: Status, **found: Any) -> Self:
-        """What became of `job`; `found` are the other fields."""
+    def of(cls, job: Job, status: Status, **fields: Any) -> Self:
+        """What became of `job`; `fields` are the other fields."""
         return cls(
             model=str(job.source),
             backend=job.backend,
@@ -193,7 +193,7 @@ class Outcome(Record):
             status=status,
             destination=str(job.destination),
             position=job.position,
-            **found,
+            **fields,
         )
 
 

@@ -98,7 +98,7 @@ class Case(Record):
 
     @property
     def passed(self) -> bool:
-        return self.error is None and bool(self.comparisons) and all(each.passed for each in self.comparisons)
+        return self.error is None and bool(self.comparisons) and all(comparison.passed for comparison in self.comparisons)
 
 
 class Influence(Record):
@@ -255,7 +255,7 @@ class Verdict(Record):
         for case in self.cases:
             for comparison in case.comparisons:
                 errors.setdefault(comparison.output, []).append(comparison.max_abs_error or 0.0)
-        return {each.output: each.sentence(max(errors.get(each.output, [0.0])), self.atol) for each in self.exactness}
+        return {judgement.output: judgement.sentence(max(errors.get(judgement.output, [0.0])), self.atol) for judgement in self.exactness}
 
     @property
     def has_exact(self) -> bool:
@@ -269,7 +269,7 @@ class Verdict(Record):
         for case in self.cases:
             for axis, length in case.axes.items() if case.passed else ():
                 lengths.setdefault(axis, []).append(length)
-        return {axis: (min(found), max(found)) for axis, found in lengths.items()}
+        return {axis: (min(values), max(values)) for axis, values in lengths.items()}
 
     @property
     def top1_agreement(self) -> float | None:

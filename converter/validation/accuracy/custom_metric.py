@@ -38,10 +38,10 @@ def load(name: str) -> Evaluate:
             module = _run(Path(where)) if where.endswith(".py") else importlib.import_module(where)
     except (Exception, SystemExit) as error:  # the user's own code runs here, and may raise anything
         raise NotSupportedError(f"the metric {name} cannot be loaded: {reason(error)}", _HINT) from error
-    found = getattr(module, function, None)
-    if not callable(found):
+    metric = getattr(module, function, None)
+    if not callable(metric):
         raise NotSupportedError(f"{where} has no function {function}", _HINT)
-    evaluate: Evaluate = found
+    evaluate: Evaluate = metric
     return evaluate
 
 
@@ -52,8 +52,8 @@ def origin(name: str | None) -> dict[str, str]:
     where = name.rpartition(":")[0]
     try:
         with _working_folder():
-            found = None if where.endswith(".py") else importlib.util.find_spec(where)
-        file = where if where.endswith(".py") else found and found.origin
+            spec = None if where.endswith(".py") else importlib.util.find_spec(where)
+        file = where if where.endswith(".py") else spec and spec.origin
         digest = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
     except (OSError, ImportError, ValueError) as error:
         raise NotSupportedError(f"the metric {name} cannot be read: {reason(error)}", _HINT) from error
@@ -67,13 +67,13 @@ def measure(name: str, artifact: Call, checkpoint: Call, tokenizer: Any) -> Mapp
     """The figures that the metric `name` gives. Raises ConversionError for what it raises, and for what are no figures."""
     evaluate = load(name)
     try:
-        found = evaluate(artifact, checkpoint, tokenizer)
+        result = evaluate(artifact, checkpoint, tokenizer)
     except (Exception, SystemExit) as error:  # as above
         raise ConversionError(f"the metric {name} failed: {reason(error)}", "mend it; --debug shows where") from error
-    if not isinstance(found, Mapping) or not found:
-        raise ConversionError(f"the metric {name} gave {type(found).__name__} in place of figures by name", _HINT)
+    if not isinstance(result, Mapping) or not result:
+        raise ConversionError(f"the metric {name} gave {type(result).__name__} in place of figures by name", _HINT)
     figures: dict[str, float | bool] = {}
-    for key, value in found.items():
+    for key, value in result.items():
         number = value if isinstance(value, bool) else _number(value)
         if number is None or not isinstance(key, str):
             raise ConversionError(f"the metric {name} gave {printable(repr(value))[:60]} for {key!r}, which is no finite number", _HINT)

@@ -68,7 +68,7 @@ class AccuracyEvaluator:
     def calibration(self) -> Sequence[Mapping[str, Array]]:
         """The inputs to calibrate by, made once somebody asks for them: a decoder's are what the checkpoint goes on by."""
         short = [self._maker.at_random(rows, rows) for rows in _SHORT]
-        return [self._continued(each).arrays for each in (*self._to_calibrate, *short)]
+        return [self._continued(inputs).arrays for inputs in (*self._to_calibrate, *short)]
 
     def float32_weights(self, dtype: str) -> frozenset[str]:
         """The weights that transformers keeps in float32 when it loads the checkpoint in `dtype`."""
@@ -89,10 +89,10 @@ class AccuracyEvaluator:
         metric = self._metric()
         for inputs, expected in side.batches():
             try:
-                found = run(session, inputs.arrays)
+                outputs = run(session, inputs.arrays)
             except InputError as error:
                 raise ConversionError(error.message, error.hint) from error
-            metric.add(inputs, found, expected)
+            metric.add(inputs, outputs, expected)
         return metric.accuracy_drop(self._of)
 
     def _metric(self) -> Metric:
@@ -154,8 +154,8 @@ class _Side:
         for number, inputs in enumerate(self._inputs):
             expected = self._kept.get(number)
             if expected is None:
-                found = self._reference.run(inputs.arrays)
-                expected = {name: array for name, array in found.items() if not name.startswith("present.")}
+                outputs = self._reference.run(inputs.arrays)
+                expected = {name: array for name, array in outputs.items() if not name.startswith("present.")}
                 size = sum(array.nbytes for array in expected.values())
                 if size <= self._room:
                     self._kept[number] = expected

@@ -19,7 +19,7 @@ Outputs = Mapping[str, Array]
 class Metric(Protocol):
     """Takes what both gave for a batch, and in the end says what was lost over all of them."""
 
-    def add(self, inputs: Inputs, found: Outputs, expected: Outputs) -> None: ...
+    def add(self, inputs: Inputs, outputs: Outputs, expected: Outputs) -> None: ...
 
     def accuracy_drop(self, of: str) -> AccuracyDrop: ...
 
@@ -40,7 +40,7 @@ class _RSquared:
     @property
     def value(self) -> float | None:
         """1 - the sum of squared errors over that of squared deviations; None of a single row, and where all rows are the same."""
-        total, squares, errors = (np.asarray(each) for each in self._sums)
+        total, squares, errors = (np.asarray(array) for array in self._sums)
         spread = float((squares - total**2 / max(1, self._rows)).sum())
         return 1 - float(errors.sum()) / spread if self._rows > 1 and spread > 1e-9 * float(squares.sum()) else None
 
@@ -60,10 +60,10 @@ class Embeddings:
         self._r2: dict[str, _RSquared] = {}
         self._inputs = 0
 
-    def add(self, inputs: Inputs, found: Outputs, expected: Outputs) -> None:
+    def add(self, inputs: Inputs, outputs: Outputs, expected: Outputs) -> None:
         self._inputs += len(next(iter(inputs.arrays.values())))
         for name in self._names:
-            ours, theirs = (self._pooled(name, each[name].astype(np.float64), inputs) for each in (found, expected))
+            ours, theirs = (self._pooled(name, arrays[name].astype(np.float64), inputs) for arrays in (outputs, expected))
             if theirs.shape[1] < 2:  # a number has no direction
                 continue
             ours, theirs = _normalized(ours), _normalized(theirs)
@@ -95,7 +95,7 @@ class Embeddings:
             cosine_min=float(cosines.min()),
             cosine_mean=float(cosines.mean()),
             neighbours=neighbours,
-            r2=_least(each.value for each in self._r2.values()),
+            r2=_least(share.value for share in self._r2.values()),
         )
 
 
@@ -112,14 +112,14 @@ class Decisions:
         self._r2: dict[str, _RSquared] = {}
         self._scores: dict[str, tuple[list[Array], list[Array]]] = {}
 
-    def add(self, inputs: Inputs, found: Outputs, expected: Outputs) -> None:
+    def add(self, inputs: Inputs, outputs: Outputs, expected: Outputs) -> None:
         self._inputs += len(next(iter(inputs.arrays.values())))
         for name, theirs in expected.items():
             if name.startswith("present."):
                 continue
             kept = np.broadcast_to(kept_positions(name, theirs, self._config, inputs.arrays), theirs.shape)
             rows = kept.reshape(-1, kept.shape[-1]).any(axis=1)
-            ours, theirs = (np.where(kept, each, _NOTHING).reshape(-1, each.shape[-1])[rows] for each in (found[name], theirs))
+            ours, theirs = (np.where(kept, array, _NOTHING).reshape(-1, array.shape[-1])[rows] for array in (outputs[name], theirs))
             if not isinstance(self._config.outputs[name].get(expected[name].ndim - 1), str):
                 self._r2.setdefault(name, _RSquared()).add(ours.astype(np.float64), theirs.astype(np.float64))
             if theirs.shape[1] == 1:
@@ -153,7 +153,7 @@ class Decisions:
 
     def accuracy_drop(self, of: str) -> AccuracyDrop:
         for ours, theirs in self._scores.values():
-            self._compare_pairs(*(np.concatenate(each).astype(np.float64) for each in (ours, theirs)))
+            self._compare_pairs(*(np.concatenate(scores).astype(np.float64) for scores in (ours, theirs)))
         made = max(1, self._made)
         return AccuracyDrop(
             kind="decisions",
@@ -163,7 +163,7 @@ class Decisions:
             agreement=self._same / made,
             decisions=self._made,
             flipped_margin=self._margin,
-            r2=_least(each.value for each in self._r2.values()),
+            r2=_least(share.value for share in self._r2.values()),
         )
 
 
@@ -176,12 +176,12 @@ class LanguageModel:
         self._inputs = self._made = self._same = 0
         self._distance = self._ours = self._theirs = 0.0
 
-    def add(self, inputs: Inputs, found: Outputs, expected: Outputs) -> None:
+    def add(self, inputs: Inputs, outputs: Outputs, expected: Outputs) -> None:
         tokens = inputs.arrays[self._tokens]
         self._inputs += len(tokens)
         logits = expected["logits"]
         kept = np.broadcast_to(kept_positions("logits", logits, self._config, inputs.arrays), logits.shape)[:, 1:, 0]
-        ours, theirs = (_log_probabilities(each["logits"][:, :-1][kept]) for each in (found, expected))
+        ours, theirs = (_log_probabilities(arrays["logits"][:, :-1][kept]) for arrays in (outputs, expected))
         after = tokens[:, 1:][kept]
         rows = np.arange(len(after))
         self._made += len(after)
@@ -235,9 +235,9 @@ def _normalized(rows: Array) -> Array:
 
 def _same_neighbours(ours: Array, theirs: Array) -> float:
     """The share of rows whose nearest other row, by the cosine, is as near to them in `theirs` as any: texts may be alike."""
-    found, expected = (rows @ rows.T for rows in (ours, theirs))
-    for similar in (found, expected):
+    cosines, expected = (rows @ rows.T for rows in (ours, theirs))
+    for similar in (cosines, expected):
         np.fill_diagonal(similar, -np.inf)
-    nearest = expected[np.arange(len(found)), found.argmax(axis=1)]
+    nearest = expected[np.arange(len(cosines)), cosines.argmax(axis=1)]
     same = nearest >= expected.max(axis=1) - _TIE
-    return float((same & ~np.isnan(found).any(axis=1)).mean())
+    return float((same & ~np.isnan(cosines).any(axis=1)).mean())

@@ -51,9 +51,9 @@ def texts_for(file: str | None) -> Texts:
     if len(texts) < FEWEST:
         raise NotSupportedError(f"{path} has {len(texts)} different texts, and {FEWEST} are needed to choose and to measure with", hint)
     digest = hashlib.sha256(data).hexdigest()[:12]
-    told = f"{path.name}, sha256 {digest}" if file else f"sentences of presidents' addresses, sha256 {digest}"
+    origin = f"{path.name}, sha256 {digest}" if file else f"sentences of presidents' addresses, sha256 {digest}"
     choice, final = (tuple(text for place, text in enumerate(texts) if place % _PART in places) for places in ((1, 3, 5), (2, 4, 6, 7)))
-    return Texts(told, texts[::_PART], choice, final)
+    return Texts(origin, texts[::_PART], choice, final)
 
 
 def origin(file: str | None) -> dict[str, str]:

@@ -69,7 +69,7 @@ class _Measuring:
             if name != exact:
                 self._grid = self._grid or VariantGrid(self._reference, self._config, self._tokenizer)
                 deviations = self._grid.deviations(session, activations=info.activations)
-                problems += [problem for each in deviations for problem in each.problems()] + [*self._grid.problems(session)]
+                problems += [problem for deviation in deviations for problem in deviation.problems()] + [*self._grid.problems(session)]
             runtime = session.runtime
         return Variant(
             name=name,

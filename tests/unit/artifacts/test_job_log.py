@@ -34,9 +34,9 @@ def test_an_event_is_one_line_whatever_it_says(message: str) -> None:
 
 def test_an_event_says_when_it_was_what_it_is_and_to_which_job() -> None:
     event = about(JOB, Event(event="stage-ended", stage="convert", seconds=1.5, cpu_seconds=2.0, peak_anonymous_bytes=3))
-    told = json.loads(line(event, "json"))
-    assert told.pop("time").endswith("Z")
-    assert told == {
+    record = json.loads(line(event, "json"))
+    assert record.pop("time").endswith("Z")
+    assert record == {
         "event": "stage-ended",
         "model": "./tiny",
         "backend": "onnx",
@@ -68,10 +68,10 @@ def test_a_value_with_spaces_is_quoted() -> None:
 )
 def test_no_line_has_a_secret(secret: str, log_format: LogFormat, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "a-token-of-another-kind")
-    told = line(Event(event="output", message=f"GET {secret} failed"), log_format)
-    assert "…" in told
+    text = line(Event(event="output", message=f"GET {secret} failed"), log_format)
+    assert "…" in text
     for word in ("hf_abc", "another-kind", "password", "abc.def"):
-        assert word not in told
+        assert word not in text
 
 
 def test_a_log_lies_beside_its_destination_and_goes_with_the_artifact(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_log_lies_beside_its_destination_and_goes_with_the_artifact(tmp_path: 
 
 
 def events_in(log: Path) -> list[str]:
-    return [json.loads(each)["event"] for each in log.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(entry)["event"] for entry in log.read_text(encoding="utf-8").splitlines()]
 
 
 def job_at(destination: Path, log: LogFormat | None = "json", model: str = "./tiny") -> Job:

@@ -213,17 +213,17 @@ def test_a_killed_process_is_swept_after_and_one_that_lives_is_not(tmp_path: Pat
 
 
 def test_of_two_that_write_one_artifact_the_second_waits_and_is_told_so(tmp_path: Path) -> None:
-    told = threading.Event()
+    signal = threading.Event()
     order: list[str] = []
 
     def second() -> None:
-        with staging_folder(tmp_path / "onnx", told.set):
+        with staging_folder(tmp_path / "onnx", signal.set):
             order.append("second")
 
     thread = threading.Thread(target=second)
     with staging_folder(tmp_path / "onnx"):
         thread.start()
-        assert told.wait(10)
+        assert signal.wait(10)
         order.append("first")
     thread.join(10)
     assert order == ["first", "second"]

@@ -73,7 +73,9 @@ def test_every_option_of_a_backend_is_part_of_the_key() -> None:
 
 def test_a_configuration_counts_by_what_is_in_it_and_not_by_where_it_lies() -> None:
     options = [OnnxOptions(config=f"{place}/mine.py:Mine") for place in ("here", "there")]
-    keys = [cache_key(CHECKPOINT, "onnx", each, {**VERSIONS, "Mine": digest}) for digest in ("sha256:1", "sha256:2") for each in options]
+    keys = [
+        cache_key(CHECKPOINT, "onnx", option, {**VERSIONS, "Mine": digest}) for digest in ("sha256:1", "sha256:2") for option in options
+    ]
     assert keys[0] == keys[1] != keys[2] == keys[3]
 
 

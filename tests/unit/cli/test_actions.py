@@ -51,7 +51,7 @@ def action(github: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def commands(log: str) -> list[str]:
     """The commands that GitHub's runner finds in a log: none, but the one that ends it, from stop-commands on."""
-    found: list[str] = []
+    lines: list[str] = []
     end = None
     for line in log.splitlines():
         if end is not None:
@@ -59,8 +59,8 @@ def commands(log: str) -> list[str]:
         elif line.startswith("::stop-commands::"):
             end = line.removeprefix("::stop-commands::")
         elif line.startswith("::") and not line.startswith(f"::{actions._resume}"):
-            found.append(line)
-    return found
+            lines.append(line)
+    return lines
 
 
 def test_outputs_and_the_summary_are_added_to_what_is_there(github: Path) -> None:
@@ -77,9 +77,9 @@ def test_outputs_and_the_summary_are_added_to_what_is_there(github: Path) -> Non
 def test_a_summary_is_cut_at_a_line_to_what_github_takes(github: Path) -> None:
     (github / "report.md").write_text("| zwölf |\n" * (SUMMARY_BYTES // 10), encoding="utf-8")
     tell(REPORT, github)
-    told = (github / "summary").read_bytes().removeprefix(b"before\n")
-    assert SUMMARY_BYTES - 20 < len(told) <= SUMMARY_BYTES
-    *kept, blank, last = told.decode().splitlines()
+    summary = (github / "summary").read_bytes().removeprefix(b"before\n")
+    assert SUMMARY_BYTES - 20 < len(summary) <= SUMMARY_BYTES
+    *kept, blank, last = summary.decode().splitlines()
     assert (set(kept), blank, last) == ({"| zwölf |"}, "", "There is more than a summary may have; all of it is in report.md.")
 
 
@@ -94,9 +94,11 @@ def test_a_failure_is_an_annotation_at_its_line_whatever_its_words(github: Path,
 def test_a_push_that_failed_is_an_error_and_what_there_is_to_know_a_notice(github: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = Position(file="models.txt", line=2, column=1)
     failure = Failure(stage="push", kind="PushError", message="it is not there", hint="look")
-    told = Report(outcomes=(), pushes=(pushed(position=place, status="failed", failure=failure), pushed(position=place, notes=("a note",))))
-    report.write(told, github)
-    tell(told, github)
+    batch = Report(
+        outcomes=(), pushes=(pushed(position=place, status="failed", failure=failure), pushed(position=place, notes=("a note",)))
+    )
+    report.write(batch, github)
+    tell(batch, github)
     assert commands(capsys.readouterr().err) == [
         "::error file=models.txt,line=2,col=1,title=push to org/name::it is not there. To do: look",
         "::notice file=models.txt,line=2,col=1,title=push to org/name::a note",
@@ -117,9 +119,9 @@ def test_files_in_the_workspace_are_told_as_the_other_steps_know_them(
     github: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GITHUB_WORKSPACE", str(github))
-    told = Report(outcomes=(failed(position=Position(file=str(github / "lists" / "models.txt"), line=3)),))
-    report.write(told, github / "out")
-    tell(told, github / "out")
+    batch = Report(outcomes=(failed(position=Position(file=str(github / "lists" / "models.txt"), line=3)),))
+    report.write(batch, github / "out")
+    tell(batch, github / "out")
     assert "\nout/report.json\n" in (github / "output").read_text(encoding="utf-8")
     assert commands(capsys.readouterr().err)[0].startswith("::error file=lists/models.txt,line=3,col=1,")
 
@@ -149,9 +151,9 @@ def test_the_token_is_masked_before_anything_else_is_said(
     github: Path, converter: Run, manifest: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret\n")
-    told = converter("plan", "--manifest", manifest("./nothing\n")).err
-    assert told.startswith("::add-mask::hf_secret\n::stop-commands::")
-    assert told.count("hf_secret") == 1
+    log = converter("plan", "--manifest", manifest("./nothing\n")).err
+    assert log.startswith("::add-mask::hf_secret\n::stop-commands::")
+    assert log.count("hf_secret") == 1
 
 
 def test_no_line_of_anybody_elses_is_a_command_and_those_of_later_steps_are(
@@ -159,9 +161,9 @@ def test_no_line_of_anybody_elses_is_a_command_and_those_of_later_steps_are(
 ) -> None:
     path = tmp_path / "models.txt"
     monkeypatch.setattr("converter.cli.plan.jobs_of", _raise("no:\n::warning::planted\n::stop-commands::mine\n::mine::"))
-    told = converter("plan", "--manifest", path, "--debug").err  # with the traceback, whose last line is the message as it is
-    assert "\n::warning::planted\n" in told
-    assert [command.split("::")[1].split(" ")[0] for command in commands(f"{told}::notice::later")] == ["error", "notice"]
+    log = converter("plan", "--manifest", path, "--debug").err  # with the traceback, whose last line is the message as it is
+    assert "\n::warning::planted\n" in log
+    assert [command.split("::")[1].split(" ")[0] for command in commands(f"{log}::notice::later")] == ["error", "notice"]
 
 
 def _raise(message: str) -> Callable[..., Any]:
@@ -187,7 +189,7 @@ def test_what_is_wrong_with_a_manifest_is_told_at_each_line(github: Path, conver
 
 
 @pytest.mark.parametrize(
-    ("variables", "told"),
+    ("variables", "message"),
     [
         ({}, "Missing option '--manifest'. It is the input 'manifest' of the action."),
         ({"CONVERTER_MANIFEST": ""}, "It is the input 'manifest' of the action."),
@@ -207,7 +209,7 @@ def test_what_is_wrong_with_a_manifest_is_told_at_each_line(github: Path, conver
     ids=lambda value: "-".join(value) or "nothing" if isinstance(value, dict) else "",
 )
 def test_an_input_that_is_missing_wrong_or_unknown_is_an_annotation_and_exit_code_2(
-    action: Path, converter: Run, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], told: str
+    action: Path, converter: Run, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], message: str
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -215,7 +217,7 @@ def test_an_input_that_is_missing_wrong_or_unknown_is_an_annotation_and_exit_cod
     assert result.code == 2
     (command,) = commands(result.err)
     assert command.startswith("::error title=converter::")
-    assert told in command
+    assert message in command
 
 
 def test_inputs_that_the_action_has_are_no_error(

@@ -18,9 +18,9 @@ Run = Callable[..., Any]
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Source, str | None, Path]]:
     """What was to be warmed, where nothing is."""
-    found: list[tuple[Source, str | None, Path]] = []
-    monkeypatch.setattr(cache, "warm", lambda source, feature, folder, _: found.append((source, feature, folder)) or [])
-    return found
+    calls: list[tuple[Source, str | None, Path]] = []
+    monkeypatch.setattr(cache, "warm", lambda source, feature, folder, _: calls.append((source, feature, folder)) or [])
+    return calls
 
 
 def test_with_nothing_named_those_of_the_package_are_warmed(converter: Run, tmp_path: Path, asked: list[Any]) -> None:

@@ -14,7 +14,9 @@ from converter.backends import BACKENDS
 from converter.cli import INTERRUPTED, cache, cli
 
 COMMANDS = sorted(cli.commands)
-EVERY = {name: each for name, each in [*cli.commands.items(), *cache.command.commands.items()] if not isinstance(each, click.Group)}
+EVERY = {
+    name: command for name, command in [*cli.commands.items(), *cache.command.commands.items()] if not isinstance(command, click.Group)
+}
 """Those that do something, by name."""
 Run = Callable[..., Any]
 
@@ -43,7 +45,7 @@ def test_every_command_takes_json_quiet_and_debug(command: click.Command) -> Non
 
 @pytest.mark.parametrize(("backend", "name"), [(backend, name) for backend in BACKENDS for name in BACKENDS[backend].options.model_fields])
 def test_every_option_of_a_backend_is_a_flag_of_its_command_with_the_same_help(converter: Run, backend: str, name: str) -> None:
-    (option,) = (each for each in cli.commands[backend].params if each.name == name)
+    (option,) = (parameter for parameter in cli.commands[backend].params if parameter.name == name)
     field, flag = BACKENDS[backend].options.model_fields[name], name.replace("_", "-")
     assert option.opts == [f"--{flag}"]
     assert option.secondary_opts == ([f"--no-{flag}"] if field.annotation is bool else [])

@@ -34,11 +34,11 @@ def test_a_model_type_that_nobody_has_described_has_the_features_of_its_heads(co
     assert "automatic-speech-recognition-with-past" not in converter("features", "wav2vec2").out
 
 
-@pytest.mark.parametrize(("model_type", "told"), [("nezha", "4.57 was the last that had"), ("vitpose", "are none of the features")])
-def test_a_model_type_that_cannot_be_exported_is_told_why_without_a_look_at_the_hub(converter: Run, model_type: str, told: str) -> None:
+@pytest.mark.parametrize(("model_type", "message"), [("nezha", "4.57 was the last that had"), ("vitpose", "are none of the features")])
+def test_a_model_type_that_cannot_be_exported_is_told_why_without_a_look_at_the_hub(converter: Run, model_type: str, message: str) -> None:
     result = converter("features", model_type)
     assert (result.code, result.out) == (1, "")
-    assert told in result.err
+    assert message in result.err
 
 
 def test_a_model_types_features_come_with_their_class_and_synonyms(converter: Run) -> None:
@@ -54,9 +54,9 @@ def test_a_checkpoint_stands_for_its_model_type(converter: Run, tmp_path: Path) 
 
 @pytest.mark.parametrize("model", [None, "roberta"])
 def test_json_is_one_document_of_the_same(converter: Run, model: str | None) -> None:
-    found = json.loads(converter("features", *([model] if model else []), "--json").out)
+    document = json.loads(converter("features", *([model] if model else []), "--json").out)
     names = [model] if model else list(architectures())
-    assert found == {name: list(architectures()[name].features) for name in names}
+    assert document == {name: list(architectures()[name].features) for name in names}
 
 
 def test_quiet_says_nothing(converter: Run) -> None:

@@ -54,8 +54,8 @@ def test_the_parts_reports_become_one_that_lacks_nothing(
     monkeypatch.setenv("CONVERTER_MERGE", str(tmp_path / "parts"))
     result = converter("report", "--manifest", models, "--output", tmp_path / "out")
     assert result.code == 1
-    told = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))["outcomes"]
-    assert [(each["position"]["line"], each["backend"], each["failure"]["kind"]) for each in told] == [
+    outcomes = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))["outcomes"]
+    assert [(outcome["position"]["line"], outcome["backend"], outcome["failure"]["kind"]) for outcome in outcomes] == [
         (1, "onnx", "LostPart"),
         (2, "onnx", "CheckpointError"),
         (4, "onnx", "LostPart"),

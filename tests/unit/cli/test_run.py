@@ -15,7 +15,9 @@ Run = Callable[..., Any]
 
 
 def statuses(folder: Path) -> list[tuple[str, str]]:
-    return [(each["model"], each["status"]) for each in json.loads((folder / "report.json").read_text(encoding="utf-8"))["outcomes"]]
+    return [
+        (outcome["model"], outcome["status"]) for outcome in json.loads((folder / "report.json").read_text(encoding="utf-8"))["outcomes"]
+    ]
 
 
 def test_without_fail_fast_every_model_has_its_turn(converter: Run, manifest: Callable[..., Path], tmp_path: Path) -> None:
@@ -60,8 +62,8 @@ def test_the_backends_are_for_models_that_name_none(
     path = manifest("models:\n- ./a\n- {model: ./b, to: onnx}\n", "models.yaml")
     monkeypatch.setenv("CONVERTER_BACKENDS", "torchscript, onnx")
     converter("run", "--manifest", path, "--output", tmp_path / "out")
-    told = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))["outcomes"]
-    assert [(each["model"], each["backend"]) for each in told] == [("./a", "onnx"), ("./a", "torchscript"), ("./b", "onnx")]
+    outcomes = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))["outcomes"]
+    assert [(outcome["model"], outcome["backend"]) for outcome in outcomes] == [("./a", "onnx"), ("./a", "torchscript"), ("./b", "onnx")]
 
 
 def test_an_option_that_those_backends_do_not_have_is_a_problem_of_the_manifest(converter: Run, manifest: Callable[..., Path]) -> None:
@@ -94,8 +96,8 @@ def test_with_json_logs_standard_error_has_an_event_a_line_and_nothing_else(
     converter: Run, manifest: Callable[..., Path], tmp_path: Path
 ) -> None:
     result = converter("run", "--manifest", manifest("./a\n./b\n"), "--output", tmp_path / "out", "--log-format", "json")
-    events = [json.loads(each) for each in result.err.splitlines()]
-    assert [each["event"] for each in events] == [
+    events = [json.loads(line) for line in result.err.splitlines()]
+    assert [event["event"] for event in events] == [
         "batch-began",
         *("stage-began", "stage-ended", "job-ended") * 2,
         *("error", "error", "batch-ended"),
@@ -109,8 +111,8 @@ def test_with_json_logs_standard_error_has_an_event_a_line_and_nothing_else(
 def test_a_wrong_manifest_is_told_as_events_too(converter: Run, manifest: Callable[..., Path], tmp_path: Path) -> None:
     path = manifest("./a to=nowhere\n")
     result = converter("run", "--manifest", path, "--output", tmp_path / "out", "--log-format", "json")
-    events = [json.loads(each) for each in result.err.splitlines()]
-    assert (result.code, [each["event"] for each in events]) == (2, ["error", "error"])
+    events = [json.loads(line) for line in result.err.splitlines()]
+    assert (result.code, [event["event"] for event in events]) == (2, ["error", "error"])
     assert events[0]["position"] == f"{path}:1:5"
 
 
@@ -119,16 +121,16 @@ def test_each_failure_has_a_log_that_the_report_names(converter: Run, manifest: 
         converter("run", "--manifest", manifest("./a\n"), "--output", tmp_path / "out")
     (outcome,) = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))["outcomes"]
     assert outcome["log"] == str(tmp_path / "out" / "a" / "onnx.converter.log")
-    events = [each.split()[1] for each in Path(outcome["log"]).read_text(encoding="utf-8").splitlines()]
+    events = [line.split()[1] for line in Path(outcome["log"]).read_text(encoding="utf-8").splitlines()]
     assert events == ["job-began", "stage-began", "stage-ended", "job-ended"] * 2  # it tells of every run
 
 
-@pytest.mark.parametrize("given", ["soon", "-1", "1e9", "", "5 m", "٣"])
-def test_what_is_no_time_is_told(given: str, converter: Run, manifest: Callable[..., Path], tmp_path: Path) -> None:
-    result = converter("run", "--manifest", manifest("./a\n"), "--output", tmp_path / "out", "--timeout", given)
+@pytest.mark.parametrize("text", ["soon", "-1", "1e9", "", "5 m", "٣"])
+def test_what_is_no_time_is_told(text: str, converter: Run, manifest: Callable[..., Path], tmp_path: Path) -> None:
+    result = converter("run", "--manifest", manifest("./a\n"), "--output", tmp_path / "out", "--timeout", text)
     assert (result.code, "is no time; write seconds as 90, minutes as 30m" in result.err) == (2, True)
 
 
 def test_a_time_has_units_and_zero_is_no_end() -> None:
-    given = {"90": 90.0, "1.5s": 1.5, "30m": 1800.0, "2h": 7200.0, "0": None}
-    assert {text: Seconds().convert(text, None, None) for text in given} == given
+    times = {"90": 90.0, "1.5s": 1.5, "30m": 1800.0, "2h": 7200.0, "0": None}
+    assert {text: Seconds().convert(text, None, None) for text in times} == times

@@ -36,8 +36,8 @@ def test_what_is_no_regular_file_is_not_opened(irregular: Path) -> None:
 
 def test_what_is_no_regular_file_is_never_the_one_that_was_described(irregular: Path) -> None:
     status = irregular.stat() if irregular.exists() else irregular.parent.stat()
-    told = FileRecord(path="file", size=status.st_size, mtime_ns=status.st_mtime_ns, sha256="")
-    assert not is_unchanged(irregular, told, trust_mtime=True)
+    record = FileRecord(path="file", size=status.st_size, mtime_ns=status.st_mtime_ns, sha256="")
+    assert not is_unchanged(irregular, record, trust_mtime=True)
 
 
 def test_a_link_to_a_file_is_read(tmp_path: Path) -> None:

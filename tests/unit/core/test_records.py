@@ -30,7 +30,7 @@ def test_a_verdict_with_nothing_wrong_passes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"cases": ()}, "nothing was compared"),
         ({"cases": (case(comparison()), case())}, "nothing was compared"),
@@ -54,10 +54,10 @@ def test_a_verdict_with_nothing_wrong_passes() -> None:
         ({"weights": WeightCheck(compared=4, joined=("a",))}, "1 of its weights share their bytes and were to be stored each for itself"),
     ],
 )
-def test_a_verdict_with_one_thing_wrong_does_not_pass_and_says_what(changes: dict[str, Any], told: str) -> None:
+def test_a_verdict_with_one_thing_wrong_does_not_pass_and_says_what(changes: dict[str, Any], message: str) -> None:
     wrong = verdict(**changes)
     assert not wrong.passed
-    assert told in wrong.first_problem
+    assert message in wrong.first_problem
 
 
 def test_ties_are_not_held_against_an_output() -> None:
@@ -65,13 +65,13 @@ def test_ties_are_not_held_against_an_output() -> None:
 
 
 def test_the_largest_error_and_the_smallest_agreement_are_over_all_cases() -> None:
-    told = verdict(
+    record = verdict(
         cases=(
             case(comparison(max_abs_error=1.0), comparison(max_abs_error=None)),
             case(comparison(max_abs_error=2.0, top1_agreement=0.5), comparison(top1_agreement=1.0)),
         )
     )
-    assert (told.max_abs_error, told.top1_agreement) == (2.0, 0.5)
+    assert (record.max_abs_error, record.top1_agreement) == (2.0, 0.5)
     assert (verdict(cases=()).max_abs_error, verdict(cases=()).top1_agreement) == (None, None)
 
 
@@ -79,8 +79,8 @@ def test_the_lengths_that_were_tried_are_those_of_the_cases_that_passed() -> Non
     def at(batch: int, sequence: int, **changes: Any) -> Case:
         return Case(name="x", axes={"batch": batch, "sequence": sequence}, comparisons=(comparison(**changes),))
 
-    told = verdict(cases=(at(2, 9), at(1, 30), at(7, 50, close=False), at(3, 2)))
-    assert told.tried == {"batch": (1, 3), "sequence": (2, 30)}
+    record = verdict(cases=(at(2, 9), at(1, 30), at(7, 50, close=False), at(3, 2)))
+    assert record.tried == {"batch": (1, 3), "sequence": (2, 30)}
     assert verdict(cases=()).tried == {}
 
 
@@ -91,11 +91,11 @@ def test_an_error_that_is_no_number_is_larger_than_any() -> None:
 
 
 def test_infinite_errors_survive_the_record() -> None:
-    told = verdict(cases=(case(comparison(close=False, max_abs_error=float("inf"), max_rel_error=float("nan"))),))
-    read = Verdict.model_validate_json(told.model_dump_json())
+    record = verdict(cases=(case(comparison(close=False, max_abs_error=float("inf"), max_rel_error=float("nan"))),))
+    read = Verdict.model_validate_json(record.model_dump_json())
     assert read.max_abs_error == float("inf")
     assert str(read.cases[0].comparisons[0].max_rel_error) == "nan"
-    assert "Infinity" not in str(Verdict.model_validate(told.model_dump(mode="json")).max_abs_error)
+    assert "Infinity" not in str(Verdict.model_validate(record.model_dump(mode="json")).max_abs_error)
 
 
 def test_an_artifacts_record_is_the_same_when_it_is_read_back() -> None:

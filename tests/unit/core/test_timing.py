@@ -20,15 +20,15 @@ def sleep_in_steps(seconds: float) -> None:
 
 
 def test_stages_are_told_as_they_begin_and_end_and_kept_in_order_after_those_done_before() -> None:
-    told: list[Event] = []
+    events: list[Event] = []
     before = Stage(name="resolve", seconds=1, cpu_seconds=1, peak_anonymous_bytes=1)
-    stages = Stages(told.append, [before])
+    stages = Stages(events.append, [before])
     for name in ("fetch", "convert"):
         with stages.stage(name):
-            assert (told[-1].event, told[-1].stage, stages.current) == ("stage-began", name, name)
+            assert (events[-1].event, events[-1].stage, stages.current) == ("stage-began", name, name)
         cost = stages.done[-1]
-        assert (told[-1].event, told[-1].stage, told[-1].seconds) == ("stage-ended", name, cost.seconds)
-    assert [event.stage for event in told] == ["fetch", "fetch", "convert", "convert"]
+        assert (events[-1].event, events[-1].stage, events[-1].seconds) == ("stage-ended", name, cost.seconds)
+    assert [event.stage for event in events] == ["fetch", "fetch", "convert", "convert"]
     assert [stage.name for stage in stages.done] == ["resolve", "fetch", "convert"]
     assert stages.done[0] == before
 

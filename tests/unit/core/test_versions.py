@@ -34,7 +34,7 @@ def _requirements() -> Iterable[Requirement]:
 
 
 def test_pyproject_allows_the_tested_versions_and_no_others() -> None:
-    allowed = {each.name: each.specifier for each in _requirements() if each.name in TESTED}
+    allowed = {requirement.name: requirement.specifier for requirement in _requirements() if requirement.name in TESTED}
     assert allowed == {name: SpecifierSet(tested) for name, tested in TESTED.items()}
 
 
@@ -65,24 +65,24 @@ def test_all_versions_outside_the_range_are_told_in_one_sentence(tmp_path: Path,
 def test_a_run_with_an_untested_version_says_so_once(tmp_path: Path) -> None:
     path = os.pathsep.join((str(_install(tmp_path / "path", transformers="5.99.0", onnxruntime="9.9.9")), str(ROOT)))
     (tmp_path / "models.txt").write_text("./none to=onnx\n./nowhere to=onnx,torchscript\n", encoding="utf-8")
-    told = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "converter", "--manifest", tmp_path / "models.txt", "--output", tmp_path / "out"],
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert told.returncode == 1
+    assert process.returncode == 1
     assert (
-        told.stderr.count("not tested with transformers 5.99.0")
-        == told.stderr.count("onnxruntime 9.9.9")
-        == told.stderr.count("not tested")
+        process.stderr.count("not tested with transformers 5.99.0")
+        == process.stderr.count("onnxruntime 9.9.9")
+        == process.stderr.count("not tested")
         == 1
-    ), told.stderr
+    ), process.stderr
 
 
 def test_the_canary_installs_the_newest_of_each_dependency() -> None:
     dependencies = [requirement.name for requirement in _requirements()]
-    found = [*newest.names()]
-    assert found[: len(dependencies)] == dependencies
-    assert not any(set(name) & set("<>=!~ ") for name in found)
+    names = [*newest.names()]
+    assert names[: len(dependencies)] == dependencies
+    assert not any(set(name) & set("<>=!~ ") for name in names)

@@ -261,8 +261,8 @@ def test_a_job_has_its_share_of_the_cores(predicted: int, left: int, expected: i
 def test_a_number_is_its_users_word_whatever_memory_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("converter.executors.admission.available_bytes", lambda: 0)
     monkeypatch.setattr("converter.executors.admission.cores", lambda: 4)
-    told = admission(3, jobs=9)
-    assert [told.choose([GB], [GB] * running) for running in range(4)] == [0, 0, 0, None]
+    policy = admission(3, jobs=9)
+    assert [policy.choose([GB], [GB] * running) for running in range(4)] == [0, 0, 0, None]
     assert admission(16, jobs=9).threads(GB, 9) == 1
     assert admission(None, jobs=9).workers == 4
     assert admission(None, jobs=1).workers == 1

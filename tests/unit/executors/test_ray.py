@@ -70,15 +70,15 @@ def test_a_task_whose_stream_ends_without_a_word_is_done_again_and_at_last_faile
     tmp_path: Path, ends: tuple[Connection, Connection]
 ) -> None:
     ours, theirs = ends
-    given = []
+    numbers = []
 
     def halted() -> Iterator[bool]:
         while True:
             if theirs.poll():
-                given.append(theirs.recv().number)
-                theirs.send(TaskEnded(given[-1], "done"))
+                numbers.append(theirs.recv().number)
+                theirs.send(TaskEnded(numbers[-1], "done"))
             yield False
 
     (outcome,) = outcomes(tmp_path, ours, halted())
-    assert given == [1, 2, 3]
+    assert numbers == [1, 2, 3]
     assert outcome.failure and outcome.failure.kind == "NodeLost" and "without a word" in outcome.failure.message

@@ -15,6 +15,6 @@ from converter.hub.digests import digest_of
 def test_the_digest_of_a_file_and_of_its_contents_are_the_hubs(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "file"
     path.write_bytes(content)
-    for given in (path, content):
-        assert digest_of(given, "sha256:x") == f"sha256:{hashlib.sha256(content).hexdigest()}"
-        assert digest_of(given, "git:x") == f"git:{git_hash(content)}"
+    for source in (path, content):
+        assert digest_of(source, "sha256:x") == f"sha256:{hashlib.sha256(content).hexdigest()}"
+        assert digest_of(source, "git:x") == f"git:{git_hash(content)}"

@@ -31,7 +31,7 @@ def test_a_token_that_is_known_to_read_alone_is_told(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    ("told", "may"),
+    ("answer", "may"),
     [
         ({}, True),
         ({"orgs": []}, False),
@@ -40,8 +40,8 @@ def test_a_token_that_is_known_to_read_alone_is_told(monkeypatch: pytest.MonkeyP
         ({"orgs": [{"name": "org", "roleInOrg": "read"}]}, False),
     ],
 )
-def test_an_organisation_is_written_to_as_far_as_its_role_is_known(monkeypatch: pytest.MonkeyPatch, told: Any, may: bool) -> None:
-    monkeypatch.setattr(huggingface_hub, "whoami", lambda **_: {"name": "me", **told})
+def test_an_organisation_is_written_to_as_far_as_its_role_is_known(monkeypatch: pytest.MonkeyPatch, answer: Any, may: bool) -> None:
+    monkeypatch.setattr(huggingface_hub, "whoami", lambda **_: {"name": "me", **answer})
     assert [account().may_create_in(name) for name in ("me", "Me", "org")] == [True, True, may]
 
 

@@ -53,7 +53,7 @@ def test_a_wrong_value_is_told_with_the_setting_as_written(problems_of: Problems
 
 
 @pytest.mark.parametrize(
-    ("setting", "told"),
+    ("setting", "message"),
     [
         ("batch-size=0", "input should be greater than or equal to 1"),
         ("sequence-length=-3", "input should be greater than or equal to 1"),
@@ -63,10 +63,10 @@ def test_a_wrong_value_is_told_with_the_setting_as_written(problems_of: Problems
         ("freeze=true untie=true", "a frozen model stores equal weights once; leave out one of freeze and untie"),
     ],
 )
-def test_what_cannot_be_traced_is_told_before_anything_starts(problems_of: Problems, setting: str, told: str) -> None:
+def test_what_cannot_be_traced_is_told_before_anything_starts(problems_of: Problems, setting: str, message: str) -> None:
     ((line, _, problem),) = problems_of(f"org/a to=torchscript {setting}\n")
     assert line == 1
-    assert problem.startswith(f"{setting.split()[-1]}: {told}")
+    assert problem.startswith(f"{setting.split()[-1]}: {message}")
 
 
 def test_an_option_is_for_the_backends_that_have_it(entries_of: Entries, problems_of: Problems) -> None:

@@ -202,7 +202,7 @@ _SETTINGS = st.fixed_dictionaries(
         st.tuples(_PARTS, _PARTS, st.none() | _PARTS, _SETTINGS),
         min_size=1,
         max_size=5,
-        unique_by=lambda each: (each[0].lower(), each[1].lower()),
+        unique_by=lambda pair: (pair[0].lower(), pair[1].lower()),
     )
 )
 def test_valid_lines_come_back_as_they_were_from_either_kind_of_manifest(
@@ -255,9 +255,9 @@ def problems(path: Path) -> list[tuple[int, str]]:
 )
 def test_a_file_of_nothing_but_problems_is_read_no_further_than_ten_thousand(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text, encoding="utf-8")
-    told = problems(tmp_path / name)
-    assert len(told) <= MOST_PROBLEMS + 1
-    assert "there are more problems than are told; is this a manifest?" in {problem for _, problem in told}
+    pairs = problems(tmp_path / name)
+    assert len(pairs) <= MOST_PROBLEMS + 1
+    assert "there are more problems than are told; is this a manifest?" in {problem for _, problem in pairs}
 
 
 def test_more_models_than_any_manifest_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,23 +273,23 @@ def test_more_models_than_any_manifest_has_are_refused(tmp_path: Path, monkeypat
 )
 def test_a_word_longer_than_any_path_is_told_in_a_line(tmp_path: Path, line: str) -> None:
     (tmp_path / "models.txt").write_text(line, encoding="utf-8")
-    ((_, told),) = problems(tmp_path / "models.txt")
-    assert "has more than 4096 characters" in told and len(told) < 300
+    ((_, problem),) = problems(tmp_path / "models.txt")
+    assert "has more than 4096 characters" in problem and len(problem) < 300
 
 
 @pytest.mark.parametrize("output", ["/".join("a" * 17), "a/" * 2000, "a\x1b[2Jb", "a\u202eb"])
 def test_an_output_that_no_folder_is_called_is_refused(tmp_path: Path, output: str) -> None:
     (tmp_path / "models.txt").write_text(f"org/a output={output}\n", encoding="utf-8")
-    ((_, told),) = problems(tmp_path / "models.txt")
-    assert "cannot be a folder inside the output folder" in told
-    assert printable(told) == told
+    ((_, problem),) = problems(tmp_path / "models.txt")
+    assert "cannot be a folder inside the output folder" in problem
+    assert printable(problem) == problem
 
 
 @pytest.mark.parametrize("name", ["./\x1b[2J", "./\x1b]0;x\x07", "./a\u202eb", "./\x7f", "./\x9b2J"])
 def test_a_name_that_a_terminal_would_obey_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "models.txt").write_text(f"{name}\n", encoding="utf-8")
-    ((_, told),) = problems(tmp_path / "models.txt")
-    assert "is no name" in told
+    ((_, problem),) = problems(tmp_path / "models.txt")
+    assert "is no name" in problem
 
 
 @given(st.binary(max_size=300), st.sampled_from(["models.txt", "models.yaml"]))
@@ -302,4 +302,4 @@ def test_any_bytes_are_entries_or_problems_that_a_terminal_can_show(
         read_manifest(path)
     except ManifestError as error:
         assert error.problems
-        assert [told for _, told in error.problems if not told or printable(told) != told] == []
+        assert [problem for _, problem in error.problems if not problem or printable(problem) != problem] == []

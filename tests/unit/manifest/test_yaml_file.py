@@ -119,7 +119,7 @@ def test_a_key_that_is_no_word_is_told(yaml_problems: Problems) -> None:
 
 def test_an_alias_makes_no_long_list_of_a_short_one(yaml_problems: Problems) -> None:
     text = f"models:\n- {{model: org/a, to: [&a {'x' * 1000}{', *a' * 10_000}]}}\n"
-    assert [told for _, _, told in yaml_problems(text)] == ["this list has more than 4096 characters"]
+    assert [problem for _, _, problem in yaml_problems(text)] == ["this list has more than 4096 characters"]
 
 
 def test_a_document_that_doubles_itself_at_each_level_costs_nothing(yaml_problems: Problems) -> None:
@@ -129,8 +129,8 @@ def test_a_document_that_doubles_itself_at_each_level_costs_nothing(yaml_problem
 
 def test_a_document_that_is_too_large_or_has_too_many_values_is_not_read(yaml_problems: Problems, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(yaml_file, "MAX_NODES", 20)
-    ((line, _, told),) = yaml_problems("models:\n" + "- org/a\n" * 30)
-    assert (line, told) == (19, "this is not YAML: it has more than 20 values")
+    ((line, _, problem),) = yaml_problems("models:\n" + "- org/a\n" * 30)
+    assert (line, problem) == (19, "this is not YAML: it has more than 20 values")
     monkeypatch.setattr(yaml_file, "MAX_CHARACTERS", 20)
-    ((_, _, told),) = yaml_problems("models:\n" + "- org/a\n" * 30)
-    assert "a manifest in YAML has at most" in told
+    ((_, _, problem),) = yaml_problems("models:\n" + "- org/a\n" * 30)
+    assert "a manifest in YAML has at most" in problem

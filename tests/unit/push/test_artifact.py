@@ -16,11 +16,11 @@ def file(path: str) -> FileRecord:
 def test_what_was_made_for_clients_goes_with_the_artifact_wherever_it_goes(tmp_path: Path) -> None:
     record = artifact_record(file("model.onnx"), sidecars=(file("config.json"), file("genai_config.json")))
     artifact = Artifact(tmp_path / "onnx", record)
-    assert [(each.path, each.content) for each in artifact.additions()] == [
+    assert [(addition.path, addition.content) for addition in artifact.additions()] == [
         ("onnx/model.onnx", tmp_path / "onnx/model.onnx"),
         ("genai_config.json", tmp_path / "genai_config.json"),
     ]
-    assert [each.path for each in artifact.sidecars()] == ["config.json"]
+    assert [sidecar.path for sidecar in artifact.sidecars()] == ["config.json"]
 
 
 def test_files_of_this_machine_are_published_by_their_names_alone(tmp_path: Path) -> None:

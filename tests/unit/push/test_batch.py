@@ -49,20 +49,20 @@ def test_a_model_is_pushed_once_when_its_last_job_has_ended(
     pushes: Pushes, statuses: Sequence[str], artifacts: Sequence[str], notes: Sequence[str]
 ) -> None:
     *first, last = [_ended(name, status) for name, status in zip(BACKENDS, statuses, strict=True)]
-    assert [each for ended in first for each in pushes.after(ended)] == []
-    (told,) = pushes.after(last)
-    assert (told.artifacts, told.notes) == (artifacts, notes)
+    assert [push for ended in first for push in pushes.after(ended)] == []
+    (push,) = pushes.after(last)
+    assert (push.artifacts, push.notes) == (artifacts, notes)
 
 
 def test_a_model_of_which_nothing_was_converted_is_not_pushed(pushes: Pushes) -> None:
-    assert [each for name in BACKENDS for each in pushes.after(_ended(name, "failed"))] == []
+    assert [push for name in BACKENDS for push in pushes.after(_ended(name, "failed"))] == []
 
 
 def test_what_was_never_validated_is_offered_to_be_refused(pushes: Pushes) -> None:
-    *_, (told,) = [
+    *_, (push,) = [
         list(pushes.after(_ended(name, status))) for name, status in zip(BACKENDS, ("failed", "failed", "unvalidated"), strict=True)
     ]
-    assert told.artifacts == ("neuron",)
+    assert push.artifacts == ("neuron",)
 
 
 def test_the_outcome_of_another_model_ends_nothing(pushes: Pushes) -> None:

@@ -47,33 +47,33 @@ def test_what_is_before_and_behind_our_section_stays(before: str, behind: str) -
 
 def test_the_table_tells_what_was_converted_from_where_and_what_it_was_measured_at() -> None:
     (row,) = list(table([artifact_record()]))[2:]
-    for told in ("`onnx/model.onnx`", "default", "0123456789", "0 B", "1.0e-07 (atol 1e-05)", "converter 1"):
-        assert told in row
+    for text in ("`onnx/model.onnx`", "default", "0123456789", "0 B", "1.0e-07 (atol 1e-05)", "converter 1"):
+        assert text in row
 
 
 def test_an_artifact_of_two_files_is_loaded_by_a_session_for_each() -> None:
     files = tuple(
         FileRecord(path=name, sha256="0" * 64, size=1, mtime_ns=0) for name in ("encoder_model.onnx", "decoder_model_merged.onnx")
     )
-    told = section("org/name", [artifact_record().model_copy(update={"files": files})])
-    assert "To load `onnx/decoder_model_merged.onnx`:" in told
-    assert 'encoder = onnxruntime.InferenceSession(f"{folder}/onnx/encoder_model.onnx")' in told
-    assert 'decoder = onnxruntime.InferenceSession(f"{folder}/onnx/decoder_model_merged.onnx")' in told
-    assert "FILE" not in told
+    text = section("org/name", [artifact_record().model_copy(update={"files": files})])
+    assert "To load `onnx/decoder_model_merged.onnx`:" in text
+    assert 'encoder = onnxruntime.InferenceSession(f"{folder}/onnx/encoder_model.onnx")' in text
+    assert 'decoder = onnxruntime.InferenceSession(f"{folder}/onnx/decoder_model_merged.onnx")' in text
+    assert "FILE" not in text
 
 
 def test_an_artifact_of_one_file_is_loaded_by_one_session() -> None:
-    told = section("org/name", [artifact_record()])
-    assert 'session = onnxruntime.InferenceSession(f"{folder}/onnx/model.onnx")' in told
+    text = section("org/name", [artifact_record()])
+    assert 'session = onnxruntime.InferenceSession(f"{folder}/onnx/model.onnx")' in text
 
 
 def test_a_name_cannot_end_our_section_or_its_table() -> None:
     record = artifact_record()
     spoilt = f"x | y\n{END}`z`"
     source = record.source.model_copy(update={"model": spoilt, "repository": spoilt})
-    told = section("org/name", [record.model_copy(update={"source": source, "options": {"feature": spoilt}})])
-    assert told.count(END) == 1 and told.endswith(END)
-    assert "x \\| y" in told
+    text = section("org/name", [record.model_copy(update={"source": source, "options": {"feature": spoilt}})])
+    assert text.count(END) == 1 and text.endswith(END)
+    assert "x \\| y" in text
 
 
 def test_a_checkpoints_own_repository_is_of_transformers_and_one_of_artifacts_names_its_base() -> None:

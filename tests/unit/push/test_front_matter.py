@@ -100,16 +100,16 @@ _METADATA = st.dictionaries(
 
 @given(_METADATA, st.none() | st.lists(st.text(min_size=1, max_size=6), max_size=3), st.booleans(), st.text(max_size=30))
 def test_any_metadata_is_kept_or_refused(metadata: dict[str, Any], tags: list[str] | None, flow: bool, body: str) -> None:
-    told = metadata if tags is None else {**metadata, "tags": tags}
-    card = f"---\n{yaml.safe_dump(told, default_flow_style=flow or None)}---\n{body}"
+    values = metadata if tags is None else {**metadata, "tags": tags}
+    card = f"---\n{yaml.safe_dump(values, default_flow_style=flow or None)}---\n{body}"
     try:
         edited = add(card, VALUES, TAGS)
     except BrokenError:
         return
     assert edited.endswith(f"---\n{body}")
     after = read(edited)
-    assert {key: value for key, value in after.items() if key in told and told[key] is not None and key != "tags"} == {
-        key: value for key, value in told.items() if value is not None and key != "tags"
+    assert {key: value for key, value in after.items() if key in values and values[key] is not None and key != "tags"} == {
+        key: value for key, value in values.items() if value is not None and key != "tags"
     }
     assert after["tags"][: len(tags or [])] == (tags or [])
 

@@ -17,27 +17,27 @@ def rows(text: str) -> list[list[str]]:
     return [re.split(r"(?<!\\)\|", line)[1:-1] for line in text.splitlines() if line.startswith("| ")]
 
 
-def render_one(told: Outcome) -> str:
-    return render([told], [], "1 converted")
+def render_one(record: Outcome) -> str:
+    return render([record], [], "1 converted")
 
 
 @pytest.mark.parametrize(
-    ("size", "told"),
+    ("size", "text"),
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_000_000, "1.0 MB"), (438_000_000, "438.0 MB"), (10**13, "10000.0 GB")],
 )
-def test_sizes_are_told_in_decimal_units(size: int, told: str) -> None:
-    assert bytes_for_people(size) == told
+def test_sizes_are_told_in_decimal_units(size: int, text: str) -> None:
+    assert bytes_for_people(size) == text
 
 
 def test_a_row_tells_what_was_made_of_which_commit_and_how_far_off_it_is() -> None:
     header, row = rows(render_one(outcome(verdict=verdict(cases=(case(comparison(max_abs_error=2e-6, top1_agreement=1.0)),)))))[:2]
-    told = {name.strip(): cell.strip() for name, cell in zip(header, row, strict=True)}
-    assert told["model"] == "org/name"
-    assert told["commit"] == "`012345678901`"
-    assert told["outcome"] == "✅ converted"
-    assert told["largest error"] == "2.0e-06"
-    assert told["same top-1"] == "100.0%"
-    assert (told["seconds"], told["peak memory"]) == ("1.5", "2.0 MB")
+    cells = {name.strip(): cell.strip() for name, cell in zip(header, row, strict=True)}
+    assert cells["model"] == "org/name"
+    assert cells["commit"] == "`012345678901`"
+    assert cells["outcome"] == "✅ converted"
+    assert cells["largest error"] == "2.0e-06"
+    assert cells["same top-1"] == "100.0%"
+    assert (cells["seconds"], cells["peak memory"]) == ("1.5", "2.0 MB")
 
 
 def test_a_failure_is_told_with_its_place_its_stage_and_what_to_do() -> None:
@@ -48,19 +48,19 @@ def test_a_failure_is_told_with_its_place_its_stage_and_what_to_do() -> None:
 @pytest.mark.parametrize("name", ["./a|b", "./a\n\n# b", "./<script>", "./`x`", "./a\\|b", "./[x](http://y)", "./![x](http://y)", "./*a*"])
 def test_no_name_turns_into_markup(name: str) -> None:
     message = f"{name} is not there"
-    told = [outcome(model=name), failed(model=name, failure=Failure(stage="fetch", kind="x", message=message, hint=message))]
-    text = render(told, [], "")
+    outcomes = [outcome(model=name), failed(model=name, failure=Failure(stage="fetch", kind="x", message=message, hint=message))]
+    text = render(outcomes, [], "")
     assert {len(row) for row in rows(text)[:3]} == {10}
     assert not re.search(r"^# b|<script|(?<!\\)`x|(?<!\\)\[x|(?<!\\)\*a\*", text, re.MULTILINE)
 
 
 def test_every_case_is_told_and_a_wrong_one_is_marked() -> None:
     cases = (case(comparison()), case(comparison(close=False, max_abs_error=0.5)), case(error="it | does not run"))
-    told = [[cell.strip() for cell in row] for row in rows(render_one(failed(verdict=verdict(cases=cases, notes=("no tokenizer",)))))[-3:]]
-    assert [row[-1] for row in told] == ["✓", "❌", "❌"]
-    assert told[1][3] == "5.0e-01"
-    assert told[2][2] == "it \\| does not run"
-    assert {len(row) for row in told} == {7}
+    table = [[cell.strip() for cell in row] for row in rows(render_one(failed(verdict=verdict(cases=cases, notes=("no tokenizer",)))))[-3:]]
+    assert [row[-1] for row in table] == ["✓", "❌", "❌"]
+    assert table[1][3] == "5.0e-01"
+    assert table[2][2] == "it \\| does not run"
+    assert {len(row) for row in table} == {7}
 
 
 def test_sizes_of_an_artifact_are_of_all_its_files() -> None:
@@ -86,8 +86,8 @@ def test_a_push_is_told_with_where_it_is_what_there_is_to_know_and_why_it_failed
     failure = Failure(stage="push", kind="PushError", message="it | is not there", hint="look")
     gone = pushed(status="failed", failure=failure, url="", commit="", pull_request=None)
     text = render([], [pushed(notes=("a note",)), pushed(status="unchanged", pull_request=None), gone], "")
-    told = [[cell.strip() for cell in row] for row in rows(text)[-3:]]
-    assert told == [
+    table = [[cell.strip() for cell in row] for row in rows(text)[-3:]]
+    assert table == [
         ["org/name", "✅ pushed", "[pull request 3](https://hub/org/name/discussions/3)", "a note"],
         ["org/name", "⏭️ there already", "[012345678901](https://hub/org/name/discussions/3)", ""],
         ["org/name", "❌ not pushed", "", "it \\| is not there. To do: look"],

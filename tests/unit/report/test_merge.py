@@ -22,8 +22,8 @@ def at(line: int) -> Position:
     return Position(file="models.txt", line=line)
 
 
-def write(folder: Path, *outcomes: Outcome, **told: object) -> Path:
-    report.write(Report(outcomes=outcomes, **told), folder)  # type: ignore[arg-type]
+def write(folder: Path, *outcomes: Outcome, **fields: object) -> Path:
+    report.write(Report(outcomes=outcomes, **fields), folder)  # type: ignore[arg-type]
     return folder
 
 
@@ -41,8 +41,8 @@ def test_all_outcomes_and_pushes_stand_in_the_manifests_order(tmp_path: Path) ->
     write(tmp_path / "parts" / "2", outcome(position=at(4)), outcome(position=at(1)), pushes=(pushed(position=at(4)),))
     write(tmp_path / "parts" / "1" / "out", failed(position=at(3)), outcome(position=at(2)), pushes=(pushed(position=at(2)),))
     merged = merge([tmp_path / "parts"], map(job, (1, 2, 3, 4)))
-    assert [each.position for each in merged.outcomes] == [at(1), at(2), at(3), at(4)]
-    assert [each.position for each in merged.pushes] == [at(2), at(4)]
+    assert [outcome.position for outcome in merged.outcomes] == [at(1), at(2), at(3), at(4)]
+    assert [push.position for push in merged.pushes] == [at(2), at(4)]
     assert merged.exit_code == 1
 
 
@@ -68,8 +68,11 @@ def test_the_manifest_may_lie_elsewhere_on_each_machine_and_places_are_those_of_
 def test_a_job_that_no_part_tells_of_is_a_failure_at_its_line(tmp_path: Path) -> None:
     write(tmp_path, outcome(position=at(1)), outcome(position=at(2)))
     merged = merge([tmp_path], [job(1), job(2), job(2, "torchscript"), job(7)])
-    lost = [each for each in merged.outcomes if each.failure]
-    assert [(each.position, each.backend, each.status) for each in lost] == [(at(2), "torchscript", "failed"), (at(7), "onnx", "failed")]
+    lost = [record for record in merged.outcomes if record.failure]
+    assert [(record.position, record.backend, record.status) for record in lost] == [
+        (at(2), "torchscript", "failed"),
+        (at(7), "onnx", "failed"),
+    ]
     assert lost[1].failure
     assert lost[1].failure.message == "no shard's report tells of it"
     assert (lost[1].model, lost[1].feature, lost[1].destination) == ("org/name", "masked-lm", "out/org/name/onnx")

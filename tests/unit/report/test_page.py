@@ -24,11 +24,11 @@ def page(*outcomes: Outcome, **more: object) -> str:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"),
+    ("seconds", "text"),
     [(0.0, "0.0 ms"), (0.00123, "1.2 ms"), (0.25, "250 ms"), (4.82, "4.8 s"), (75.0, "1 min 15 s"), (7500.0, "2 h 05 min")],
 )
-def test_a_duration_is_told_as_people_read_it(seconds: float, told: str) -> None:
-    assert time_for_people(seconds) == told
+def test_a_duration_is_told_as_people_read_it(seconds: float, text: str) -> None:
+    assert time_for_people(seconds) == text
 
 
 def test_the_policy_names_the_one_style_and_the_one_script_by_their_hashes_and_allows_nothing_else() -> None:
@@ -46,11 +46,11 @@ def test_the_policy_names_the_one_style_and_the_one_script_by_their_hashes_and_a
 def test_no_text_of_a_checkpoint_or_a_manifest_is_markup() -> None:
     failure = Failure(stage=HOSTILE, kind=HOSTILE, message=HOSTILE, hint=HOSTILE)
     wrong = verdict(problems=(HOSTILE,), notes=(HOSTILE,), runtime=HOSTILE, cases=(case(comparison(output=HOSTILE)), case(error=HOSTILE)))
-    told = outcome(
+    record = outcome(
         model=HOSTILE, feature=HOSTILE, destination=HOSTILE, position=Position(file=HOSTILE, line=1), notes=(HOSTILE,), verdict=wrong
     )
     push = pushed(repository=HOSTILE, url="javascript:alert(1)", notes=(HOSTILE,), failure=failure)
-    text = page(told, failed(failure=failure), pushes=(push,))
+    text = page(record, failed(failure=failure), pushes=(push,))
     assert "<img" not in text
     assert text.count("</script>") == 1
     assert "&lt;img src=x onerror=alert(1)&gt;&#34;&#39;&lt;/script&gt;" in text
@@ -72,18 +72,18 @@ def test_latency_stands_beside_pytorchs_and_what_has_none_has_an_empty_cell() ->
 
 def test_an_outputs_largest_error_stands_beside_what_is_allowed_at_the_largest_value() -> None:
     cases = (case(comparison(max_abs_error=2e-6, max_rel_error=1e-6)), case(comparison(max_abs_error=4e-6, max_rel_error=2e-7)))
-    (found,) = output_errors(verdict(cases=cases))
-    assert (found.error, found.passed) == (4e-6, True)
-    assert found.bound == pytest.approx(1e-5 + 1e-5 * 20)
+    (output,) = output_errors(verdict(cases=cases))
+    assert (output.error, output.passed) == (4e-6, True)
+    assert output.bound == pytest.approx(1e-5 + 1e-5 * 20)
 
 
 @pytest.mark.parametrize("wrong", [math.inf, math.nan])
 def test_an_error_that_is_no_number_is_the_largest_and_stands_at_the_end_of_the_scale(wrong: float) -> None:
-    told = verdict(cases=(case(comparison(max_abs_error=1.0), comparison(output="other", close=False, max_abs_error=wrong)),))
-    largest = largest_of(output_errors(told))
+    record = verdict(cases=(case(comparison(max_abs_error=1.0), comparison(output="other", close=False, max_abs_error=wrong)),))
+    largest = largest_of(output_errors(record))
     assert largest and largest.name == "other" and not largest.passed
     assert Scale(-8, 0).place(wrong) == Scale(-8, 0).place(1.0)
-    assert "✗ " in page(failed(verdict=told))
+    assert "✗ " in page(failed(verdict=record))
 
 
 def test_the_scale_is_logarithmic_and_has_room_for_all() -> None:
@@ -96,7 +96,7 @@ def test_the_scale_is_logarithmic_and_has_room_for_all() -> None:
 def test_the_sums_of_a_batch_are_those_of_its_jobs() -> None:
     stages = tuple(Stage(name=name, seconds=2.0, cpu_seconds=1.0, peak_anonymous_bytes=size) for name, size in (("a", 5), ("b", 9)))
     batch = Batch([outcome(stages=stages), outcome(stages=stages[:1]), failed(stages=())])
-    assert [(each.name, each.seconds, each.cpu_seconds, each.peak_anonymous_bytes) for each in batch.stages] == [
+    assert [(stage.name, stage.seconds, stage.cpu_seconds, stage.peak_anonymous_bytes) for stage in batch.stages] == [
         ("a", 4.0, 2.0, 5),
         ("b", 2.0, 1.0, 9),
     ]

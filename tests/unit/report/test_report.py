@@ -24,29 +24,29 @@ def test_the_exit_code_is_zero_where_nothing_failed(outcomes: tuple[Outcome, ...
 
 
 def test_the_summary_counts_each_status() -> None:
-    told = Report(outcomes=(outcome(), failed(), outcome(), outcome(status="skipped")))
-    assert told.summary == "2 converted, 1 done already, 1 failed"
+    batch = Report(outcomes=(outcome(), failed(), outcome(), outcome(status="skipped")))
+    assert batch.summary == "2 converted, 1 done already, 1 failed"
     kept = Report(outcomes=(outcome(), outcome(status="unvalidated")))
     assert (kept.summary, kept.exit_code) == ("1 converted, 1 not validated, 0 done already, 0 failed", 0)
 
 
 def test_a_push_that_failed_is_a_failure_and_the_summary_counts_them() -> None:
-    told = Report(outcomes=(outcome(),), pushes=(pushed(), pushed(status="unchanged"), pushed(status="failed")))
-    assert (told.summary, told.exit_code) == ("1 converted, 0 done already, 0 failed; 1 pushed, 1 on the Hub already, 1 not pushed", 1)
+    batch = Report(outcomes=(outcome(),), pushes=(pushed(), pushed(status="unchanged"), pushed(status="failed")))
+    assert (batch.summary, batch.exit_code) == ("1 converted, 0 done already, 0 failed; 1 pushed, 1 on the Hub already, 1 not pushed", 1)
     assert Report(outcomes=(), pushes=(pushed(), pushed(status="unchanged"))).exit_code == 0
 
 
 def test_pushes_stand_in_the_manifests_order_too() -> None:
     came = [pushed(position=Position(file="m", line=line)) for line in (10, 2)]
-    assert [each.position.line for each in report.in_order([], came).pushes if each.position] == [2, 10]
+    assert [push.position.line for push in report.in_order([], came).pushes if push.position] == [2, 10]
 
 
 def test_outcomes_stand_in_the_manifests_order_whichever_came_first() -> None:
     came = [
         outcome(position=Position(file="m", line=line), backend=backend) for line, backend in ((10, "onnx"), (2, "onnx"), (2, "neuron"))
     ]
-    told = [(each.position.line, each.backend) for each in report.in_order(came).outcomes if each.position]
-    assert told == [(2, "neuron"), (2, "onnx"), (10, "onnx")]
+    order = [(record.position.line, record.backend) for record in report.in_order(came).outcomes if record.position]
+    assert order == [(2, "neuron"), (2, "onnx"), (10, "onnx")]
 
 
 def _with_errors(*errors: float) -> Outcome:
@@ -55,18 +55,18 @@ def _with_errors(*errors: float) -> Outcome:
 
 
 def test_the_report_is_the_same_when_it_is_read_back_infinite_errors_too(tmp_path: Path) -> None:
-    told = Report(outcomes=(outcome(position=Position(file="models.txt", line=1)), _with_errors(float("inf"), 1.0)))
-    path = report.write(told, tmp_path / "out")
+    batch = Report(outcomes=(outcome(position=Position(file="models.txt", line=1)), _with_errors(float("inf"), 1.0)))
+    path = report.write(batch, tmp_path / "out")
     assert path == tmp_path / "out" / "report.json"
-    assert Report.model_validate_json(path.read_bytes()) == told
+    assert Report.model_validate_json(path.read_bytes()) == batch
 
 
 def test_the_report_is_json_that_every_reader_knows(tmp_path: Path) -> None:
     def refuse(name: str) -> Any:
         raise AssertionError(f"{name} is no JSON")
 
-    told = Report(outcomes=(_with_errors(float("inf"), float("nan"), float("-inf")),))
-    json.loads(report.write(told, tmp_path).read_bytes(), parse_constant=refuse)
+    batch = Report(outcomes=(_with_errors(float("inf"), float("nan"), float("-inf")),))
+    json.loads(report.write(batch, tmp_path).read_bytes(), parse_constant=refuse)
 
 
 def test_nothing_but_the_three_reports_is_left_in_the_folder(tmp_path: Path) -> None:

@@ -28,8 +28,8 @@ def test_what_was_not_measured_is_empty_and_what_failed_has_a_sign() -> None:
 
 
 def test_what_the_figures_are_of_is_told_once() -> None:
-    told = sources([variant(search=None), variant()])
-    assert told == (
+    sentence = sources([variant(search=None), variant()])
+    assert sentence == (
         "Loss over 320 inputs: texts. By onnxruntime 1 on x86_64 avx2, calls at batch 1, sequence 24 with 1 thread. "
         "7 settings were tried in 12 CPU s to choose."
     )

@@ -93,8 +93,8 @@ TABLE = [
 
 @pytest.mark.parametrize(("kind", "name", "axes"), TABLE)
 def test_a_case_has_the_lengths_that_it_is_for(kind: str, name: str, axes: Mapping[str, int]) -> None:
-    found = cases_of(kind)[name].axes
-    assert {label: found.get(label, "missing") for label in axes} == axes, found
+    lengths = cases_of(kind)[name].axes
+    assert {label: lengths.get(label, "missing") for label in axes} == axes, lengths
 
 
 @pytest.mark.parametrize("kind", ["bert", "gpt2 with past", "mistral with past", "t5 with past"])
@@ -130,8 +130,8 @@ def test_short_sound_is_a_frame_and_a_quarter_long_and_what_takes_none_has_no_su
 def test_the_tokenizers_special_tokens_are_tried_too() -> None:
     tokenizer = SimpleNamespace(all_special_ids=[3, 55, 90, 500], pad_token_id=3)
     maker = maker_of("bert", tokenizer=tokenizer)
-    found = set(maker.longest_case().arrays["input_ids"].ravel().tolist())
-    assert {7, 8, 55, 90} <= found and not {3, 500} & found - {3}
+    ids = set(maker.longest_case().arrays["input_ids"].ravel().tolist())
+    assert {7, 8, 55, 90} <= ids and not {3, 500} & ids - {3}
 
 
 def test_a_decoders_text_begins_with_the_token_that_it_begins_with_in_use() -> None:
@@ -259,10 +259,10 @@ def test_what_takes_no_tokens_has_no_case_of_them(kind: str) -> None:
 
 
 def test_inputs_vary_with_a_past_and_without() -> None:
-    found = {where: (base, changed) for where, base, changed in maker_of("gpt2 with past").variations(None)}
-    assert [*found] == ["with a past", "without a past"]
-    assert {where: base.axes["past_sequence"] for where, (base, _) in found.items()} == {"with a past": 3, "without a past": 0}
-    for where, (base, changed) in found.items():
+    variations = {where: (base, changed) for where, base, changed in maker_of("gpt2 with past").variations(None)}
+    assert [*variations] == ["with a past", "without a past"]
+    assert {where: base.axes["past_sequence"] for where, (base, _) in variations.items()} == {"with a past": 3, "without a past": 0}
+    for where, (base, changed) in variations.items():
         for name, case in changed.items():
             others = {other for other in base.arrays if not np.array_equal(base.arrays[other], case.arrays[other])}
             assert others == ({name} if base.arrays[name].size else set()), (where, name)

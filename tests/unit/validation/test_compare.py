@@ -73,7 +73,7 @@ _VALUES = st.one_of(st.floats(width=32, allow_nan=False), st.sampled_from([INF, 
 
 @given(st.lists(st.tuples(_VALUES, _VALUES), min_size=1), st.sampled_from([0.0, 1e-5, 1.0]), st.sampled_from([0.0, 1e-5, 1.0]))
 def test_close_is_what_numpy_calls_close(pairs: list[tuple[float, float]], atol: float, rtol: float) -> None:
-    ours, theirs = (np.array(each, np.float64) for each in zip(*pairs, strict=True))
+    ours, theirs = (np.array(values, np.float64) for values in zip(*pairs, strict=True))
     with np.errstate(invalid="ignore", over="ignore"):
         expected = np.allclose(ours, theirs, rtol=rtol, atol=atol)
     assert compared(ours, theirs, atol=atol, rtol=rtol, dtype="float64").close == expected

@@ -164,10 +164,10 @@ class AfterTheCheckpoint:
         self._reference, self._masked, self.model = reference, masked, reference.model
 
     def run(self, arrays: Mapping[str, Array], names: Any = None) -> dict[str, Array]:
-        found = {name: array.copy() for name, array in self._reference.run(arrays, names).items()}
-        for array in found.values():
+        outputs = {name: array.copy() for name, array in self._reference.run(arrays, names).items()}
+        for array in outputs.values():
             array[..., -4:] = self._masked[array.dtype == np.float64]
-        return found
+        return outputs
 
     def in_float64(self, names: Any) -> AfterTheCheckpoint:
         return AfterTheCheckpoint(self._reference.in_float64(names), self._masked)
@@ -184,10 +184,10 @@ def test_masked_logits_hide_no_error_of_the_others(
 
     class Artifact(MadeUpErrors):
         def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
-            found = super().run(arrays)
-            for array in found.values():
+            outputs = super().run(arrays)
+            for array in outputs.values():
                 array[..., -4:] = masked[0]
-            return found
+            return outputs
 
     for times, passed in ((1, True), (20, False)):
         session: Any = Artifact(model[0].in_float64([OUTPUT]), noise(times * rms_error))
@@ -207,11 +207,11 @@ class Wavering(AfterTheCheckpoint):
     """A double of a reference whose float32 is off by a third of its scale, as if it had chosen others of the largest few."""
 
     def run(self, arrays: Mapping[str, Array], names: Any = None) -> dict[str, Array]:
-        found = {name: array.copy() for name, array in self._reference.run(arrays, names).items()}
-        for array in found.values():
+        outputs = {name: array.copy() for name, array in self._reference.run(arrays, names).items()}
+        for array in outputs.values():
             if array.dtype == np.float32:
                 array += np.random.default_rng(array.size).normal(scale=array.std() / 3, size=array.shape).astype(np.float32)
-        return found
+        return outputs
 
     def in_float64(self, names: Any = None) -> Any:
         return self._reference.in_float64(names)
@@ -296,7 +296,7 @@ def test_the_leads_are_where_the_artifact_decides_otherwise_by_float64(model: tu
     one = next(place for place, case in enumerate(inputs) if case.name == "one token")
     exact = np.sort(model[0].in_float64([OUTPUT]).run(inputs[one].arrays)[OUTPUT][0, 0])
     assert leads[one][OUTPUT] == pytest.approx([exact[-1] - exact[-2]])
-    assert not any(len(each[OUTPUT]) for place, each in enumerate(leads) if place != one)
+    assert not any(len(lead[OUTPUT]) for place, lead in enumerate(leads) if place != one)
 
 
 def test_generated_tokens_are_ties_as_far_as_both_may_be_off() -> None:

@@ -55,40 +55,40 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def measured(artifact: Side, checkpoint: Side, errors: tuple[str | None, ...] = (None, None)) -> Latency | None:
-    cases = [Case(name=each.name, axes=each.axes, error=error) for each, error in zip((SHORT, LONG), errors, strict=True)]
+    cases = [Case(name=sample.name, axes=sample.axes, error=error) for sample, error in zip((SHORT, LONG), errors, strict=True)]
     return measure_latency(artifact, checkpoint, (SHORT, LONG), cases)  # type: ignore[arg-type]
 
 
 def test_both_are_called_in_turn_and_five_times_at_most(clock: Clock) -> None:
-    found = measured(Side(clock, "artifact", 0.001), Side(clock, "checkpoint", 0.002))
+    latency = measured(Side(clock, "artifact", 0.001), Side(clock, "checkpoint", 0.002))
     assert clock.calls == [("artifact", 2), ("checkpoint", 2)] * 5
-    assert found
-    assert (found.calls, found.threads, found.axes) == (5, 3, SHORT.axes)
-    assert (found.seconds, found.reference_seconds) == (pytest.approx(0.001), pytest.approx(0.002))
+    assert latency
+    assert (latency.calls, latency.threads, latency.axes) == (5, 3, SHORT.axes)
+    assert (latency.seconds, latency.reference_seconds) == (pytest.approx(0.001), pytest.approx(0.002))
 
 
 @pytest.mark.parametrize("seconds", [(0.021, 0.001), (0.001, 0.021)])
 def test_what_takes_long_on_either_side_is_called_once(clock: Clock, seconds: tuple[float, float]) -> None:
-    found = measured(Side(clock, "artifact", seconds[0]), Side(clock, "checkpoint", seconds[1]))
+    latency = measured(Side(clock, "artifact", seconds[0]), Side(clock, "checkpoint", seconds[1]))
     assert len(clock.calls) == 2
-    assert found
-    assert (found.calls, found.seconds, found.reference_seconds) == (1, *map(pytest.approx, seconds))
+    assert latency
+    assert (latency.calls, latency.seconds, latency.reference_seconds) == (1, *map(pytest.approx, seconds))
 
 
 def test_no_call_is_made_once_twenty_milliseconds_were_spent_on_a_side(clock: Clock) -> None:
-    found = measured(Side(clock, "artifact", 0.001), Side(clock, "checkpoint", 0.007))
-    assert found and found.calls == 3
+    latency = measured(Side(clock, "artifact", 0.001), Side(clock, "checkpoint", 0.007))
+    assert latency and latency.calls == 3
 
 
 def test_the_least_of_the_calls_counts(clock: Clock) -> None:
-    found = measured(Side(clock, "artifact", 0.015, 0.001, 0.003), Side(clock, "checkpoint", 0.004, 0.002))
-    assert found
-    assert (found.seconds, found.reference_seconds) == (pytest.approx(0.001), pytest.approx(0.002))
+    latency = measured(Side(clock, "artifact", 0.015, 0.001, 0.003), Side(clock, "checkpoint", 0.004, 0.002))
+    assert latency
+    assert (latency.seconds, latency.reference_seconds) == (pytest.approx(0.001), pytest.approx(0.002))
 
 
 def test_an_artifact_of_one_shape_is_timed_with_inputs_that_fill_it(clock: Clock) -> None:
-    found = measured(Side(clock, "artifact", 0.001, batch=2, sequence=8), Side(clock, "checkpoint", 0.001))
-    assert found and found.axes == LONG.axes
+    latency = measured(Side(clock, "artifact", 0.001, batch=2, sequence=8), Side(clock, "checkpoint", 0.001))
+    assert latency and latency.axes == LONG.axes
     assert {length for _, length in clock.calls} == {8}
 
 

@@ -106,19 +106,19 @@ def grid(request: pytest.FixtureRequest, tiny: Callable[..., Path]) -> Grid:
     model = load_model(tiny(request.param, kind), kind, "float32")
     config = find_architecture(request.param).configure(model.config, f"{feature}-with-past")
     maker = Maker(config, "float32", None, np.random.default_rng(0), (), 10**5)
-    found = Reference(model, tuple(config.outputs)).run(maker.longest_case().arrays)
-    past = OwnPast(found)
+    outputs = Reference(model, tuple(config.outputs)).run(maker.longest_case().arrays)
+    past = OwnPast(outputs)
     cases = [*maker.grid(past)]
     for _, base, changed in maker.variations(past):
         cases += [base, *changed.values()]
-    return config, dict(found), cases
+    return config, dict(outputs), cases
 
 
 def test_no_case_has_random_numbers_for_a_past(grid: Grid) -> None:
-    config, found, cases = grid
+    config, outputs, cases = grid
     names = [name for name in config.inputs if name.startswith("past_key_values.")]
     assert names
-    own = {name: {row.tobytes() for row in np.swapaxes(found[name.replace("past_key_values", "present")][0], 0, 1)} for name in names}
+    own = {name: {row.tobytes() for row in np.swapaxes(outputs[name.replace("past_key_values", "present")][0], 0, 1)} for name in names}
     sizes = set()
     for case in cases:
         for name in names:
@@ -130,8 +130,8 @@ def test_no_case_has_random_numbers_for_a_past(grid: Grid) -> None:
 
 
 def test_the_encoders_keys_are_the_encoders(grid: Grid) -> None:
-    _, found, cases = grid
+    _, outputs, cases = grid
     encoders = [name for name in cases[0].arrays if ".encoder." in name]
     for name in encoders:
-        first = found[name.replace("past_key_values", "present")][0, :, 0]
+        first = outputs[name.replace("past_key_values", "present")][0, :, 0]
         assert all(np.array_equal(row[:, 0], first) for case in cases for row in case.arrays[name] if row.size)

@@ -140,10 +140,10 @@ def test_what_a_conversion_leaves_has_no_problem(folder: Path, checkpoint: Path)
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_in_a_file_is_found(fault: str, folder: Path, checkpoint: Path) -> None:
-    plant, told = FAULTS[fault]
+    plant, message = FAULTS[fault]
     plant(folder)
-    found = problems(folder, checkpoint)
-    assert any(told in problem for problem in found), found
+    clauses = problems(folder, checkpoint)
+    assert any(message in problem for problem in clauses), clauses
 
 
 def test_files_that_transformers_has_written_again_say_the_same(folder: Path, checkpoint: Path) -> None:
@@ -192,8 +192,8 @@ def test_code_beside_an_artifact_is_not_run(folder: Path, checkpoint: Path) -> N
     (folder / "evil.py").write_text("raise SystemExit('run')", encoding="utf-8")
     edit(folder / "tokenizer_config.json", auto_map={"AutoTokenizer": [None, "evil.Tokenizer"]}, tokenizer_class="Tokenizer")
     edit(folder / "config.json", auto_map={"AutoConfig": "evil.Config"}, model_type="evil")
-    found = problems(folder, checkpoint)
-    assert any("config.json" in problem for problem in found)
+    clauses = problems(folder, checkpoint)
+    assert any("config.json" in problem for problem in clauses)
 
 
 def test_the_folder_of_a_model_is_the_artifacts_own_or_the_one_above_that_belongs_to_it(checkpoint: Path, tmp_path: Path) -> None:

@@ -30,9 +30,9 @@ def plant(model: LoadedModel, change: Callable[[Any], None]) -> None:
     forward = type(model.module).forward
 
     def planted(self: Any, *arguments: Any, **others: Any) -> Any:
-        found = forward(self, *arguments, **others)
-        change(found)
-        return found
+        output = forward(self, *arguments, **others)
+        change(output)
+        return output
 
     model.module.forward = MethodType(planted, model.module)
 
@@ -45,8 +45,8 @@ def test_a_checkpoint_that_is_the_same_each_time_is_no_problem(model: tuple[Load
 def test_the_output_that_moves_is_named(model: tuple[LoadedModel, OnnxConfig, Inputs]) -> None:
     loaded, config, case = model
 
-    def noisy(found: Any) -> None:
-        found.end_logits = found.end_logits + 1e-6 * torch.randn_like(found.end_logits)
+    def noisy(output: Any) -> None:
+        output.end_logits = output.end_logits + 1e-6 * torch.randn_like(output.end_logits)
 
     plant(loaded, noisy)
     assert [*reference_problems(Reference(loaded, tuple(config.outputs)), case)] == [
@@ -57,8 +57,8 @@ def test_the_output_that_moves_is_named(model: tuple[LoadedModel, OnnxConfig, In
 def test_what_is_no_number_is_the_same_each_time(model: tuple[LoadedModel, OnnxConfig, Inputs]) -> None:
     loaded, config, case = model
 
-    def undefined(found: Any) -> None:
-        found.end_logits = found.end_logits * float("nan")
+    def undefined(output: Any) -> None:
+        output.end_logits = output.end_logits * float("nan")
 
     plant(loaded, undefined)
     assert [*reference_problems(Reference(loaded, tuple(config.outputs)), case)] == []

@@ -80,9 +80,9 @@ def made(array: Array, *of: str, transposed: bool = False) -> StoredWeight:
 
 
 def test_what_has_all_weights_as_they_are_is_right() -> None:
-    found = checked(*stored())
-    assert [*found.problems()] == []
-    assert found.compared == len(stored())
+    check = checked(*stored())
+    assert [*check.problems()] == []
+    assert check.compared == len(stored())
 
 
 # --- recipes ----------------------------------------------------------------------------------------------------------
@@ -130,9 +130,9 @@ def test_a_weight_that_is_stored_beside_what_is_made_of_it_is_stored_twice() -> 
 
 @pytest.mark.parametrize("name", [WORDS, QUERY, BIAS, "embeddings.LayerNorm.bias"])
 def test_a_weight_that_is_not_stored_is_missing(name: str) -> None:
-    found = checked(*stored(name))
-    assert found.missing == (name,)
-    assert [*found.problems()] == [f"1 of the checkpoint's weights are not in it, {name} first"]
+    check = checked(*stored(name))
+    assert check.missing == (name,)
+    assert [*check.problems()] == [f"1 of the checkpoint's weights are not in it, {name} first"]
 
 
 def test_a_weight_that_is_stored_and_no_output_takes_is_missing() -> None:
@@ -140,9 +140,9 @@ def test_a_weight_that_is_stored_and_no_output_takes_is_missing() -> None:
 
 
 def test_a_weight_that_no_output_of_the_checkpoint_depends_on_is_named_and_no_problem() -> None:
-    found = checked(*stored("pooler.dense.weight", "pooler.dense.bias"), outputs=("last_hidden_state",))
-    assert found.unneeded == ("pooler.dense.weight", "pooler.dense.bias")
-    assert [*found.problems()] == []
+    check = checked(*stored("pooler.dense.weight", "pooler.dense.bias"), outputs=("last_hidden_state",))
+    assert check.unneeded == ("pooler.dense.weight", "pooler.dense.bias")
+    assert [*check.problems()] == []
     assert checked(*stored("pooler.dense.weight")).missing == ("pooler.dense.weight",)
 
 
@@ -172,7 +172,7 @@ def test_a_small_weight_by_another_name_is_there() -> None:
 
 @pytest.mark.parametrize("axis", [0, 1])
 def test_a_table_in_parts_is_there_if_the_parts_make_it_whole(axis: int) -> None:
-    one, other = (np.ascontiguousarray(each) for each in np.split(WEIGHTS[WORDS], [WEIGHTS[WORDS].shape[axis] // 3], axis))
+    one, other = (np.ascontiguousarray(part) for part in np.split(WEIGHTS[WORDS], [WEIGHTS[WORDS].shape[axis] // 3], axis))
     if axis:  # as columns, each part is stored transposed
         one, other = one.T.copy(), other.T.copy()
     parts = constant(one, "one"), constant(other, "other")
@@ -183,9 +183,9 @@ def test_a_table_in_parts_is_there_if_the_parts_make_it_whole(axis: int) -> None
 def test_a_changed_part_of_a_table_is_found() -> None:
     one, other = WEIGHTS[WORDS][:50].copy(), WEIGHTS[WORDS][50:].copy()
     other[-1, -1] = np.nextafter(other[-1, -1], np.float32(9))
-    found = checked(*stored(WORDS), constant(one, "one"), constant(other, "other"))
-    assert found.unknown == ("other",)
-    assert found.missing == (WORDS,)
+    check = checked(*stored(WORDS), constant(one, "one"), constant(other, "other"))
+    assert check.unknown == ("other",)
+    assert check.missing == (WORDS,)
 
 
 def test_a_table_of_which_rows_are_stored_is_missing_though_no_case_reaches_the_others() -> None:
@@ -212,7 +212,7 @@ class Positional(torch.nn.Module):
 
 def with_table(array: Array) -> WeightCheck:
     reference = Reference(LoadedModel(Positional()), ("last_hidden_state",))
-    weights = [replace(each, name=f"inner.{each.name}") for each in stored()]
+    weights = [replace(weight, name=f"inner.{weight.name}") for weight in stored()]
     return check_weights(Stored(*weights, constant(array)), reference, CASES, keeps_ties=True)  # type: ignore[arg-type]
 
 
@@ -221,8 +221,8 @@ TABLE = np.sin((torch.arange(300)[:, None] * torch.linspace(0, 1, 32)[None]).num
 
 def test_a_constant_that_the_checkpoint_computes_is_right_and_one_that_is_changed_is_found() -> None:
     for right in (TABLE, TABLE.reshape(1, 300, 32), TABLE.T.copy()):
-        found = with_table(right)
-        assert (found.computed, found.unknown) == (1, ())
+        check = with_table(right)
+        assert (check.computed, check.unknown) == (1, ())
     wrong = TABLE.copy()
     wrong[299, 31] += 1e-4
     assert with_table(wrong).unknown == ("constant",)
@@ -243,11 +243,11 @@ class Scaled(torch.nn.Module):
 
 def test_a_weight_of_which_a_constant_was_computed_is_there_and_one_of_which_none_was_is_missing() -> None:
     reference = Reference(LoadedModel(Scaled()), ("last_hidden_state",))
-    weights = [replace(each, name=f"inner.{each.name}") for each in stored()]
+    weights = [replace(weight, name=f"inner.{weight.name}") for weight in stored()]
     right = (torch.linspace(1, 2, 32) * 3).numpy()
     for array, missing in ((right, ()), (right * np.float32(1.001), ("scaled",))):
-        found = check_weights(Stored(*weights, constant(array)), reference, CASES, keeps_ties=True)  # type: ignore[arg-type]
-        assert found.missing == missing
+        check = check_weights(Stored(*weights, constant(array)), reference, CASES, keeps_ties=True)  # type: ignore[arg-type]
+        assert check.missing == missing
 
 
 def test_a_large_constant_that_is_no_weight_and_nothing_computes_is_unknown_whatever_its_size() -> None:
@@ -321,8 +321,8 @@ def by_rows(name: str) -> Quantized:
     return Quantized(np.rint(weight / scales).astype(np.int8), scales, points, weight.shape[1], weight.shape[1], 8)
 
 
-def as_integers(found: Quantized, name: str) -> StoredWeight:
-    return StoredWeight("integers", found.integers, "integers", of=(name,), quantized=found)
+def as_integers(matrix: Quantized, name: str) -> StoredWeight:
+    return StoredWeight("integers", matrix.integers, "integers", of=(name,), quantized=matrix)
 
 
 INTEGERS = {
@@ -347,24 +347,24 @@ def _scaled(array: Array, by: float) -> Array:
     return changed
 
 
-def off_by_a_step(found: Quantized) -> Quantized:
-    step = 1 if found.integers[5, 3] & 15 < 15 else -1
-    return replace(found, integers=_added(found.integers, (5, 3), step))
+def off_by_a_step(matrix: Quantized) -> Quantized:
+    step = 1 if matrix.integers[5, 3] & 15 < 15 else -1
+    return replace(matrix, integers=_added(matrix.integers, (5, 3), step))
 
 
 FAULTS: dict[str, Callable[[Quantized], Quantized]] = {
     "a value that is off by a step": off_by_a_step,
-    "another row": lambda found: replace(found, integers=found.integers[::-1]),
-    "a scale that is a hundredth too large": lambda found: replace(found, scales=_scaled(found.scales, 1.01)),
-    "a scale that is a hundredth too small": lambda found: replace(found, scales=_scaled(found.scales, 0.99)),
-    "a scale so large that nothing is far from it": lambda found: replace(
-        found,
-        scales=_scaled(found.scales, 1e4),
-        integers=np.where(np.arange(120)[:, None] == 11, 0, found.integers).astype(found.integers.dtype),
+    "another row": lambda matrix: replace(matrix, integers=matrix.integers[::-1]),
+    "a scale that is a hundredth too large": lambda matrix: replace(matrix, scales=_scaled(matrix.scales, 1.01)),
+    "a scale that is a hundredth too small": lambda matrix: replace(matrix, scales=_scaled(matrix.scales, 0.99)),
+    "a scale so large that nothing is far from it": lambda matrix: replace(
+        matrix,
+        scales=_scaled(matrix.scales, 1e4),
+        integers=np.where(np.arange(120)[:, None] == 11, 0, matrix.integers).astype(matrix.integers.dtype),
     ),
-    "scales of the rows before": lambda found: replace(found, scales=np.roll(found.scales, 1, axis=0)),
-    "a zero point that is off by one": lambda found: replace(found, zero_points=_added(found.zero_points, (11, 0), 1)),
-    "a scale that is no number": lambda found: replace(found, scales=_scaled(found.scales, np.nan)),
+    "scales of the rows before": lambda matrix: replace(matrix, scales=np.roll(matrix.scales, 1, axis=0)),
+    "a zero point that is off by one": lambda matrix: replace(matrix, zero_points=_added(matrix.zero_points, (11, 0), 1)),
+    "a scale that is no number": lambda matrix: replace(matrix, scales=_scaled(matrix.scales, np.nan)),
 }
 
 
@@ -377,19 +377,19 @@ def test_integers_are_right_if_they_are_as_near_as_their_blocks_allow(kind: str)
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("kind", INTEGERS)
 def test_integers_scales_and_zero_points_of_another_matrix_are_found(kind: str, fault: str) -> None:
-    found = checked_variant(*stored(WORDS), as_integers(FAULTS[fault](INTEGERS[kind]), WORDS))
-    assert found.different == ("integers",)
+    check = checked_variant(*stored(WORDS), as_integers(FAULTS[fault](INTEGERS[kind]), WORDS))
+    assert check.different == ("integers",)
 
 
 def test_rows_of_zeros_have_whatever_scale_and_nothing_else() -> None:
-    found = by_rows(WORDS)
-    empty = replace(found, integers=found.integers * (np.arange(120) != 4)[:, None].astype(np.int8))
+    matrix = by_rows(WORDS)
+    empty = replace(matrix, integers=matrix.integers * (np.arange(120) != 4)[:, None].astype(np.int8))
     weight = MODEL.embeddings.word_embeddings.weight
     kept = weight.data.clone()
     try:
         weight.data[4] = 0
         for scale in (0.0, 1e-38, 1.0):
-            scales = found.scales.copy()
+            scales = matrix.scales.copy()
             scales[4] = scale
             assert checked_variant(as_integers(replace(empty, scales=scales), WORDS)).different == ()
         wrong = replace(empty, scales=scales, integers=_added(empty.integers, (4, 0), 1))

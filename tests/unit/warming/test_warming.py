@@ -35,7 +35,7 @@ def test_each_names_what_it_is_and_no_more_than_shapes_a_graph(source: Source) -
 
 
 def test_that_of_minilm_is_the_real_one(minilm: Path) -> None:
-    (source,) = (each for each in SOURCES if each.name.endswith("L6-v2"))
+    (source,) = (source for source in SOURCES if source.name.endswith("L6-v2"))
     assert shaping(read_config(source)) == shaping(json.loads((minilm / "config.json").read_bytes()))
 
 

@@ -32,7 +32,7 @@ def test_it_is_given_the_artifact_the_checkpoint_and_the_tokenizer_and_gives_fig
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         ("raise RuntimeError('no data')", "failed: RuntimeError: no data"),
         ("raise SystemExit(3)", "failed: SystemExit: 3"),
@@ -44,10 +44,10 @@ def test_it_is_given_the_artifact_the_checkpoint_and_the_tokenizer_and_gives_fig
         ("return {'passed': 1}", "which is neither true nor false"),
     ],
 )
-def test_what_it_raises_and_what_are_no_figures_is_told_in_a_sentence(metric: Any, body: str, told: str) -> None:
+def test_what_it_raises_and_what_are_no_figures_is_told_in_a_sentence(metric: Any, body: str, message: str) -> None:
     with pytest.raises(ConversionError, match="the metric ") as raised:
         measure(metric(body), call, call, None)
-    assert told in raised.value.message
+    assert message in raised.value.message
 
 
 @pytest.mark.parametrize("name", ["nowhere.py:metric", "no_such_module_of_ours:metric", "json:no_such_function", "json.decoder:NaN"])

@@ -62,7 +62,7 @@ def test_the_checkpoint_itself_loses_nothing_on_the_texts_that_measure(bert: Pat
     assert (accuracy_drop.kind, accuracy_drop.inputs, accuracy_drop.of) == ("embeddings", 9, "texts")
     assert (accuracy_drop.cosine_min, accuracy_drop.neighbours) == pytest.approx((1, 1))
     tokenizer: Any = load_tokenizer(bert)
-    seen = {tokenizer.decode(row[mask == 1], skip_special_tokens=True) for each in session.seen for row, mask in rows(each)}
+    seen = {tokenizer.decode(row[mask == 1], skip_special_tokens=True) for batch in session.seen for row, mask in rows(batch)}
     assert seen == {tokenizer.decode(tokenizer(text)["input_ids"], skip_special_tokens=True) for text in TEXTS.final}
 
 
@@ -77,9 +77,9 @@ def test_a_layer_that_is_chosen_by_other_texts_than_it_is_measured_by(bert: Path
     evaluator.accuracy_drop(measured)  # type: ignore[arg-type]  # as above
     assert evaluator.inputs == 9
     assert len(evaluator.calibration) > 0
-    first = [each["input_ids"].tobytes() for each in chosen.seen]
-    assert not {*first} & {each["input_ids"].tobytes() for each in measured.seen}
-    assert not {*first} & {each["input_ids"].tobytes() for each in evaluator.calibration}
+    first = [batch["input_ids"].tobytes() for batch in chosen.seen]
+    assert not {*first} & {batch["input_ids"].tobytes() for batch in measured.seen}
+    assert not {*first} & {batch["input_ids"].tobytes() for batch in evaluator.calibration}
 
 
 def test_what_is_off_is_not_good_enough_and_what_is_no_number_is_off_the_most(bert: Path) -> None:
@@ -137,9 +137,9 @@ def test_a_decoder_goes_on_by_what_its_checkpoint_says(tmp_path: Path) -> None:
     session = SameSession(reference)
     accuracy_drop = evaluator.accuracy_drop(session)  # type: ignore[arg-type]  # as above
     assert (accuracy_drop.kind, accuracy_drop.agreement, accuracy_drop.decisions) == ("language model", 1, 9 * 16)
-    given = session.seen[0]
-    logits = reference.run(given)["logits"]
-    assert (logits[:, :-1].argmax(-1) == given["decoder_input_ids"][:, 1:]).all()
+    inputs = session.seen[0]
+    logits = reference.run(inputs)["logits"]
+    assert (logits[:, :-1].argmax(-1) == inputs["decoder_input_ids"][:, 1:]).all()
     assert accuracy_drop.perplexity == pytest.approx(accuracy_drop.reference_perplexity)
 
 

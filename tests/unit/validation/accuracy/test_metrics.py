@@ -23,8 +23,8 @@ def config(**outputs: dict[int, str]) -> Any:
     return SimpleNamespace(inputs={"input_ids": TOKENS, "attention_mask": TOKENS}, outputs=outputs)
 
 
-def measured(metric: Any, name: str, found: np.ndarray, expected: np.ndarray, inputs: Inputs = TEXTS) -> AccuracyDrop:
-    metric.add(inputs, {name: found}, {name: expected})
+def measured(metric: Any, name: str, output: np.ndarray, expected: np.ndarray, inputs: Inputs = TEXTS) -> AccuracyDrop:
+    metric.add(inputs, {name: output}, {name: expected})
     accuracy_drop: AccuracyDrop = metric.accuracy_drop("texts")
     return accuracy_drop
 
@@ -51,9 +51,9 @@ def test_embeddings_are_means_over_the_tokens_that_are_no_padding() -> None:
 
 def test_neighbours_that_change_are_seen_where_cosines_hardly_move() -> None:
     expected = np.array([[1, 0.010, 0], [1, 0.014, 0], [1, -0.010, 0]], np.float32)
-    found = expected.copy()
-    found[1, 1] = -0.013
-    accuracy_drop = measured(Embeddings(config(pooled={0: "batch"}), True), "pooled", found, expected)
+    output = expected.copy()
+    output[1, 1] = -0.013
+    accuracy_drop = measured(Embeddings(config(pooled={0: "batch"}), True), "pooled", output, expected)
     assert accuracy_drop.cosine_min > 0.999
     assert accuracy_drop.neighbours == 0
     assert accuracy_drop.r2 is not None
@@ -63,8 +63,8 @@ def test_neighbours_that_change_are_seen_where_cosines_hardly_move() -> None:
 def test_texts_that_are_alike_have_neighbours_that_are_alike() -> None:
     expected = np.array([[1, 0, 0], [1, 0, 0], [1, 0, 0], [0, 1, 0]], np.float32)
     inputs = Inputs("texts", {}, {"input_ids": np.zeros((4, 1))})
-    found = expected + np.array([[0], [1e-8], [0], [0]], np.float32)
-    assert measured(Embeddings(config(pooled={0: "batch"}), True), "pooled", found, expected, inputs).neighbours == 1
+    output = expected + np.array([[0], [1e-8], [0], [0]], np.float32)
+    assert measured(Embeddings(config(pooled={0: "batch"}), True), "pooled", output, expected, inputs).neighbours == 1
 
 
 def test_among_random_inputs_nobody_has_neighbours_and_a_number_has_no_direction() -> None:
@@ -79,9 +79,9 @@ LOGITS = np.array([[2.0, 1, 0], [0, 1, 2], [0.1, 0, -1]], np.float32)
 
 
 def test_a_decision_that_flips_is_counted_with_the_lead_that_it_had() -> None:
-    found = LOGITS.copy()
-    found[2] = [0, 0.1, -1]
-    accuracy_drop = measured(Decisions(config(logits={0: "batch"})), "logits", found, LOGITS)
+    output = LOGITS.copy()
+    output[2] = [0, 0.1, -1]
+    accuracy_drop = measured(Decisions(config(logits={0: "batch"})), "logits", output, LOGITS)
     p = np.exp(LOGITS[2]) / np.exp(LOGITS[2]).sum()
     assert accuracy_drop.agreement == pytest.approx(2 / 3)
     assert accuracy_drop.decisions == 3
@@ -90,17 +90,17 @@ def test_a_decision_that_flips_is_counted_with_the_lead_that_it_had() -> None:
 
 def test_a_constant_answer_has_no_spread_however_often_it_is_right() -> None:
     expected = np.array([[3.0, 0], [1, 0], [2, 0]], np.float32)
-    found = np.tile(expected.mean(axis=0), (3, 1)).astype(np.float32)
-    accuracy_drop = measured(Decisions(config(logits={0: "batch"})), "logits", found, expected)
+    output = np.tile(expected.mean(axis=0), (3, 1)).astype(np.float32)
+    accuracy_drop = measured(Decisions(config(logits={0: "batch"})), "logits", output, expected)
     assert accuracy_drop.agreement == 1
     assert accuracy_drop.r2 == pytest.approx(0, abs=1e-6)
 
 
 def test_padding_decides_nothing_and_is_no_choice_either() -> None:
     expected = RNG.standard_normal((3, 4)).astype(np.float32)
-    found = expected.copy()
-    found[1, 3] = 50
-    assert measured(Decisions(config(start_logits=TOKENS)), "start_logits", found, expected).agreement == 1
+    output = expected.copy()
+    output[1, 3] = 50
+    assert measured(Decisions(config(start_logits=TOKENS)), "start_logits", output, expected).agreement == 1
     tokens = RNG.standard_normal((3, 4, 5)).astype(np.float32)
     assert measured(Decisions(config(logits=TOKENS)), "logits", tokens, tokens).decisions == MASK.sum()
 

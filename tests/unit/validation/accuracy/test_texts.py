@@ -29,11 +29,11 @@ def test_the_shipped_sentences_are_many_and_plain_and_each_is_there_once() -> No
 def test_no_text_calibrates_or_chooses_that_is_measured_with_and_none_is_lost(
     texts: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    found = texts_for(saved(tmp_path_factory.mktemp("texts"), texts))
-    parts = [set(found.calibration), set(found.choice), set(found.final)]
+    result = texts_for(saved(tmp_path_factory.mktemp("texts"), texts))
+    parts = [set(result.calibration), set(result.choice), set(result.final)]
     assert set.union(*parts) == set(texts)
     assert sum(map(len, parts)) == len(texts)
-    assert len(found.final) >= FEWEST // 2
+    assert len(result.final) >= FEWEST // 2
 
 
 def test_lines_that_are_empty_or_there_twice_count_once_or_not_at_all(tmp_path: Path) -> None:
@@ -61,6 +61,6 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 
 def test_texts_of_ones_own_are_known_by_what_is_in_them(tmp_path: Path) -> None:
     texts = [f"text {number}" for number in range(FEWEST)]
-    first, again, other = (origin(saved(tmp_path, each)) for each in (texts, texts, [*texts, "more"]))
+    first, again, other = (origin(saved(tmp_path, lines)) for lines in (texts, texts, [*texts, "more"]))
     assert first == again != other
     assert origin(None) == {}

@@ -38,8 +38,8 @@ def test_the_tier_is_that_of_the_worst_figure(figures: dict[str, Any], tier: str
 
 
 def test_every_figure_that_is_beyond_its_bound_is_told_with_it() -> None:
-    told = list(tier_violations(accuracy_drop(cosine_min=0.9, cosine_mean=0.99, neighbours=0.5), "lossy"))
-    assert told == [
+    violations = list(tier_violations(accuracy_drop(cosine_min=0.9, cosine_mean=0.99, neighbours=0.5), "lossy"))
+    assert violations == [
         "the cosine of an embedding to the checkpoint's is 0.9, and lossy asks for 0.99",
         "the share of nearest neighbours that are the same is 0.5, and lossy asks for 0.9",
     ]
