@@ -64,7 +64,10 @@ def check_options(options: type[Options], values: dict[str, Any]) -> None:
 
 
 def _usage_error(details: Sequence[ErrorDetails]) -> UsageError:
-    message = "; ".join(f"{flag(str((*detail['loc'], 'precision')[0]))}: {detail['msg'][:1].lower()}{detail['msg'][1:]}" for detail in details)
+    names = (str((*detail["loc"], "precision")[0]) for detail in details)
+    message = "; ".join(
+        f"{flag(name)}: {detail['msg'][:1].lower()}{detail['msg'][1:]}" for name, detail in zip(names, details, strict=True)
+    )
     return UsageError(message, "see --help")
 
 

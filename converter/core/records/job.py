@@ -43,6 +43,8 @@ class AccuracyRequirement:
 HIDDEN: dict[str, Any] = {"deprecated": True}
 """Marks an option that has another name now: it is taken, and shown nowhere."""
 
+_UNSAID: tuple[Any, ...] = (None, (), [])
+
 USERS_FILES = ("config", "text", "evaluate")
 """The options that name a file of the user's own: it counts by its contents, and where it lies is nobody else's business."""
 
@@ -92,14 +94,16 @@ class Options(Record):
         """Put what an alias stands for in its place; a value that it does not have is left for its own check."""
         if not isinstance(options, Mapping):
             return options
-        precisions = {alias: cls.precision_of(alias, options[alias]) for alias in cls.aliases if options.get(alias)}
-        known = {alias: precision for alias, precision in precisions.items() if precision}
+        precisions = {alias: cls.precision_of(alias, options[alias]) for alias in cls.aliases if options.get(alias) not in _UNSAID}
+        known = {alias: precision for alias, precision in precisions.items() if precision is not None}
         if {"quantize", "variants"} & known.keys() and known.get("dtype") == "fp32":
             del known["dtype"]  # float32 is what these are made of
-        names = [*(["precision"] if options.get("precision") else []), *known]
+        names = [*(["precision"] if options.get("precision") not in _UNSAID else []), *known]
         if len(names) > 1:
             raise PydanticCustomError("precision", "the precision is said by {names}; say it once", {"names": " and by ".join(names)})
-        kept = {name: value for name, value in options.items() if name not in cls.aliases or (value and not precisions[name])}
+        kept = {
+            name: value for name, value in options.items() if name not in cls.aliases or (name in precisions and precisions[name] is None)
+        }
         precision = {"precision": next(iter(known.values()))} if known else {}
         return {**cls.defaults_beside(options), **kept, **precision}
 

@@ -56,17 +56,15 @@ def test_the_same_commit_under_another_name_or_revision_is_the_same_key() -> Non
 
 
 def test_every_option_of_a_backend_is_part_of_the_key() -> None:
-    values = {"feature": "x", "atol": 1.0, "dtype": "checkpoint", "allow_pickle": True, "trust_remote_code": True, "drop_weights": True}
+    values = {"feature": "x", "atol": 1.0, "precision": "fp32,q8", "allow_pickle": True, "trust_remote_code": True, "drop_weights": True}
     values |= {
         "opset": 18,
         "weights": "shared",
-        "profile": "hub",
+        "profile": "documented",
         "optimize": "cpu",
-        "quantize": "q4",
-        "variants": "fp32,q8",
         "tier": "any",
     }
-    assert set(values) == set(OnnxOptions.model_fields) - {*USERS_FILES}  # files count by what is in them
+    assert set(values) == set(OnnxOptions.model_fields) - {*USERS_FILES, *OnnxOptions.aliases}  # files count by what is in them
     keys = {cache_key(CHECKPOINT, "onnx", OnnxOptions.model_validate({name: value}), VERSIONS) for name, value in values.items()}
     assert len(keys | {KEY}) == len(values) + 1
 

@@ -82,8 +82,8 @@ def test_an_unknown_key_is_told_with_those_there_are(problems_of: Problems, key:
         (
             1,
             7,
-            f"{key!r} is no option of onnx; there are: to, output, allow-pickle, atol, config, drop-weights, dtype, evaluate, feature, "
-            "opset, optimize, profile, quantize, text, tier, trust-remote-code, variants, weights",
+            f"{key!r} is no option of onnx; there are: to, output, allow-pickle, atol, config, drop-weights, evaluate, feature, "
+            "opset, optimize, precision, profile, text, tier, trust-remote-code, weights",
         )
     ]
 

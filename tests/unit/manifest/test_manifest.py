@@ -223,7 +223,7 @@ def test_valid_lines_come_back_as_they_were_from_either_kind_of_manifest(
         assert [str(entry.source) for entry in entries] == models
         assert [entry.output for entry in entries] == [f"out-{n}" for n in range(len(lines))]
         for entry, (_, _, _, settings) in zip(entries, lines, strict=True):
-            assert entry.backends["onnx"] == type(entry.backends["onnx"]).in_a_batch(settings)
+            assert entry.backends["onnx"] == type(entry.backends["onnx"]).model_validate(settings)
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device"])

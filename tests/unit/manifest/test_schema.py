@@ -19,6 +19,7 @@ VALID_VALUES: dict[str, list[Any]] = {
     "feature": ["masked-lm", None],
     "atol": [0.001, 1, None],
     "config": ["mine.py:Mine", None],
+    "precision": ["fp32,fp16,q8,q4", ["fp32", "q8"], ["int8"], "checkpoint", "bf16, w8"],
     "dtype": ["float32", "checkpoint", "float16", "bfloat16", "fp32", "fp16", "bf16"],
     "quantize": ["int8", "int8-static", "w8", "q4", "q4f16", None],
     "variants": ["fp32,fp16,q8,q4", ["fp32", "q8"], ["int8"], "bf16, w8"],

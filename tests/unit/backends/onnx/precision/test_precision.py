@@ -12,7 +12,8 @@ from converter.backends.onnx.precision import OF_DTYPE, OF_QUANTIZE, PRECISIONS,
 
 def test_every_name_is_in_the_table_and_every_option_leads_to_one() -> None:
     assert list(PRECISIONS) == list(get_args(Name))
-    assert {*OF_DTYPE.values(), *OF_QUANTIZE.values()} == {*PRECISIONS}
+    assert {*OF_DTYPE.values(), *OF_QUANTIZE.values()} == {*PRECISIONS, "checkpoint"}
+    assert {*get_args(get_args(BACKENDS["onnx"].options.model_fields["precision"].annotation)[0])} == {*PRECISIONS, "checkpoint"}
     assert list(OF_QUANTIZE) == list(get_args(Quantize))
 
 
@@ -36,7 +37,11 @@ def test_no_two_precisions_have_one_file() -> None:
     ("asked", "precisions"),
     [
         ({}, ("fp32",)),
+        ({"precision": "checkpoint"}, ("fp32",)),
+        ({"precision": "q4, fp32,int8,q8"}, ("fp32", "q8", "q4")),
+        ({"precision": ["w8", "bf16"]}, ("bf16", "w8")),
         ({"dtype": "checkpoint"}, ("fp32",)),
+        ({"dtype": "float32", "quantize": "w8"}, ("w8",)),
         ({"dtype": "fp16"}, ("fp16",)),
         ({"dtype": "bfloat16"}, ("bf16",)),
         ({"quantize": "int8"}, ("q8",)),
@@ -54,7 +59,20 @@ def test_each_precision_that_is_asked_for_is_made_once_in_the_order_of_the_table
 def test_a_short_name_of_float32_is_one_to_every_backend() -> None:
     needed = {"neuron": {"target": "inf2", "batch_size": 1, "sequence_length": 8}}
     for name, backend in BACKENDS.items():
-        assert backend.options.model_validate({**needed.get(name, {}), "dtype": "fp32"}).dtype == "float32"
+        chosen = [backend.options.model_validate({**needed.get(name, {}), "dtype": dtype}) for dtype in ("fp32", "float32")]
+        assert chosen[0] == chosen[1] == backend.options.model_validate(needed.get(name, {}))
+        assert [options.loads_as for options in chosen] == ["float32", "float32"]
+
+
+def test_an_option_that_precision_replaced_is_the_same_as_precision_and_stands_in_no_record() -> None:
+    for options in ({"quantize": "q4"}, {"variants": "q4"}, {"variants": ["q4"]}, {"quantize": "q4", "dtype": "float32"}):
+        replaced = BACKENDS["onnx"].options.model_validate(options)
+        assert replaced == BACKENDS["onnx"].options.model_validate({"precision": "q4"})
+        assert not {"dtype", "quantize", "variants"} & replaced.model_dump().keys()
+    for name in ("torchscript", "onnx"):
+        options = BACKENDS[name].options.model_validate({"dtype": "checkpoint"})
+        assert options == BACKENDS[name].options.model_validate({"precision": "checkpoint"})
+        assert options.loads_as == "checkpoint"
 
 
 def test_a_metric_of_ones_own_makes_a_variant_of_the_exact_file_too() -> None:
@@ -67,9 +85,12 @@ def test_a_metric_of_ones_own_makes_a_variant_of_the_exact_file_too() -> None:
     [
         ({"variants": "fp9"}, "there is no fp9; there are: fp32, fp16"),
         ({"variants": ""}, "there is no "),
-        ({"variants": "fp32", "dtype": "fp16"}, "leave dtype out"),
-        ({"variants": "fp32", "quantize": "q4"}, "leave quantize out"),
-        ({"quantize": "q4", "dtype": "checkpoint"}, "leave dtype out"),
+        ({"variants": "fp32", "dtype": "fp16"}, "the precision is said by dtype and by"),
+        ({"variants": "fp32", "quantize": "q4"}, "the precision is said by quantize and by variants; say it once"),
+        ({"quantize": "q4", "dtype": "checkpoint"}, "the precision is said by dtype and by quantize; say it once"),
+        ({"precision": "fp9"}, "there is no fp9; there are: fp32, fp16"),
+        ({"precision": "q8,checkpoint"}, "checkpoint stands alone"),
+        ({"precision": "q8", "dtype": "fp16"}, "the precision is said by precision and by dtype; say it once"),
         ({"quantize": "int4"}, "Input should be"),
         ({"dtype": "float64"}, "Input should be"),
         ({"tier": "lossless"}, "Input should be"),
