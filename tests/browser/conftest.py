@@ -23,12 +23,12 @@ HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'&{{ 7 * 7 }}"
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Chromium, or Chrome where that is the one at hand."""
-    found = shutil.which("chromium") or shutil.which("google-chrome")
-    if not found:
+    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    if not executable:
         install("chromium", why="there is no Chrome")
-        found = shutil.which("chromium")
+        executable = shutil.which("chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])  # root may not have one
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])  # root may not have one
         yield browser
         browser.close()
 

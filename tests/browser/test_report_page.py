@@ -42,7 +42,7 @@ def page(browser: Browser, written: Path, said: list[str]) -> Iterator[Page]:
 
 def shown(page: Page) -> list[str]:
     """The names of the jobs that are seen, in order."""
-    return [each.inner_text() for each in page.locator("#jobs > tbody:visible th[role=rowheader]").all()]
+    return [header.inner_text() for header in page.locator("#jobs > tbody:visible th[role=rowheader]").all()]
 
 
 def test_the_counts_and_the_summary_are_there_to_see(page: Page) -> None:
@@ -80,13 +80,13 @@ def test_a_column_sorts_one_way_then_the_other_then_as_the_manifest_has_it(page:
     head.get_by_role("button").click()
     expect(head).to_have_attribute("aria-sort", direction)
     once = shown(page)
-    place = [each.rstrip(" ↓↑") for each in page.locator("#jobs > thead th").all_inner_texts()].index(column)
+    place = [title.rstrip(" ↓↑") for title in page.locator("#jobs > thead th").all_inner_texts()].index(column)
     cells = page.locator(f"#jobs > tbody > tr:first-child > :nth-child({place + 1})")
     values = cells.evaluate_all("all => all.map(each => each.dataset.value ?? (each.textContent.trim() || null))")
-    told = [value for value in values if value is not None]
+    figures = [value for value in values if value is not None]
     if column != "Model":
-        assert [float(value) for value in told] == sorted(map(float, told), reverse=True)
-        assert values[: len(told)] == told  # what has no figure comes last
+        assert [float(value) for value in figures] == sorted(map(float, figures), reverse=True)
+        assert values[: len(figures)] == figures  # what has no figure comes last
     head.get_by_role("button").click()
     assert shown(page) != once
     head.get_by_role("button").click()
@@ -145,5 +145,5 @@ def test_a_script_that_got_into_the_page_would_not_run_nor_load_anything(browser
     page.evaluate(added)
     page.wait_for_timeout(200)
     assert page.evaluate("window.ran") is None
-    assert len([each for each in said if "Content Security Policy" in each]) >= 2
+    assert len([message for message in said if "Content Security Policy" in message]) >= 2
     context.close()

@@ -25,19 +25,19 @@ class Client:
             text=True,
         )
 
-    def ask(self, folder: str, what: str, given: Any, precision: str = "fp32") -> Any:
+    def ask(self, folder: str, what: str, content: Any, precision: str = "fp32") -> Any:
         """What it gives for an input, with the model in a folder in a precision, by transformers.js's name for it."""
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(f"{json.dumps([folder, what, given, precision])}\n")
+        self._process.stdin.write(f"{json.dumps([folder, what, content, precision])}\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:
             self._said.seek(0)
             raise AssertionError(self._said.read().decode())
-        found = json.loads(answer)
-        assert "error" not in found, found["error"]
-        return found["found"]
+        reply = json.loads(answer)
+        assert "error" not in reply, reply["error"]
+        return reply["found"]
 
     def close(self) -> None:
         self._process.communicate(timeout=60)

@@ -46,8 +46,8 @@ def convert_all(folder: Path) -> Path:
     """Convert them, and give the output folder, where each is below its name."""
     save_all(folder / "checkpoints")
     names = sorted(path.name for path in (folder / "checkpoints").iterdir())
-    variants = {name: ",".join(OURS.get(each, each) for each in precisions) for name, precisions in PRECISIONS.items()}
-    asked = {name: f" tier=any variants={each}" for name, each in variants.items()}
+    variants = {name: ",".join(OURS.get(precision, precision) for precision in precisions) for name, precisions in PRECISIONS.items()}
+    asked = {name: f" tier=any variants={precisions}" for name, precisions in variants.items()}
     asked |= dict.fromkeys(EXTERNAL, " weights=shared")
     lines = [f"./checkpoints/{name} output={name}{asked.get(name, '')}\n" for name in names]
     (folder / "models.txt").write_text("".join(lines), encoding="utf-8")

@@ -53,8 +53,8 @@ def greedy(model: Any, steps: int, **inputs: Any) -> list[list[int]]:
     """The tokens of greedy generation, `steps` of them whatever they are."""
     if model.config.is_encoder_decoder:  # one that generate makes has as many layers as the encoder, even where the decoder has more
         inputs[CACHE] = transformers.EncoderDecoderCache(transformers.DynamicCache(), transformers.DynamicCache())
-    found = transformers.GenerationMixin.generate(
+    sequences = transformers.GenerationMixin.generate(
         model, **inputs, max_new_tokens=steps, min_new_tokens=steps, do_sample=False, num_beams=1, use_cache=True
     )
-    tokens: list[list[int]] = found.tolist()
+    tokens: list[list[int]] = sequences.tolist()
     return tokens

@@ -57,7 +57,7 @@ def ask(site: str) -> Iterator[Ask]:
         page.on("request", lambda request: None if request.url.startswith((site, "blob:", "data:")) else foreign.append(request.url))
         page.goto(f"{site}/page.html")
         page.wait_for_function("() => Boolean(window.ask)")
-        yield lambda *given: page.evaluate("request => window.ask(request)", [*given, "fp32"][:4])
+        yield lambda *arguments: page.evaluate("request => window.ask(request)", [*arguments, "fp32"][:4])
         assert foreign == []
         browser.close()
 
@@ -69,12 +69,12 @@ def test_sentences_have_the_embeddings_that_pytorch_gives_them(ask: Ask, checkpo
 
 @pytest.mark.parametrize("precision", PRECISIONS["minilm"][1:])
 def test_a_precision_loses_no_more_than_its_record_says(precision: str, ask: Ask, models: Path, checkpoints: Path) -> None:
-    found = np.array(ask("minilm", "feature-extraction", TEXTS, precision))
-    cosines = (found * embed(checkpoints / "minilm", TEXTS).numpy()).sum(axis=1)
+    embeddings = np.array(ask("minilm", "feature-extraction", TEXTS, precision))
+    cosines = (embeddings * embed(checkpoints / "minilm", TEXTS).numpy()).sum(axis=1)
     assert cosines.min() >= lost(models / "minilm", precision)["cosine_min"] - 0.01
 
 
 def test_an_encoder_and_a_decoder_translate_to_the_same_tokens(ask: Ask, checkpoints: Path) -> None:
     model, tokenizer = load(checkpoints / "t5", "AutoModelForSeq2SeqLM")
-    found = ask("t5", "text2text-generation", {"texts": SENTENCES, "steps": STEPS})
-    assert found == greedy(model, STEPS, **encode(tokenizer))
+    tokens = ask("t5", "text2text-generation", {"texts": SENTENCES, "steps": STEPS})
+    assert tokens == greedy(model, STEPS, **encode(tokenizer))

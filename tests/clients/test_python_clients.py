@@ -38,8 +38,8 @@ def test_sentence_transformers_gives_the_embeddings_that_pytorch_gives(ask: Ask,
 def test_sentence_transformers_loses_no_more_in_a_precision_than_its_record_says(
     precision: str, ask: Ask, models: Path, checkpoints: Path
 ) -> None:
-    found = np.array(ask("minilm", "embed", TEXTS, precision))
-    cosines = (found * embed(checkpoints / "minilm", TEXTS).numpy()).sum(axis=1) / np.linalg.norm(found, axis=1)
+    embeddings = np.array(ask("minilm", "embed", TEXTS, precision))
+    cosines = (embeddings * embed(checkpoints / "minilm", TEXTS).numpy()).sum(axis=1) / np.linalg.norm(embeddings, axis=1)
     assert lost(models / "minilm", precision)["cosine_min"] - 0.01 <= cosines.min() < 1 - 1e-8
 
 
@@ -48,42 +48,42 @@ def test_sentence_transformers_loses_no_more_in_a_precision_than_its_record_says
 def test_optimum_and_onnxruntime_genai_continue_a_text_in_a_precision(precision: str, what: str, ask: Ask, checkpoints: Path) -> None:
     model, tokenizer = load(checkpoints / "llama", "AutoModelForCausalLM")
     encoded = tokenizer(SENTENCES[0], return_tensors="pt", return_token_type_ids=False)
-    given = {each: tensor.tolist() for each, tensor in encoded.items()}
-    found, expected = np.array(ask("llama", what, {**given, "steps": STEPS}, precision)), np.array(greedy(model, STEPS, **encoded))
-    assert found.shape == expected.shape
+    inputs = {key: tensor.tolist() for key, tensor in encoded.items()}
+    tokens, expected = np.array(ask("llama", what, {**inputs, "steps": STEPS}, precision)), np.array(greedy(model, STEPS, **encoded))
+    assert tokens.shape == expected.shape
     if precision == "fp16":
-        assert (found == expected).all()
+        assert (tokens == expected).all()
 
 
 def test_optimum_gives_the_features_that_pytorch_gives(ask: Ask, checkpoints: Path) -> None:
     model, tokenizer = load(checkpoints / "minilm", "AutoModel")
     encoded = tokenizer(["Soup.", "Good soup needs time."], padding=True, return_tensors="pt")
-    found = np.array(ask("minilm", "features", {name: tensor.tolist() for name, tensor in encoded.items()}))
+    states = np.array(ask("minilm", "features", {name: tensor.tolist() for name, tensor in encoded.items()}))
     with torch.inference_mode():
         expected = model(**encoded).last_hidden_state
     kept = encoded["attention_mask"].bool()
-    np.testing.assert_allclose(found[kept], expected[kept], atol=1e-5)
+    np.testing.assert_allclose(states[kept], expected[kept], atol=1e-5)
 
 
 @pytest.mark.parametrize("name", DECODERS)
 def test_optimum_continues_a_padded_batch_of_texts_by_the_same_tokens(name: str, ask: Ask, checkpoints: Path) -> None:
     model, tokenizer = load(checkpoints / name, "AutoModelForCausalLM")
     encoded = encode(tokenizer)
-    given = {each: tensor.tolist() for each, tensor in encoded.items()}
-    assert ask(name, "continued", {**given, "steps": STEPS}) == greedy(model, STEPS, **encoded)
+    inputs = {key: tensor.tolist() for key, tensor in encoded.items()}
+    assert ask(name, "continued", {**inputs, "steps": STEPS}) == greedy(model, STEPS, **encoded)
 
 
 @pytest.mark.parametrize("name", TRANSLATORS)
 def test_optimum_translates_a_padded_batch_of_texts_to_the_same_tokens(name: str, ask: Ask, checkpoints: Path) -> None:
     model, tokenizer = load(checkpoints / name, "AutoModelForSeq2SeqLM")
     encoded = encode(tokenizer)
-    given = {each: tensor.tolist() for each, tensor in encoded.items()}
-    assert ask(name, "translated", {**given, "steps": STEPS}) == greedy(model, STEPS, **encoded)
+    inputs = {key: tensor.tolist() for key, tensor in encoded.items()}
+    assert ask(name, "translated", {**inputs, "steps": STEPS}) == greedy(model, STEPS, **encoded)
 
 
 @pytest.mark.parametrize("name", DECODERS)
 def test_onnxruntime_genai_continues_a_text_by_the_same_tokens(name: str, ask: Ask, checkpoints: Path) -> None:
     model, tokenizer = load(checkpoints / name, "AutoModelForCausalLM")
     encoded = tokenizer(SENTENCES[0], return_tensors="pt", return_token_type_ids=False)
-    given = {"input_ids": encoded["input_ids"].tolist(), "steps": STEPS}
-    assert ask(name, "continued by genai", given) == greedy(model, STEPS, **encoded)
+    inputs = {"input_ids": encoded["input_ids"].tolist(), "steps": STEPS}
+    assert ask(name, "continued by genai", inputs) == greedy(model, STEPS, **encoded)

@@ -44,8 +44,8 @@ def test_sentences_have_the_embeddings_that_pytorch_gives_them(ask: Ask, checkpo
 def test_a_precision_is_found_by_its_name_and_loses_no_more_than_its_record_says(
     precision: str, ask: Ask, models: Path, checkpoints: Path
 ) -> None:
-    found = np.array(ask("minilm", "feature-extraction", TEXTS, precision))
-    cosines = (found * embed(checkpoints / "minilm", TEXTS).numpy()).sum(axis=1)
+    embeddings = np.array(ask("minilm", "feature-extraction", TEXTS, precision))
+    cosines = (embeddings * embed(checkpoints / "minilm", TEXTS).numpy()).sum(axis=1)
     assert cosines.min() >= lost(models / "minilm", precision)["cosine_min"] - 0.01
     assert cosines.min() < 1 - 1e-8  # it is another file than float32's
 
@@ -62,46 +62,46 @@ def test_tensors_beside_the_file_are_announced_to_it(name: str, files: list[str]
 @pytest.mark.parametrize("precision", PRECISIONS["llama"][1:])
 def test_a_text_is_continued_in_a_precision(precision: str, ask: Ask, checkpoints: Path) -> None:
     model, tokenizer = load(checkpoints / "llama", "AutoModelForCausalLM")
-    found = np.array(ask("llama", "text-generation", {"texts": SENTENCES, "steps": STEPS}, precision))
+    tokens = np.array(ask("llama", "text-generation", {"texts": SENTENCES, "steps": STEPS}, precision))
     expected = np.array(greedy(model, STEPS, **encode(tokenizer)))
-    assert found.shape == expected.shape
+    assert tokens.shape == expected.shape
     if precision == "fp16":
-        assert (found == expected).all()
+        assert (tokens == expected).all()
 
 
 @pytest.mark.parametrize("precision", PRECISIONS["t5"][1:])
 def test_a_text_is_translated_in_a_precision(precision: str, ask: Ask, models: Path, checkpoints: Path) -> None:
     model, tokenizer = load(checkpoints / "t5", "AutoModelForSeq2SeqLM")
-    found = np.array(ask("t5", "text2text-generation", {"texts": SENTENCES, "steps": STEPS}, precision))
+    tokens = np.array(ask("t5", "text2text-generation", {"texts": SENTENCES, "steps": STEPS}, precision))
     expected = np.array(greedy(model, STEPS, **encode(tokenizer)))
-    assert found.shape == expected.shape
+    assert tokens.shape == expected.shape
     if precision == "fp16" or lost(models / "t5", precision)["agreement"] == 1:
-        assert (found == expected).all()
+        assert (tokens == expected).all()
 
 
 def test_a_text_is_classified(ask: Ask, checkpoints: Path) -> None:
     model, tokenizer = load(checkpoints / "classifier", "AutoModelForSequenceClassification")
-    for text, found in zip(SENTENCES, ask("classifier", "text-classification", SENTENCES), strict=True):
+    for text, labels in zip(SENTENCES, ask("classifier", "text-classification", SENTENCES), strict=True):
         with torch.inference_mode():
             expected = model(**tokenizer(text, return_tensors="pt")).logits.softmax(-1)[0]
-        scores = {each["label"]: each["score"] for each in found}
+        scores = {label["label"]: label["score"] for label in labels}
         assert max(scores, key=scores.__getitem__) == model.config.id2label[int(expected.argmax())]
         np.testing.assert_allclose([scores[label] for label in model.config.id2label.values()], expected, atol=1e-5)
 
 
 def test_each_token_is_classified(ask: Ask, checkpoints: Path) -> None:
     model, tokenizer = load(checkpoints / "tagger", "AutoModelForTokenClassification")
-    found = ask("tagger", "token-classification", SENTENCES[0])
+    labels = ask("tagger", "token-classification", SENTENCES[0])
     with torch.inference_mode():
         expected = model(**tokenizer(SENTENCES[0], return_tensors="pt")).logits.softmax(-1)[0, 1:-1]
-    assert [each["entity"] for each in found] == [model.config.id2label[int(label)] for label in expected.argmax(-1)]
-    np.testing.assert_allclose([each["score"] for each in found], expected.max(-1).values, atol=1e-5)
+    assert [token["entity"] for token in labels] == [model.config.id2label[int(label)] for label in expected.argmax(-1)]
+    np.testing.assert_allclose([token["score"] for token in labels], expected.max(-1).values, atol=1e-5)
 
 
 def test_a_question_is_answered(ask: Ask, checkpoints: Path) -> None:
     model, tokenizer = load(checkpoints / "reader", "AutoModelForQuestionAnswering")
     question, context = "was a runtime ?", "using a runtime with a runtime !"
-    found = ask("reader", "question-answering", {"question": question, "context": context})
+    reply = ask("reader", "question-answering", {"question": question, "context": context})
     encoded = tokenizer(question, context, return_tensors="pt")
     with torch.inference_mode():
         result = model(**encoded)
@@ -110,7 +110,7 @@ def test_a_question_is_answered(ask: Ask, checkpoints: Path) -> None:
     both = torch.triu(start[:, None] * end[None, :])
     at, to = divmod(int(both.argmax()), both.shape[1])
     answer = tokenizer.decode(encoded["input_ids"][0, first + at : first + to + 1])
-    assert found["answer"].split() == answer.replace(" !", "!").split()  # it sets no space before a mark
+    assert reply["answer"].split() == answer.replace(" !", "!").split()  # it sets no space before a mark
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -129,6 +129,6 @@ def test_a_sound_is_transcribed_to_the_same_tokens(ask: Ask, checkpoints: Path) 
     model = transformers.AutoModelForSpeechSeq2Seq.from_pretrained(checkpoints / "whisper").eval()
     frames = 2 * model.config.max_source_positions
     features = torch.from_numpy(np.random.default_rng(7).standard_normal((2, model.config.num_mel_bins, frames)).astype(np.float32))
-    found = ask("whisper", "automatic-speech-recognition", {"features": features.tolist(), "begin": BEGIN, "steps": STEPS})
+    tokens = ask("whisper", "automatic-speech-recognition", {"features": features.tolist(), "begin": BEGIN, "steps": STEPS})
     begin = torch.full((2, 1), BEGIN)
-    assert found == greedy(model, STEPS, input_features=features, decoder_input_ids=begin)
+    assert tokens == greedy(model, STEPS, input_features=features, decoder_input_ids=begin)

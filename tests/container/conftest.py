@@ -19,9 +19,9 @@ IMAGE = "converter:test"
 @pytest.fixture(scope="session")
 def docker() -> Iterator[Engine]:
     """The engine, with the image built as IMAGE."""
-    with engine() as found:
-        found.build(ROOT, IMAGE, VERSION="1.2.3", REVISION="0123456789abcdef")
-        yield found
+    with engine() as docker_engine:
+        docker_engine.build(ROOT, IMAGE, VERSION="1.2.3", REVISION="0123456789abcdef")
+        yield docker_engine
 
 
 @pytest.fixture

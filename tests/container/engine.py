@@ -62,12 +62,12 @@ class Engine:
 
     def build(self, context: Path, name: str, **build_args: str) -> None:
         """Build `context` as the image `name`."""
-        given = [word for key, value in {**self.build_args, **build_args}.items() for word in ("--build-arg", f"{key}={value}")]
-        self.do("build", *given, "--tag", self.image(name), str(context), timeout=1800)
+        arguments = [word for key, value in {**self.build_args, **build_args}.items() for word in ("--build-arg", f"{key}={value}")]
+        self.do("build", *arguments, "--tag", self.image(name), str(context), timeout=1800)
 
     def inspect(self, name: str) -> Mapping[str, object]:
-        found: list[Mapping[str, object]] = json.loads(self.do("image", "inspect", self.image(name)))
-        return found[0]
+        images: list[Mapping[str, object]] = json.loads(self.do("image", "inspect", self.image(name)))
+        return images[0]
 
     def run(self, name: str, *args: str, options: list[str], timeout: float = 300) -> Result:
         """Run the image to its end. `docker run` loses the exit code on Podman; create and start have it."""
@@ -83,9 +83,9 @@ def engine() -> Iterator[Engine]:
     """Docker's daemon, or Podman's service for as long as the context lasts."""
     assert shutil.which("docker"), "the tests of the image need Docker's client"
     if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0:
-        found = Engine(base="python:3.12-slim-bookworm")
-        found.do("pull", found.base, timeout=600)
-        yield found
+        docker = Engine(base="python:3.12-slim-bookworm")
+        docker.do("pull", docker.base, timeout=600)
+        yield docker
     else:
         install(*COMMANDS, why="no Docker daemon answers")
         CACHE.mkdir(parents=True, exist_ok=True)

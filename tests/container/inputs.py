@@ -36,13 +36,13 @@ def tables() -> str:
 def _lines() -> Iterator[str]:
     spec = action()
     yield from ("| input | | by default |", "|---|---|---|")
-    for name, told in spec["inputs"].items():
+    for name, value in spec["inputs"].items():
         option = options().get(name)
         default = option.default if option is not None and isinstance(option.default, str | int | Path) else None
-        shown = told.get("default", "" if default is None or isinstance(default, bool) else default)
-        yield f"| `{name}` | {told['description']} | {f'`{shown}`' if shown != '' else 'required' if told['required'] else ''} |"
+        shown = value.get("default", "" if default is None or isinstance(default, bool) else default)
+        yield f"| `{name}` | {value['description']} | {f'`{shown}`' if shown != '' else 'required' if value['required'] else ''} |"
     yield from ("", "| output | |", "|---|---|")
-    yield from (f"| `{name}` | {told['description']} |" for name, told in spec["outputs"].items())
+    yield from (f"| `{name}` | {value['description']} |" for name, value in spec["outputs"].items())
 
 
 def with_tables(readme: str) -> str:

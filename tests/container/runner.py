@@ -30,7 +30,7 @@ class Step:
     @property
     def annotations(self) -> list[str]:
         """The errors, warnings and notices that GitHub would show, as it reads a log: nothing between stop-commands and its end."""
-        found: list[str] = []
+        lines: list[str] = []
         end = None
         for line in self.log.splitlines():
             if end is not None:
@@ -38,8 +38,8 @@ class Step:
             elif line.startswith("::stop-commands::"):
                 end = line.removeprefix("::stop-commands::")
             elif re.match("::(error|warning|notice) ", line):
-                found.append(line)
-        return found
+                lines.append(line)
+        return lines
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ class Runner:
         for path in (self.folder, *self.folder.rglob("*")):
             os.chown(path, *RUNNER, follow_symlinks=False)
         spec = action()
-        given = {**{name: str(told.get("default", "")) for name, told in spec["inputs"].items()}, **inputs}
+        arguments = {**{name: str(properties.get("default", "")) for name, properties in spec["inputs"].items()}, **inputs}
         environment = {
-            **{f"INPUT_{name.upper()}": value for name, value in given.items()},
-            **{name: _evaluate(text, given) for name, text in spec["runs"]["env"].items()},
+            **{f"INPUT_{name.upper()}": value for name, value in arguments.items()},
+            **{name: _evaluate(text, arguments) for name, text in spec["runs"]["env"].items()},
             **{name: f"/github/file_commands/{file}" for name, file in files.items()},
             "GITHUB_ACTIONS": "true",
             "CI": "true",
@@ -80,7 +80,7 @@ class Runner:
         words = ["--workdir", "/github/workspace", *options]
         words += [word for mount in mounts for word in ("--volume", mount)]
         words += [word for name, value in environment.items() for word in ("--env", f"{name}={value}")]
-        result = self.engine.run(self.image, *(_evaluate(text, given) for text in spec["runs"]["args"]), options=words)
+        result = self.engine.run(self.image, *(_evaluate(text, arguments) for text in spec["runs"]["args"]), options=words)
         read = {variable: (self.folder / "file_commands" / name).read_text(encoding="utf-8") for variable, name in files.items()}
         return Step(result.code, result.err + result.out, _outputs(read["GITHUB_OUTPUT"]), read["GITHUB_STEP_SUMMARY"])
 

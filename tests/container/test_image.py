@@ -33,15 +33,15 @@ def embedding(model: Path) -> np.ndarray:
     """What onnxruntime, of this machine and not of the image, makes of an artifact."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     inputs = {"input_ids": [[101, 7592, 102]], "attention_mask": [[1, 1, 1]], "token_type_ids": [[0, 0, 0]]}
-    (found,) = session.run(["last_hidden_state"], {name: np.array(ids, np.int64) for name, ids in inputs.items()})
-    return np.asarray(found)
+    (states,) = session.run(["last_hidden_state"], {name: np.array(ids, np.int64) for name, ids in inputs.items()})
+    return np.asarray(states)
 
 
 def test_the_image_is_small_and_says_what_it_is(docker: Engine) -> None:
-    found = docker.inspect(IMAGE)
-    assert isinstance(found["Size"], int)
-    assert found["Size"] < MAX_BYTES
-    config = found["Config"]
+    image = docker.inspect(IMAGE)
+    assert isinstance(image["Size"], int)
+    assert image["Size"] < MAX_BYTES
+    config = image["Config"]
     assert isinstance(config, dict)
     assert (config["User"], config["WorkingDir"], config["Entrypoint"]) == ("", "", ["/usr/local/bin/converter-entrypoint"])
     labels = {name.removeprefix("org.opencontainers.image."): text for name, text in config["Labels"].items()}
@@ -51,10 +51,10 @@ def test_the_image_is_small_and_says_what_it_is(docker: Engine) -> None:
 
 def test_the_image_has_the_versions_of_the_lock_and_nothing_else(docker: Engine) -> None:
     code = "import importlib.metadata as m; print(*(f'{d.name}=={d.version}' for d in m.distributions(path=__import__('sys').path[-1:])))"
-    told = docker.run(IMAGE, "-c", code, options=["--entrypoint", "/opt/converter/bin/python"])
+    result = docker.run(IMAGE, "-c", code, options=["--entrypoint", "/opt/converter/bin/python"])
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     locked = {_pin(line) for line in lines if line and not line.startswith("#")}
-    installed = {_pin(word) for word in told.out.split() if not word.startswith("converter==")}
+    installed = {_pin(word) for word in result.out.split() if not word.startswith("converter==")}
     assert len(installed) > 20
     assert installed <= locked
 
@@ -120,8 +120,8 @@ def test_a_stopped_container_ends_in_a_moment_with_130_and_leaves_nothing_half_d
     try:
         log = ""
         while "convert" not in log:
-            told = docker.docker("logs", container)
-            log = told.out + told.err
+            output = docker.docker("logs", container)
+            log = output.out + output.err
             assert "record" not in log
         docker.docker("stop", "--time", "30", container)
         assert docker.do("inspect", "--format", "{{.State.ExitCode}}", container).strip() == "130"
@@ -187,7 +187,7 @@ def test_a_batch_is_divided_converted_in_parts_and_told_as_one(runner: Runner) -
 
 
 @pytest.mark.parametrize(
-    ("inputs", "variables", "told"),
+    ("inputs", "variables", "message"),
     [
         ({}, {}, "Missing option '--manifest'. It is the input 'manifest' of the action."),
         ({"manifest": "no-such.txt"}, {}, "the manifest no-such.txt cannot be read: No such file or directory. To do: check --manifest"),
@@ -198,14 +198,14 @@ def test_a_batch_is_divided_converted_in_parts_and_told_as_one(runner: Runner) -
     ids=["no manifest", "a missing manifest", "no number", "an unknown input", "an unknown command"],
 )
 def test_what_is_wrong_with_the_inputs_is_an_annotation_and_exit_code_2(
-    runner: Runner, inputs: dict[str, str], variables: dict[str, str], told: str
+    runner: Runner, inputs: dict[str, str], variables: dict[str, str], message: str
 ) -> None:
     (runner.workspace / "models.txt").write_text("./checkpoints/tiny\n", encoding="utf-8")
     step = runner.uses(inputs, **variables)
     assert step.code == 2
     (annotation,) = step.annotations
     assert annotation.startswith("::error title=converter::")
-    assert told in annotation
+    assert message in annotation
 
 
 def test_a_workspace_that_cannot_be_written_is_an_annotation_and_exit_code_1(runner: Runner) -> None:

@@ -33,8 +33,8 @@ def steps(path: Path) -> Iterator[dict[str, Any]]:
 
 def script(path: Path, name: str) -> str:
     """What the step of this name, or id, runs."""
-    (found,) = (step["run"] for step in steps(path) if name in (step.get("name"), step.get("id")))
-    return str(found)
+    (command,) = (step["run"] for step in steps(path) if name in (step.get("name"), step.get("id")))
+    return str(command)
 
 
 def bash(text: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -48,9 +48,9 @@ def test_the_action_is_given_inputs_and_asked_for_outputs_that_it_has(path: Path
     spec = inputs.action()
     uses = [step for step in steps(path) if re.match(r"\./|OWNER/converter@", step.get("uses", ""))]
     for step in uses:
-        given = step["with"].keys()
-        assert given <= spec["inputs"].keys()
-        assert {name for name, told in spec["inputs"].items() if told["required"]} <= given
+        names = step["with"].keys()
+        assert names <= spec["inputs"].keys()
+        assert {name for name, properties in spec["inputs"].items() if properties["required"]} <= names
     text = path.read_text(encoding="utf-8")
     for step in uses:
         asked = re.findall(rf"steps\.{step['id']}\.outputs\.([\w-]+)", text) if "id" in step else []
@@ -59,9 +59,9 @@ def test_the_action_is_given_inputs_and_asked_for_outputs_that_it_has(path: Path
 
 @pytest.mark.parametrize("path", [*OURS, *EXAMPLES], ids=lambda path: path.name)
 def test_permissions_are_named_and_every_job_has_a_time_limit(path: Path) -> None:
-    told = load(path)
-    assert told["permissions"] in ({}, {"contents": "read"})
-    assert all("timeout-minutes" in job for job in told["jobs"].values())
+    workflow = load(path)
+    assert workflow["permissions"] in ({}, {"contents": "read"})
+    assert all("timeout-minutes" in job for job in workflow["jobs"].values())
 
 
 @pytest.mark.parametrize("path", [*OURS, *EXAMPLES], ids=lambda path: path.name)
@@ -114,10 +114,10 @@ def test_an_image_is_called_by_its_commit_or_its_version_and_the_latest_of_a_maj
 ) -> None:
     done = name_image(tmp_path, tag)
     assert done.returncode == 0, done.stderr
-    told = dict(line.split("=") for line in (tmp_path / "outputs").read_text(encoding="utf-8").splitlines())
-    assert (told["image"], told["version"]) == ("ghcr.io/org/converter", version)
-    assert told["tags"] == ",".join(f"ghcr.io/org/converter:{name}" for name in tags)
-    assert told["major"] == (tags[1] if len(tags) > 1 else "")
+    outputs = dict(line.split("=") for line in (tmp_path / "outputs").read_text(encoding="utf-8").splitlines())
+    assert (outputs["image"], outputs["version"]) == ("ghcr.io/org/converter", version)
+    assert outputs["tags"] == ",".join(f"ghcr.io/org/converter:{name}" for name in tags)
+    assert outputs["major"] == (tags[1] if len(tags) > 1 else "")
 
 
 @pytest.mark.parametrize("tag", ["1.2.3", "v1.2", "v1.2.3;ls", "latest"])
@@ -155,14 +155,14 @@ def test_the_major_tag_has_an_action_that_names_the_image_of_the_release(tmp_pat
     for tag, digest in (("v1.2.3", "sha256:abc"), ("v1.3.0", "sha256:def")):
         done = bash(run, tmp_path / "work", TAG=tag, MAJOR="1", DIGEST=digest, **variables)
         assert done.returncode == 0, done.stderr
-        told = yaml.safe_load(git("show", "v1:action.yml", folder=tmp_path / "origin"))
-        assert told["runs"]["image"] == f"docker://ghcr.io/org/converter@{digest}"
-        assert {**told, "runs": {**told["runs"], "image": "Dockerfile"}} == inputs.action()
+        action = yaml.safe_load(git("show", "v1:action.yml", folder=tmp_path / "origin"))
+        assert action["runs"]["image"] == f"docker://ghcr.io/org/converter@{digest}"
+        assert {**action, "runs": {**action["runs"], "image": "Dockerfile"}} == inputs.action()
         git("checkout", "--quiet", "HEAD~1")
 
 
-@pytest.mark.parametrize(("there", "told"), [("", "create --title The newest releases break a conversion"), ("7", "comment 7")])
-def test_the_canary_opens_one_issue_and_adds_to_it_as_long_as_it_is_open(tmp_path: Path, there: str, told: str) -> None:
+@pytest.mark.parametrize(("there", "command"), [("", "create --title The newest releases break a conversion"), ("7", "comment 7")])
+def test_the_canary_opens_one_issue_and_adds_to_it_as_long_as_it_is_open(tmp_path: Path, there: str, command: str) -> None:
     double = f'#!/bin/sh\necho "$@" >> calls\n[ "$2" = list ] && echo "{there}"\nexit 0\n'  # a double of GitHub's command
     (tmp_path / "gh").write_text(double, encoding="utf-8")
     (tmp_path / "gh").chmod(0o755)
@@ -173,6 +173,6 @@ def test_the_canary_opens_one_issue_and_adds_to_it_as_long_as_it_is_open(tmp_pat
     assert (done.returncode, done.stderr) == (0, "")
     calls = (tmp_path / "calls").read_text(encoding="utf-8").splitlines()
     assert calls[0].startswith("issue list --state open --search")
-    assert calls[1].startswith(f"issue {told}")
+    assert calls[1].startswith(f"issue {command}")
     assert "https://localhost/actions/runs/1" in calls[1]
     assert len(calls) == 2

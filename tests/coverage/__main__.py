@@ -24,29 +24,31 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, help="How many conversions run at the same time.")
     chosen = parser.parse_args()
     rows = list(rows_of(chosen.model_types or all_types()))
-    found = results.read(results.path_of())
+    outcomes = results.read(results.path_of())
     if not chosen.model_types:
-        found = {row: result for row, result in found.items() if row in set(rows)}
-    due = [row for row in rows if again(row, found, chosen.again)]
-    _try([row for row in due if row.with_past not in rows], found, chosen.jobs)
-    _try([row for row in due if row.with_past in rows and not found[row.with_past].passed], found, chosen.jobs)
+        outcomes = {row: result for row, result in outcomes.items() if row in set(rows)}
+    due = [row for row in rows if again(row, outcomes, chosen.again)]
+    _try([row for row in due if row.with_past not in rows], outcomes, chosen.jobs)
+    _try([row for row in due if row.with_past in rows and not outcomes[row.with_past].passed], outcomes, chosen.jobs)
     table.write()
 
 
-def again(row: Row, found: Mapping[Row, results.Result], which: str) -> bool:
+def again(row: Row, outcomes: Mapping[Row, results.Result], which: str) -> bool:
     """Whether a row is tried, of which something may have been found before."""
-    return which == "all" or row not in found or (which == "failed" and not found[row].passed)
+    return which == "all" or row not in outcomes or (which == "failed" and not outcomes[row].passed)
 
 
-def _try(rows: list[Row], found: dict[Row, results.Result], jobs: int | None) -> None:
+def _try(rows: list[Row], outcomes: dict[Row, results.Result], jobs: int | None) -> None:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="coverage-") as folder:
         for number, result in enumerate(survey(rows, Path(folder), jobs), 1):
-            found[result.row] = result
-            results.write(results.path_of(), found)
-            told = f"{result.error:.1e}" if result.passed and result.error is not None else result.reason
+            outcomes[result.row] = result
+            results.write(results.path_of(), outcomes)
+            message = f"{result.error:.1e}" if result.passed and result.error is not None else result.reason
             name = f"{result.row.model_type} {result.row.feature} {result.row.backend}"
-            print(f"[{number}/{len(rows)} {time.monotonic() - started:.0f} s] {'✓' if result.passed else '×'} {name}: {told}", flush=True)
+            print(
+                f"[{number}/{len(rows)} {time.monotonic() - started:.0f} s] {'✓' if result.passed else '×'} {name}: {message}", flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -70,9 +70,9 @@ def compare_onnx(file: Path, checkpoint: Path, auto_class: str, tolerance: float
     names = [node.name for node in session.get_outputs()]
     for seed, shape in enumerate(SHAPES):
         inputs = make(specs, shape, seed)
-        found = dict(zip(names, session.run(names, inputs), strict=True))
+        outputs = dict(zip(names, session.run(names, inputs), strict=True))
         for name, array in expected(model, inputs, [name for name in names if not name.startswith("present.")]).items():
-            np.testing.assert_allclose(kept(found[name], inputs), kept(array, inputs), atol=tolerance, rtol=1e-4, err_msg=name)
+            np.testing.assert_allclose(kept(outputs[name], inputs), kept(array, inputs), atol=tolerance, rtol=1e-4, err_msg=name)
     if any(name.startswith("past_key_values.") for name in specs) and "logits" in names:
         _compare_steps(session, model, specs, names, tolerance)
 
@@ -86,14 +86,14 @@ def _compare_steps(session: Any, model: Any, specs: Mapping[str, Any], names: li
     feed |= {name: np.tile(np.arange(array.shape[1]), (len(array), 1)) for name, array in feed.items() if name == "position_ids"}
     whole = feed[text]
     for _ in range(STEPS):
-        found = dict(zip(names, session.run(names, feed), strict=True))
+        outputs = dict(zip(names, session.run(names, feed), strict=True))
         same = {**feed, text: whole, **({mask: np.ones_like(whole)} if mask in feed else {})}
         same.pop("position_ids", None)  # without padding the model counts them itself
         logits = expected(model, same, ["logits"])["logits"][:, -1]
-        np.testing.assert_allclose(found["logits"][:, -1], logits, atol=tolerance, rtol=1e-4, err_msg=f"after {whole.shape[1]} tokens")
+        np.testing.assert_allclose(outputs["logits"][:, -1], logits, atol=tolerance, rtol=1e-4, err_msg=f"after {whole.shape[1]} tokens")
         token = logits.argmax(-1)[:, None]
         whole = np.concatenate([whole, token], axis=1)
-        feed |= {f"past_key_values{name.removeprefix('present')}": array for name, array in found.items() if name.startswith("present.")}
+        feed |= {f"past_key_values{name.removeprefix('present')}": array for name, array in outputs.items() if name.startswith("present.")}
         feed |= {text: token, **({mask: np.ones_like(whole)} if mask in feed else {})}
         feed |= {name: np.full_like(token, whole.shape[1] - 1) for name in feed if name == "position_ids"}
 
@@ -107,7 +107,7 @@ def compare_torchscript(file: Path, signature: Any, checkpoint: Path, auto_class
     for seed, shape in enumerate(SHAPES):
         inputs = make(specs, shape, seed)
         with torch.inference_mode():
-            found = archive(*(torch.from_numpy(array) for array in inputs.values()))
+            outputs = archive(*(torch.from_numpy(array) for array in inputs.values()))
         for name, array in expected(model, inputs, names).items():
-            ours = found[names.index(name)].numpy()
+            ours = outputs[names.index(name)].numpy()
             np.testing.assert_allclose(kept(ours, inputs), kept(array, inputs), atol=tolerance, rtol=1e-4, err_msg=name)

@@ -51,8 +51,8 @@ def path_of(version: str | None = None) -> Path:
 
 def kept() -> dict[str, Path]:
     """The files there are by their version of transformers, the latest last."""
-    found = {path.stem.removeprefix("transformers-"): path for path in FOLDER.glob("*.json")}
-    return {version: found[version] for version in sorted(found, key=Version)}
+    paths = {path.stem.removeprefix("transformers-"): path for path in FOLDER.glob("*.json")}
+    return {version: paths[version] for version in sorted(paths, key=Version)}
 
 
 def latest() -> dict[Row, Result]:
@@ -64,8 +64,8 @@ def read(path: Path) -> dict[Row, Result]:
     """The results in a file, by their rows; none where it is not there."""
     if not path.exists():
         return {}
-    found = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("{"))
-    results = (Result(Row(**each["row"]), *(each[name] for name in ("passed", "error", "reason", "seconds"))) for each in found)
+    entries = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("{"))
+    results = (Result(Row(**entry["row"]), *(entry[name] for name in ("passed", "error", "reason", "seconds"))) for entry in entries)
     return {result.row: result for result in results}
 
 
@@ -73,5 +73,5 @@ def write(path: Path, results: Mapping[Row, Result] | Iterable[Result]) -> None:
     """Write results, a line each and in the order of their rows, so that a change of one is a change of a line."""
     values = results.values() if isinstance(results, Mapping) else results
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(asdict(result)) for result in sorted(values, key=lambda each: each.row)]
+    lines = [json.dumps(asdict(result)) for result in sorted(values, key=lambda item: item.row)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

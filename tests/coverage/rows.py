@@ -64,7 +64,7 @@ def rows_of(model_types: Iterable[str]) -> Iterator[Row]:
     """The rows of some model types, in their order."""
     for model_type in model_types:
         features = find_architecture(model_type).features
-        generated = next((each for each in GENERATED if f"{each}{WITH_PAST}" in features), None)
+        generated = next((head for head in GENERATED if f"{head}{WITH_PAST}" in features), None)
         is_encoder = "masked-lm" in features and "seq2seq-lm" not in features
         if generated and not is_encoder:
             heads = [f"{generated}{WITH_PAST}", generated]

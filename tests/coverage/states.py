@@ -78,7 +78,7 @@ if __name__ == "__main__":
     without_cache = {
         row.model_type: row for row in reversed([*rows_of(chosen)]) if row.backend == "onnx" and "-with-past" not in row.feature
     }
-    for tried, changes, problems in states(without_cache[each] for each in chosen if each in without_cache):
-        told = "\t".join([tried.model_type, tried.feature, "changes" if problems else "", "; ".join([*changes[:4], *problems])])
-        sys.stdout.write(f"{told}\n")
+    for tried, changes, problems in states(without_cache[model_type] for model_type in chosen if model_type in without_cache):
+        line = "\t".join([tried.model_type, tried.feature, "changes" if problems else "", "; ".join([*changes[:4], *problems])])
+        sys.stdout.write(f"{line}\n")
         sys.stdout.flush()

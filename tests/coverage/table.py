@@ -27,9 +27,9 @@ def write() -> None:
 
 def text(versions: Mapping[str, Mapping[object, Result]]) -> Iterator[str]:
     """The lines of the page, of results by the version of transformers, the latest last."""
-    version, found = list(versions.items())[-1]
+    version, outcomes = list(versions.items())[-1]
     by_type: dict[str, list[Result]] = defaultdict(list)
-    for result in found.values():
+    for result in outcomes.values():
         by_type[result.row.model_type].append(result)
     yield "<!-- written by `make coverage-table`; the figures are those of tests/coverage/results -->"
     yield "# Architectures"
@@ -46,7 +46,7 @@ def text(versions: Mapping[str, Mapping[object, Result]]) -> Iterator[str]:
     yield "## What fails, and why"
     yield ""
     yield from _failures(by_type)
-    yield from _untried(found)
+    yield from _untried(outcomes)
     yield from _without_features()
     yield from _optimum(by_type)
     yield from _changes(versions)
@@ -75,7 +75,7 @@ def _passes(rows: Iterable[Result], backend: str) -> bool:
 
 
 def _cells(rows: Iterable[Result], backend: str) -> str:
-    return "<br>".join(_cell(result) for result in sorted(rows, key=lambda each: each.row) if result.row.backend == backend)
+    return "<br>".join(_cell(result) for result in sorted(rows, key=lambda item: item.row) if result.row.backend == backend)
 
 
 def _cell(result: Result) -> str:
@@ -89,19 +89,19 @@ def _failures(by_type: Mapping[str, Sequence[Result]]) -> Iterator[str]:
     yield "|---|---|---|"
     for model_type, rows in sorted(by_type.items()):
         reasons: dict[str, list[str]] = defaultdict(list)
-        for result in sorted(rows, key=lambda each: each.row):
+        for result in sorted(rows, key=lambda item: item.row):
             if not result.passed:
                 bug = bug_of(result)
-                told = f"{result.reason} ({bug})" if bug else result.reason
-                reasons[told].append(f"{result.row.feature} ({BACKENDS[result.row.backend]})")
+                message = f"{result.reason} ({bug})" if bug else result.reason
+                reasons[message].append(f"{result.row.feature} ({BACKENDS[result.row.backend]})")
         for reason, features in reasons.items():
             yield f"| {model_type} | {', '.join(features)} | {cell(reason)} |"
     yield ""
 
 
-def _untried(found: Mapping[object, Result]) -> Iterator[str]:
+def _untried(outcomes: Mapping[object, Result]) -> Iterator[str]:
     """What nothing is known of: the next `make coverage-table` tries it."""
-    missing = untried(found)
+    missing = untried(outcomes)
     if missing:
         yield (
             "Not tried, and nothing is claimed of these. A later transformers has them, their capture takes minutes, or a run ended before"
@@ -113,9 +113,11 @@ def _untried(found: Mapping[object, Result]) -> Iterator[str]:
         yield ""
 
 
-def untried(found: Mapping[object, Result]) -> list[Row]:
+def untried(outcomes: Mapping[object, Result]) -> list[Row]:
     """The rows without a result, but for those whose feature passes with its cache: its first call is that of the one without."""
-    return [row for row in rows_of(all_types()) if row not in found and not (row.with_past in found and found[row.with_past].passed)]
+    return [
+        row for row in rows_of(all_types()) if row not in outcomes and not (row.with_past in outcomes and outcomes[row.with_past].passed)
+    ]
 
 
 def _without_features() -> Iterator[str]:
@@ -149,9 +151,9 @@ def _optimum(by_type: Mapping[str, Sequence[Result]]) -> Iterator[str]:
 
 
 def _why(rows: Sequence[Result], name: str) -> str:
-    told = dict.fromkeys(result.reason for result in rows if result.row.backend == "onnx")
-    if told:
-        return "; ".join(told)
+    reasons = dict.fromkeys(result.reason for result in rows if result.row.backend == "onnx")
+    if reasons:
+        return "; ".join(reasons)
     if name in all_types():
         return "not tried, see above"
     return f"its classes are for other tasks: {', '.join(auto for auto, table in sorted(auto_models().items()) if name in table)}"

@@ -20,52 +20,52 @@ FOUND = {
 
 
 def lines(*versions: dict[Row, Result]) -> list[str]:
-    return list(table.text({f"5.{number}.0": found for number, found in enumerate(versions)}))
+    return list(table.text({f"5.{number}.0": outcomes for number, outcomes in enumerate(versions)}))
 
 
 def test_a_model_type_has_a_line_with_its_errors_and_a_failure_its_reason() -> None:
-    told = lines(FOUND)
-    assert "| albert | ✓ masked-lm 2e-07 | ✓ masked-lm |" in told
-    assert "| opt | causal-lm-with-past (ONNX) | it \\| broke |" in told
-    assert not any(line.startswith("| opt | ✓") for line in told)
-    assert any("**1 pass for at least one feature**: 1 to ONNX and 1 to TorchScript" in line for line in told)
+    page = lines(FOUND)
+    assert "| albert | ✓ masked-lm 2e-07 | ✓ masked-lm |" in page
+    assert "| opt | causal-lm-with-past (ONNX) | it \\| broke |" in page
+    assert not any(line.startswith("| opt | ✓") for line in page)
+    assert any("**1 pass for at least one feature**: 1 to ONNX and 1 to TorchScript" in line for line in page)
 
 
 def test_a_type_that_passes_in_part_has_both() -> None:
-    told = lines({**FOUND, TRACED: Result(TRACED, passed=False, reason="no trace")})
-    assert "| albert | ✓ masked-lm 2e-07 | × masked-lm |" in told
-    assert "| albert | masked-lm (TorchScript) | no trace |" in told
+    page = lines({**FOUND, TRACED: Result(TRACED, passed=False, reason="no trace")})
+    assert "| albert | ✓ masked-lm 2e-07 | × masked-lm |" in page
+    assert "| albert | masked-lm (TorchScript) | no trace |" in page
 
 
 def test_what_changed_from_version_to_version_is_told() -> None:
-    told = lines(FOUND, {**FOUND, ALBERT: Result(ALBERT, passed=False, reason="gone"), OPT: Result(OPT, passed=True, error=1e-6)})
-    assert "From 5.0.0 to 5.1.0:" in told
-    assert "- albert, masked-lm, ONNX: fails now: gone" in told
-    assert "- opt, causal-lm-with-past, ONNX: passes now" in told
+    page = lines(FOUND, {**FOUND, ALBERT: Result(ALBERT, passed=False, reason="gone"), OPT: Result(OPT, passed=True, error=1e-6)})
+    assert "From 5.0.0 to 5.1.0:" in page
+    assert "- albert, masked-lm, ONNX: fails now: gone" in page
+    assert "- opt, causal-lm-with-past, ONNX: passes now" in page
 
 
 def test_every_name_that_optimum_lists_is_told_of() -> None:
-    told = "\n".join(lines(results.latest()))
+    page = "\n".join(lines(results.latest()))
     passing = {row.model_type for row, result in results.latest().items() if result.passed and row.backend == "onnx"}
     for name in LISTED:
-        assert name in passing or f"\n| {name} | " in told.split("## What optimum-onnx lists")[1], name
+        assert name in passing or f"\n| {name} | " in page.split("## What optimum-onnx lists")[1], name
     assert NOT_OF_TRANSFORMERS.keys() <= {*LISTED}
 
 
 def test_the_page_in_the_documentation_is_that_of_the_kept_results() -> None:
-    found = {version: results.read(path) for version, path in results.kept().items()}
-    assert table.PATH.read_text(encoding="utf-8") == "\n".join(table.text(found)) + "\n"
+    versions = {version: results.read(path) for version, path in results.kept().items()}
+    assert table.PATH.read_text(encoding="utf-8") == "\n".join(table.text(versions)) + "\n"
 
 
 def test_every_row_has_a_result_or_is_told_as_not_tried() -> None:
-    found = results.latest()
+    outcomes = results.latest()
     rows = {*rows_of(all_types())}
-    assert found.keys() <= rows
-    told = table.PATH.read_text(encoding="utf-8").splitlines()
-    for row in table.untried(found):
-        assert f"- {row.model_type}, {row.feature}, {table.BACKENDS[row.backend]}" in told
-    for row in rows - found.keys() - {*table.untried(found)}:  # its first call is that of the one with a cache
-        assert found[row.with_past].passed
+    assert outcomes.keys() <= rows
+    page = table.PATH.read_text(encoding="utf-8").splitlines()
+    for row in table.untried(outcomes):
+        assert f"- {row.model_type}, {row.feature}, {table.BACKENDS[row.backend]}" in page
+    for row in rows - outcomes.keys() - {*table.untried(outcomes)}:  # its first call is that of the one with a cache
+        assert outcomes[row.with_past].passed
 
 
 def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_reason_has_no_path_of_a_machine_in_it() -> None:
 
 
 def test_the_readme_has_the_number_of_the_page() -> None:
-    found = results.latest().values()
-    passing = {result.row.model_type for result in found if result.passed}
+    outcomes = results.latest().values()
+    passing = {result.row.model_type for result in outcomes if result.passed}
     readme = (table.PATH.parents[1] / "README.md").read_text(encoding="utf-8")
     assert f" {len(passing)} of the model types of transformers pass, " in readme

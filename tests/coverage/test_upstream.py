@@ -24,4 +24,4 @@ def test_torch_traces_a_scatter_of_a_truth_value() -> None:
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.reproduction)
 def test_a_defect_has_a_reproduction_and_rows_that_fail_by_it(defect: Defect) -> None:
     assert callable(getattr(sys.modules[__name__], defect.reproduction))
-    assert defect.told in {bug_of(result) for result in results.latest().values() if not result.passed}
+    assert defect.summary in {bug_of(result) for result in results.latest().values() if not result.passed}

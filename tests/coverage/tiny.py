@@ -205,22 +205,24 @@ def _merged(config: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 def _token_ids(config: dict[str, Any]) -> set[int]:
     """Return the ids of special tokens in `config` that lie outside the vocabulary."""
-    found: set[int] = set()
+    token_ids: set[int] = set()
     for name, value in config.items():
         if isinstance(value, dict):
-            found |= _token_ids(value)
+            token_ids |= _token_ids(value)
         elif _TOKEN.fullmatch(str(name)):
-            found |= {entry for entry in (value if isinstance(value, list) else [value]) if isinstance(entry, int) and entry >= VOCABULARY}
-    return found
+            token_ids |= {
+                entry for entry in (value if isinstance(value, list) else [value]) if isinstance(entry, int) and entry >= VOCABULARY
+            }
+    return token_ids
 
 
 def _free_token(config: dict[str, Any]) -> int:
     """Return the least id that no special token of `config` has."""
-    taken: set[int | None] = set()
+    token_ids: set[int | None] = set()
     for name, value in config.items():
         if _TOKEN.fullmatch(str(name)):
-            taken |= set(value) if isinstance(value, list) else {value}
-    return next(token for token in range(VOCABULARY) if token not in taken)
+            token_ids |= set(value) if isinstance(value, list) else {value}
+    return next(token for token in range(VOCABULARY) if token not in token_ids)
 
 
 def _renumbered(config: dict[str, Any], ids: dict[int, int]) -> dict[str, Any]:

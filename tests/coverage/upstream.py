@@ -12,14 +12,14 @@ from tests.coverage.results import Result
 class Defect:
     """What is wrong with which library, how the reasons of rows that meet it read, and the test that reproduces it."""
 
-    told: str
+    summary: str
     pattern: str
     reproduction: str
 
 
 DEFECTS = (
     Defect(
-        told="torch 2.13: torch.jit.trace has no operator for a scatter of a truth value",
+        summary="torch 2.13: torch.jit.trace has no operator for a scatter of a truth value",
         pattern=r"We don't have an op for aten::scatter but it isn't a special case\. Argument types: Tensor, int, Tensor, bool",
         reproduction="test_torch_traces_a_scatter_of_a_truth_value",
     ),
@@ -28,4 +28,4 @@ DEFECTS = (
 
 def bug_of(result: Result) -> str:
     """What is known of the defect behind a failure, in a clause; empty where none is known."""
-    return next((each.told for each in DEFECTS if re.search(each.pattern, result.reason)), "")
+    return next((defect.summary for defect in DEFECTS if re.search(defect.pattern, result.reason)), "")

@@ -42,14 +42,14 @@ class _Static(torch.nn.Module):
     def __init__(self, model: Any, inputs: tuple[torch.Tensor, ...], dynamic: bool) -> None:
         super().__init__()
         self.model = model
-        self._sizes = [[-1 if dynamic else each.shape[0], *each.shape[1:]] for each in inputs]
+        self._sizes = [[-1 if dynamic else tensor.shape[0], *tensor.shape[1:]] for tensor in inputs]
         self.register_buffer("dead", torch.tensor(False))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self._guard = torch.jit.script(shape_guard)
 
     def forward(self, *inputs: torch.Tensor) -> Any:
-        return self.model(*(self._guard(each, sizes, self.dead) for each, sizes in zip(inputs, self._sizes, strict=True)))
+        return self.model(*(self._guard(tensor, sizes, self.dead) for tensor, sizes in zip(inputs, self._sizes, strict=True)))
 
 
 def traced(model: Any, inputs: tuple[torch.Tensor, ...], dynamic: bool = False) -> torch.jit.ScriptModule:

@@ -21,9 +21,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--again", type=Path, help="try a file that was kept")
     asked = parser.parse_args(arguments)
     if asked.again:
-        told = again(asked.again)
-        print(told or "nothing is wrong")
-        return 1 if told else 0
+        problem = again(asked.again)
+        print(problem or "nothing is wrong")
+        return 1 if problem else 0
     failed = False
     print(f"{'target':16} {'inputs':>8} {'CPU s':>7} {'slowest s':>9} {'peak MB':>8}  wrong")
     if not asked.targets:  # first, as the system tells the peak of all children so far
@@ -40,8 +40,8 @@ def _tell(result: Result) -> bool:
         f"  {len(result.wrong)}",
         flush=True,
     )
-    for path, told in result.wrong.items():
-        print(f"    {path}: {told}", flush=True)
+    for path, problem in result.wrong.items():
+        print(f"    {path}: {problem}", flush=True)
     return bool(result.wrong)
 
 

@@ -68,7 +68,7 @@ def _child(name: str, inputs: int, seed: int, connection: Connection) -> None:
     for stream in (1, 2):  # a panic of the tokenizers' Rust is told there, whatever we do
         os.dup2(nowhere, stream)
     logging.disable()
-    target = next(each for each in TARGETS if each.name == name)
+    target = next(candidate for candidate in TARGETS if candidate.name == name)
     rng = random.Random(f"{seed} {name}")
     with tempfile.TemporaryDirectory(prefix="fuzz-") as made:
         folder = Path(made).resolve()
@@ -77,8 +77,8 @@ def _child(name: str, inputs: int, seed: int, connection: Connection) -> None:
         os.environ["HOME"] = os.environ["CONVERTER_CACHE"] = str(folder / "work")
         seeds, run = target.seeds(folder / "seeds"), target.prepare(folder / "work")
         for data in seeds:
-            if told := attempt(run, data):
-                connection.send(Result(name, wrong={_keep(target, data): f"before it was broken: {told}"}))
+            if problem := attempt(run, data):
+                connection.send(Result(name, wrong={_keep(target, data): f"before it was broken: {problem}"}))
                 return
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
         beside = sorted(path.name for path in folder.iterdir())
@@ -87,14 +87,14 @@ def _child(name: str, inputs: int, seed: int, connection: Connection) -> None:
             data = target.make(rng, seeds)
             connection.send(data)
             start = time.perf_counter()
-            told = attempt(run, data)
+            problem = attempt(run, data)
             seconds = time.perf_counter() - start
             if seconds > SLOWEST:
-                told = told or f"it takes {seconds:.0f} s"
+                problem = problem or f"it takes {seconds:.0f} s"
             if sorted(path.name for path in folder.iterdir()) != beside:
-                told = told or "it wrote outside of its folder"
-            if told and told not in result.wrong.values():
-                result.wrong[_keep(target, data)] = told
+                problem = problem or "it wrote outside of its folder"
+            if problem and problem not in result.wrong.values():
+                result.wrong[_keep(target, data)] = problem
             result.tried, result.slowest = number + 1, max(result.slowest, seconds)
         result.cpu_seconds = time.process_time() - began
         result.peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -132,9 +132,9 @@ def outside(inputs: int, seed: int) -> Result:
                     preexec_fn=limit,
                     env={**os.environ, "HF_HUB_OFFLINE": "1"},
                 )
-                told = ended.stderr.decode(errors="replace")
+                message = ended.stderr.decode(errors="replace")
                 wrong = "" if ended.returncode in (0, 1, 2) else f"exit code {ended.returncode}"
-                wrong = wrong or next((sign for sign in ("Traceback", "that should not", "\x1b", "\0") if sign in told), "")
+                wrong = wrong or next((sign for sign in ("Traceback", "that should not", "\x1b", "\0") if sign in message), "")
             except subprocess.TimeoutExpired:
                 wrong = "it hangs"
             if wrong:
@@ -148,6 +148,6 @@ def outside(inputs: int, seed: int) -> Result:
 
 def again(path: Path) -> str:
     """What is wrong with how an input that was kept ends."""
-    target = next(each for each in TARGETS if each.name.replace(" ", "-") == path.parent.name)
+    target = next(candidate for candidate in TARGETS if candidate.name.replace(" ", "-") == path.parent.name)
     with tempfile.TemporaryDirectory(prefix="fuzz-") as made:
         return attempt(target.prepare(Path(made).resolve()), path.read_bytes())

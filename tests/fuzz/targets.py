@@ -228,8 +228,8 @@ def _record(folder: Path) -> Try:
         record = read_record(folder)
         if record:
             find_up_to_date(folder, folder, record.key)
-            told = outcome(artifact=record, verdict=record.verdict)
-            render([told], [], in_order([told]).summary)
+            result = outcome(artifact=record, verdict=record.verdict)
+            render([result], [], in_order([result]).summary)
             _shown(record.verdict.first_problem)
 
     return run
@@ -244,9 +244,9 @@ def _report(folder: Path) -> Try:
         path.write_bytes(data)
         report = _read(path)
         write(report, folder / "out")
-        for each in report.outcomes:
-            if each.failure:
-                _shown(each.failure.message)
+        for item in report.outcomes:
+            if item.failure:
+                _shown(item.failure.message)
 
     return run
 
@@ -336,8 +336,8 @@ def _command(folder: Path) -> Try:
     def run(data: bytes) -> None:
         inside = _OUTWARD.sub(rb"\1_", data.replace(b"\0", b"").replace(b"..", b"__"))  # what a user names may be written to
         arguments = [os.fsdecode(word) for word in inside.split(b"\n")]
-        streams = [each for each in (sys.__stdout__, sys.__stderr__) if each]
-        out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", each.errors, write_through=True) for each in streams)
+        streams = [stream for stream in (sys.__stdout__, sys.__stderr__) if stream]
+        out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", stream.errors, write_through=True) for stream in streams)
         with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
                 main(arguments)
@@ -345,9 +345,9 @@ def _command(folder: Path) -> Try:
                 if ended.code not in (0, 1, 2):
                     raise WrongError(f"exit code {ended.code}") from None
         if "--debug" not in arguments:
-            for told in (out, err):
-                told.seek(0)
-                _shown(told.read().replace("\n", "").replace("\t", ""))
+            for stream in (out, err):
+                stream.seek(0)
+                _shown(stream.read().replace("\n", "").replace("\t", ""))
 
     return run
 

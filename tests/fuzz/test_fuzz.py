@@ -30,7 +30,7 @@ def test_the_same_seed_gives_the_same_inputs_and_most_are_others_than_they_were(
     seeds = [b'{"a": [1, {"b": "c"}], "d": null}', b"some text\n" * 10]
     one, other = ([mutated(rng, seeds) for _ in range(500)] for rng in (random.Random(7), random.Random(7)))
     assert one == other
-    assert len({*one}) > 400 and sum(each in seeds for each in one) < 50
+    assert len({*one}) > 400 and sum(data in seeds for data in one) < 50
 
 
 def refuse(_: bytes) -> None:

@@ -26,9 +26,9 @@ def main() -> None:
         _title(f"A Hub at {hub.url} has {NAME} at commit {commit[:12]}: {', '.join(sorted(hub.files(NAME)))}")
         (folder / "models.txt").write_text(f"{NAME}@main  to=onnx\n", encoding="utf-8")
         environment = {**hub.environment(folder / "home"), "HF_TOKEN": OWNER_TOKEN}
-        for told in ("The first run", "The second run"):
+        for heading in ("The first run", "The second run"):
             requests = len(hub.requests)
-            _title(f"{told}: converter --manifest models.txt --push pr")
+            _title(f"{heading}: converter --manifest models.txt --push pr")
             _run(["--manifest", "models.txt", "--push", "pr"], environment, folder)
             _title(f"It asked the Hub {len(hub.requests) - requests} times; what the Hub was told to write:")
             print("\n".join(request for request in hub.requests[requests:] if not request.startswith(("GET", "HEAD"))))

@@ -103,11 +103,11 @@ class Repository:
 
     def log(self, ref: str = "main") -> list[str]:
         """What the commits of a branch say, the latest first."""
-        sha, told = self.refs.get(ref), []
+        sha, messages = self.refs.get(ref), []
         while sha:
-            told.append(self.messages[sha])
+            messages.append(self.messages[sha])
             sha = self.parents[sha]
-        return told
+        return messages
 
     def merge(self, number: int) -> str:
         """Merge a pull request of which main has nothing that it has not."""

@@ -167,7 +167,7 @@ class HubServer:
         request = f"{method} {target}"
         with self._lock:
             self.requests.append(request)
-            fault = next((each for each in self._faults if each.times and each.fragment in request), None)
+            fault = next((candidate for candidate in self._faults if candidate.times and candidate.fragment in request), None)
             if fault:
                 fault.times -= 1
         return fault

@@ -53,8 +53,8 @@ def hub() -> Iterator[HubServer]:
 
 
 def _ask(hub: HubServer, home: Path, **cases: tuple[str, list[str], dict[str, str]]) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(hub.run_client(_CALLS, json.dumps(cases), home=home).stdout)
-    return told
+    answers: dict[str, Any] = json.loads(hub.run_client(_CALLS, json.dumps(cases), home=home).stdout)
+    return answers
 
 
 def test_the_client_lists_and_downloads_a_commit_by_branch_tag_and_sha(hub: HubServer, tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_the_client_lists_and_downloads_a_commit_by_branch_tag_and_sha(hub: HubS
     first = hub.add_repository("org/name", {**FILES, "model.safetensors": weights})
     second = hub.add_repository("org/name", {"config.json": b"{}"})
     tag = hub.add_repository("org/name", FILES, revision="release/v1")
-    told = _ask(
+    answers = _ask(
         hub,
         tmp_path / "home",
         branch=("info", ["org/name"], {"revision": "main"}),
@@ -78,17 +78,17 @@ def test_the_client_lists_and_downloads_a_commit_by_branch_tag_and_sha(hub: HubS
         checked=("checked", ["org/name", first], {}),
     )
     assert len({first, second, tag}) == 3
-    assert [told[case]["sha"] for case in ("branch", "unnamed", "tag", "commit")] == [second, second, tag, first]
+    assert [answers[case]["sha"] for case in ("branch", "unnamed", "tag", "commit")] == [second, second, tag, first]
     assert f"GET /api/models/org/name/revision/{first}?blobs=true" in hub.requests
     assert "GET /api/models/org/name/revision/release%2Fv1?blobs=true" in hub.requests
-    listed = {file["rfilename"]: file for file in told["commit"]["files"]}
+    listed = {file["rfilename"]: file for file in answers["commit"]["files"]}
     assert {name: file["size"] for name, file in listed.items()} == {name: len(content) for name, content in FILES.items()}
     assert listed["model.safetensors"]["lfs"]["sha256"] == hashlib.sha256(FILES["model.safetensors"]).hexdigest()
-    assert told["tree"] == sorted(FILES)
-    assert told["folder"] == ["1_Pooling/config.json"]
+    assert answers["tree"] == sorted(FILES)
+    assert answers["folder"] == ["1_Pooling/config.json"]
     for case, name in {"config": "config.json", "nested": "1_Pooling/config.json", "weights": "model.safetensors"}.items():
-        assert Path(told[case]).read_bytes() == FILES[name]
-    assert told["checked"] == len(FILES)
+        assert Path(answers[case]).read_bytes() == FILES[name]
+    assert answers["checked"] == len(FILES)
 
 
 def test_the_client_raises_what_the_hub_means_by_each_refusal(hub: HubServer, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_the_client_raises_what_the_hub_means_by_each_refusal(hub: HubServer, tm
     hub.add_repository("org/private", FILES, private=True)
     hub.add_repository("org/broken", FILES)
     hub.fail("models/org/broken", status=503)
-    told = _ask(
+    answers = _ask(
         hub,
         tmp_path,
         repository=("info", ["org/none"], {}),
@@ -112,9 +112,9 @@ def test_the_client_raises_what_the_hub_means_by_each_refusal(hub: HubServer, tm
         broken=("info", ["org/broken"], {}),
         mended=("tree", ["org/broken"], {}),
     )
-    downloads = [told.pop("gated_to_its_owner"), told.pop("private_to_its_owner")]
+    downloads = [answers.pop("gated_to_its_owner"), answers.pop("private_to_its_owner")]
     assert [Path(path).read_bytes() for path in downloads] == [FILES["config.json"]] * 2
-    assert told == {
+    assert answers == {
         "repository": "RepositoryNotFoundError 401",
         "revision": "RevisionNotFoundError 404",
         "file": "RemoteEntryNotFoundError 404",

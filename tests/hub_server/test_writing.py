@@ -54,8 +54,8 @@ def hub() -> Iterator[HubServer]:
 
 def _do(hub: HubServer, home: Path, *calls: tuple[Any, ...], token: str = OWNER_TOKEN, **variables: str) -> list[Any]:
     asked = json.dumps([(name, args, kwargs) for name, args, kwargs in calls])
-    told: list[Any] = json.loads(hub.run_client(_CALLS, asked, home=home, HF_TOKEN=token, **variables).stdout)
-    return told
+    answers: list[Any] = json.loads(hub.run_client(_CALLS, asked, home=home, HF_TOKEN=token, **variables).stdout)
+    return answers
 
 
 def test_the_client_makes_a_repository_a_branch_commits_and_a_pull_request(hub: HubServer, tmp_path: Path) -> None:
@@ -84,8 +84,8 @@ def test_the_client_makes_a_repository_a_branch_commits_and_a_pull_request(hub: 
 def test_who_may_not_write_is_refused(hub: HubServer, tmp_path: Path) -> None:
     hub.add_repository("org/name", {})
     for token in (READER_TOKEN, STRANGER_TOKEN):
-        told = _do(hub, tmp_path, ("commit", ["org/name", {"a": "a"}], {}), ("create", ["org/new"], {}), token=token)
-        assert told == ["HfHubHTTPError 403"] * 2
+        answers = _do(hub, tmp_path, ("commit", ["org/name", {"a": "a"}], {}), ("create", ["org/new"], {}), token=token)
+        assert answers == ["HfHubHTTPError 403"] * 2
     assert _do(hub, tmp_path, ("commit", ["org/name", {"a": "a"}], {"create_pr": True}), token=STRANGER_TOKEN)[0][1] == 1
     assert _do(hub, tmp_path, ("whoami", [], {}), token="hf_nobody") == ["HfHubHTTPError 401"]
 
@@ -107,8 +107,8 @@ def test_faults_come_as_they_were_ordered(hub: HubServer, tmp_path: Path) -> Non
     hub.fail("/commit/", status=429)
     hub.lose_reply("/commit/")
     hub.reset("PUT /lfs/", after=3, times=2)
-    told = _do(hub, tmp_path, *[("commit", ["org/name", {"m.onnx": f"weights {number}"}], {}) for number in range(3)])
-    assert told[:2] == ["HfHubHTTPError 429", "ReadError"]
+    answers = _do(hub, tmp_path, *[("commit", ["org/name", {"m.onnx": f"weights {number}"}], {}) for number in range(3)])
+    assert answers[:2] == ["HfHubHTTPError 429", "ReadError"]
     assert hub.repositories["org/name"].log() == ["mine", "mine", "a commit"]
 
 

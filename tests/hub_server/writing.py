@@ -51,22 +51,22 @@ def preupload(hub: HubServer, request: Request, name: str, revision: str) -> Rep
     repository = _writable(hub, request, name)
     there = repository.commits.get(repository.refs.get(revision, revision), {})
 
-    def told(file: Mapping[str, Any]) -> dict[str, Any]:
+    def entry(file: Mapping[str, Any]) -> dict[str, Any]:
         path = file["path"]
         large = path.endswith(LARGE)
         blob = there.get(path)
         oid = None if blob is None else blob.sha256 if large else blob.oid
         return {"path": path, "uploadMode": "lfs" if large else "regular", "shouldIgnore": False, "oid": oid}
 
-    return json_reply({"files": [told(file) for file in request.json()["files"]]})
+    return json_reply({"files": [entry(file) for file in request.json()["files"]]})
 
 
 def lfs_batch(hub: HubServer, request: Request, name: str) -> Reply:
     hub.repository(name, request.token)
     objects = []
-    for each in request.json()["objects"]:
-        upload = {"href": f"{hub.url}/lfs/{each['oid']}?X-Amz-Signature=sssssssssss"}
-        objects.append(each if each["oid"] in hub.storage else {**each, "actions": {"upload": upload}})
+    for item in request.json()["objects"]:
+        upload = {"href": f"{hub.url}/lfs/{item['oid']}?X-Amz-Signature=sssssssssss"}
+        objects.append(item if item["oid"] in hub.storage else {**item, "actions": {"upload": upload}})
     return json_reply({"transfer": "basic", "objects": objects})
 
 
@@ -128,19 +128,19 @@ def commit(hub: HubServer, request: Request, name: str, revision: str) -> Reply:
 def discussions(hub: HubServer, request: Request, name: str) -> Reply:
     repository = hub.repository(name, request.token)
     start = int(parse_qs(request.query).get("p", ["0"])[0]) * hub.page_size
-    told = [
+    entries = [
         {
-            "num": each.number,
-            "title": each.title,
-            "author": {"name": each.author},
-            "status": each.status,
+            "num": pull_request.number,
+            "title": pull_request.title,
+            "author": {"name": pull_request.author},
+            "status": pull_request.status,
             "isPullRequest": True,
             "createdAt": "2026-01-01T00:00:00.000Z",
             "repo": {"name": name, "type": "model"},
         }
-        for each in repository.pull_requests[start : start + hub.page_size]
+        for pull_request in repository.pull_requests[start : start + hub.page_size]
     ]
-    return json_reply({"discussions": told, "count": len(repository.pull_requests), "start": start})
+    return json_reply({"discussions": entries, "count": len(repository.pull_requests), "start": start})
 
 
 ROUTES: tuple[tuple[str, str, Callable[..., Reply]], ...] = (

@@ -55,13 +55,13 @@ def test_it_converts_and_the_documented_log_and_the_record_say_which_rule_decide
     assert result.stdout.splitlines()[-1].startswith("All good")
 
     verdict = json.loads((tmp_path / "out" / "converter.json").read_bytes())["verdict"]
-    exactness = {each["output"]: each for each in verdict["exactness"]}
+    exactness = {record["output"]: record for record in verdict["exactness"]}
     logits = exactness["logits"]
     assert logits["rms_error"] <= logits["rms_bound"] and logits["max_error"] <= logits["max_bound"]
     assert 0.3 < logits["rms_error"] / logits["rms_reference_error"] < 2
-    compared = [each for case in verdict["cases"] for each in case["comparisons"] if each["output"] == "logits"]
-    assert any(each["exact"] for each in compared)
-    assert all(each["exact"] != each["close"] for each in compared)
+    compared = [comparison for case in verdict["cases"] for comparison in case["comparisons"] if comparison["output"] == "logits"]
+    assert any(comparison["exact"] for comparison in compared)
+    assert all(comparison["exact"] != comparison["close"] for comparison in compared)
 
     # a tolerance of the user's own is what they say
     result = command("validate", tmp_path / "out", "--reference", checkpoint, "--atol", "1e-5", "--json")
@@ -83,6 +83,6 @@ def test_it_converts_and_the_documented_log_and_the_record_say_which_rule_decide
     model.module.forward = MethodType(only_float32, model.module)
     config = find_architecture("t5").configure(model.config, "seq2seq-lm")
     session = OnnxSession(tmp_path / "out" / "model.onnx")
-    found = validate(session, Reference(model, tuple(config.outputs)), config, None, OnnxOptions(profile="documented"))
-    assert "logits differs by" in found.first_problem and not found.exactness
-    assert "nothing could be held against float64: TypeError: float32 alone" in found.notes
+    float32_verdict = validate(session, Reference(model, tuple(config.outputs)), config, None, OnnxOptions(profile="documented"))
+    assert "logits differs by" in float32_verdict.first_problem and not float32_verdict.exactness
+    assert "nothing could be held against float64: TypeError: float32 alone" in float32_verdict.notes

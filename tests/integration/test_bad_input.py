@@ -95,8 +95,8 @@ def test_each_bad_entry_fails_in_a_sentence_and_the_good_one_is_converted(worksp
     left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
     logs = {outcome["log"] for line, outcome in outcomes.items() if line != 12}
     assert len(logs) == 11 and all(log.endswith("/onnx.converter.log") for log in logs)
-    assert {tmp_path / each for each in left if each.endswith(".log")} == {*map(Path, logs), tmp_path / "out/good/onnx/converter.log"}
-    assert {each for each in left if (tmp_path / each).is_file() and not each.endswith(".log")} == {
+    assert {tmp_path / place for place in left if place.endswith(".log")} == {*map(Path, logs), tmp_path / "out/good/onnx/converter.log"}
+    assert {place for place in left if (tmp_path / place).is_file() and not place.endswith(".log")} == {
         "out/report.json",
         "out/report.md",
         "out/report.html",

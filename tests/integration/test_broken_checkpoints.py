@@ -102,10 +102,10 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str,
     """A folder with all of them, a manifest with a good one in the middle, and what is to be told of each broken one."""
     folder = tmp_path_factory.mktemp("broken")
     good = save_tokenizer(save_tiny(folder / "good", "bert"), "input_ids", "attention_mask")
-    told: dict[str, str] = {}
+    sentences: dict[str, str] = {}
 
     def broken(name: str, sentence: str) -> Path:
-        told[name] = sentence
+        sentences[name] = sentence
         return Path(shutil.copytree(good, folder / name))
 
     for name, (changes, sentence) in CONFIGS.items():
@@ -135,10 +135,10 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str,
         listening.bind(os.path.relpath(made))
     (broken("terabyte", "tokenizer.json of ./terabyte has 1,099,511,627,776 bytes") / "tokenizer.json").write_bytes(b"")
     os.truncate(folder / "terabyte" / "tokenizer.json", 2**40)
-    names = [*told]
+    names = [*sentences]
     names.insert(len(names) // 2, "good")
     (folder / "models.txt").write_text("".join(f"./{name}\n" for name in names))
-    return folder, told
+    return folder, sentences
 
 
 def _change_header(path: Path, change: dict[str, Any]) -> None:
@@ -154,15 +154,15 @@ def _change_header(path: Path, change: dict[str, Any]) -> None:
 def test_each_broken_checkpoint_fails_in_a_sentence_and_the_good_one_in_the_middle_is_converted(
     workspace: tuple[Path, dict[str, str]], converter: Run, tmp_path: Path
 ) -> None:
-    folder, told = workspace
+    folder, sentences = workspace
     result = converter("run", "--manifest", folder / "models.txt", "--output", tmp_path / "out", "--json")
     assert result.returncode == 1, result.stderr
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report == json.loads(result.stdout)
     failures = {outcome["model"].removeprefix("./"): outcome["failure"] for outcome in report["outcomes"]}
     assert failures.pop("good") is None
-    assert failures.keys() == told.keys() and len(told) > 70
-    assert {name: failure["message"] for name, failure in failures.items() if told[name] not in failure["message"]} == {}
+    assert failures.keys() == sentences.keys() and len(sentences) > 70
+    assert {name: failure["message"] for name, failure in failures.items() if sentences[name] not in failure["message"]} == {}
     for failure in failures.values():
         assert failure["hint"] and "something went wrong" not in failure["message"]
         assert len(failure["message"]) < 1000 and failure["message"].isprintable()

@@ -37,22 +37,22 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _run(program: Path, archive: Path, inputs: Arrays) -> subprocess.CompletedProcess[str]:
-    given = [f"{name}={'x'.join(map(str, array.shape))}:{','.join(map(str, array.ravel()))}" for name, array in inputs.items()]
-    return subprocess.run([program, archive, *given], capture_output=True, text=True, timeout=60, check=False)
+    arguments = [f"{name}={'x'.join(map(str, array.shape))}:{','.join(map(str, array.ravel()))}" for name, array in inputs.items()]
+    return subprocess.run([program, archive, *arguments], capture_output=True, text=True, timeout=60, check=False)
 
 
 def _outputs(text: str) -> list[Any]:
-    found = []
+    arrays = []
     for line in text.splitlines():
         shape, _, values = line.removeprefix("[").partition("] ")
-        found.append(np.array(values.split(), np.float32).reshape([int(length) for length in shape.split(", ")]))
-    return found
+        arrays.append(np.array(values.split(), np.float32).reshape([int(length) for length in shape.split(", ")]))
+    return arrays
 
 
 def test_an_archive_of_each_architecture_runs_from_cpp(program: Path, tiny: Callable[..., Path], convert: Convert, tmp_path: Path) -> None:
     """At a shape that was neither traced nor validated; inputs in no order, as they go in by name. One test, so that it is built once."""
     for model_type, rows in CONTRACT.items():
-        feature = [each for each in rows if not each.endswith("-with-past")][-1]
+        feature = [name for name in rows if not name.endswith("-with-past")][-1]
         row = rows[feature]
         checkpoint = tiny(model_type, row["auto_class"])
         outcome = convert(checkpoint, tmp_path / model_type, backend="torchscript", feature=feature, sequence_length=6)
@@ -62,8 +62,8 @@ def test_an_archive_of_each_architecture_runs_from_cpp(program: Path, tiny: Call
         result = _run(program, Path(outcome.destination) / "model.pt", dict(reversed(inputs.items())))
         assert result.returncode == 0, f"{model_type}: {result.stderr}"
         expected = reference(model, inputs, list(row["outputs"]))
-        for found, name in zip(_outputs(result.stdout), row["outputs"], strict=True):
-            np.testing.assert_allclose(found, expected[name], rtol=1e-5, atol=row["atol"], err_msg=f"{name} of {model_type}")
+        for array, name in zip(_outputs(result.stdout), row["outputs"], strict=True):
+            np.testing.assert_allclose(array, expected[name], rtol=1e-5, atol=row["atol"], err_msg=f"{name} of {model_type}")
 
 
 def test_what_is_wrong_is_told_in_a_line(program: Path, tiny: Callable[..., Path], convert: Convert, tmp_path: Path) -> None:

@@ -65,9 +65,9 @@ def _note_lengths(arrays: Arrays, labels: Mapping[str, Axes], lengths: defaultdi
     for name, axes in labels.items():
         for axis, label in axes.items():
             seen[label].add(arrays[name].shape[axis])
-    for label, found in seen.items():
-        if len(found) > len(lengths[label]):
-            lengths[label] = found
+    for label, sizes in seen.items():
+        if len(sizes) > len(lengths[label]):
+            lengths[label] = sizes
 
 
 def _labels_are_true(arrays: Arrays, declared: Mapping[str, list[Any]]) -> None:

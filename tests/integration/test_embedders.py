@@ -72,13 +72,13 @@ def test_an_embedder_is_converted_with_its_projection_and_without_a_feature(conv
     assert outcome.feature == "default"
     assert not [note for note in outcome.notes if "left out" in note or "projection" in note]
     session = onnxruntime.InferenceSession(tmp_path / "artifact" / "model.onnx")
-    assert [each.name for each in session.get_outputs()] == [OUTPUTS[name], "last_hidden_state"]
+    assert [node.name for node in session.get_outputs()] == [OUTPUTS[name], "last_hidden_state"]
     rng = np.random.default_rng(3)
-    feed = {each.name: _values(each, rng) for each in session.get_inputs()}
+    feed = {node.name: _values(node, rng) for node in session.get_inputs()}
     with torch.no_grad():
         expected = model(**{key: torch.from_numpy(value) for key, value in feed.items()})
-    for output, found in zip(session.get_outputs(), session.run(None, feed), strict=True):
-        assert np.allclose(found, expected[output.name].numpy(), atol=1e-4)
+    for output, array in zip(session.get_outputs(), session.run(None, feed), strict=True):
+        assert np.allclose(array, expected[output.name].numpy(), atol=1e-4)
 
 
 def _values(spec: Any, rng: np.random.Generator) -> np.ndarray[Any, Any]:
@@ -96,7 +96,7 @@ def test_a_colbert_is_converted_with_its_projection(convert: Convert, tmp_path: 
     outcome = convert(save_colbert(tmp_path / "checkpoint", model_type), backend=backend)
     assert outcome.status == "converted", outcome.failure
     assert outcome.artifact
-    assert [(each.name, each.shape[2]) for each in outcome.artifact.signature.outputs] == [("token_embeddings", 16)]
+    assert [(tensor.name, tensor.shape[2]) for tensor in outcome.artifact.signature.outputs] == [("token_embeddings", 16)]
 
 
 def test_the_documented_interface_and_the_profile_of_the_hub_have_the_projection(convert: Convert, tmp_path: Path) -> None:
@@ -104,10 +104,10 @@ def test_the_documented_interface_and_the_profile_of_the_hub_have_the_projection
     model = FeaturesManager.get_model_from_feature("default", str(folder))
     _, configure = FeaturesManager.check_supported_model_or_raise(model)
     export(None, model, configure(model.config), None, tmp_path / "model.onnx")
-    assert [each.name for each in onnxruntime.InferenceSession(tmp_path / "model.onnx").get_outputs()] == ["token_embeddings"]
+    assert [tensor.name for tensor in onnxruntime.InferenceSession(tmp_path / "model.onnx").get_outputs()] == ["token_embeddings"]
     outcome = convert(folder, profile="hub")
     assert outcome.artifact
-    assert [each.shape for each in outcome.artifact.signature.outputs] == [("batch_size", "sequence", 16)]
+    assert [tensor.shape for tensor in outcome.artifact.signature.outputs] == [("batch_size", "sequence", 16)]
 
 
 def test_the_same_graph_serves_no_other_class(convert: Convert, tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_the_same_graph_serves_no_other_class(convert: Convert, tmp_path: Path) 
     transformers.CLIPTextModel(_settings()["CLIPTextModelWithProjection"]).save_pretrained(tmp_path / "checkpoint")
     outcome = convert(tmp_path / "checkpoint")
     assert outcome.artifact
-    assert [each.name for each in outcome.artifact.signature.outputs] == ["last_hidden_state"]
+    assert [tensor.name for tensor in outcome.artifact.signature.outputs] == ["last_hidden_state"]
 
 
 # --- weights that are left out ----------------------------------------------------------------------------------------

@@ -96,11 +96,11 @@ def test_a_model_of_more_than_2_gb_has_its_weights_beside_it(convert: Callable[.
         onnx.checker.check_model(folder / "model.onnx")
         inputs = {"input_ids": np.array([[1_099_999, 5, 900_000]]), "attention_mask": np.ones((1, 3), np.int64)}
         inputs["token_type_ids"] = inputs["attention_mask"] - 1
-        (found,) = ort.InferenceSession(folder / "model.onnx").run(None, inputs)
+        (states,) = ort.InferenceSession(folder / "model.onnx").run(None, inputs)
         model = transformers.AutoModel.from_pretrained(checkpoint)
         with torch.no_grad():
             expected = model(**{name: torch.from_numpy(array) for name, array in inputs.items()}).last_hidden_state
-        np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(states, expected.numpy(), rtol=1e-5, atol=1e-5)
     finally:
         shutil.rmtree(checkpoint)
         shutil.rmtree(tmp_path / "artifact", ignore_errors=True)

@@ -95,11 +95,11 @@ def exact_logits(checkpoint: Path, auto: str, arrays: Mapping[str, Array]) -> Ar
         return np.asarray(model(**{name: torch.tensor(array) for name, array in arrays.items() if not name.startswith("past")}).logits)
 
 
-def assert_close(found: Array, expected: Array) -> None:
+def assert_close(array: Array, expected: Array) -> None:
     """Of real tokens: a result at padding means nothing."""
-    real = MASK.astype(bool) if found.ndim == 3 else ...
-    assert np.isfinite(found).all()
-    np.testing.assert_allclose(found[real], expected[real], atol=0.01 * np.abs(expected).max())
+    real = MASK.astype(bool) if array.ndim == 3 else ...
+    assert np.isfinite(array).all()
+    np.testing.assert_allclose(array[real], expected[real], atol=0.01 * np.abs(expected).max())
 
 
 CASES = pytest.mark.parametrize(

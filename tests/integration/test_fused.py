@@ -64,10 +64,10 @@ def test_what_is_fused_for_cuda_passes_its_validation_on_a_cpu(
 ) -> None:
     outcome = convert(tiny(model_type, FEATURES[feature].auto_classes[0]), feature=feature, optimize="cuda")
     assert outcome.failure is None, outcome.failure.message
-    found = operators(Path(outcome.destination) / "model.onnx")
-    assert found.keys() >= fused
+    counts = operators(Path(outcome.destination) / "model.onnx")
+    assert counts.keys() >= fused
     (note,) = outcome.notes
-    assert all(f"{found[name]} {name}" in note for name in fused)
+    assert all(f"{counts[name]} {name}" in note for name in fused)
 
 
 @pytest.mark.parametrize("optimize", ["cpu", "cuda"])
@@ -132,11 +132,11 @@ def test_a_fused_graph_serves_every_checkpoint_of_its_configuration_and_none_tha
         return (tmp_path / place / "model.onnx").read_bytes()
 
     convert(1, "one", True, optimize)
-    found = convert(2, "other", True, optimize)
+    graph = convert(2, "other", True, optimize)
     assert len(captures) == 1
     convert(1, "plain", True, "none")
     assert len(captures) == 2
-    assert found == convert(2, "fresh", False, optimize)
+    assert graph == convert(2, "fresh", False, optimize)
 
 
 def test_a_fused_weight_that_is_not_what_its_recipe_makes_is_found(
@@ -154,7 +154,9 @@ def test_a_fused_weight_that_is_not_what_its_recipe_makes_is_found(
     arguments = ("validate", place, "--reference", checkpoint, "--feature", "masked-lm")
     assert command(*arguments).returncode == 0
     model = onnx.load(place / "model.onnx")
-    tensor = next(each for each in model.graph.initializer if each.name.startswith(".T(") and each.name.count(" + ") == 2)
+    tensor = next(
+        initializer for initializer in model.graph.initializer if initializer.name.startswith(".T(") and initializer.name.count(" + ") == 2
+    )
     array = numpy_helper.to_array(tensor).copy()
     array[3, 70] = np.nextafter(array[3, 70], np.float32(1))
     tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))

@@ -44,9 +44,9 @@ def test_a_manifest_of_texts_images_and_sounds_is_converted_by_what_each_was_tra
     checkpoints: Path, command: Run, tmp_path: Path
 ) -> None:
     (tmp_path / "models.txt").write_text("".join(f"{checkpoints / name}\n" for name in ("albert", "vit", "whisper")), encoding="utf-8")
-    told = command("run", "--manifest", tmp_path / "models.txt", "--output", tmp_path / "out", "--json")
-    assert told.returncode == 0, told.stderr
-    outcomes = {Path(outcome["model"]).name: outcome for outcome in json.loads(told.stdout)["outcomes"]}
+    result = command("run", "--manifest", tmp_path / "models.txt", "--output", tmp_path / "out", "--json")
+    assert result.returncode == 0, result.stderr
+    outcomes = {Path(outcome["model"]).name: outcome for outcome in json.loads(result.stdout)["outcomes"]}
     assert {name: outcome["feature"] for name, outcome in outcomes.items()} == {
         "albert": "masked-lm",
         "vit": "image-classification",
@@ -114,16 +114,16 @@ def forget_what_the_encoder_gave(model: onnx.ModelProto) -> None:
 
 
 def _put_before(model: onnx.ModelProto, name: str, node: onnx.NodeProto, constant: np.ndarray) -> None:
-    for each in model.graph.node:
-        for index, taken in enumerate(each.input):
-            if taken == name:
-                each.input[index] = "seen"
+    for user in model.graph.node:
+        for index, value in enumerate(user.input):
+            if value == name:
+                user.input[index] = "seen"
     model.graph.initializer.append(numpy_helper.from_array(constant, "half"))
     model.graph.node.insert(0, node)
 
 
 @pytest.mark.parametrize(
-    ("name", "feature", "plant", "told"),
+    ("name", "feature", "plant", "message"),
     [
         ("vit", "image-classification", ignore_the_lower_half_of_an_image, "differs by"),
         ("detr", "object-detection", take_all_pixels_for_the_image, "differs by"),
@@ -133,7 +133,7 @@ def _put_before(model: onnx.ModelProto, name: str, node: onnx.NodeProto, constan
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_a_planted_fault_is_found(
-    name: str, feature: str, plant: Callable[[onnx.ModelProto], None], told: str, checkpoints: Path, convert: Convert, command: Run
+    name: str, feature: str, plant: Callable[[onnx.ModelProto], None], message: str, checkpoints: Path, convert: Convert, command: Run
 ) -> None:
     outcome = convert(checkpoints / name, feature=feature)
     assert outcome.artifact, outcome.failure
@@ -146,7 +146,7 @@ def test_a_planted_fault_is_found(
     onnx.save(model, folder / "model.onnx")
     result = command(*asked)
     assert result.returncode == 1
-    assert told in result.stderr
+    assert message in result.stderr
 
 
 def test_an_encoder_is_not_run_again_once_the_cache_holds_what_it_gave(checkpoints: Path, convert: Convert) -> None:
@@ -169,7 +169,7 @@ def test_an_encoder_is_not_run_again_once_the_cache_holds_what_it_gave(checkpoin
     for length in (1, 2, 3):
         if "decoder_attention_mask" in shapes:
             feed["decoder_attention_mask"] = np.ones((2, length), np.int64)
-        found = dict(zip(names, session.run(names, feed), strict=True))
-        rows.append(found[names[-1]].shape[0])
-        feed |= {f"past_key_values{name.removeprefix('present')}": array for name, array in found.items() if name.startswith("present.")}
+        outputs = dict(zip(names, session.run(names, feed), strict=True))
+        rows.append(outputs[names[-1]].shape[0])
+        feed |= {f"past_key_values{name.removeprefix('present')}": array for name, array in outputs.items() if name.startswith("present.")}
     assert rows == [2, 0, 0]

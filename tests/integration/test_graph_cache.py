@@ -177,7 +177,7 @@ def warmed(folder: Path, cache: Path, feature: str | None = None) -> None:
 def test_a_checkpoint_with_trained_weights_costs_no_capture_with_the_graph_that_the_package_warms(
     tmp_path: Path, minilm: Path, captures: list[Graph]
 ) -> None:
-    (source,) = (each for each in most_used() if each.name == "sentence-transformers/all-MiniLM-L6-v2")
+    (source,) = (checkpoint for checkpoint in most_used() if checkpoint.name == "sentence-transformers/all-MiniLM-L6-v2")
     assert source.folder
     warmed(source.folder, tmp_path / "cache")
     assert len(captures) == 1

@@ -82,8 +82,8 @@ print(json.dumps(told))
 
 def test_resolving_names_the_commit_and_the_needed_files_and_downloads_no_weight(hub: HubServer, tmp_path: Path) -> None:
     commit = hub.add_repository("org/sharded", NEEDED | NOT_NEEDED)
-    told = json.loads(hub.run_client(_RESOLVE, "org/sharded@main", home=tmp_path, HF_TOKEN=TOKEN).stdout)
-    assert told == [f"commit:{commit}", CONFIG, {name: len(content) for name, content in sorted(NEEDED.items())}, None]
+    answer = json.loads(hub.run_client(_RESOLVE, "org/sharded@main", home=tmp_path, HF_TOKEN=TOKEN).stdout)
+    assert answer == [f"commit:{commit}", CONFIG, {name: len(content) for name, content in sorted(NEEDED.items())}, None]
     asked = [request.rpartition("/")[2] for request in hub.requests if "/org/sharded/resolve/" in request]
     assert set(asked) == {"config.json", "model.safetensors.index.json"}
 
@@ -154,22 +154,22 @@ def failed(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     hub.fail("/org/page", status=200, times=99, headers={"Content-Type": "text/html"})
     cases = {case: (name, token) for case, (name, token, *_) in FAILURES.items()} | {"the owner": ("org/private", OWNER_TOKEN)}
     down = {"a server that is down": cases.pop("a server that is down")}
-    told: dict[str, Any] = {}
-    with socket.create_server(("127.0.0.1", 0)) as taken:  # bound, then closed: a port where nobody listens
-        closed = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    answers: dict[str, Any] = {}
+    with socket.create_server(("127.0.0.1", 0)) as server:  # bound, then closed: a port where nobody listens
+        closed = f"http://127.0.0.1:{server.getsockname()[1]}"
     for asked, variables in ((cases, {}), (down, {"HF_ENDPOINT": closed})):
         done = hub.run_client(_FAIL, json.dumps(asked), home=tmp_path_factory.mktemp("home"), HF_TOKEN=TOKEN, **variables)
-        told |= json.loads(done.stdout)
-        told["what the client logs"] = told.get("what the client logs", "") + done.stderr
-    return told
+        answers |= json.loads(done.stdout)
+        answers["what the client logs"] = answers.get("what the client logs", "") + done.stderr
+    return answers
 
 
 @pytest.mark.parametrize("case", FAILURES)
 def test_each_failure_is_a_sentence_with_a_hint(failed: dict[str, dict[str, str]], hub: HubServer, case: str) -> None:
     name, _, message, hint = FAILURES[case]
     repository = hub.repositories.get(name.partition("@")[0])
-    told = failed[case]
-    assert (told["kind"], told.get("message"), told.get("hint")) == (
+    answer = failed[case]
+    assert (answer["kind"], answer.get("message"), answer.get("hint")) == (
         "CheckpointError",
         message.format(commit=repository.refs["main"] if repository else ""),
         hint,
@@ -178,7 +178,7 @@ def test_each_failure_is_a_sentence_with_a_hint(failed: dict[str, dict[str, str]
 
 def test_the_token_stands_in_nothing_that_a_failure_shows(failed: dict[str, dict[str, str]]) -> None:
     assert "Traceback" in failed["a gated repository"]["shown"]
-    assert [case for case, told in failed.items() if "secret" in str(told)] == []
+    assert [case for case, answer in failed.items() if "secret" in str(answer)] == []
 
 
 def test_the_token_of_its_owner_opens_a_private_repository(failed: dict[str, dict[str, str]]) -> None:
@@ -192,14 +192,14 @@ def ask(hub: HubServer, tmp_path: Path) -> Callable[..., dict[str, Any]]:
 
     def run(name: str, **variables: str) -> dict[str, Any]:
         said = hub.run_client(_FAIL, json.dumps({"case": (name, TOKEN)}), home=tmp_path, HF_TOKEN=TOKEN, **variables)
-        told: dict[str, Any] = json.loads(said.stdout)["case"]
-        return told
+        answer: dict[str, Any] = json.loads(said.stdout)["case"]
+        return answer
 
     return run
 
 
-def _contents(told: Mapping[str, Any]) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in Path(told["folder"]).iterdir()}
+def _contents(answer: Mapping[str, Any]) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in Path(answer["folder"]).iterdir()}
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
@@ -210,9 +210,9 @@ def test_a_file_that_arrives_with_other_contents_of_its_size_is_downloaded_again
     hub.send_wrong_bytes(name)
     assert _contents(ask("org/wrong")) == ONE_FILE
     hub.send_wrong_bytes(name, times=9)
-    hub.add_repository("org/wrong", {each: content + b" " for each, content in ONE_FILE.items()})
-    told = ask("org/wrong")
-    assert f"{name} of org/wrong@{hub.repositories['org/wrong'].refs['main']} arrives with other contents" in told["message"]
+    hub.add_repository("org/wrong", {file: content + b" " for file, content in ONE_FILE.items()})
+    answer = ask("org/wrong")
+    assert f"{name} of org/wrong@{hub.repositories['org/wrong'].refs['main']} arrives with other contents" in answer["message"]
     hub.send_wrong_bytes(name, times=0)
 
 
@@ -255,16 +255,16 @@ def test_without_the_hub_the_cache_is_taken_only_where_it_is_asked_for_and_that_
     ask("org/cached@main")
     asked = len(hub.requests)
     for name in ("org/cached@main", "org/cached", f"org/cached@{commit}"):
-        told = ask(name, HF_HUB_OFFLINE="1")
-        assert told["notes"] == [
+        answer = ask(name, HF_HUB_OFFLINE="1")
+        assert answer["notes"] == [
             f"HF_HUB_OFFLINE is set: {name} is what the cache has, commit {commit[:12]}, which may be neither the latest nor whole"
         ]
-        assert _contents(told) == ONE_FILE
+        assert _contents(answer) == ONE_FILE
     assert "the cache has it not" in ask("org/never", HF_HUB_OFFLINE="1")["message"]
     assert len(hub.requests) == asked
     hub.fail("/org/cached", status=503, times=99)
-    told = ask("org/cached@main")
-    assert (told["message"], told["hint"]) == ("the Hub answered org/cached@main with status 503", "try again later")
+    answer = ask("org/cached@main")
+    assert (answer["message"], answer["hint"]) == ("the Hub answered org/cached@main with status 503", "try again later")
 
 
 def test_what_was_spoilt_in_the_cache_is_noticed_without_the_hub_too(hub: HubServer, ask: Callable[..., dict[str, Any]]) -> None:
@@ -277,6 +277,6 @@ def test_what_was_spoilt_in_the_cache_is_noticed_without_the_hub_too(hub: HubSer
 def test_a_repository_that_has_moved_is_found_and_its_new_name_is_said(hub: HubServer, ask: Callable[..., dict[str, Any]]) -> None:
     hub.add_repository("org/new", ONE_FILE)
     hub.moved["org/old"] = "org/new"
-    told = ask("org/old")
-    assert (told["repository"], told["notes"]) == ("org/new", ["org/old is called org/new on the Hub"])
-    assert _contents(told) == ONE_FILE
+    answer = ask("org/old")
+    assert (answer["repository"], answer["notes"]) == ("org/new", ["org/old is called org/new on the Hub"])
+    assert _contents(answer) == ONE_FILE

@@ -168,8 +168,8 @@ def test_a_system_that_lets_no_process_start_is_told_as_what_it_is(
 
     monkeypatch.setattr("multiprocessing.context.ForkServerProcess.start", start)
     outcomes = list(local.run(victim_and_bystander(tiny("bert"), tmp_path), 2, KillAt(9, "")))
-    told = [outcome.failure.message for outcome in outcomes if outcome.failure]
-    assert told == ["its process could not be started: OSError: [Errno 24] Too many open files"] * 2
+    messages = [outcome.failure.message for outcome in outcomes if outcome.failure]
+    assert messages == ["its process could not be started: OSError: [Errno 24] Too many open files"] * 2
 
 
 def heed_interruptions() -> None:

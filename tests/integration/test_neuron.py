@@ -97,8 +97,8 @@ def test_several_lengths_are_buckets_and_each_is_validated(calls: Calls, tiny: T
     assert [call["example_inputs"][0] for call in calls()] == [["torch.int64", 2, length] for length in (8, 16, 24)]
     whole = {case.name: case.axes["sequence"] for case in outcome.verdict.cases if case.name.startswith("the whole")}
     assert whole == {"the whole of bucket 1": 8, "the whole of bucket 2": 16, "the whole of bucket 3": 24}
-    told = "it takes batch 2, sequence 8 or batch 2, sequence 16 or batch 2, sequence 24 alone, pad to that"
-    assert told in _call(outcome.artifact)
+    sentence = "it takes batch 2, sequence 8 or batch 2, sequence 16 or batch 2, sequence 24 alone, pad to that"
+    assert sentence in _call(outcome.artifact)
 
     model = transformers.AutoModelForMaskedLM.from_pretrained(checkpoint)
     loaded = {bucket.file: torch.jit.load(folder / bucket.file) for bucket in signature.buckets}
@@ -108,8 +108,8 @@ def test_several_lengths_are_buckets_and_each_is_validated(calls: Calls, tiny: T
         assert bucket.file == f"{file}model.neuron"
         with torch.no_grad():
             (logits,) = loaded[bucket.file](*(torch.from_numpy(array) for array in pad(inputs, signature).values()))
-        found = cut({"logits": logits}, inputs, signature)["logits"]
-        np.testing.assert_allclose(found, reference(model, inputs, ["logits"])["logits"], rtol=1e-5, atol=1e-5)
+        output = cut({"logits": logits}, inputs, signature)["logits"]
+        np.testing.assert_allclose(output, reference(model, inputs, ["logits"])["logits"], rtol=1e-5, atol=1e-5)
     result = command("validate", folder / "buckets/16/model.neuron", "--reference", checkpoint, "--feature=masked-lm")
     assert result.returncode == 0, result.stderr
 
@@ -214,15 +214,15 @@ def test_transformers_is_told_that_it_is_traced_while_the_sdk_records(
 ) -> None:
     """torch.jit.trace, which the double traces with, says so itself; XLA does not, and a mask of ones would be left out."""
     double = importlib.import_module("torch_neuronx")
-    trace, told = double.trace, []
+    trace, states = double.trace, []
 
     def watching(*args: Any, **arguments: Any) -> Any:
-        told.append(import_utils.is_tracing())
+        states.append(import_utils.is_tracing())
         return trace(*args, **arguments)
 
     monkeypatch.setattr(double, "trace", watching)
     assert convert(tiny("bert"), **SHAPE).status == "converted"
-    assert (told, import_utils.is_tracing()) == ([True], False)
+    assert (states, import_utils.is_tracing()) == ([True], False)
 
 
 def test_real_sentences_are_cut_to_the_longest_bucket(calls: Calls, convert: Convert, tmp_path: Path) -> None:
@@ -327,7 +327,7 @@ def test_with_a_device_what_does_not_run_is_a_failure_whatever_is_allowed(double
 
 
 @pytest.mark.parametrize(
-    ("model_type", "auto_class", "feature", "told"),
+    ("model_type", "auto_class", "feature", "message"),
     [
         ("longformer", "AutoModelForMaskedLM", "masked-lm", "aten::_local_scalar_dense takes a value for a decision or a length"),
         ("bart", "AutoModelForSequenceClassification", "sequence-classification", "takes a value for a decision or a length"),
@@ -337,20 +337,20 @@ def test_with_a_device_what_does_not_run_is_a_failure_whatever_is_allowed(double
     ],
 )
 def test_a_model_that_cannot_be_compiled_never_reaches_the_compiler(
-    model_type: str, auto_class: str, feature: str, told: str, calls: Calls, tiny: Tiny, command: Run, tmp_path: Path
+    model_type: str, auto_class: str, feature: str, message: str, calls: Calls, tiny: Tiny, command: Run, tmp_path: Path
 ) -> None:
     asked = ("--model", tiny(model_type, auto_class), "--feature", feature, "--target=inf2", "--batch-size=1", "--sequence-length=8,16")
     result = command("neuron", *asked, tmp_path / "out")
     assert result.returncode == 1
-    assert told in result.stderr and "to do: " in result.stderr and "Traceback" not in result.stderr
+    assert message in result.stderr and "to do: " in result.stderr and "Traceback" not in result.stderr
     assert calls() == [] and list(tmp_path.iterdir()) == []
     checked = command("neuron", "--check", *asked)
     assert checked.returncode == 1
-    assert told in checked.stdout + checked.stderr
+    assert message in checked.stdout + checked.stderr
 
 
 @pytest.mark.parametrize(
-    ("flags", "code", "told"),
+    ("flags", "code", "message"),
     [
         (["--target=inf3", "--batch-size=1", "--sequence-length=8"], 2, "'inf3' is not one of 'inf1', 'inf2', 'trn1'"),
         (["--target=inf2", "--batch-size=0", "--sequence-length=0"], 2, "--batch-size: input should be greater than or equal to 1; --seq"),
@@ -361,10 +361,10 @@ def test_a_model_that_cannot_be_compiled_never_reaches_the_compiler(
     ],
 )
 def test_a_wrong_flag_is_told_and_nothing_is_compiled(
-    flags: list[str], code: int, told: str, calls: Calls, tiny: Tiny, command: Run, tmp_path: Path
+    flags: list[str], code: int, message: str, calls: Calls, tiny: Tiny, command: Run, tmp_path: Path
 ) -> None:
     result = command("neuron", "--model", tiny("bert"), *flags, tmp_path / "out")
-    assert (result.returncode, told in result.stderr) == (code, True), result.stderr
+    assert (result.returncode, message in result.stderr) == (code, True), result.stderr
     assert calls() == [] and list(tmp_path.iterdir()) == []
 
 
@@ -408,9 +408,9 @@ def test_a_check_needs_no_sdk_and_promises_nothing(doubles: Doubles, tiny: Tiny,
     lowered = "[✓] torch-xla" if find_spec("torch_xla") else "[?] torch-xla is not installed here, so nothing was lowered to HLO"
     assert result.stdout.count(lowered) == 2
     assert "this is no promise of the compiler's, which may still refuse it" in result.stdout
-    told = json.loads(command("neuron", "--check", "--json", *asked).stdout)
-    assert told["passed"] is True and {finding["passed"] for finding in told["findings"]} <= {True, None}
-    assert "no promise" in told["note"]
+    report = json.loads(command("neuron", "--check", "--json", *asked).stdout)
+    assert report["passed"] is True and {finding["passed"] for finding in report["findings"]} <= {True, None}
+    assert "no promise" in report["note"]
 
 
 BRANCHING = """

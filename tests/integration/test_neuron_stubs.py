@@ -35,8 +35,8 @@ def test_a_stub_is_recognised_explained_and_a_failure(
     asked = ["--model", tiny("bert"), "--target", target, "--batch-size=1", "--sequence-length=8", "--allow-unvalidated", tmp_path / "out"]
     result = subprocess.run([python, "-m", "converter", "neuron", *asked], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert result.returncode == 1, result.stderr
-    told, hint = result.stderr.splitlines()[-2:]
-    assert told == f"error: {package} 1.0 is the stub that stands on PyPI under that name, and no SDK (WRONG PACKAGE)"
+    message, hint = result.stderr.splitlines()[-2:]
+    assert message == f"error: {package} 1.0 is the stub that stands on PyPI under that name, and no SDK (WRONG PACKAGE)"
     assert hint.startswith(f"  to do: pip uninstall {package}; ") and to_do in hint
     assert "Traceback" not in result.stderr and result.stdout == ""
     assert list(tmp_path.iterdir()) == []

@@ -247,7 +247,7 @@ def test_a_configuration_converts_from_a_manifest_relative_to_it(
 
 
 @pytest.mark.parametrize(
-    ("config", "told"),
+    ("config", "message"),
     [
         ("my_config.py:WrongInputs", "ElectraForSequenceClassification takes no input bbox"),
         ("my_config.py:WrongOutputs", "ElectraForSequenceClassification gives no output pooled"),
@@ -261,11 +261,11 @@ def test_a_configuration_converts_from_a_manifest_relative_to_it(
     ],
 )
 def test_a_configuration_that_does_not_fit_is_refused_by_name(
-    workspace: Path, command: Callable[..., subprocess.CompletedProcess[str]], config: str, told: str
+    workspace: Path, command: Callable[..., subprocess.CompletedProcess[str]], config: str, message: str
 ) -> None:
     (workspace / "exits.py").write_text("import sys\nsys.exit(3)\n")
     run = command("onnx", f"--config={workspace}/{config}", f"--model={workspace}/electra", workspace / "onnx")
-    assert run.returncode == 1 and told in run.stderr
+    assert run.returncode == 1 and message in run.stderr
     if config.endswith("WrongInputs"):
         assert "it takes: input_ids, attention_mask, token_type_ids" in run.stderr
     assert not (workspace / "onnx").exists()
@@ -421,7 +421,7 @@ def test_a_configuration_is_traced_and_a_length_that_it_never_makes_is_guarded(
 
 
 @pytest.mark.parametrize(
-    ("config", "told"),
+    ("config", "message"),
     [
         ("WrongInputs", "ElectraForSequenceClassification takes no input bbox"),
         ("WrongOutputs", "ElectraForSequenceClassification gives no output pooled"),
@@ -429,8 +429,8 @@ def test_a_configuration_is_traced_and_a_length_that_it_never_makes_is_guarded(
         ("Raises", "the configuration"),
     ],
 )
-def test_a_wrong_configuration_is_told_of_a_trace_too(config: str, told: str, workspace: Path, convert: Callable[..., Outcome]) -> None:
+def test_a_wrong_configuration_is_told_of_a_trace_too(config: str, message: str, workspace: Path, convert: Callable[..., Outcome]) -> None:
     outcome = convert(
         workspace / "electra", backend="torchscript", feature="sequence-classification", config=f"{workspace}/my_config.py:{config}"
     )
-    assert outcome.failure and told in outcome.failure.message
+    assert outcome.failure and message in outcome.failure.message

@@ -52,15 +52,15 @@ def add_noise(model: onnx.ModelProto) -> None:
 def _rename(model: onnx.ModelProto, name: str, other: str) -> None:
     """Let every node that takes `name` take `other`."""
     for node in model.graph.node:
-        for index, each in enumerate(node.input):
-            if each == name:
+        for index, value in enumerate(node.input):
+            if value == name:
                 node.input[index] = other
 
 
 def _rename_result(model: onnx.ModelProto, name: str, other: str) -> None:
     for node in model.graph.node:
-        for index, each in enumerate(node.output):
-            if each == name:
+        for index, value in enumerate(node.output):
+            if value == name:
                 node.output[index] = other
 
 
@@ -109,14 +109,14 @@ def test_a_good_artifact_is_called_good_without_its_record(good: Path, tiny: Cal
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_found(fault: str, good: Path, tiny: Callable[..., Path], command: Run, tmp_path: Path) -> None:
-    plant, told = FAULTS[fault]
+    plant, message = FAULTS[fault]
     model = onnx.load(good / "model.onnx")
     plant(model)
     onnx.save(model, tmp_path / "model.onnx")
     result = _validate(command, tmp_path, tiny("bert", "AutoModelForQuestionAnswering"))
     assert result.returncode == 1
     assert json.loads(result.stdout)[0]["passed"] is False
-    assert told in result.stdout
+    assert message in result.stdout
     assert "error: " in result.stderr and "Traceback" not in result.stderr
 
 
@@ -219,10 +219,10 @@ def test_a_verdict_is_told_even_if_its_artifact_cannot_be_kept(
     tiny: Callable[..., Path], command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     (tmp_path / ".rejected").write_text("a user's own", encoding="utf-8")
-    told = command("onnx", "--model", tiny("bert"), "--atol", "1e-12", "--keep-rejected", tmp_path / "out")
-    assert told.returncode == 1
-    assert "does not do what the checkpoint does: last_hidden_state" in told.stderr
-    assert "it could not be kept: cannot write to" in told.stderr
+    result = command("onnx", "--model", tiny("bert"), "--atol", "1e-12", "--keep-rejected", tmp_path / "out")
+    assert result.returncode == 1
+    assert "does not do what the checkpoint does: last_hidden_state" in result.stderr
+    assert "it could not be kept: cannot write to" in result.stderr
     assert (tmp_path / ".rejected").read_text(encoding="utf-8") == "a user's own"
 
 

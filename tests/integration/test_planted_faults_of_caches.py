@@ -56,15 +56,15 @@ class Nudged:
         self.tokens_apart, self.changes, self.has_all_weights = session.tokens_apart, session.changes, session.has_all_weights
 
     def run(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-        found = dict(self._session.run(inputs))
-        found["logits"] = found["logits"].copy()
-        found["logits"][..., self._token] += np.float32(self._by)
-        return found
+        outputs = dict(self._session.run(inputs))
+        outputs["logits"] = outputs["logits"].copy()
+        outputs["logits"][..., self._token] += np.float32(self._by)
+        return outputs
 
 
-@pytest.mark.parametrize(("token", "by", "told"), [(8, 1e-6, "a tie"), (9, 100.0, "another token")])
+@pytest.mark.parametrize(("token", "by", "case"), [(8, 1e-6, "a tie"), (9, 100.0, "another token")])
 def test_a_token_that_differs_by_a_tie_is_told_as_one_and_another_is_a_failure(
-    token: int, by: float, told: str, convert: Callable[..., Outcome], tiny: Callable[..., Path], tmp_path: Path
+    token: int, by: float, case: str, convert: Callable[..., Outcome], tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
     """Two tokens with one embedding have one logit: which of them is chosen is a matter of the last bit."""
     checkpoint = shutil.copytree(tiny("gpt2", "AutoModelForCausalLM"), tmp_path / "checkpoint")
@@ -77,9 +77,9 @@ def test_a_token_that_differs_by_a_tie_is_told_as_one_and_another_is_a_failure(
     outcome = convert(checkpoint, feature="causal-lm-with-past")
     assert outcome.status == "converted", outcome.failure
     verdict = _validate(checkpoint, Nudged(OnnxSession(Path(outcome.destination) / "model.onnx"), token, by))
-    found = verdict.generation
-    assert found and found.equal < found.tokens
-    if told == "a tie":
-        assert found.ties == found.tokens - found.equal and verdict.passed, verdict.first_problem
+    generation = verdict.generation
+    assert generation and generation.equal < generation.tokens
+    if case == "a tie":
+        assert generation.ties == generation.tokens - generation.equal and verdict.passed, verdict.first_problem
     else:
-        assert found.ties == 0 and "tokens that it generates are not the checkpoint's" in found.problem and not verdict.passed
+        assert generation.ties == 0 and "tokens that it generates are not the checkpoint's" in generation.problem and not verdict.passed

@@ -137,12 +137,12 @@ def test_a_good_archive_is_called_good_without_its_record(good: Path, tiny: Make
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_found(fault: str, good: Path, tiny: Make, command: Run, tmp_path: Path) -> None:
-    plant, told = FAULTS[fault]
+    plant, message = FAULTS[fault]
     _plant(good, plant, tmp_path)
     result = _validate(command, tmp_path, tiny("bert", AUTO_CLASS))
     assert result.returncode == 1
     assert json.loads(result.stdout)[0]["passed"] is False
-    assert told in result.stdout
+    assert message in result.stdout
     assert "error: " in result.stderr and "Traceback" not in result.stderr
 
 

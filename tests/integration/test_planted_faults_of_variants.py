@@ -66,7 +66,7 @@ def grid(model: tuple[Reference, OnnxConfig]) -> VariantGrid:
 
 def problems(grid: VariantGrid, session: Session, name: str) -> list[str]:
     deviations = grid.deviations(session, activations="dynamic" if name == "q8" else "float")
-    return [problem for each in deviations for problem in each.problems()] + [*grid.problems(session)]
+    return [problem for deviation in deviations for problem in deviation.problems()] + [*grid.problems(session)]
 
 
 def variants(outcome: Outcome) -> dict[str, Variant]:
@@ -77,17 +77,17 @@ def variants(outcome: Outcome) -> dict[str, Variant]:
 def test_good_variants_pass_and_their_record_has_how_far_each_output_is_off(made: tuple[Path, Outcome]) -> None:
     _, outcome = made
     assert outcome.status == "converted", outcome.failure
-    found = variants(outcome)
-    assert not found["fp32"].deviations
+    records = variants(outcome)
+    assert not records["fp32"].deviations
     for name in FILES:
-        assert {each.output for each in found[name].deviations} == {
+        assert {deviation.output for deviation in records[name].deviations} == {
             "logits",
             *(f"present.{layer}.{kind}" for layer in range(2) for kind in ("key", "value")),
         }
-        assert all(each.passed and 0 < each.median < 0.3 for each in found[name].deviations), found[name].deviations
-        itself = [each for each in found[name].deviations if each.case == "a token at a time against all at once"]
+        assert all(deviation.passed and 0 < deviation.median < 0.3 for deviation in records[name].deviations), records[name].deviations
+        itself = [deviation for deviation in records[name].deviations if deviation.case == "a token at a time against all at once"]
         assert len(itself) == 1
-    ratios = [each.worst / each.bound for each in found["fp16"].deviations]
+    ratios = [deviation.worst / deviation.bound for deviation in records["fp16"].deviations]
     assert ratios == sorted(ratios, reverse=True)
 
 
@@ -101,7 +101,7 @@ def test_a_good_variant_has_no_problem_at_the_cases(name: str, made: tuple[Path,
 
 def take_instead(model: onnx.ModelProto, name: str, nodes: Sequence[onnx.NodeProto], other: str) -> None:
     for node in model.graph.node:
-        node.input[:] = [other if each == name else each for each in node.input]
+        node.input[:] = [other if value == name else value for value in node.input]
     for node in reversed(nodes):
         model.graph.node.insert(0, node)
 
@@ -228,11 +228,11 @@ class OffBehindAPast:
         return self._session.tokens_apart(name, vocabulary)
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        found = dict(self._session.run(inputs))
+        outputs = dict(self._session.run(inputs))
         if inputs["past_key_values.0.key"].shape[2]:
-            logits = found["logits"]
-            found["logits"] = logits + np.where(np.arange(logits.shape[-1]) % 2, self._off, -self._off).astype(logits.dtype)
-        return found
+            logits = outputs["logits"]
+            outputs["logits"] = logits + np.where(np.arange(logits.shape[-1]) % 2, self._off, -self._off).astype(logits.dtype)
+        return outputs
 
 
 @pytest.mark.parametrize("name", ["fp16", "w8"])  # a variant that rounds activations does so otherwise at each call
@@ -241,12 +241,12 @@ def test_a_token_at_a_time_has_to_give_what_all_at_once_gives(
 ) -> None:
     """It may be off less than by what is lost to rounding, which both have lost."""
     session = OnnxSession(made[0] / FILES[name])
-    (good,) = [each for each in grid.deviations(session, activations="float") if each.case.startswith("a token")]
+    (good,) = [deviation for deviation in grid.deviations(session, activations="float") if deviation.case.startswith("a token")]
     spread = _spread(model)
     for times, passed in ((0.0, True), (1.5, False)):
         doubled: Any = OffBehindAPast(session, times * good.bound * spread)
         deviations = grid.deviations(doubled, activations="float")
-        (itself,) = [each for each in deviations if each.case.startswith("a token")]
+        (itself,) = [deviation for deviation in deviations if deviation.case.startswith("a token")]
         assert itself.passed is passed, itself
         if not passed:
             assert "(a token at a time against all at once)" in "".join(itself.problems())
@@ -289,10 +289,10 @@ def test_an_input_that_is_ignored_is_found_with_a_past_or_without(
     tmp_path: Path,
 ) -> None:
     session = planted(made[0] / "model.onnx", plant or (lambda model: None), tmp_path)
-    found = [*measure_influences(session, model[0], model[1], *maker)]
-    assert {each.where for each in found} == {"with a past", "without a past"}
-    assert {(each.input, each.where) for each in found if not each.passed} == ignored
-    for each in found:
-        if not each.passed:
-            assert f"the input {each.input!r} matters to the checkpoint" in "".join(each.problems())
-            assert "".join(each.problems()).endswith(f"and not to the artifact {each.where}")
+    influences = [*measure_influences(session, model[0], model[1], *maker)]
+    assert {influence.where for influence in influences} == {"with a past", "without a past"}
+    assert {(influence.input, influence.where) for influence in influences if not influence.passed} == ignored
+    for influence in influences:
+        if not influence.passed:
+            assert f"the input {influence.input!r} matters to the checkpoint" in "".join(influence.problems())
+            assert "".join(influence.problems()).endswith(f"and not to the artifact {influence.where}")

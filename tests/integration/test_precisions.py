@@ -79,22 +79,22 @@ def test_every_precision_is_a_file_of_its_own_by_the_name_that_transformers_js_a
 def test_the_record_says_what_is_stored_and_computed_in_which_type_and_what_it_lost(made: tuple[Path, Outcome]) -> None:
     folder, _ = made
     record = json.loads((folder / "onnx" / "converter.json").read_bytes())
-    found = {each["name"]: each for each in record["verdict"]["variants"]}
-    assert found["fp32"]["is_base"]
-    assert found["fp16"]["stored"].keys() >= {"float16"}
-    assert "float32" not in found["fp16"]["stored"]
-    assert found["bf16"]["stored"]["bfloat16"] > found["bf16"]["stored"]["float32"]
-    assert found["q8"]["stored"]["int8"] > 0
-    assert "int8" in found["q8"]["computed"]
-    for name, each in found.items():
-        assert each["accuracy_drop"]["inputs"] == 320
-        assert each["size"] == (folder / "onnx" / each["files"][0]).stat().st_size
-        assert sum(each["stored"].values()) < each["reference_size"] or name == "fp32"
-        assert each["latency"] is None if name == "fp32" else each["latency"]["seconds"] > 0
-        assert each["cpu"]
-        assert (each["search"] is None) == (name in ("fp32", "fp16", "bf16"))
-        assert (each["calibrated"] > 0) == (name == "int8-static")
-    exact, fp16 = found["fp32"]["accuracy_drop"], found["fp16"]["accuracy_drop"]
+    records = {entry["name"]: entry for entry in record["verdict"]["variants"]}
+    assert records["fp32"]["is_base"]
+    assert records["fp16"]["stored"].keys() >= {"float16"}
+    assert "float32" not in records["fp16"]["stored"]
+    assert records["bf16"]["stored"]["bfloat16"] > records["bf16"]["stored"]["float32"]
+    assert records["q8"]["stored"]["int8"] > 0
+    assert "int8" in records["q8"]["computed"]
+    for name, entry in records.items():
+        assert entry["accuracy_drop"]["inputs"] == 320
+        assert entry["size"] == (folder / "onnx" / entry["files"][0]).stat().st_size
+        assert sum(entry["stored"].values()) < entry["reference_size"] or name == "fp32"
+        assert entry["latency"] is None if name == "fp32" else entry["latency"]["seconds"] > 0
+        assert entry["cpu"]
+        assert (entry["search"] is None) == (name in ("fp32", "fp16", "bf16"))
+        assert (entry["calibrated"] > 0) == (name == "int8-static")
+    exact, fp16 = records["fp32"]["accuracy_drop"], records["fp16"]["accuracy_drop"]
     assert exact["agreement"] == 1.0
     assert fp16["r2"] > 0.999
 
@@ -120,7 +120,7 @@ def test_one_precision_is_one_file_and_what_it_was_made_of_is_gone(chosen: dict[
     outcome = convert(bert, tmp_path, weights="shared", **chosen)
     assert files(tmp_path) == {"converter.json", file}
     assert outcome.artifact
-    assert [each.path for each in outcome.artifact.files] == [file]
+    assert [file_record.path for file_record in outcome.artifact.files] == [file]
     assert outcome.artifact.shared_files == ()
     assert outcome.notes == ()
 
@@ -135,7 +135,7 @@ def test_an_encoder_and_a_decoder_are_each_a_file_in_a_precision(t5: Path, tmp_p
     suffixes = ("_quantized", "_int8", "_q4f16")
     assert files(tmp_path) == {
         "converter.json",
-        *(f"{name}{each}.onnx" for name in ("encoder_model", "decoder_model_merged") for each in suffixes),
+        *(f"{name}{suffix}.onnx" for name in ("encoder_model", "decoder_model_merged") for suffix in suffixes),
     }
     assert outcome.artifact
     assert [part.file for part in outcome.artifact.signature.submodels] == [
@@ -161,8 +161,8 @@ def test_a_decoder_with_a_cache_keeps_its_inputs_and_outputs_in_float32(tmp_path
 def test_a_checkpoint_of_16_bits_loses_nothing_by_being_stored_in_them(dtype: str, tmp_path: Path) -> None:
     checkpoint = save_tokenizer(save_tiny(tmp_path / "bert", "bert", dtype=dtype), *INPUTS)
     outcome = convert(checkpoint, tmp_path, variants=f"fp32,{ {'float16': 'fp16', 'bfloat16': 'bf16'}[dtype] }".replace(" ", ""))
-    *_, found = variants(outcome).values()
-    assert found.tier == "near-lossless"
+    *_, variant = variants(outcome).values()
+    assert variant.tier == "near-lossless"
     if dtype == "bfloat16":  # it is widened to what the checkpoint is, and computed as the float32 file is
         exact, narrow = variants(outcome).values()
         assert narrow.accuracy_drop.distance == exact.accuracy_drop.distance
@@ -171,13 +171,13 @@ def test_a_checkpoint_of_16_bits_loses_nothing_by_being_stored_in_them(dtype: st
 def test_real_weights_lose_little_in_8_bits_and_are_a_quarter_of_their_size(minilm: Path, tmp_path: Path) -> None:
     outcome = convert(minilm, tmp_path, quantize="w8")
     assert outcome.status == "converted", outcome.failure
-    (found,) = variants(outcome).values()
-    assert found.accuracy_drop.cosine_min is not None
-    assert found.accuracy_drop.cosine_min > 0.999
-    assert found.accuracy_drop.neighbours is not None
-    assert found.accuracy_drop.neighbours > 0.95
-    assert found.quantized == 37
-    assert sum(found.stored.values()) < 0.3 * found.reference_size
+    (variant,) = variants(outcome).values()
+    assert variant.accuracy_drop.cosine_min is not None
+    assert variant.accuracy_drop.cosine_min > 0.999
+    assert variant.accuracy_drop.neighbours is not None
+    assert variant.accuracy_drop.neighbours > 0.95
+    assert variant.quantized == 37
+    assert sum(variant.stored.values()) < 0.3 * variant.reference_size
 
 
 # --- losses that are planted ------------------------------------------------------------------------------------------
@@ -198,19 +198,19 @@ def zero_a_layer(model: onnx.ModelProto) -> None:
 
 
 def _change(model: onnx.ModelProto, name: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
-    tensor = next(each for each in model.graph.initializer if each.name == name)
+    tensor = next(initializer for initializer in model.graph.initializer if initializer.name == name)
     array = numpy_helper.to_array(tensor)
     tensor.CopyFrom(numpy_helper.from_array(change(array.copy()).astype(array.dtype), name))
 
 
 def _names(model: onnx.ModelProto, *ends: str) -> list[str]:
-    return [each.name for each in model.graph.initializer if each.name.endswith(ends)]
+    return [initializer.name for initializer in model.graph.initializer if initializer.name.endswith(ends)]
 
 
 def scales_of_the_wrong_axis(model: onnx.ModelProto) -> None:
     """The scales of square matrices as if they were of the other axis: right in number, and of the wrong channels."""
     rng = np.random.default_rng(0)
-    for name in [each for each in _names(model, "_scale", "_scales") if "attention" in each]:
+    for name in [scale for scale in _names(model, "_scale", "_scales") if "attention" in scale]:
         _change(model, name, lambda scales: (rng.permutation(scales.reshape(-1)) * rng.uniform(0.5, 2, scales.size)).reshape(scales.shape))
 
 
@@ -283,11 +283,11 @@ def change_a_scale(model: onnx.ModelProto) -> None:
 
 def swap_the_scales_of_two_matrices(model: onnx.ModelProto) -> None:
     """Their names stay right: it is the nodes that take the wrong ones."""
-    names = [each for each in _names(model, "_scales", ".transposed_scale") if ".query." in each][:2]
+    names = [weight for weight in _names(model, "_scales", ".transposed_scale") if ".query." in weight][:2]
     for node in model.graph.node:
-        taken = [names[1 - names.index(each)] if each in names else each for each in node.input]
+        inputs = [names[1 - names.index(value)] if value in names else value for value in node.input]
         del node.input[:]
-        node.input.extend(taken)
+        node.input.extend(inputs)
 
 
 def change_a_zero_point(model: onnx.ModelProto) -> None:
@@ -296,7 +296,9 @@ def change_a_zero_point(model: onnx.ModelProto) -> None:
 
 def change_16_bits(model: onnx.ModelProto) -> None:
     """By a unit in the last place."""
-    tensor = next(each for each in model.graph.initializer if each.name.startswith("bert.embeddings.word_embeddings.weight"))
+    tensor = next(
+        initializer for initializer in model.graph.initializer if initializer.name.startswith("bert.embeddings.word_embeddings.weight")
+    )
     data = bytearray(tensor.raw_data)
     data[-2] ^= 1
     tensor.raw_data = bytes(data)
@@ -361,8 +363,8 @@ def test_a_quantizer_that_does_nothing_is_a_failure_though_nothing_is_lost(
     monkeypatch.setattr(derive, "quantize", _do_nothing)
     outcome = convert(bert, tmp_path, quantize="w8", tier="any")
     assert outcome.failure
-    for told in ("nothing in it is", "layers that were to be quantized and are not", "nothing was won by it"):
-        assert told in outcome.failure.message
+    for phrase in ("nothing in it is", "layers that were to be quantized and are not", "nothing was won by it"):
+        assert phrase in outcome.failure.message
 
 
 def test_a_quantizer_that_leaves_out_a_layer_that_it_was_not_told_to_is_a_failure(
@@ -390,10 +392,10 @@ def test_all_precisions_that_lost_too_much_are_told_at_once(bert: Path, tmp_path
 
 def test_how_much_may_be_lost_is_told_where_a_record_says_it(made: tuple[Path, Outcome], bert: Path, command: Command) -> None:
     asked = ["validate", str(made[0] / "onnx"), "--reference", str(bert)]
-    told = command(*asked)
-    assert "note: tier any is what its record says" in told.stdout
-    assert told.returncode == 1
-    assert "its record says tier any, which is looser than the default lossy: to accept that, pass --tier any" in told.stderr
+    result = command(*asked)
+    assert "note: tier any is what its record says" in result.stdout
+    assert result.returncode == 1
+    assert "its record says tier any, which is looser than the default lossy: to accept that, pass --tier any" in result.stderr
     accepted = command(*asked, "--tier", "any")
     assert accepted.returncode == 0, accepted.stderr
     assert "what its record says" not in accepted.stdout
@@ -418,7 +420,7 @@ def test_a_file_that_was_changed_later_is_found_by_measuring_it_again(
     result = command(*asked)
     assert result.returncode == 1
     (row,) = json.loads(result.stdout)
-    problems = [problem for each in row["verdict"]["variants"] if each["name"] == "w8" for problem in each["problems"]]
+    problems = [problem for entry in row["verdict"]["variants"] if entry["name"] == "w8" for problem in entry["problems"]]
     assert any("lost more than lossy allows" in problem for problem in problems)
 
 
@@ -435,7 +437,7 @@ def test_a_model_without_products_has_no_quantized_variant_and_has_a_half_one(tm
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("text=nowhere.txt", "cannot be read"),
         ("text=short.txt", "64 are needed"),
@@ -445,7 +447,7 @@ def test_a_model_without_products_has_no_quantized_variant_and_has_a_half_one(tm
     ],
 )
 def test_what_a_user_brings_and_cannot_be_used_is_told_at_its_line_and_leaves_nothing(
-    line: str, told: str, bert: Path, tmp_path: Path, command: Command
+    line: str, message: str, bert: Path, tmp_path: Path, command: Command
 ) -> None:
     (tmp_path / "short.txt").write_text("one\ntwo\n", encoding="utf-8")
     bodies = {"raises": "raise RuntimeError('no data')", "refuses": "return {'recall': 0.5, 'passed': False}"}
@@ -455,7 +457,7 @@ def test_what_a_user_brings_and_cannot_be_used_is_told_at_its_line_and_leaves_no
     result = command("--manifest", str(tmp_path / "models.txt"), "--output", str(tmp_path / "out"))
     assert result.returncode == 1
     assert f"models.txt:2:1: {bert}: " in result.stderr
-    assert told.format(folder=tmp_path) in result.stderr
+    assert message.format(folder=tmp_path) in result.stderr
     assert not (tmp_path / "out/bert/onnx").exists()
 
 

@@ -196,9 +196,9 @@ def test_a_model_that_turns_out_to_have_no_cache_is_converted_without_one_unless
     save_other(tmp_path / "moonshine", "moonshine", "AutoModelForSpeechSeq2Seq")
     asked = "automatic-speech-recognition-with-past"
     (tmp_path / "models.txt").write_text(f"./moonshine\n./moonshine output=asked feature={asked}\n", encoding="utf-8")
-    told = command("--manifest", tmp_path / "models.txt", "--output", tmp_path / "out", "--json")
-    assert told.returncode == 1
-    outcome, failed = json.loads(told.stdout)["outcomes"]
+    result = command("--manifest", tmp_path / "models.txt", "--output", tmp_path / "out", "--json")
+    assert result.returncode == 1
+    outcome, failed = json.loads(result.stdout)["outcomes"]
     assert (outcome["status"], outcome["feature"]) == ("converted", "automatic-speech-recognition")
     assert any(note.startswith("it is tried for automatic-speech-recognition, without a cache: ") for note in outcome["notes"])
     assert files(tmp_path / "out/moonshine") == {"model.onnx"}

@@ -90,10 +90,10 @@ def test_a_new_repository_has_the_layout_that_clients_read_and_a_card_in_one_com
     base = {"library_name": "transformers.js", "base_model": source, "license": "mit", "language": "en", "tags": ["onnx"]}
     assert _front_matter(card) == base
     record = _record(artifacts)
-    errors = [each["max_abs_error"] for case in record["verdict"]["cases"] for each in case["comparisons"]]
+    errors = [comparison["max_abs_error"] for case in record["verdict"]["cases"] for comparison in case["comparisons"]]
     size = f"{(artifacts / 'onnx' / 'model.onnx').stat().st_size / 1000:.1f} kB"
-    for told in (record["source"]["identity"][7:19], f"{max(errors):.1e} (atol 1e-05)", "100.0%", "onnxruntime 1.", size):
-        assert told in card
+    for phrase in (record["source"]["identity"][7:19], f"{max(errors):.1e} (atol 1e-05)", "100.0%", "onnxruntime 1.", size):
+        assert phrase in card
     assert not hub.repositories["owner/tiny-ONNX"].private
 
 
@@ -132,8 +132,8 @@ def test_a_pull_request_to_the_checkpoint_brings_the_artifacts_and_our_section_a
     (request,) = hub.repositories[source].pull_requests
     assert (request.title, request.author, request.status) == (TITLE, "owner", "open")
     assert f"{source}, pull request 1: pushed, {hub.url}/{source}/discussions/1" in said.out
-    for told in ("`onnx/model.onnx`", "org/tiny@", "torch 2.", "(atol 1e-05)", 'revision="refs/pr/N"'):
-        assert told in request.text
+    for phrase in ("`onnx/model.onnx`", "org/tiny@", "torch 2.", "(atol 1e-05)", 'revision="refs/pr/N"'):
+        assert phrase in request.text
     added = set(hub.files(source, "refs/pr/1")) - set(hub.files(source))
     assert added == {"onnx/model.onnx", "onnx/converter.json"}
     assert hub.repositories[source].log() == ["a commit"]
@@ -163,7 +163,7 @@ def test_an_open_pull_request_of_ours_is_added_to_and_one_of_somebody_elses_is_n
     record = _record(artifacts)
     (artifacts / "onnx" / "converter.json").write_text(json.dumps({**record, "key": "another"}))
     push(source, "--create-pr")
-    assert [each.author for each in hub.repositories[source].pull_requests] == ["stranger", "owner"]
+    assert [pull_request.author for pull_request in hub.repositories[source].pull_requests] == ["stranger", "owner"]
     assert hub.repositories[source].log("refs/pr/1") == [TITLE, "a commit"]
     assert hub.repositories[source].log("refs/pr/2") == [TITLE, TITLE, "a commit"]
 
@@ -361,9 +361,9 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("case", SPOILT)
 def test_only_what_was_validated_is_pushed(hub: HubServer, source: str, artifacts: Path, push: Callable[..., Said], case: str) -> None:
-    spoil, told = SPOILT[case]
+    spoil, message = SPOILT[case]
     spoil(artifacts)
-    assert told.format(folder=artifacts / "onnx") in push("tiny-ONNX", expect=1).err
+    assert message.format(folder=artifacts / "onnx") in push("tiny-ONNX", expect=1).err
     assert "owner/tiny-ONNX" not in hub.repositories and not hub.storage
 
 
@@ -498,8 +498,8 @@ RIGHTS = {
 def test_what_may_not_be_written_to_is_told_before_anything_is_sent(
     hub: HubServer, source: str, push: Callable[..., Said], case: str
 ) -> None:
-    arguments, token, told = RIGHTS[case]
-    assert told in push(*arguments, token=token, expect=2 if "cannot be" in told else 1).err
+    arguments, token, message = RIGHTS[case]
+    assert message in push(*arguments, token=token, expect=2 if "cannot be" in message else 1).err
     assert not hub.storage and set(hub.repositories) == {source}
 
 
@@ -582,8 +582,8 @@ def test_uploads_by_xet_end_in_one_commit_too(hub: HubServer, source: str, artif
     hub.xet_storage = tmp_path / "xet"
     hub.xet_storage.mkdir()
     with HubClient(hub, tmp_path / "home", HF_HUB_DISABLE_XET="0") as client:
-        for told in ("pull request 1: pushed", "pull request 1: on the Hub already"):
-            assert told in client("push", artifacts, "--to", source, "--create-pr", token=OWNER_TOKEN).out
+        for phrase in ("pull request 1: pushed", "pull request 1: on the Hub already"):
+            assert phrase in client("push", artifacts, "--to", source, "--create-pr", token=OWNER_TOKEN).out
     assert not any("/lfs/" in request for request in hub.requests)
     blob = hub.files(source, "refs/pr/1")["onnx/model.onnx"]
     (file,) = _record(artifacts)["files"]

@@ -125,9 +125,9 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_pushed_is_told_before_anything_is_converted(hub: HubServer, source: str, batch: Batch, case: str) -> None:
-    manifest, flags, token, told = REFUSED[case]
+    manifest, flags, token, message = REFUSED[case]
     said = batch(manifest, *flags, token=token, expect=2)
-    assert told in said.err
+    assert message in said.err
     assert not any("/resolve/" in request for request in hub.requests)
     assert not (batch.folder / "out").exists()
 

@@ -51,10 +51,10 @@ def test_the_form_that_is_captured_gives_the_same_integers(feature: str, tmp_pat
         with torch.no_grad():
             expected = model.module(**inputs).to_tuple()
             with patched(model.module):
-                found = model.module(**inputs).to_tuple()
+                outputs = model.module(**inputs).to_tuple()
             again = model.module(**inputs).to_tuple()
         kept = inputs[MASKED_BY["input_ids"]].bool()
-        for one, other, third in zip(expected, found, again, strict=True):
+        for one, other, third in zip(expected, outputs, again, strict=True):
             whole = one.shape[: kept.ndim] != kept.shape
             assert torch.equal(one if whole else one[kept], other if whole else other[kept])
             assert torch.equal(one, third)

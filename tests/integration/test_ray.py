@@ -110,9 +110,9 @@ class Unobserved:
 
 def convert(jobs: list[Job], output: Path, address: str, observer: Any = None, **more: Any) -> list[Outcome]:
     output.mkdir(exist_ok=True)
-    told = list(ray.run(jobs, Pushes(), output, observer or Unobserved(), address=address, **more))
-    assert not any(isinstance(each, Pushed) for each in told)
-    return [each for each in told if isinstance(each, Outcome)]
+    results = list(ray.run(jobs, Pushes(), output, observer or Unobserved(), address=address, **more))
+    assert not any(isinstance(item, Pushed) for item in results)
+    return [item for item in results if isinstance(item, Outcome)]
 
 
 def hidden(folder: Path) -> list[str]:
@@ -145,7 +145,9 @@ def test_all_jobs_of_a_batch_come_out_though_a_node_is_lost_and_then_the_last_co
         killer = KillNode(cluster, "validate")
         outcomes = convert(jobs_of(checkpoints, tmp_path / "out"), tmp_path / "out", cluster.address, killer)
         assert killer.killed
-        assert [outcome.status for outcome in outcomes] == ["converted"] * COUNT, [each.failure for each in outcomes if each.failure]
+        assert [outcome.status for outcome in outcomes] == ["converted"] * COUNT, [
+            outcome.failure for outcome in outcomes if outcome.failure
+        ]
         assert sorted(outcome.model for outcome in outcomes) == sorted(path.name for path in checkpoints)
         assert hidden(tmp_path / "out") == []
         assert len(list((tmp_path / "out").rglob("converter.json"))) == COUNT
@@ -177,7 +179,7 @@ def test_a_job_that_is_killed_costs_itself_and_no_other(cluster: RayCluster, che
         def tell(self, index: int, event: Event) -> None:
             if (index, event.event, event.stage) == (0, "stage-began", "convert"):
                 workers = [child for raylet in cluster.raylets for child in below(raylet)]
-                os.kill(next(each for each in workers if is_at_work(each)), signal.SIGKILL)
+                os.kill(next(worker for worker in workers if is_at_work(worker)), signal.SIGKILL)
 
     jobs = replace_all(jobs_of(checkpoints[:3], tmp_path / "out"), tmp_path / "out")  # or it may have ended when the word of it comes
     outcomes = {outcome.model: outcome for outcome in convert(jobs, tmp_path / "out", cluster.address, KillJob())}
@@ -257,11 +259,11 @@ NODES = (Node(2, 8 * GB), Node(16, 64 * GB))
 
 
 @pytest.mark.parametrize(
-    ("wanted", "given"),
+    ("wanted", "share"),
     [(GB, (1, GB)), (4 * GB, (1, 4 * GB)), (16 * GB, (4, 16 * GB)), (40 * GB, (16, 40 * GB)), (100 * GB, (16, 64 * GB))],
 )
-def test_a_job_asks_for_its_share_of_the_roomiest_node_and_never_for_more_than_that_has(wanted: int, given: tuple[int, int]) -> None:
-    assert ray.demand(wanted - SERVER_BYTES, NODES) == given
+def test_a_job_asks_for_its_share_of_the_roomiest_node_and_never_for_more_than_that_has(wanted: int, share: tuple[int, int]) -> None:
+    assert ray.demand(wanted - SERVER_BYTES, NODES) == share
 
 
 def test_a_node_pushes_what_it_has_made_a_model_at_a_time(hub: HubServer, tmp_path: Path) -> None:

@@ -65,8 +65,8 @@ def test_a_manifest_line_becomes_embeddings_in_onnxruntime_alone(batch: Path, co
 
     folder = batch / "out" / "all-MiniLM-L6-v2"
     command = [sys.executable, "-c", _CLIENT, str(folder), json.dumps(SENTENCES)]
-    found = np.array(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
-    np.testing.assert_allclose(found, _embeddings(minilm), atol=1e-6)
+    embeddings = np.array(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    np.testing.assert_allclose(embeddings, _embeddings(minilm), atol=1e-6)
 
     for name in ("config.json", "tokenizer.json", "1_Pooling/config.json"):
         assert (folder / name).read_bytes() == (minilm / name).read_bytes()

@@ -64,18 +64,18 @@ def test_a_reward_model_scores_each_text_as_pytorch_does(name: str, checkpoints:
 
     def scores(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         batch = tokenizer(texts, padding=True, return_tensors="pt")
-        taken = {node.name: batch[node.name] for node in session.get_inputs()}
+        inputs = {node.name: batch[node.name] for node in session.get_inputs()}
         with torch.no_grad():
-            expected = model(**taken).logits.numpy()
-        return session.run(["logits"], {key: value.numpy() for key, value in taken.items()})[0], expected
+            expected = model(**inputs).logits.numpy()
+        return session.run(["logits"], {key: value.numpy() for key, value in inputs.items()})[0], expected
 
     alone = [scores([text]) for text in TEXTS]
-    for found, expected in alone:
-        np.testing.assert_allclose(found, expected, atol=1e-4)
+    for logits, expected in alone:
+        np.testing.assert_allclose(logits, expected, atol=1e-4)
     model.config.pad_token_id = tokenizer.pad_token_id  # PyTorch takes no batch without one
-    found, expected = scores(TEXTS)
-    np.testing.assert_allclose(found, expected, atol=1e-4)
-    np.testing.assert_allclose(found, np.concatenate([each for _, each in alone]), atol=1e-4)
+    logits, expected = scores(TEXTS)
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
+    np.testing.assert_allclose(logits, np.concatenate([expected for _, expected in alone]), atol=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated")
@@ -86,11 +86,11 @@ def test_a_traced_reward_model_scores_each_text_as_pytorch_does(checkpoints: Cal
     traced = torch.jit.load(Path(outcome.destination) / "model.pt")
     model = AutoModelForSequenceClassification.from_pretrained(checkpoint).eval()
     batch = AutoTokenizer.from_pretrained(checkpoint)(TEXTS, padding=True, return_tensors="pt")
-    (found,) = traced(batch["input_ids"], batch["attention_mask"])
+    (logits,) = traced(batch["input_ids"], batch["attention_mask"])
     for row, (ids, mask) in enumerate(zip(batch["input_ids"], batch["attention_mask"], strict=True)):
         with torch.no_grad():
             expected = model(input_ids=ids[mask.bool()][None]).logits
-        torch.testing.assert_close(found[row : row + 1], expected, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(logits[row : row + 1], expected, atol=1e-4, rtol=1e-4)
 
 
 def test_an_artifact_that_takes_an_ordinary_token_for_padding_is_found(
@@ -103,9 +103,9 @@ def test_an_artifact_that_takes_an_ordinary_token_for_padding_is_found(
     model = onnx.load(planted / "model.onnx")
     _pool_by_token(model.graph, 0)
     onnx.save(model, planted / "model.onnx")
-    found = command("validate", planted, "--reference", checkpoint, "--feature", "sequence-classification")
-    assert found.returncode == 1
-    assert "logits" in found.stderr
+    result = command("validate", planted, "--reference", checkpoint, "--feature", "sequence-classification")
+    assert result.returncode == 1
+    assert "logits" in result.stderr
 
 
 @pytest.mark.parametrize("token", [3, -1])

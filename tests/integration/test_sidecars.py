@@ -112,15 +112,15 @@ def test_faults_in_sidecar_files_are_found_whatever_the_record_says(
         (folder / "onnx/converter.json").unlink()
     result = validate(command, folder, checkpoint, "--feature", "causal-lm-with-past")
     assert result.returncode == 1
-    found = problems(result)
-    assert not any("sha256" in problem for problem in found)
-    for told in (
+    messages = problems(result)
+    assert not any("sha256" in problem for problem in messages)
+    for message in (
         "../config.json is not the checkpoint's: id2label",
         "../generation_config.json is not the checkpoint's: eos_token_id",
         "../genai_config.json is not what the artifact needs: search",
         "../the tokenizer beside it has another vocabulary than the checkpoint's",
     ):
-        assert told in found, found
+        assert message in messages, messages
 
 
 @pytest.mark.parametrize("with_record", [True, False])
@@ -130,8 +130,8 @@ def test_a_graph_that_was_not_validated_is_found(with_record: bool, folder: Path
         (folder / "onnx/converter.json").unlink()
     result = validate(command, folder, checkpoint, "--feature", "causal-lm-with-past")
     assert result.returncode == 1
-    told = "lies in its folder and is no part of what was validated, so clients may load it unchecked: move it elsewhere"
-    assert problems(result) == [f"decoder_model.onnx {told}"]
+    message = "lies in its folder and is no part of what was validated, so clients may load it unchecked: move it elsewhere"
+    assert problems(result) == [f"decoder_model.onnx {message}"]
 
 
 def test_an_archive_that_was_not_validated_is_found_and_a_pickle_is_none(

@@ -63,7 +63,7 @@ def off(session: onnxruntime.InferenceSession, fresh: Any, length: int) -> float
     """How far an artifact is off a model that has read nothing before."""
     ids = np.random.default_rng(0).integers(40, 119, (2, length))
     feed = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-    feed = {each.name: feed[each.name] for each in session.get_inputs()}
+    feed = {node.name: feed[node.name] for node in session.get_inputs()}
     with torch.no_grad():
         expected = fresh.eval()(**{name: torch.from_numpy(array) for name, array in feed.items()}).logits.numpy()
     return float(np.abs(session.run(["logits"], feed)[0] - expected).max())

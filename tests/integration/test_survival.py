@@ -96,8 +96,9 @@ def test_a_batch_that_is_killed_again_and_again_ends_with_each_artifact_made_onc
     assert len(made) == COUNT
     assert list(output.rglob(".*")) == []
     logs = [(output / folder / LOG).read_text() for folder in made]
-    told = [log.count("status=converted") for log in logs]
-    assert max(told) == 1 and sum(told) >= COUNT - 2 * len(victims)  # a parent that is killed may not come to tell it of its two workers
+    counts = [log.count("status=converted") for log in logs]
+    # a parent that is killed may not come to tell it of its two workers
+    assert max(counts) == 1 and sum(counts) >= COUNT - 2 * len(victims)
     assert sorted(path.name for path in output.iterdir() if path.is_file()) == ["report.html", "report.json", "report.md"]
 
 
@@ -113,7 +114,7 @@ def test_the_workers_of_a_killed_parent_end_and_leave_nothing_staged(tiny: Calla
     process.kill()
     process.communicate()
     until = time.monotonic() + 20
-    while [each for each in started if Path(f"/proc/{each}").exists()]:
+    while [worker for worker in started if Path(f"/proc/{worker}").exists()]:
         assert time.monotonic() < until
         time.sleep(0.05)
     assert list((tmp_path / "out").rglob(".*")) == []
@@ -126,9 +127,9 @@ def test_two_runs_on_one_output_share_the_work_and_do_nothing_twice(batch: Path,
     runs = [start(batch, *arguments, manifest="ten.txt") for _ in range(2)]
     statuses = []
     for run in runs:
-        told, errors = run.communicate(timeout=200)
+        output, errors = run.communicate(timeout=200)
         assert run.returncode == 0, errors
-        statuses.append([outcome["status"] for outcome in json.loads(told)["outcomes"]])
+        statuses.append([outcome["status"] for outcome in json.loads(output)["outcomes"]])
     assert sorted(zip(*statuses, strict=True)) == [("converted", "skipped")] * statuses[0].count("converted") + [
         ("skipped", "converted")
     ] * statuses[1].count("converted")
@@ -199,9 +200,9 @@ def test_whatever_a_job_does_to_itself_it_does_to_no_other(tiny: Callable[..., P
     lines = [f"./tiny config=./faults.py:{name} output={name} feature=default\n" for name in expected]
     (tmp_path / "models.txt").write_text("".join([*lines[:4], "./tiny output=good\n", *lines[4:], "./tiny output=last\n"]))
     process = start(tmp_path, "--jobs", "2", "--timeout", "20", "--json")
-    told, errors = process.communicate(timeout=200)
+    output, errors = process.communicate(timeout=200)
     assert process.returncode == 1, errors
-    outcomes: dict[str, Any] = {Path(each["destination"]).parent.name: each for each in json.loads(told)["outcomes"]}
+    outcomes: dict[str, Any] = {Path(outcome["destination"]).parent.name: outcome for outcome in json.loads(output)["outcomes"]}
     assert [outcomes[name]["status"] for name in ("good", "last")] == ["converted"] * 2
     for name, (kind, words) in expected.items():
         failure = outcomes[name]["failure"]
@@ -228,16 +229,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_disk_that_is_full_in_the_middle_costs_what_does_not_fit(batch: Path, small_disk: Path) -> None:
     process = start(batch, "--output", str(small_disk / "out"), "--jobs", "2", "--json")
-    told, errors = process.communicate(timeout=200)
+    output, errors = process.communicate(timeout=200)
     assert process.returncode == 1
     assert "the disk is full" in errors and "Traceback" not in errors
     made = seen(small_disk / "out")
     assert 0 < len(made) < COUNT
     assert list((small_disk / "out").rglob(".*")) == []
-    outcomes = json.loads(told)["outcomes"]  # which are told where they can no longer be written
+    outcomes = json.loads(output)["outcomes"]  # which are told where they can no longer be written
     assert len(outcomes) == COUNT
-    assert [each["status"] for each in outcomes].count("converted") == len(made)
-    failures = [each["failure"] for each in outcomes if each["status"] == "failed"]
+    assert [outcome["status"] for outcome in outcomes].count("converted") == len(made)
+    failures = [outcome["failure"] for outcome in outcomes if outcome["status"] == "failed"]
     assert len(failures) == COUNT - len(made) and all("the disk is full" in failure["message"] for failure in failures), failures
     shutil.rmtree(small_disk / "out" / "model0")  # some room
     process = start(batch, "--output", str(small_disk / "out"), "--jobs", "2")
@@ -250,11 +251,11 @@ class KillOnce:
     """Kills the worker of one job as it enters a stage, the first time."""
 
     def __init__(self, index: int, stage: str) -> None:
-        self._when, self.told = (index, stage), list[Event]()
+        self._when, self.events = (index, stage), list[Event]()
 
     def tell(self, index: int, event: Event) -> None:
-        self.told.append(event)
-        if (index, event.stage, event.event) == (*self._when, "stage-began") and "retry" not in {each.event for each in self.told}:
+        self.events.append(event)
+        if (index, event.stage, event.event) == (*self._when, "stage-began") and "retry" not in {past.event for past in self.events}:
             for child in below(os.getpid()):
                 parent = int(Path(f"/proc/{child}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[1])
                 if os.getpgid(child) == child and parent != os.getpid():
@@ -268,7 +269,7 @@ def test_a_worker_that_is_killed_among_others_is_tried_again_alone(
     jobs = numbered(tiny("bert"), tmp_path, 3)
     observer = KillOnce(1, "convert")
     outcomes = list(local.run(jobs, 2, observer, limits=Limits(retries=1)))
-    assert [each.status for each in outcomes] == ["converted"] * 3, [each.failure for each in outcomes]
-    retries = [event for event in observer.told if event.event == "retry"]
+    assert [outcome.status for outcome in outcomes] == ["converted"] * 3, [outcome.failure for outcome in outcomes]
+    retries = [event for event in observer.events if event.event == "retry"]
     assert retries and all("SIGKILL" in str(event.message) for event in retries)
-    assert max(each.attempts for each in outcomes) == 2
+    assert max(outcome.attempts for outcome in outcomes) == 2

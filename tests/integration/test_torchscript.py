@@ -108,8 +108,8 @@ def test_a_shorter_text_is_padded_to_the_shape_and_gives_what_the_checkpoint_giv
         padded = pad(inputs, signature)
         with torch.no_grad():
             (logits,) = module(*(torch.from_numpy(array) for array in padded.values()))
-        found = cut({"logits": logits}, inputs, signature)["logits"]
-        np.testing.assert_allclose(found, reference(model, inputs, ["logits"])["logits"], rtol=1e-5, atol=1e-4)
+        array = cut({"logits": logits}, inputs, signature)["logits"]
+        np.testing.assert_allclose(array, reference(model, inputs, ["logits"])["logits"], rtol=1e-5, atol=1e-4)
     with pytest.raises(InputError, match="17 long along sequence, and the artifact takes 16 at most"):
         pad(_texts(1, 17), signature)
 
@@ -170,7 +170,9 @@ def test_a_tied_weight_is_one_tensor_after_loading_and_two_where_asked(
     more = 0
     weights = [dict(_module(outcome).named_parameters(remove_duplicate=False)) for outcome in (tied, untied)]
     for names in groups:
-        one, several = ({each[f"model.{name}"].data_ptr() for name in names if each[f"model.{name}"].numel()} for each in weights)
+        one, several = (
+            {parameters[f"model.{name}"].data_ptr() for name in names if parameters[f"model.{name}"].numel()} for parameters in weights
+        )
         assert len(one) == 1
         assert len(several) > 1 or embedding not in names  # of a bias that is tied the code takes one name alone
         more += weights[0][f"model.{names[0]}"].nbytes * (len(several) - 1)
@@ -284,7 +286,7 @@ def test_half_precision_is_widened_or_kept_and_bfloat16_refused(tiny: Callable[.
         convert(half, tmp_path / "kept", backend="torchscript", dtype="checkpoint"),
     )
     assert wide.artifact and kept.artifact, (wide.failure, kept.failure)
-    assert [each.artifact.signature.outputs[0].dtype for each in (wide, kept) if each.artifact] == ["float32", "float16"]
+    assert [outcome.artifact.signature.outputs[0].dtype for outcome in (wide, kept) if outcome.artifact] == ["float32", "float16"]
     refused = convert(tiny("bert", "AutoModel", 0, "bfloat16"), tmp_path / "refused", backend="torchscript", dtype="checkpoint")
     assert refused.failure and "bfloat16" in refused.failure.message
 
@@ -302,7 +304,7 @@ def test_real_sentences_are_tried_and_cut_to_the_shape_of_a_guarded_trace(conver
 
 
 @pytest.mark.parametrize(
-    ("model_type", "auto_class", "flags", "told"),
+    ("model_type", "auto_class", "flags", "message"),
     [
         ("bert", "AutoModel", ["--sequence-length=41"], "--sequence-length 41 is more than the 40 tokens that the model has positions for"),
         ("roberta", "AutoModel", ["--sequence-length=39"], "--sequence-length 39 is more than the 38 tokens"),
@@ -312,11 +314,11 @@ def test_real_sentences_are_tried_and_cut_to_the_shape_of_a_guarded_trace(conver
     ],
 )
 def test_a_shape_that_cannot_be_is_told(
-    model_type: str, auto_class: str, flags: list[str], told: str, command: Run, tiny: Callable[..., Path], tmp_path: Path
+    model_type: str, auto_class: str, flags: list[str], message: str, command: Run, tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
     result = command("torchscript", "--model", tiny(model_type, auto_class), *flags, tmp_path / "out")
     assert result.returncode == 1
-    assert told in result.stderr and "to do: " in result.stderr and "Traceback" not in result.stderr
+    assert message in result.stderr and "to do: " in result.stderr and "Traceback" not in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -355,11 +357,11 @@ def test_a_file_that_is_no_archive_is_told(command: Run, convert: Convert, tiny:
     made = Path(convert(tiny("bert"), backend="torchscript").destination)
     place = tmp_path / "other"
     place.mkdir()
-    for content, told in _no_archives(made, tmp_path / "made.pt"):
+    for content, message in _no_archives(made, tmp_path / "made.pt"):
         (place / "model.pt").write_bytes(content)
         result = command("validate", place, "--reference", tiny("bert"), "--json")
         assert result.returncode == 1
-        assert told in json.loads(result.stdout)[0]["error"]
+        assert message in json.loads(result.stdout)[0]["error"]
         assert "Traceback" not in result.stderr and result.stderr.count("\n") < 8
 
 

@@ -36,7 +36,7 @@ def test_a_documented_row_is_traced_and_takes_any_shape(
     module = torch.jit.load(Path(outcome.destination) / "model.pt", _extra_files=extra)
     signature = json.loads(extra["signature.json"])
     assert signature == outcome.artifact.signature.model_dump(mode="json")
-    names, outputs = ([each["name"] for each in signature[kind]] for kind in ("inputs", "outputs"))
+    names, outputs = ([tensor["name"] for tensor in signature[kind]] for kind in ("inputs", "outputs"))
     assert (names, outputs) == (list(row["inputs"]), list(row["outputs"]))
     assert names == [argument.name for argument in module.forward.schema.arguments[1:]]
 

@@ -98,7 +98,7 @@ def test_an_error_inside_the_archive_is_told_and_the_next_call_is_answered(sessi
 
 
 def test_weights_come_by_the_names_that_the_checkpoint_has(session: ArchiveSession) -> None:
-    found = {stored.name: stored for stored in session.weights()}
-    assert found["embeddings.word_embeddings.weight"].array.shape == (120, 32)
-    assert "pooler.dense.weight" not in found  # nothing uses it
-    assert not any(name.startswith("model.") for name in found)
+    weights = {stored.name: stored for stored in session.weights()}
+    assert weights["embeddings.word_embeddings.weight"].array.shape == (120, 32)
+    assert "pooler.dense.weight" not in weights  # nothing uses it
+    assert not any(name.startswith("model.") for name in weights)

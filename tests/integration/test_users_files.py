@@ -51,7 +51,7 @@ def test_a_batch_leaves_what_has_a_name_of_its_logs_and_of_its_staged_files(tiny
     done = shell("converter run --manifest models.txt --output . > good/batch.log", tmp_path)
     assert done.returncode == 1, done.stderr
     after = state(tmp_path)
-    assert {path: told for path, told in after.items() if path in before} == before
+    assert {path: content for path, content in after.items() if path in before} == before
     outcomes = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["outcomes"]
     for kind, good, bad in zip(FOREIGN, outcomes[::2], outcomes[1::2], strict=True):
         assert (good["status"], good["log"]) == ("converted", f"good/{kind}/onnx/converter.log")

@@ -60,8 +60,8 @@ def _convert_good(folder: Path) -> int:
     for number, conversion in enumerate(conversions, 1):
         problem = good.convert(conversion, folder)
         refused += bool(problem)
-        told = f"refused: {problem}" if problem else "converted"
-        print(f"[{number}/{len(conversions)} {time.monotonic() - started:.0f} s] {conversion.name}: {told}", flush=True)
+        message = f"refused: {problem}" if problem else "converted"
+        print(f"[{number}/{len(conversions)} {time.monotonic() - started:.0f} s] {conversion.name}: {message}", flush=True)
     print(f"\n{refused} of {len(conversions)} good conversions are refused.")
     return 1 if refused else 0
 

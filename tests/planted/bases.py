@@ -52,7 +52,7 @@ class Base:
         return {"feature": self.feature, **self.options}
 
     @property
-    def told(self) -> dict[str, Any]:
+    def validation_options(self) -> dict[str, Any]:
         """The options that its validation is asked with if there is no record: an archive says itself what it was compiled for."""
         return self.asked if self.backend == "onnx" else {"feature": self.feature}
 

@@ -44,8 +44,8 @@ def begins_with(token: int, value: str = "input_ids") -> Condition:
 
     def holds(graph: Graph) -> str:
         first = graph.first("Gather", value, graph.constant(0), axis=1)
-        found = graph.first("Cast", graph.first("Equal", first, graph.constant(token)), to=7)
-        return graph.first("Greater", graph.first("ReduceSum", found, keepdims=0), graph.constant(0))
+        matches = graph.first("Cast", graph.first("Equal", first, graph.constant(token)), to=7)
+        return graph.first("Greater", graph.first("ReduceSum", matches, keepdims=0), graph.constant(0))
 
     return holds
 
@@ -74,8 +74,8 @@ def has_token(token: int, value: str = "input_ids") -> Condition:
     """Whether a token is anywhere in the batch."""
 
     def holds(graph: Graph) -> str:
-        found = graph.first("Cast", graph.first("Equal", value, graph.constant(token)), to=7)
-        return graph.first("Greater", graph.first("ReduceSum", found, keepdims=0), graph.constant(0))
+        matches = graph.first("Cast", graph.first("Equal", value, graph.constant(token)), to=7)
+        return graph.first("Greater", graph.first("ReduceSum", matches, keepdims=0), graph.constant(0))
 
     return holds
 

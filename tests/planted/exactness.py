@@ -61,10 +61,10 @@ def _scale_a_matrix(module: torch.nn.Module) -> None:
 
 
 def _other_epsilon(module: torch.nn.Module) -> None:
-    for each in module.modules():
+    for submodule in module.modules():
         for name in ("eps", "variance_epsilon"):
-            if isinstance(getattr(each, name, None), float):
-                setattr(each, name, max(1e-5, getattr(each, name) * 10))
+            if isinstance(getattr(submodule, name, None), float):
+                setattr(submodule, name, max(1e-5, getattr(submodule, name) * 10))
 
 
 FAULTS: Mapping[str, Callable[[torch.nn.Module], None]] = {
@@ -107,7 +107,7 @@ def _judged(
     kind: str, session: Any, reference: Reference, config: OnnxConfig, cases: Sequence[Inputs], names: Sequence[str]
 ) -> Iterator[tuple[str, Exactness]]:
     judged, _ = measure_exactness(cases, names, session, reference, config)
-    yield from ((kind, each) for each in judged)
+    yield from ((kind, exactness) for exactness in judged)
 
 
 def table(results: Sequence[tuple[str, Exactness]]) -> Iterator[str]:
@@ -115,16 +115,16 @@ def table(results: Sequence[tuple[str, Exactness]]) -> Iterator[str]:
     yield "| | outputs | max ratio: least, median, most | rms ratio: least, median, most | as exact as PyTorch |"
     yield "|---|---:|---|---|---:|"
     for kind in dict.fromkeys(kind for kind, _ in results):
-        found = [each for name, each in results if name == kind]
+        records = [exactness for name, exactness in results if name == kind]
         ratios = [
             [one / other for one, other in pairs if other]
             for pairs in (
-                [(each.max_error, each.max_reference_error) for each in found],
-                [(each.rms_error, each.rms_reference_error) for each in found],
+                [(exactness.max_error, exactness.max_reference_error) for exactness in records],
+                [(exactness.rms_error, exactness.rms_reference_error) for exactness in records],
             )
         ]
-        cells = (f"{min(each):.2g}, {np.median(each):.3g}, {max(each):.3g}" for each in ratios)
-        yield f"| {kind} | {len(found)} | {' | '.join(cells)} | {sum(each.passed for each in found)} |"
+        cells = (f"{min(column):.2g}, {np.median(column):.3g}, {max(column):.3g}" for column in ratios)
+        yield f"| {kind} | {len(records)} | {' | '.join(cells)} | {sum(exactness.passed for exactness in records)} |"
 
 
 def main() -> None:

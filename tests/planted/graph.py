@@ -36,10 +36,10 @@ class Graph:
 
     def nodes(self, *kinds: str) -> list[onnx.NodeProto]:
         """The nodes of these operators, or all, in order. Raises LookupError if there are none."""
-        found = [node for node in self.proto.node if node.op_type in kinds or not kinds]
-        if not found:
+        nodes = [node for node in self.proto.node if node.op_type in kinds or not kinds]
+        if not nodes:
             raise LookupError(f"the graph has no {' or '.join(kinds)}")
-        return found
+        return nodes
 
     def users(self, name: str) -> list[onnx.NodeProto]:
         """The nodes that take a value."""
@@ -59,10 +59,10 @@ class Graph:
 
     def weight_names(self, ending: str) -> list[str]:
         """The stored tensors whose names end so. Raises LookupError if there are none."""
-        found = [name for name in self.initializers if name.endswith(ending)]
-        if not found:
+        names = [name for name in self.initializers if name.endswith(ending)]
+        if not names:
             raise LookupError(f"no stored tensor ends with {ending}")
-        return found
+        return names
 
     def tensor(self, name: str) -> Array:
         """A copy of a stored tensor."""
@@ -95,13 +95,13 @@ class Graph:
         """Let the nodes that take `name`, or those of them in `users`, take `other`; nodes made of `name` by `first` or `after` keep it."""
         for node in self.users(name):
             if other not in node.output and (users is None or any(node is user for user in users)):
-                node.input[:] = [other if each == name else each for each in node.input]
+                node.input[:] = [other if value == name else value for value in node.input]
 
     def rename(self, name: str, other: str) -> None:
         """Call a value by another name, wherever it is made and taken; the names of the graph's own inputs and outputs stay."""
         for node in self.proto.node:
-            node.input[:] = [other if each == name else each for each in node.input]
-            node.output[:] = [other if each == name else each for each in node.output]
+            node.input[:] = [other if value == name else value for value in node.input]
+            node.output[:] = [other if value == name else value for value in node.output]
 
     def remove(self, node: onnx.NodeProto) -> None:
         self.proto.node.remove(node)

@@ -36,7 +36,7 @@ class Result:
         elif not self.caught and self.fault.impossible:
             state = "impossible to see"
         said = self.problems[0][:160] if self.problems else "passed"
-        return f"{state}: {self.fault.kind} | {self.fault.name} | {self.fault.base} | {self.harm.told} | {said}"
+        return f"{state}: {self.fault.kind} | {self.fault.name} | {self.fault.base} | {self.harm.message} | {said}"
 
 
 def judge(workshop: Workshop, fault: Fault) -> Result:
@@ -75,7 +75,7 @@ def _refusal_of_good(workshop: Workshop, good: Good, fault: Fault) -> tuple[str,
 
 def validate(good: Good, folder: Path, fault: Fault) -> tuple[str, ...]:
     """What `converter validate` says is wrong with the artifact in a model's folder, a clause each; nothing if it passes."""
-    asked: dict[str, object] = {} if fault.record else {**good.base.told, **good.tier(fault.asked)}
+    asked: dict[str, object] = {} if fault.record else {**good.base.validation_options, **good.tier(fault.asked)}
     asked |= fault.asked
     try:
         _, verdict = revalidate(good.backend, folder / good.base.backend, good.source, asked)

@@ -86,8 +86,8 @@ def copy_to(source: str, target: str) -> Plant:
 
 def in_turn(*plants: Plant) -> Plant:
     def plant(folder: Path) -> None:
-        for each in plants:
-            each(folder)
+        for action in plants:
+            action(folder)
 
     return plant
 

@@ -88,22 +88,22 @@ def set_window(change: int, condition: Condition | None = None) -> Surgery:
         for node, name in _windows(graph):
             size = int(graph.constant_value(name))
             by = graph.first("Where", condition(graph), graph.constant(change), graph.constant(0)) if condition else graph.constant(change)
-            node.input[:] = [graph.first("Add", graph.constant(size), by) if each == name else each for each in node.input]
+            node.input[:] = [graph.first("Add", graph.constant(size), by) if value == name else value for value in node.input]
         _order(graph)
 
     return plant
 
 
 def _windows(graph: Graph) -> list[tuple[onnx.NodeProto, str]]:
-    found = []
+    windows = []
     for node in graph.nodes("Sub", "LessOrEqual"):
         for name in graph.constants_of(node):
             value = graph.constant_value(name)
             if value.dtype == np.int64 and value.size == 1 and int(value) > 2:
-                found.append((node, name))
-    if not found:
+                windows.append((node, name))
+    if not windows:
         raise LookupError("the graph has no window")
-    return found
+    return windows
 
 
 def window_for_every_layer(graph: Graph) -> None:

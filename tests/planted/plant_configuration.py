@@ -88,7 +88,7 @@ def _comes_of_product(graph: Graph, name: str, depth: int = 0) -> bool:
     if depth > 8 or graph.is_constant(name) or not any(name in node.output for node in graph.proto.node):
         return False
     node = graph.maker(name)
-    return node.op_type == "MatMul" or any(_comes_of_product(graph, each, depth + 1) for each in node.input if each)
+    return node.op_type == "MatMul" or any(_comes_of_product(graph, value, depth + 1) for value in node.input if value)
 
 
 def set_rope_theta(factor: float) -> Surgery:
@@ -114,7 +114,7 @@ def turn_the_other_way(graph: Graph) -> None:
 def group_heads_the_other_way(graph: Graph) -> None:
     """Grouped queries with keys and values repeated in turn (0, 1, 0, 1) and not one after the other (0, 0, 1, 1)."""
     for node in graph.nodes("Reshape"):
-        if graph.is_constant(node.input[0]) or not any(node.input[0] in each.output for each in graph.proto.node):
+        if graph.is_constant(node.input[0]) or not any(node.input[0] in other.output for other in graph.proto.node):
             continue
         expand = graph.maker(node.input[0])
         if expand.op_type == "Expand" and graph.users(expand.output[0]) == [node] and "slice" in expand.input[0]:

@@ -50,7 +50,7 @@ def _dims(graph: Graph, name: str) -> onnx.TensorShapeProto:
 
 def _value(graph: Graph, name: str) -> onnx.ValueInfoProto:
     value: onnx.ValueInfoProto
-    (value,) = [each for each in (*graph.proto.input, *graph.proto.output) if each.name == name]
+    (value,) = [candidate for candidate in (*graph.proto.input, *graph.proto.output) if candidate.name == name]
     return value
 
 

@@ -85,8 +85,8 @@ def stop_at(token: int) -> Surgery:
 
     def plant(graph: Graph) -> None:
         def change(graph: Graph, mask: str) -> str:
-            found = graph.first("Cast", graph.first("Equal", IDS, graph.constant(token)), to=7)
-            before = graph.first("CumSum", found, graph.constant(1), exclusive=1)
+            matches = graph.first("Cast", graph.first("Equal", IDS, graph.constant(token)), to=7)
+            before = graph.first("CumSum", matches, graph.constant(1), exclusive=1)
             return graph.first("Where", graph.first("Greater", before, graph.constant(0)), graph.constant(0), mask)
 
         graph.replace_input("attention_mask", change)

@@ -38,7 +38,7 @@ def on_archive(base: str, operation: Operation) -> Plant:
 def around(code: str, **buffers: torch.Tensor) -> Operation:
     """Another module around the one in the archive.
 
-    `code` are lines in which the inputs go by their names, `inner` is a call with what they are by then, and `found` what it gave.
+    `code` are lines in which the inputs go by their names, `inner` is a call with what they are by then, and `result` what it gave.
     """
 
     def operate(module: Any, signature: Signature) -> tuple[Any, Signature]:
@@ -50,7 +50,7 @@ def around(code: str, **buffers: torch.Tensor) -> Operation:
         outer = torch.jit.script(holder)
         count = len(signature["outputs"])
         lines = "\n    ".join(code.replace("CALL", f"self.inner({', '.join(names)})").splitlines())
-        results = ", ".join(["found", *(f"other[{index}]" for index in range(1, count))])
+        results = ", ".join(["result", *(f"other[{index}]" for index in range(1, count))])
         source = f"def forward(self, {', '.join(f'{name}' for name in names)}):\n    {lines}\n    return ({results},)\n"
         outer.define(source)
         return outer.eval(), signature
@@ -58,7 +58,7 @@ def around(code: str, **buffers: torch.Tensor) -> Operation:
     return operate
 
 
-_CALL = "other = CALL\nfound = other[0]\n"
+_CALL = "other = CALL\nresult = other[0]\n"
 
 
 def after(code: str, **buffers: torch.Tensor) -> Operation:
@@ -145,63 +145,68 @@ FAULTS = (
     _fault(
         "the mean of the call before",
         _BERT,
-        after("found = found + 0.1 * self.kept\nself.kept.copy_(other[0].mean())", kept=torch.zeros(())),
+        after("result = result + 0.1 * self.kept\nself.kept.copy_(other[0].mean())", kept=torch.zeros(())),
         Call(before=Call(batch=2)),
     ),
     _fault(
         "another answer after the first long text",
         _BERT,
-        after("if input_ids.shape[1] > 30:\n    self.long.fill_(1.0)\nfound = found * (1 + 0.1 * self.long)", long=torch.zeros(())),
+        after("if input_ids.shape[1] > 30:\n    self.long.fill_(1.0)\nresult = result * (1 + 0.1 * self.long)", long=torch.zeros(())),
         Call(before=Call(batch=1, sequence=36)),
     ),
     _fault(
         "another answer from the third call on",
         _GPT2,
-        after("self.calls.add_(1)\nfound = found * (1 + 0.1 * (self.calls > 2).float())", calls=torch.zeros(())),
+        after("self.calls.add_(1)\nresult = result * (1 + 0.1 * (self.calls > 2).float())", calls=torch.zeros(())),
         Call(before=Call(before=Call())),
     ),
     _fault(
         "a running mean that is updated, and used once it is large",
         _VIT,
-        after("self.mean.mul_(0.9).add_(0.1 * found.abs().max())\nfound = found + 0.1 * (self.mean > 0.2).float()", mean=torch.zeros(())),
+        after(
+            "self.mean.mul_(0.9).add_(0.1 * result.abs().max())\nresult = result + 0.1 * (self.mean > 0.2).float()", mean=torch.zeros(())
+        ),
         Call(before=Call(batch=4, seed=3, before=Call(batch=4, seed=4, before=Call(batch=4, seed=5)))),
     ),
     _fault(
         "another answer from the 300th call on",
         _BERT,
-        after("self.calls.add_(1)\nfound = found * (1 + 0.1 * (self.calls > 300).float())", calls=torch.zeros(())),
+        after("self.calls.add_(1)\nresult = result * (1 + 0.1 * (self.calls > 300).float())", calls=torch.zeros(())),
         Call(before=Call(), times=300),
     ),
     _fault(
         "another answer once pixels were large",
         _VIT,
         after(
-            "if pixel_values.abs().max() > 200:\n    self.large.fill_(1.0)\nfound = found * (1 + 0.1 * self.large)", large=torch.zeros(())
+            "if pixel_values.abs().max() > 200:\n    self.large.fill_(1.0)\nresult = result * (1 + 0.1 * self.large)", large=torch.zeros(())
         ),
         Call(before=Call(scale=1000)),
         impossible="pixels beyond two hundred standard deviations are of no processor, and until then no buffer changes",
     ),
     # what was traced at a value
-    _fault("a batch of more than 6", _BERT, after("if input_ids.shape[0] > 6:\n    found = found * 1.05"), Call(batch=7)),
-    _fault("a batch of more than 6 images", _VIT, after("if pixel_values.shape[0] > 6:\n    found = found * 1.05"), Call(batch=8)),
-    _fault("a batch of one", _LM, after("if input_ids.shape[0] == 1:\n    found = found * 1.05"), Call(batch=1)),
+    _fault("a batch of more than 6", _BERT, after("if input_ids.shape[0] > 6:\n    result = result * 1.05"), Call(batch=7)),
+    _fault("a batch of more than 6 images", _VIT, after("if pixel_values.shape[0] > 6:\n    result = result * 1.05"), Call(batch=8)),
+    _fault("a batch of one", _LM, after("if input_ids.shape[0] == 1:\n    result = result * 1.05"), Call(batch=1)),
     _fault(
-        "an odd batch", _GPT2, after("if input_ids.shape[0] % 2 == 1 and input_ids.shape[0] > 1:\n    found = found * 1.05"), Call(batch=3)
+        "an odd batch",
+        _GPT2,
+        after("if input_ids.shape[0] % 2 == 1 and input_ids.shape[0] > 1:\n    result = result * 1.05"),
+        Call(batch=3),
     ),
-    _fault("exactly two tokens", _LM, after("if input_ids.shape[1] == 2:\n    found = found * 1.05"), Call(sequence=2)),
+    _fault("exactly two tokens", _LM, after("if input_ids.shape[1] == 2:\n    result = result * 1.05"), Call(sequence=2)),
     _fault(
         "more than 33 tokens that are not the longest",
         _LM,
-        after("if input_ids.shape[1] > 33 and input_ids.shape[1] < 40:\n    found = found * 1.05"),
+        after("if input_ids.shape[1] > 33 and input_ids.shape[1] < 40:\n    result = result * 1.05"),
         Call(sequence=37),
     ),
     _fault(
         "several rows of more than 33 tokens",
         _GPT2,
-        after("if input_ids.shape[1] > 33 and input_ids.shape[0] > 1:\n    found = found * 1.05"),
+        after("if input_ids.shape[1] > 33 and input_ids.shape[0] > 1:\n    result = result * 1.05"),
         Call(sequence=37),
     ),
-    _fault("the longest text", _GPT2, after("if input_ids.shape[1] == 40:\n    found = found * 1.05"), Call(sequence=40)),
+    _fault("the longest text", _GPT2, after("if input_ids.shape[1] == 40:\n    result = result * 1.05"), Call(sequence=40)),
     _fault(
         "a mask that is ignored for more than 20 tokens",
         _BERT,
@@ -238,14 +243,14 @@ FAULTS = (
         Call(token=3),
     ),
     _fault("a matrix rounded to bfloat16", _BERT, in_bfloat16(_ROW)),
-    _fault("float64 for float32", _BERT, after("found = found.double()")),
-    _fault("dropout that is left on", _GPT2, after("found = torch.nn.functional.dropout(found, 0.1, True)")),
+    _fault("float64 for float32", _BERT, after("result = result.double()")),
+    _fault("dropout that is left on", _GPT2, after("result = torch.nn.functional.dropout(result, 0.1, True)")),
     _fault("inputs in another order", _BERT, reverse_names("inputs"), Interface()),
     _fault("outputs that bear each other's names", _BERT, reverse_names("outputs")),
     _fault("an output that the signature forgets", _BERT, forget_an_output),
     _fault("a length that nothing guards", _BERT, claim(fixed={"sequence": 16}, padding={"input_ids": 0}), Interface()),
     _fault("a length of an axis that there is not", _BERT, claim(fixed={"time": 16}), Interface()),
-    _fault("a length where a constant was traced", _BERT, after("found = found * (1 + (input_ids.shape[1] - 8) * 1e-2)")),
+    _fault("a length where a constant was traced", _BERT, after("result = result * (1 + (input_ids.shape[1] - 8) * 1e-2)")),
     _fault("no tuple", _BERT, alone),
     # Neuron, by a double of its SDK
     _fault(
@@ -258,7 +263,7 @@ FAULTS = (
     _fault(
         "another answer from the third call on",
         _NEURON,
-        after("self.calls.add_(1)\nfound = found * (1 + 0.1 * (self.calls > 2).float())", calls=torch.zeros(())),
+        after("self.calls.add_(1)\nresult = result * (1 + 0.1 * (self.calls > 2).float())", calls=torch.zeros(())),
         Call(before=Call(before=Call())),
     ),
     _fault(
@@ -267,5 +272,5 @@ FAULTS = (
         before("input_ids = torch.where(input_ids == 103, torch.full_like(input_ids, 100), input_ids)"),
         Call(batch=2, sequence=8, token=103),
     ),
-    _fault("a row that mixes with the others", _NEURON, after("found = found + 0.05 * found.mean(dim=0)"), Call(batch=2, sequence=8)),
+    _fault("a row that mixes with the others", _NEURON, after("result = result + 0.05 * result.mean(dim=0)"), Call(batch=2, sequence=8)),
 )

@@ -48,7 +48,7 @@ def leave_out_bias(ending: str) -> Surgery:
         if node.op_type == "Gemm":
             node.input.remove(name)
         else:
-            (other,) = [each for each in node.input if each != name]
+            (other,) = [value for value in node.input if value != name]
             graph.rename(node.output[0], other)
             graph.remove(node)
 

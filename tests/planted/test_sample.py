@@ -69,7 +69,7 @@ def _named(name: str) -> Fault:
 @pytest.mark.parametrize("name", SAMPLE)
 def test_a_planted_fault_is_proven_by_its_witness_and_caught(name: str, workshop: Workshop) -> None:
     result = judge(workshop, _named(name))
-    assert result.harm.done, result.harm.told
+    assert result.harm.done, result.harm.message
     assert any(SAMPLE[name] in problem for problem in result.problems), result.problems
 
 
@@ -99,13 +99,13 @@ def test_a_fault_that_does_no_harm_is_told_as_not_proven(workshop: Workshop) -> 
 def test_a_fault_whose_good_artifact_is_refused_is_told_as_not_proven(workshop: Workshop) -> None:
     fault = replace(_named("the embedding of one token"), asked={"atol": 1e-12})
     result = judge(workshop, fault)
-    assert not result.harm.done and "the good artifact is refused: logits differs by" in result.harm.told
+    assert not result.harm.done and "the good artifact is refused: logits differs by" in result.harm.message
 
 
 def test_the_report_tells_missed_faults_from_those_that_are_impossible_to_see() -> None:
     fault = _named("the embedding of one token")
     impossible = next(fault for fault in FAULTS if fault.impossible)
-    told = report([Result(fault, Harm(True, ""), ()), Result(fault, Harm(True, ""), ("differs",)), Result(impossible, Harm(True, ""), ())])
-    assert "| weights | 2 | 1 | 1 | 0 |" in told
-    assert f"| {impossible.kind} | 1 | 0 | 0 | 1 |" in told
-    assert f"- {fault.name} (bert)" in told and f"{impossible.name} ({impossible.base}): {impossible.impossible}" in told
+    text = report([Result(fault, Harm(True, ""), ()), Result(fault, Harm(True, ""), ("differs",)), Result(impossible, Harm(True, ""), ())])
+    assert "| weights | 2 | 1 | 1 | 0 |" in text
+    assert f"| {impossible.kind} | 1 | 0 | 0 | 1 |" in text
+    assert f"- {fault.name} (bert)" in text and f"{impossible.name} ({impossible.base}): {impossible.impossible}" in text

@@ -36,7 +36,7 @@ class Harm:
     """How a fault shows at its witness. `done` says whether it shows at all."""
 
     done: bool
-    told: str
+    message: str
 
 
 class Witness(Protocol):
@@ -118,8 +118,8 @@ class Call:
                 before[same] = arrays[same]
         if "position_ids" in before:
             before["position_ids"] = (before["attention_mask"].cumsum(axis=-1) - 1).clip(0)
-        found = _reference(good, before)
-        return {name: found[f"present{name.removeprefix('past_key_values')}"] for name in arrays if name.startswith("past_key_values.")}
+        outputs = _reference(good, before)
+        return {name: outputs[f"present{name.removeprefix('past_key_values')}"] for name in arrays if name.startswith("past_key_values.")}
 
     def prove(self, good: Good, faulty: Path) -> Harm:
         if repr(self) not in good.answers:
@@ -200,21 +200,21 @@ def _harm(good: Good, arrays: Arrays, expected: Arrays, right: Arrays, wrong: Ar
         kept = np.broadcast_to(_kept(name, value, arrays), value.shape)
         if not kept.any():
             continue
-        off, usual = (np.abs(each[name].astype(np.float64) - value)[kept] for each in (wrong, right))
+        off, usual = (np.abs(outputs[name].astype(np.float64) - value)[kept] for outputs in (wrong, right))
         if by_rms:
             ours, theirs = float(np.sqrt(np.mean(off**2))), float(np.sqrt(np.mean(usual**2)))
             factor = ours / max(theirs, atol)
             done = factor > ERRORS
-            told = f"{name} is {ours:.1e} off (rms), the good one {theirs:.1e}"
+            message = f"{name} is {ours:.1e} off (rms), the good one {theirs:.1e}"
         else:
             tolerances = float(np.max(off / (atol + RTOL * np.abs(value[kept]))))
             factor = min(tolerances / TOLERANCES, float(off.max()) / max(float(usual.max()), 1e-12) / ERRORS)
             done = factor > 1
-            told = f"{name} is {off.max():.1e} off, {tolerances:.0f} tolerances; the good one {usual.max():.1e}"
+            message = f"{name} is {off.max():.1e} off, {tolerances:.0f} tolerances; the good one {usual.max():.1e}"
         if np.isnan(off).any():
             return Harm(True, f"{name} is no number")
         if factor > largest:
-            largest, worst = factor, Harm(done, told)
+            largest, worst = factor, Harm(done, message)
     return worst
 
 

@@ -79,7 +79,7 @@ def reference(model: Any, inputs: Arrays, outputs: list[str]) -> Arrays:
         model.config.pad_token_id = 0  # as documented for a classifier that has none
     with torch.no_grad():
         result = model(**tensors, return_dict=True)
-    found: Arrays = {name: result[name].numpy() for name in outputs if not name.startswith("present.")}
+    arrays: Arrays = {name: result[name].numpy() for name in outputs if not name.startswith("present.")}
     for name in outputs:
         if name.startswith("present."):
             _, layer, *stack, part = name.split(".")
@@ -87,5 +87,5 @@ def reference(model: Any, inputs: Arrays, outputs: list[str]) -> Arrays:
             if stack:
                 cache = cache.self_attention_cache if stack == ["decoder"] else cache.cross_attention_cache
             held = cache.layers[int(layer)]
-            found[name] = (held.keys if part == "key" else held.values).numpy()
-    return found
+            arrays[name] = (held.keys if part == "key" else held.values).numpy()
+    return arrays

@@ -27,8 +27,8 @@ def spread(names: Mapping[str, Mapping[str, str]], layers: int) -> dict[str, Axe
             continue
         copies = [(name, name)]
         if name in per_layer:
-            copies = [(each.replace("{i}", str(layer)), each) for layer in range(layers) for each in per_layer]
-        result |= {copy: {int(axis): label for axis, label in names[each].items()} for copy, each in copies}
+            copies = [(pattern.replace("{i}", str(layer)), pattern) for layer in range(layers) for pattern in per_layer]
+        result |= {copy: {int(axis): label for axis, label in names[pattern].items()} for copy, pattern in copies}
     return result
 
 

@@ -35,5 +35,5 @@ def evaluate(path: Path, inputs: Mapping[str, Array]) -> dict[str, Array]:
     names = [value.name for value in model.graph.output]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of overflows: what comes of them is looked at
-        found = ReferenceEvaluator(model, new_ops=[LayerNormalization]).run(names, dict(inputs))
-    return dict(zip(names, (np.asarray(each) for each in found), strict=True))
+        arrays = ReferenceEvaluator(model, new_ops=[LayerNormalization]).run(names, dict(inputs))
+    return dict(zip(names, (np.asarray(array) for array in arrays), strict=True))

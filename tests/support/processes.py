@@ -8,9 +8,9 @@ from pathlib import Path
 
 def below(process: int) -> list[int]:
     """All that a process has started and that has not ended, and what these have."""
-    found: list[int] = []
+    processes: list[int] = []
     for path in Path(f"/proc/{process}/task").glob("*/children"):
         with suppress(OSError):  # it has ended
             for child in map(int, path.read_text(encoding="ascii").split()):
-                found += [child, *below(child)]
-    return found
+                processes += [child, *below(child)]
+    return processes

@@ -85,8 +85,8 @@ def artifact_record(*files: FileRecord, key: str = "key", **changes: Any) -> Art
         "signature": Signature(inputs=(tensor,), outputs=(tensor,)),
         "tried": {"batch": (1, 5)},
     }
-    told = {"source": source, "backend": "onnx", **facts, "verdict": verdict(), "stages": ()}
-    return ArtifactRecord(key=key, files=files, **{**told, **changes})
+    fields = {"source": source, "backend": "onnx", **facts, "verdict": verdict(), "stages": ()}
+    return ArtifactRecord(key=key, files=files, **{**fields, **changes})
 
 
 def outcome(**changes: Any) -> Outcome:
@@ -113,5 +113,5 @@ def save_checkpoint(folder: Path, config: dict[str, Any] | None = None) -> Path:
 
 def pushed(**changes: Any) -> Pushed:
     """A pull request that was opened, but for `changes`."""
-    told = {"repository": "org/name", "status": "pushed", "artifacts": ("out/org/name/onnx",), "commit": "0123456789" * 4}
-    return Pushed(**{**told, "pull_request": 3, "url": "https://hub/org/name/discussions/3", **changes})
+    fields = {"repository": "org/name", "status": "pushed", "artifacts": ("out/org/name/onnx",), "commit": "0123456789" * 4}
+    return Pushed(**{**fields, "pull_request": 3, "url": "https://hub/org/name/discussions/3", **changes})

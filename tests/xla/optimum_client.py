@@ -52,10 +52,10 @@ def main(folder: str, name: str, batch: int) -> dict[str, Any]:
     inputs = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
     if "token_type_ids" in model.config.neuron["input_names"]:
         inputs["token_type_ids"] = torch.zeros_like(tokens)
-    found = model(**{key: tensor.clone() for key, tensor in inputs.items()})
+    outputs = model(**{key: tensor.clone() for key, tensor in inputs.items()})
     return {
         "inputs": {key: tensor.tolist() for key, tensor in inputs.items()},
-        "outputs": {key: tensor.tolist() for key, tensor in found.items() if tensor is not None},
+        "outputs": {key: tensor.tolist() for key, tensor in outputs.items() if tensor is not None},
     }
 
 

@@ -25,10 +25,10 @@ from converter.checkpoints.loading import load_model
 from converter.core.records import Finding
 
 ROWS = [
-    (each.model_type, feature)
-    for each in architectures().values()
-    for feature in each.features
-    if not FEATURES[feature].use_past and not (issubclass(each.onnx_config, OnnxSeq2SeqConfigWithPast) and feature in GENERATED)
+    (architecture.model_type, feature)
+    for architecture in architectures().values()
+    for feature in architecture.features
+    if not FEATURES[feature].use_past and not (issubclass(architecture.onnx_config, OnnxSeq2SeqConfigWithPast) and feature in GENERATED)
 ]
 BY_THE_END = {(model_type, "sequence-classification") for model_type in ("bart", "mbart")}
 """They classify by the last token that is none of padding, and look for it."""
@@ -45,18 +45,22 @@ def findings(folder: Path, model_type: str, feature: str, options: NeuronOptions
 def test_what_is_told_without_torch_xla_is_what_torch_xla_finds(tiny: Callable[..., Path], model_type: str, feature: str) -> None:
     traced, *decisions, lowered = findings(tiny(model_type, FEATURES[feature].auto_classes[0]), model_type, feature)
     assert traced.passed, traced.message
-    told = {each.message.partition(" ")[0].replace("aten::index.Tensor", "aten::nonzero") for each in decisions if each.passed is False}
-    assert lowered.passed is (not told), lowered.message
-    assert bool(told) is (model_type == "longformer" or (model_type, feature) in BY_THE_END), told
-    for operator in told:
+    operators = {
+        decision.message.partition(" ")[0].replace("aten::index.Tensor", "aten::nonzero")
+        for decision in decisions
+        if decision.passed is False
+    }
+    assert lowered.passed is (not operators), lowered.message
+    assert bool(operators) is (model_type == "longformer" or (model_type, feature) in BY_THE_END), operators
+    for operator in operators:
         assert operator in lowered.message
 
 
 def test_the_trained_minilm_is_lowered_at_every_bucket(minilm: Path) -> None:
     options = OPTIONS.model_copy(update={"sequence_length": (8, 128)})
-    found = findings(minilm, "bert", "default", options)
-    assert [each.passed for each in found] == [True] * 6
-    assert [each.axes["sequence"] for each in found] == [8] * 3 + [128] * 3
+    results = findings(minilm, "bert", "default", options)
+    assert [finding.passed for finding in results] == [True] * 6
+    assert [finding.axes["sequence"] for finding in results] == [8] * 3 + [128] * 3
 
 
 def test_a_model_that_is_not_told_that_it_is_traced_leaves_out_a_mask_of_ones(tiny: Callable[..., Path]) -> None:
@@ -69,10 +73,10 @@ def test_a_model_that_is_not_told_that_it_is_traced_leaves_out_a_mask_of_ones(ti
         asked = (wrapper, tensors, lengths_at(config, size), 1e-5)
         untold = lower(*asked)
         with reporting_tracing():
-            told = lower(*asked)
+            tracing = lower(*asked)
     assert untold.passed is False and "leaves to the host: aten::_local_scalar_dense" in untold.message
-    assert told.passed is True
-    smaller, larger = (int(each.message.partition("lowers it to ")[2].split()[0]) for each in (untold, told))
+    assert tracing.passed is True
+    smaller, larger = (int(finding.message.partition("lowers it to ")[2].split()[0]) for finding in (untold, tracing))
     assert smaller < larger
 
 
@@ -81,5 +85,5 @@ def test_a_model_that_torch_xla_does_not_lower_is_told() -> None:
         def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, ...]:
             return (tokens + torch.from_numpy(tokens.numpy()),)  # which no other device than the CPU can
 
-    found = lower(Elsewhere(), (torch.ones(3, 2),), {"batch": 3}, 1e-5)  # type: ignore[arg-type]
-    assert found.passed is False and "does not lower it" in found.message
+    finding = lower(Elsewhere(), (torch.ones(3, 2),), {"batch": 3}, 1e-5)  # type: ignore[arg-type]
+    assert finding.passed is False and "does not lower it" in finding.message

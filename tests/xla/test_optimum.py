@@ -59,11 +59,11 @@ def test_a_class_of_optimum_neuron_takes_the_folder_and_gives_what_the_checkpoin
     command = [sys.executable, CLIENT, tmp_path / "neuron" / place, head or "FeatureExtraction", str(batch)]
     result = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(OPTIMUM)})
     assert result.returncode == 0, result.stderr
-    told = json.loads(result.stdout[result.stdout.index('{"inputs"') :])
-    inputs = {name: torch.tensor(values) for name, values in told["inputs"].items()}
+    reply = json.loads(result.stdout[result.stdout.index('{"inputs"') :])
+    inputs = {name: torch.tensor(values) for name, values in reply["inputs"].items()}
     with torch.no_grad():
         expected = getattr(transformers, auto_class).from_pretrained(checkpoint)(**inputs)
-    outputs = {name: torch.tensor(values) for name, values in told["outputs"].items() if name in expected}
+    outputs = {name: torch.tensor(values) for name, values in reply["outputs"].items() if name in expected}
     assert outputs
-    for name, found in outputs.items():
-        torch.testing.assert_close(found, expected[name], rtol=1e-5, atol=1e-5)
+    for name, output in outputs.items():
+        torch.testing.assert_close(output, expected[name], rtol=1e-5, atol=1e-5)
