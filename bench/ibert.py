@@ -16,7 +16,7 @@ import torch
 import transformers
 
 from converter.architectures import find_architecture
-from converter.backends.onnx.capture.capture import capture
+from converter.backends.onnx.capture import capture
 from converter.backends.onnx.files import model_file
 from converter.backends.onnx.options import OnnxOptions
 from converter.backends.onnx.session import OnnxSession

@@ -147,8 +147,8 @@ class Maker:
         return replace(case, arrays=arrays)
 
     def short_sound(self) -> Inputs | None:
-        """Sound of one frame and a quarter, which not every model takes; None for a model that takes no samples of sound."""
-        if "samples" not in _labels(self.config) or makes_its_own(self.config):
+        """Sound of one frame and a quarter, which not every model takes; None for a model that takes more than samples of sound."""
+        if "samples" not in _labels(self.config) or MASKED_BY.keys() & self.config.inputs.keys() or makes_its_own(self.config):
             return None
         return self._make("short sound", self._fit(Size(batch=2, choice=1, sequence=-1, source=1)), "none")
 

@@ -220,7 +220,7 @@ def _add_rows(output: _Output, case: str, ours: Array, theirs: Array, kept: Any,
 
 
 _FACTORS: Mapping[Activations, _Factors] = {
-    "float": _Factors(4.0, 6.0, 0.5),
+    "float": _Factors(4.0, 10.0, 0.5),
     "dynamic": _Factors(8.0, 20.0, 2.0, least=0.15, least_row=0.35),
     "static": _Factors(8.0, 20.0, 0.5, least=0.5, least_row=0.8),
 }

@@ -16,7 +16,7 @@ import transformers
 
 from converter.architectures import find_architecture
 from converter.architectures.config import DEFAULT_OPSET
-from converter.backends.onnx.capture.capture import capture
+from converter.backends.onnx.capture import capture
 from converter.backends.onnx.capture.torch_patches import lean_exporter
 from converter.backends.onnx.files import model_file
 from converter.checkpoints.loading import load_model

@@ -16,7 +16,7 @@ from onnx import numpy_helper
 
 from converter.architectures import FEATURES
 from converter.backends.onnx import export
-from converter.backends.onnx.capture.capture import capture as capturing
+from converter.backends.onnx.capture import capture as capturing
 from converter.backends.onnx.files.graph import Graph
 from converter.backends.onnx.options import OnnxOptions
 from converter.backends.onnx.passes.fusion import NOTHING

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from converter.architectures import FEATURES
 from converter.backends.onnx import export
-from converter.backends.onnx.capture.capture import capture as capturing
+from converter.backends.onnx.capture import capture as capturing
 from converter.backends.onnx.files.graph import Graph
 from converter.backends.onnx.options import OnnxOptions
 from converter.core.records import Event, Job, Options, Outcome

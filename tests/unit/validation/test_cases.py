@@ -125,6 +125,8 @@ def test_short_sound_is_a_frame_and_a_quarter_long_and_what_takes_none_has_no_su
     assert short is not None and short.axes["samples"] == 400
     assert maker_of("bert").short_sound() is None
     assert maker_of("whisper").short_sound() is None  # its processor fills up all sound to half a minute
+    moonshine = generic("moonshine", "automatic-speech-recognition")
+    assert Maker(moonshine, "float32", None, np.random.default_rng(0), (), 10**5).short_sound() is None  # a decoder's text is as long
 
 
 def test_the_tokenizers_special_tokens_are_tried_too() -> None:
