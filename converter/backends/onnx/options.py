@@ -21,9 +21,9 @@ Optimize = Literal["none", "cpu", "cuda"]
 
 def _names(value: Any) -> Any:
     """`fp32,q8` as names, each once."""
-    names = [each.strip() for each in value.split(",")] if isinstance(value, str) else value
-    names = [OF_QUANTIZE.get(each, each) for each in names] if isinstance(names, list | tuple) else names
-    wrong = [str(each) for each in names if each not in PRECISIONS] if isinstance(names, list) else []
+    names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+    names = [OF_QUANTIZE.get(name, name) for name in names] if isinstance(names, list | tuple) else names
+    wrong = [str(name) for name in names if name not in PRECISIONS] if isinstance(names, list) else []
     if wrong:
         raise PydanticCustomError(
             "variants", "there is no {wrong}; there are: {known}", {"wrong": wrong[0], "known": ", ".join(PRECISIONS)}
