@@ -20,8 +20,8 @@ from bench.table import Row, render
 def _torchscript() -> Iterator[Row]:
     """Print what has no target."""
     print("  CPU milliseconds of a call on one thread, side by side, in brackets over eager")
-    for name, shape, found in torchscript.latencies():
-        figures = "  ".join(f"{kind} {value:.2f} ({value / found['eager']:.2f})" for kind, value in found.items())
+    for name, shape, times in torchscript.latencies():
+        figures = "  ".join(f"{kind} {value:.2f} ({value / times['eager']:.2f})" for kind, value in times.items())
         print(f"  {name:24} {shape:9} {figures}", flush=True)
     print("  MB of an archive")
     for name, stored in torchscript.sizes():

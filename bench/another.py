@@ -45,5 +45,5 @@ def measure() -> Iterator[Row]:
 def _floor(model: Model, checkpoint: Path, artifact: Path) -> dict[str, float]:
     """CPU seconds by what they go to, measured in a process of its own."""
     cost = run([sys.executable, "-m", "bench.floor", checkpoint, model.feature, artifact])
-    found: dict[str, float] = json.loads(cost.output.splitlines()[-1])
-    return found
+    seconds: dict[str, float] = json.loads(cost.output.splitlines()[-1])
+    return seconds

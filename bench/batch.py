@@ -32,13 +32,13 @@ def measure() -> Iterator[Row]:
         seconds, sizes, theirs = 0.0, [], []
         for index, entry in enumerate(entries):
             exported = place / "peer"
-            each = peer.export(entry.model, entry.checkpoint, exported)
-            seconds += each.cpu_seconds
+            peer_cost = peer.export(entry.model, entry.checkpoint, exported)
+            seconds += peer_cost.cpu_seconds
             sizes.append(sum(file.stat().st_size for file in batch.artifact(index).glob("model.onnx*")))
             theirs.append(peer.stored_bytes(exported))
             shutil.rmtree(exported)
             print(
-                f"  {entry.model.name:24} {entry.model.feature:24} optimum {each.cpu_seconds:5.1f} CPU s, "
+                f"  {entry.model.name:24} {entry.model.feature:24} optimum {peer_cost.cpu_seconds:5.1f} CPU s, "
                 f"ours {in_stages[index]:5.1f} in stages; MB: "
                 f"weights {weights[index] / 1e6:.1f}, ours {sizes[index] / 1e6:.1f}, optimum's {theirs[index] / 1e6:.1f}",
                 flush=True,

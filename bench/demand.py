@@ -67,7 +67,7 @@ def measure() -> Iterator[Row]:
             batch = Batch([Entry(case.model, checkpoint, settings)], place / "ours", place / "graphs")
             memory = WorkerMemory([batch.place / "out" / checkpoint.name / case.backend])
             batch.run("--jobs", "1", watch=memory)
-            told = [
+            words = [
                 case.model.name,
                 case.model.feature,
                 case.backend,
@@ -75,9 +75,9 @@ def measure() -> Iterator[Row]:
                 *case.options.values(),
             ]
             predicted = predicted_bytes(plan) / 1e6
-            taken = memory.peaks[0] / 1e6
+            peak = memory.peaks[0] / 1e6
             print(
-                f"  {', '.join(told)}: weights {weight_bytes(checkpoint) / 1e6:.0f} MB, took {taken:.0f}, predicted {predicted:.0f}",
+                f"  {', '.join(words)}: weights {weight_bytes(checkpoint) / 1e6:.0f} MB, took {peak:.0f}, predicted {predicted:.0f}",
                 flush=True,
             )
-            yield Row(", ".join(told), "MB", taken, predicted, "predicted", ratio_at_most=1.0)
+            yield Row(", ".join(words), "MB", peak, predicted, "predicted", ratio_at_most=1.0)

@@ -59,10 +59,10 @@ def measure() -> Iterator[Row]:
     for model in (MINILM, GPT2):
         with tempfile.TemporaryDirectory(prefix="converter-bench-") as name:
             files = _files(model, Path(name))
-            found = _take_turns(files, model.feature)
+            results = _take_turns(files, model.feature)
         for place, call in enumerate(CALLS[model.feature]):
-            rounds = {who: [each[place] for each in of] for who, of in found.items()}
-            best = {who: min(each) for who, each in rounds.items()}
+            rounds = {who: [medians[place] for medians in of] for who, of in results.items()}
+            best = {who: min(times) for who, times in rounds.items()}
             print(f"  {model.name} at {call}, CPU ms: the best of {_ROUNDS} rounds' medians, and their median", flush=True)
             for who in sorted(best, key=lambda who: best[who]):
                 print(f"    {who:36} {best[who]:7.3f} {statistics.median(rounds[who]):7.3f}", flush=True)
@@ -118,13 +118,13 @@ def _by_onnxscript(captured: Path, path: Path) -> Path:
 
 def _take_turns(files: Mapping[str, Path], feature: str) -> Mapping[str, list[list[float]]]:
     """Of each file, of each round, the median of each kind of call; who is first changes with every round."""
-    found: dict[str, list[list[float]]] = {who: [] for who in files}
+    medians: dict[str, list[list[float]]] = {who: [] for who in files}
     for turn in range(_ROUNDS):
         names = list(files)
         for who in names[turn % len(names) :] + names[: turn % len(names)]:
             command = [sys.executable, "-m", "bench.fused", feature, files[who]]
-            found[who].append(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
-    return found
+            medians[who].append(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    return medians
 
 
 def _medians(path: Path, feature: str) -> list[float]:
@@ -134,14 +134,14 @@ def _medians(path: Path, feature: str) -> list[float]:
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     medians = []
     for call in CALLS[feature]:
-        feed = {each.name: _input(each, call) for each in session.get_inputs()}
-        found = []
+        feed = {node.name: _input(node, call) for node in session.get_inputs()}
+        times = []
         for turn in range(-_WARM, call.calls):
             started = time.process_time()
             session.run(None, feed)
             if turn >= 0:
-                found.append((time.process_time() - started) * 1000)
-        medians.append(statistics.median(found))
+                times.append((time.process_time() - started) * 1000)
+        medians.append(statistics.median(times))
     return medians
 
 

@@ -35,11 +35,11 @@ _LOOKS = 50
 
 def measure() -> Iterator[Row]:
     """Each beside the figure that is taken. Nothing is demanded of them: they are for whoever changes one."""
-    taken = Measured()
+    measured = Measured()
     with tempfile.TemporaryDirectory(prefix="converter-bench-") as name:
         place = Path(name)
-        told, words = _converted(place)
-        (place / "outcome.json").write_text(told.model_dump_json(), encoding="utf-8")
+        outcome, words = _converted(place)
+        (place / "outcome.json").write_text(outcome.model_dump_json(), encoding="utf-8")
         files = sum(path.is_file() for path in (place / "out").rglob("*"))
         command: list[str | Path] = [sys.executable, "-m", "bench.growth", place / "outcome.json", str(_OUTCOMES), place]
         seen: list[int] = []
@@ -48,25 +48,25 @@ def measure() -> Iterator[Row]:
         planning = _planning(tiny)
         hashing = (_planning(base, times=3) - planning) / weight_bytes(base)
     print(f"  a report of {_OUTCOMES} is written in {grown['seconds']:.1f} CPU s")
-    yield _row("an outcome in memory", "kB", grown["kept"] / 1e3, taken.outcome_bytes / 1e3)
-    yield _row("… at most, as the report is written", "kB", (max(seen) - grown["before"]) / _OUTCOMES / 1e3, taken.writing_bytes / 1e3)
-    yield _row("… in report.json", "kB", grown[report.JSON_NAME] / 1e3, taken.json_bytes / 1e3)
-    yield _row("… in report.md", "kB", grown[report.MARKDOWN_NAME] / 1e3, taken.markdown_bytes / 1e3)
-    yield _row("… in report.html", "kB", grown[report.HTML_NAME] / 1e3, taken.html_bytes / 1e3)
-    yield _row("files of MiniLM in the output folder", "", files, taken.files)
-    yield _row("planning a checkpoint in a folder", "CPU ms", planning * 1e3, taken.planning * 1e3)
-    yield _row("… for each GB of its weights", "CPU s", hashing * 1e9, taken.hashing * 1e9)
+    yield _row("an outcome in memory", "kB", grown["kept"] / 1e3, measured.outcome_bytes / 1e3)
+    yield _row("… at most, as the report is written", "kB", (max(seen) - grown["before"]) / _OUTCOMES / 1e3, measured.writing_bytes / 1e3)
+    yield _row("… in report.json", "kB", grown[report.JSON_NAME] / 1e3, measured.json_bytes / 1e3)
+    yield _row("… in report.md", "kB", grown[report.MARKDOWN_NAME] / 1e3, measured.markdown_bytes / 1e3)
+    yield _row("… in report.html", "kB", grown[report.HTML_NAME] / 1e3, measured.html_bytes / 1e3)
+    yield _row("files of MiniLM in the output folder", "", files, measured.files)
+    yield _row("planning a checkpoint in a folder", "CPU ms", planning * 1e3, measured.planning * 1e3)
+    yield _row("… for each GB of its weights", "CPU s", hashing * 1e9, measured.hashing * 1e9)
     api, resolved, fetched, asking = _questions()
-    yield _row("questions of a plan, to the API", "", api, taken.plan_api)
-    yield _row("… for files", "", resolved, taken.plan_resolved)
-    yield _row("questions of fetching MiniLM", "", fetched, taken.fetch_resolved)
-    yield _row("a question, in the client", "CPU ms", asking * 1e3, taken.asking * 1e3)
-    yield _row("words of a task", "", words, taken.words)
-    yield _row("ray.wait, for each task under way", "µs", _look() * 1e6, taken.look * 1e6)
+    yield _row("questions of a plan, to the API", "", api, measured.plan_api)
+    yield _row("… for files", "", resolved, measured.plan_resolved)
+    yield _row("questions of fetching MiniLM", "", fetched, measured.fetch_resolved)
+    yield _row("a question, in the client", "CPU ms", asking * 1e3, measured.asking * 1e3)
+    yield _row("words of a task", "", words, measured.words)
+    yield _row("ray.wait, for each task under way", "µs", _look() * 1e6, measured.look * 1e6)
 
 
-def _row(what: str, unit: str, found: float, taken: float) -> Row:
-    return Row(what, unit, found, taken, "taken")
+def _row(what: str, unit: str, value: float, figure: float) -> Row:
+    return Row(what, unit, value, figure, "taken")
 
 
 def _converted(place: Path) -> tuple[Outcome, int]:
@@ -103,10 +103,10 @@ def _questions() -> tuple[float, float, float, float]:
     with HubServer() as hub, tempfile.TemporaryDirectory(prefix="converter-bench-") as name:
         place = Path(name)
         names = [f"org/model-{number}" for number in range(_REPOSITORIES)]
-        for each in names:
-            hub.add_repository(each, files)
+        for repository in names:
+            hub.add_repository(repository, files)
         (place / "one.txt").write_text("org/model-0\n", encoding="utf-8")
-        (place / "all.txt").write_text("".join(f"{each}\n" for each in names), encoding="utf-8")
+        (place / "all.txt").write_text("".join(f"{repository}\n" for repository in names), encoding="utf-8")
         environment = hub.environment(place / "home")
         alone = run([*_CONVERTER, "plan", "--manifest", place / "one.txt"], environment=environment)
         first = len(hub.requests)
@@ -146,9 +146,9 @@ def _quiet() -> Iterator[int]:
     yield 0
 
 
-def _grow(told: Path, count: int, place: Path) -> Mapping[str, float]:
+def _grow(source: Path, count: int, place: Path) -> Mapping[str, float]:
     """Bytes of memory before; then, for each of so many outcomes, those kept and those of each file; and the CPU seconds of writing all."""
-    one = json.loads(told.read_bytes())
+    one = json.loads(source.read_bytes())
     assert page  # it is imported before, as its imports are no outcome's
     before = anonymous_bytes()
     outcomes = []

@@ -31,10 +31,10 @@ def measure() -> Iterator[Row]:
         peer.export(MINILM, checkpoint, place / "peer")
         sessions = {"optimum": open_session(place / "peer" / "model.onnx"), "ours": open_session(batch.artifact(0) / "model.onnx")}
         for shape, rounds in _SHAPES:
-            found = take_turns(sessions, shape, rounds)
-            best = {who: min(each) for who, each in found.items()}
-            told = ", ".join(f"{who} {best[who]:.3f} (median {statistics.median(each):.3f})" for who, each in found.items())
-            print(f"  {shape[0]} × {shape[1]}, the best of {rounds}: {told}", flush=True)
+            turns = take_turns(sessions, shape, rounds)
+            best = {who: min(times) for who, times in turns.items()}
+            figures = ", ".join(f"{who} {best[who]:.3f} (median {statistics.median(times):.3f})" for who, times in turns.items())
+            print(f"  {shape[0]} × {shape[1]}, the best of {rounds}: {figures}", flush=True)
             yield Row(f"MiniLM at {shape[0]} × {shape[1]}", "CPU ms", best["ours"], best["optimum"], ratio_at_most=AT_MOST)
 
 
@@ -52,12 +52,12 @@ def take_turns(sessions: Mapping[str, onnxruntime.InferenceSession], shape: tupl
         "attention_mask": np.ones(shape, np.int64),
         "token_type_ids": np.zeros(shape, np.int64),
     }
-    feeds = {who: {each.name: inputs[each.name] for each in session.get_inputs()} for who, session in sessions.items()}
-    found: dict[str, list[float]] = {who: [] for who in sessions}
+    feeds = {who: {node.name: inputs[node.name] for node in session.get_inputs()} for who, session in sessions.items()}
+    times: dict[str, list[float]] = {who: [] for who in sessions}
     for turn in range(-3, rounds):
         for who in list(sessions)[:: 1 if turn % 2 else -1]:
             started = time.process_time()
             sessions[who].run(None, feeds[who])
             if turn >= 0:  # the first calls plan their memory
-                found[who].append((time.process_time() - started) * 1000)
-    return found
+                times[who].append((time.process_time() - started) * 1000)
+    return times

@@ -64,9 +64,9 @@ def measure() -> Iterator[Row]:
         for kind, (make, _) in _KINDS.items():
             path = Path(name, "models.yaml" if kind == "models.yaml" else "input.txt")
             make(path)
-            found = json.loads(run([sys.executable, "-m", "bench.limits", kind, path]).output.splitlines()[-1])
-            yield Row(f"{kind}, {path.stat().st_size / 2**20:.0f} MiB", "MB", found["bytes"] / 1e6)
-            yield Row("… takes", "CPU s", found["seconds"])
+            cost = json.loads(run([sys.executable, "-m", "bench.limits", kind, path]).output.splitlines()[-1])
+            yield Row(f"{kind}, {path.stat().st_size / 2**20:.0f} MiB", "MB", cost["bytes"] / 1e6)
+            yield Row("… takes", "CPU s", cost["seconds"])
 
 
 def _read(kind: str, path: Path) -> None:

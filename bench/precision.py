@@ -34,21 +34,21 @@ def measure() -> Iterator[Row]:
         )
         print(f"  all variants, converted, searched and measured: {cost.cpu_seconds:.0f} CPU s", flush=True)
         record = json.loads((place / "ours" / "converter.json").read_bytes())
-        files = {each["name"]: place / "ours" / each["files"][0] for each in record["verdict"]["variants"]}
-        losses = {each["name"]: AccuracyDrop.model_validate(each["accuracy_drop"]) for each in record["verdict"]["variants"]}
+        files = {variant["name"]: place / "ours" / variant["files"][0] for variant in record["verdict"]["variants"]}
+        losses = {variant["name"]: AccuracyDrop.model_validate(variant["accuracy_drop"]) for variant in record["verdict"]["variants"]}
         peer.export(MINILM, checkpoint, place / "peer")
         peer.quantize(place / "peer", place / "peer-int8")
         files |= {"optimum": place / "peer" / "model.onnx", "optimum int8": place / "peer-int8" / "model_quantized.onnx"}
         losses |= dict(zip(("optimum", "optimum int8"), _lost(checkpoint, [files["optimum"], files["optimum int8"]]), strict=True))
-        found = {
+        latencies = {
             shape: latency.take_turns({who: latency.open_session(path) for who, path in files.items()}, shape, rounds)
             for shape, rounds in _SHAPES
         }
         print("  | file | MB | cosine, least | neighbours | CPU ms at 1 × 16 | at 1 × 128 |\n  |---|---:|---:|---:|---:|---:|")
         for who, path in files.items():
-            accuracy_drop, times = losses[who], " | ".join(f"{min(found[shape][who]):.2f}" for shape, _ in _SHAPES)
-            told = f"{accuracy_drop.cosine_mean:.4f}, {accuracy_drop.cosine_min:.4f} | {accuracy_drop.neighbours:.1%}"
-            print(f"  | {who} | {path.stat().st_size / 1e6:.1f} | {told} | {times} |", flush=True)
+            accuracy_drop, times = losses[who], " | ".join(f"{min(latencies[shape][who]):.2f}" for shape, _ in _SHAPES)
+            quality = f"{accuracy_drop.cosine_mean:.4f}, {accuracy_drop.cosine_min:.4f} | {accuracy_drop.neighbours:.1%}"
+            print(f"  | {who} | {path.stat().st_size / 1e6:.1f} | {quality} | {times} |", flush=True)
         yield from ()
 
 

@@ -115,8 +115,8 @@ def _is_server(process: int) -> bool:
 
 
 def _children(process: int) -> list[int]:
-    found: list[int] = []
+    children: list[int] = []
     for path in Path(f"/proc/{process}/task").glob("*/children"):
         with suppress(OSError):  # a thread that has ended
-            found.extend(map(int, path.read_text(encoding="ascii").split()))
-    return found
+            children.extend(map(int, path.read_text(encoding="ascii").split()))
+    return children

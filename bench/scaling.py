@@ -219,7 +219,7 @@ class Cluster:
         self.api = Allowance(self.assumed.api, self.assumed.window)
         self.resolved = Allowance(self.assumed.resolved, self.assumed.window)
         self.machines = [Node(self.assumed.cores, self.assumed.memory) for _ in range(self.nodes)]
-        self.given: dict[int, Task] = {}
+        self.tasks: dict[int, Task] = {}
         self.waiting: deque[Task] = deque()
         self.driver = self._drive(list(_sizes(self.assumed, self.chance)))
         self.parked = False
@@ -236,7 +236,7 @@ class Cluster:
         """The driver: plan the next, and give it to the cluster, for as long as there is room."""
         window = PER_CORE * self.nodes * self.assumed.cores
         for number, weights in enumerate(sizes):
-            while len(self.given) >= window or number - (self.waiting[0].number if self.waiting else number) >= window:
+            while len(self.tasks) >= window or number - (self.waiting[0].number if self.waiting else number) >= window:
                 self.parked = True
                 yield None
             if self.assumed.from_hub:
@@ -248,7 +248,7 @@ class Cluster:
                 yield max(read, self.planner.take(self.clock.now, self.measured.planning + self.measured.hashing * weights))
             predicted = round(DEMANDS["onnx"].start + DEMANDS["onnx"].weights * weights)
             cores, memory = demand(predicted, [Capacity(self.assumed.cores, self.assumed.memory)])
-            self.given[number] = task = Task(number, weights, cores, memory)
+            self.tasks[number] = task = Task(number, weights, cores, memory)
             self._give(task)
 
     def _give(self, task: Task) -> None:
@@ -292,7 +292,7 @@ class Cluster:
         self.longest = max(self.longest, took)
         self._leave(task, machine)
         if not is_alone:
-            yield self.hearer.take(self.clock.now, self.measured.words * self.measured.look * len(self.given))
+            yield self.hearer.take(self.clock.now, self.measured.words * self.measured.look * len(self.tasks))
         self._end(task, failed=took > self.assumed.timeout)
 
     def _served(self, size: float) -> float:
@@ -309,7 +309,7 @@ class Cluster:
         self._fill(machine)
 
     def _end(self, task: Task, *, failed: bool) -> None:
-        del self.given[task.number]
+        del self.tasks[task.number]
         self.failed += failed
         self.done += not failed
         self.weights += 0 if failed else task.weights
@@ -394,14 +394,14 @@ def main() -> None:
     print(
         f"\n{cluster.weights / 1e12:.0f} TB of weights, and of artifacts as many; {cluster.egress():,.0f} $ for these to leave the cloud.\n"
     )
-    for what, each in (
+    for what, size in (
         ("the command's memory", measured.outcome_bytes),
         ("… as the report is written", measured.writing_bytes),
         ("report.json", measured.json_bytes),
         ("report.md", measured.markdown_bytes),
         ("report.html", measured.html_bytes),
     ):
-        print(f"| {what} | {count * each / 1e9:.1f} GB |")
+        print(f"| {what} | {count * size / 1e9:.1f} GB |")
     print(f"| files in the output folder | {count * measured.files:,} |")
 
 

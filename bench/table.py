@@ -54,8 +54,8 @@ def render(rows: Sequence[Row]) -> str:
     """The table as text, its columns in line."""
     lines = [_HEADER, *(row.cells() for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADER))]
-    told = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([told[0], "-|-".join("-" * width for width in widths), *told[1:]])
+    texts = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return "\n".join([texts[0], "-|-".join("-" * width for width in widths), *texts[1:]])
 
 
 def _figure(value: float) -> str:

@@ -87,10 +87,10 @@ def sizes() -> Iterator[tuple[str, dict[str, int]]]:
     for subject in STORED:
         with tempfile.TemporaryDirectory() as place:
             checkpoint = subject.checkpoint(Path(place) / "checkpoint")
-            found = {"weights": (checkpoint / "model.safetensors").stat().st_size}
+            figures = {"weights": (checkpoint / "model.safetensors").stat().st_size}
             for name, options in (("tied", {}), ("untied", {"untie": True}), ("frozen", {"freeze": True})):
-                found[name] = _convert(subject, checkpoint, Path(place) / name, **options).stat().st_size
-            yield f"{subject.name}, {subject.feature}", found
+                figures[name] = _convert(subject, checkpoint, Path(place) / name, **options).stat().st_size
+            yield f"{subject.name}, {subject.feature}", figures
 
 
 def _latencies_of(subject: Subject, place: Path) -> Iterator[tuple[str, str, dict[str, float]]]:

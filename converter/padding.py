@@ -97,7 +97,7 @@ def _fill(spec: TensorSpec, array: Array, fixed: Mapping[str, int], padding: int
         missing = fixed.get(str(label), array.shape[axis]) - array.shape[axis]
         if not missing:
             continue
-        widths = [(0, missing if dim == axis else 0) for dim in range(array.ndim)]
+        widths = [(0, missing if index == axis else 0) for index in range(array.ndim)]
         if axis and label != _ROWS:
             array = np.pad(array, widths, constant_values=padding)
         elif array.shape[axis]:

@@ -43,6 +43,8 @@ def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mappi
     recorded = {name: value for name, value in record.options.items() if name not in PERMISSIONS} if record else {}
     if recorded.pop("config", None) and not asked.get("config"):  # a record may come from anywhere, and a configuration is run
         raise ConversionError(f"the artifact in {artifact} was made with a configuration of its maker's own", "name it with --config")
+    if backend.options.says_precision(asked):
+        recorded.pop("precision", None)
     try:
         options = backend.options.model_validate({**recorded, **asked}) if recorded else backend.read_options(artifact, asked)
     except pydantic.ValidationError as error:

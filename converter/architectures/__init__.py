@@ -81,16 +81,16 @@ def find_architecture(model_type: str, written_by: str = "", classes: Sequence[s
     embedder = find_embedder(model_type, classes)
     if embedder and embedder.is_encoder:
         generic = generic_architecture(model_type)
-        found: Architecture | None = replace(generic, note="") if generic else None
+        architecture: Architecture | None = replace(generic, note="") if generic else None
     elif model_type in ready_made():
-        found = _ready_made()[model_type]
+        architecture = _ready_made()[model_type]
     elif model_type in _of_packages():
-        found = _load(_of_packages()[model_type])
+        architecture = _load(_of_packages()[model_type])
     else:
-        found = generic_architecture(model_type, is_embedder=embedder is not None)
-    if found is None:
+        architecture = generic_architecture(model_type, is_embedder=embedder is not None)
+    if architecture is None:
         raise _unknown(model_type, written_by)
-    return embedding_architecture(found, classes)
+    return embedding_architecture(architecture, classes)
 
 
 def embedding_architecture(architecture: Architecture, classes: Sequence[str]) -> Architecture:
@@ -116,8 +116,8 @@ def ready_made() -> frozenset[str]:
 @cache
 def _ready_made() -> Mapping[str, Architecture]:
     names = [module.name for module in pkgutil.iter_modules(families.__path__)]
-    found: list[Architecture] = [importlib.import_module(f"{families.__name__}.{name}").ARCHITECTURE for name in names]
-    return {architecture.model_type: architecture for architecture in found}
+    descriptions: list[Architecture] = [importlib.import_module(f"{families.__name__}.{name}").ARCHITECTURE for name in names]
+    return {architecture.model_type: architecture for architecture in descriptions}
 
 
 def _unknown(model_type: str, written_by: str) -> NotSupportedError:
@@ -153,12 +153,12 @@ def _of_packages() -> Mapping[str, EntryPoint]:
 def _load(point: EntryPoint) -> Architecture:
     package, version = (point.dist.name, point.dist.version) if point.dist else (point.value, "")
     try:
-        found = point.load()
+        architecture = point.load()
     except (Exception, SystemExit) as error:  # a package's own code runs here, and may raise anything
         raise NotSupportedError(f"the architecture {point.name!r} of the package {package} cannot be loaded: {reason(error)}") from error
-    if not isinstance(found, Architecture) or found.model_type != point.name:
+    if not isinstance(architecture, Architecture) or architecture.model_type != point.name:
         raise NotSupportedError(
             f"the package {package} names {point.value} as the architecture {point.name!r}, which it is not",
             "it has to be a converter.onnx.Architecture of that model type",
         )
-    return replace(found, origin={package: version})
+    return replace(architecture, origin={package: version})

@@ -44,7 +44,7 @@ class Architecture:
         if self.embedder and name == "default":
             return self.embedder
         classes = FEATURES[name].auto_classes
-        return next((each for each in classes if self.model_type in auto_models()[each]), classes[0])
+        return next((auto_class for auto_class in classes if self.model_type in auto_models()[auto_class]), classes[0])
 
     def choose_feature(self, asked: str | None, classes: Sequence[str], prefers_cache: bool = False, task: str = "") -> str:
         """The documented name of the feature that was `asked` for, or else of the head that the checkpoint's `classes` name.
@@ -58,10 +58,10 @@ class Architecture:
         declared = canonical(task) if canonical(task) in self.features else None
         if (not classes and not declared) or (classes and classes[0] == self.embedder):
             return "default"
-        found = declared or next((each for each in self.features if self._loads(each, classes[0])), None) or feature_of_class(classes[0])
-        if found in self.features:
-            cached = f"{found}{WITH_PAST}"
-            return cached if prefers_cache and FEATURES[found].generates and cached in self.features else found
+        feature = declared or next((name for name in self.features if self._loads(name, classes[0])), None) or feature_of_class(classes[0])
+        if feature in self.features:
+            cached = f"{feature}{WITH_PAST}"
+            return cached if prefers_cache and FEATURES[feature].generates and cached in self.features else feature
         raise NotSupportedError(
             f"config.json says that the checkpoint is a {classes[0]}, and none of the features of {self.name} is that",
             f"choose one with --feature: {', '.join(self.features)}",

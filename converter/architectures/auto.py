@@ -66,7 +66,7 @@ def auto_models() -> Mapping[str, Mapping[str, tuple[str, ...]]]:
             elif name.endswith("_MAPPING") and isinstance(value, ast.Call) and isinstance(value.args[-1], ast.Name):
                 classes[name] = value.args[-1].id  # MODEL_MAPPING = _LazyAutoMapping(CONFIG_MAPPING_NAMES, MODEL_MAPPING_NAMES)
         if isinstance(statement, ast.ClassDef):
-            mapping = next((each.value for each in statement.body if isinstance(each, ast.Assign)), None)
+            mapping = next((member.value for member in statement.body if isinstance(member, ast.Assign)), None)
             if isinstance(mapping, ast.Name):
                 classes[statement.name] = mapping.id
     return {
@@ -89,5 +89,5 @@ def _source() -> str:
 def _entries(call: ast.Call) -> Mapping[str, tuple[str, ...]]:
     """The pairs of an `OrderedDict([(model type, class or classes), …])`; what is taken over from another table is left out."""
     pairs = call.args[0].elts if call.args and isinstance(call.args[0], ast.List) else []
-    found = (ast.literal_eval(pair) for pair in pairs if isinstance(pair, ast.Tuple))
-    return {name: (classes,) if isinstance(classes, str) else tuple(classes) for name, classes in found}
+    entries = (ast.literal_eval(pair) for pair in pairs if isinstance(pair, ast.Tuple))
+    return {name: (classes,) if isinstance(classes, str) else tuple(classes) for name, classes in entries}

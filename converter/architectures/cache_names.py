@@ -28,5 +28,5 @@ def cache_argument(function: Callable[..., Any]) -> str:
 
 def cache_of(result: Mapping[str, Any]) -> Any | None:
     """Return the cache that a call gave, under either name; None if it gave none."""
-    given = {*result}  # asked for itself, a ModelOutput translates the old name and logs a warning
-    return next((result[name] for name in CACHE_NAMES if name in given), None)
+    keys = {*result}  # asked for itself, a ModelOutput translates the old name and logs a warning
+    return next((result[name] for name in CACHE_NAMES if name in keys), None)

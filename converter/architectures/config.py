@@ -148,16 +148,16 @@ class OnnxConfig(ABC):
     def windows(self) -> tuple[int, ...]:
         """The widths in tokens of the sliding windows that attention is limited to, by the checkpoint's settings."""
         text = text_config(self._config)
-        found = [getattr(text, name, None) for name in _WINDOWS]
-        flat = [width for each in found for width in (each if isinstance(each, list | tuple) else [each])]
+        settings = [getattr(text, name, None) for name in _WINDOWS]
+        flat = [width for setting in settings for width in (setting if isinstance(setting, list | tuple) else [setting])]
         return tuple(sorted({width for width in flat if isinstance(width, int) and not isinstance(width, bool) and width > 0}))
 
     @property
     def special_tokens(self) -> frozenset[int]:
         """The tokens that the configuration names, without the padding token: each occurs in a case."""
         names = ("bos_token_id", "eos_token_id", "unk_token_id", "mask_token_id", "sep_token_id", "cls_token_id")
-        found = [getattr(text_config(self._config), name, None) for name in names]
-        flat = [token for each in found for token in (each if isinstance(each, list | tuple) else [each])]
+        settings = [getattr(text_config(self._config), name, None) for name in names]
+        flat = [token for setting in settings for token in (setting if isinstance(setting, list | tuple) else [setting])]
         return frozenset(token for token in flat if isinstance(token, int) and token >= 0) - {self.pad_token_id}
 
     @property
@@ -421,7 +421,7 @@ def overridden(config: Any, values: Mapping[str, Any] | None) -> Iterator[None]:
 def text_config(config: Any) -> Any:
     """Return the part of a model's configuration that is about text, or all of it; of several parts, the decoder's."""
     try:
-        found = config.get_text_config() if hasattr(config, "get_text_config") else config
+        part = config.get_text_config() if hasattr(config, "get_text_config") else config
     except ValueError:  # there are several
-        found = getattr(config, "decoder", config)
-    return found if found is not None else config
+        part = getattr(config, "decoder", config)
+    return part if part is not None else config

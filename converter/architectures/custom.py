@@ -28,15 +28,17 @@ def custom_architecture(name: str, model_type: str) -> Architecture:
             f"there is no configuration {name}: {error.strerror} ({file})", "name a file as my_config.py:MyOnnxConfig"
         ) from None
     digest = hashlib.sha256(content).hexdigest()
-    found = getattr(_run(path, digest), class_name, None)
-    if not isinstance(found, type) or not issubclass(found, OnnxConfig):
-        what = "has no such class" if found is None else "is not a subclass of converter.onnx.OnnxConfig"
+    config_class = getattr(_run(path, digest), class_name, None)
+    if not isinstance(config_class, type) or not issubclass(config_class, OnnxConfig):
+        what = "has no such class" if config_class is None else "is not a subclass of converter.onnx.OnnxConfig"
         raise NotSupportedError(f"{class_name} of {file} {what}", "derive it from OnnxConfig of converter.onnx")
-    if getattr(found, "__abstractmethods__", None):
-        raise NotSupportedError(f"{class_name} of {file} has no {', '.join(sorted(found.__abstractmethods__))}", "declare what it lacks")
-    features = tuple(each.name for each in FEATURES.values() if issubclass(found, OnnxConfigWithPast) or not each.use_past)
+    if getattr(config_class, "__abstractmethods__", None):
+        raise NotSupportedError(
+            f"{class_name} of {file} has no {', '.join(sorted(config_class.__abstractmethods__))}", "declare what it lacks"
+        )
+    features = tuple(feature.name for feature in FEATURES.values() if issubclass(config_class, OnnxConfigWithPast) or not feature.use_past)
     return Architecture(
-        name=class_name, model_type=model_type, features=features, onnx_config=found, origin={class_name: f"sha256:{digest}"}
+        name=class_name, model_type=model_type, features=features, onnx_config=config_class, origin={class_name: f"sha256:{digest}"}
     )
 
 

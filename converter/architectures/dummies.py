@@ -39,9 +39,9 @@ def make_inputs(
     if not makes_its_own(config):
         return draw(config, size, rng, padding, dtype)
     asked: dict[str, Any] = {"batch_size": size.batch, "seq_length": size.sequence, "num_choices": size.choice, "framework": PYTORCH}
-    taken = inspect.signature(config.generate_dummy_inputs).parameters
-    if not any(each.kind is each.VAR_KEYWORD for each in taken.values()):
-        asked = {name: value for name, value in asked.items() if name in taken}  # not every documented class takes them all
+    parameters = inspect.signature(config.generate_dummy_inputs).parameters
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        asked = {name: value for name, value in asked.items() if name in parameters}  # not every documented class takes them all
     made = flat(config.generate_dummy_inputs(preprocessor, **asked))
     missing = [name for name in config.inputs if name not in made]
     if missing:
@@ -92,7 +92,7 @@ def draw(config: OnnxConfig, size: Size, rng: np.random.Generator, padding: Padd
 def lengths_at(config: OnnxConfig, size: Size) -> dict[str, int]:
     """How long each axis of the inputs is at a size, by its name; one that only its maker knows is a batch or a sequence."""
     known = config.axis_lengths(size)
-    axes = [item for each in config.inputs.values() for item in each.items()]
+    axes = [item for labels in config.inputs.values() for item in labels.items()]
     return {label: known.get(label, size.batch if axis == 0 else size.sequence) for axis, label in axes}
 
 

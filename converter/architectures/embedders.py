@@ -72,7 +72,7 @@ def find_embedder(model_type: str, classes: Sequence[str]) -> Embedder | None:
 
 def encoder_class(model_type: str) -> str | None:
     """The class that is the encoder alone of a family that has a decoder too; None for any other family."""
-    return next((each.name for each in EMBEDDERS.values() if each.is_encoder and each.model_type == model_type), None)
+    return next((embedder.name for embedder in EMBEDDERS.values() if embedder.is_encoder and embedder.model_type == model_type), None)
 
 
 def as_embedder(onnx_config: type[OnnxConfig], embedder: Embedder) -> type[OnnxConfig]:
@@ -116,7 +116,7 @@ def _colbert_class(config: Any, width: int) -> Any:
     import transformers
 
     base: Any = transformers.MODEL_MAPPING[type(config)]
-    parent = next(each for each in base.__mro__ if each.__name__.endswith("PreTrainedModel"))
+    parent = next(ancestor for ancestor in base.__mro__ if ancestor.__name__.endswith("PreTrainedModel"))
 
     def init(self: Any, config: Any) -> None:
         parent.__init__(self, config)

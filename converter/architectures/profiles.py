@@ -48,12 +48,17 @@ PROFILES: Mapping[str, Profile] = {
 }
 
 
-def in_profile(onnx_config: type[OnnxConfig], profile: Profile, taken: Collection[str]) -> type[OnnxConfig]:
-    """The configuration class whose files are as `profile` has them, for a model whose forward takes the inputs `taken`."""
+def in_profile(onnx_config: type[OnnxConfig], profile: Profile, inputs: Collection[str]) -> type[OnnxConfig]:
+    """The configuration class whose files are as `profile` has them, for a model whose forward takes `inputs`."""
     if profile is PROFILES["documented"]:
         return onnx_config
-    told = {"profile": profile, "takes_positions": POSITIONS in taken, "__module__": onnx_config.__module__, "__doc__": onnx_config.__doc__}
-    return type(onnx_config.__name__, (_InProfile, onnx_config), told)
+    members = {
+        "profile": profile,
+        "takes_positions": POSITIONS in inputs,
+        "__module__": onnx_config.__module__,
+        "__doc__": onnx_config.__doc__,
+    }
+    return type(onnx_config.__name__, (_InProfile, onnx_config), members)
 
 
 def is_for_clients(config: OnnxConfig) -> bool:

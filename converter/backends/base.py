@@ -168,17 +168,17 @@ def together(conversions: Sequence[Conversion]) -> Conversion:
     """What is to be known of an artifact of several files, by what is of each."""
 
     def accept() -> None:
-        for each in conversions:
-            each.accept()
+        for conversion in conversions:
+            conversion.accept()
 
     def reject() -> None:
-        for each in conversions:
-            each.reject()
+        for conversion in conversions:
+            conversion.reject()
 
     return Conversion(
-        reused=any(each.reused for each in conversions),
-        shared_files=tuple(dict.fromkeys(name for each in conversions for name in each.shared_files)),
-        notes=tuple(dict.fromkeys(note for each in conversions for note in each.notes)),
+        reused=any(conversion.reused for conversion in conversions),
+        shared_files=tuple(dict.fromkeys(name for conversion in conversions for name in conversion.shared_files)),
+        notes=tuple(dict.fromkeys(note for conversion in conversions for note in conversion.notes)),
         accept=accept,
         reject=reject,
     )

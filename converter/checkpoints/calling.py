@@ -41,12 +41,12 @@ def check_inputs(model: torch.nn.Module, names: Sequence[str]) -> None:
     The forward's own parameters count alone: what falls into its **kwargs is ignored without a word.
     """
     parameters = inspect.signature(model.forward).parameters.values()
-    taken = [each.name for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]
+    own = [parameter.name for parameter in parameters if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)]
     arguments = {name: name.partition(".")[0] for name in names}
     cache = cache_argument(model.forward)
-    unknown = [name for name, argument in arguments.items() if (cache if argument == CACHE else argument) not in taken]
+    unknown = [name for name, argument in arguments.items() if (cache if argument == CACHE else argument) not in own]
     if unknown:
-        raise ConversionError(f"{type(model).__name__} takes no input {', '.join(unknown)}", f"it takes: {', '.join(taken)}")
+        raise ConversionError(f"{type(model).__name__} takes no input {', '.join(unknown)}", f"it takes: {', '.join(own)}")
 
 
 class ExportWrapper(torch.nn.Module):
@@ -134,7 +134,7 @@ def _encode_all_or_nothing(encode: Any, arguments: dict[str, Any], held: Any, le
 
     A part of an image cannot be encoded, so rows are left out, all of them or none.
     """
-    name = next(each for each in arguments if each in ENCODED)
+    name = next(argument for argument in arguments if argument in ENCODED)
     whole = arguments.pop(name)
     batch = whole.shape[0]
     torch._check(held <= length)  # type: ignore[no-untyped-call]  # torch's own lacks types
@@ -201,13 +201,13 @@ def _pick(model: torch.nn.Module, result: Any, outputs: Sequence[str]) -> tuple[
 def _output(model: torch.nn.Module, result: Any, name: str) -> torch.Tensor:
     kind, *place = name.split(".")
     if kind != "present":
-        found = result.get(name)
+        tensor = result.get(name)
     else:
         cache = cache_of(result)
-        found = None if cache is None else _of_cache(cache, place)
-    if not isinstance(found, torch.Tensor):
+        tensor = None if cache is None else _of_cache(cache, place)
+    if not isinstance(tensor, torch.Tensor):
         raise ConversionError(f"{type(model).__name__} gives no output {name}", f"it gives: {', '.join(result)}")
-    return found
+    return tensor
 
 
 def _of_cache(cache: Any, place: Sequence[str]) -> torch.Tensor | None:
@@ -216,5 +216,5 @@ def _of_cache(cache: Any, place: Sequence[str]) -> torch.Tensor | None:
     if stack:
         cache = cache.self_attention_cache if stack == ["decoder"] else cache.cross_attention_cache
     held = cache.layers[int(layer)]
-    found: torch.Tensor | None = {"key": held.keys, "value": held.values}.get(part)
-    return found
+    tensor: torch.Tensor | None = {"key": held.keys, "value": held.values}.get(part)
+    return tensor

@@ -119,8 +119,8 @@ def stored_weight(folder: Path, name: str, has_safetensors: bool) -> torch.Tenso
             return tensors.get_tensor(name) if name in tensors.keys() else None  # noqa: SIM118 - not a mapping
     path = folder / file
     stored = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    found: torch.Tensor | None = stored.get(name)
-    return found
+    tensor: torch.Tensor | None = stored.get(name)
+    return tensor
 
 
 def _is_constant(stored: torch.Tensor | None, tensors: dict[str, torch.Tensor]) -> bool:
@@ -133,7 +133,7 @@ def _is_constant(stored: torch.Tensor | None, tensors: dict[str, torch.Tensor]) 
     if stored.dim() == 4 and shape[:2] == (1, 1) and shape[2] == shape[3]:
         return bool(stored.equal(torch.ones_like(stored).tril()))
     # a vector of zeros is equal to many
-    return stored.dim() > 1 and any(each.shape == shape and each.detach().equal(stored.to(each.dtype)) for each in tensors.values())
+    return stored.dim() > 1 and any(tensor.shape == shape and tensor.detach().equal(stored.to(tensor.dtype)) for tensor in tensors.values())
 
 
 @dataclass(frozen=True)
@@ -155,8 +155,8 @@ class _Names:
 
     def renamed(self, name: str) -> str:
         """What from_pretrained takes a name of a file for."""
-        renamings = [each for each in self.renamings if isinstance(each, WeightRenaming)]
-        converters = [each for each in self.renamings if isinstance(each, WeightConverter)]
+        renamings = [entry for entry in self.renamings if isinstance(entry, WeightRenaming)]
+        converters = [entry for entry in self.renamings if isinstance(entry, WeightConverter)]
         return rename_source_key(name, renamings, converters)[0]
 
 
@@ -173,7 +173,7 @@ class _Known:
         for model, rest in self._owners(name):
             prefix = f"{model.base_model_prefix}."
             spellings = {rest, f"{prefix}{rest}", rest.removeprefix(prefix)}
-            own = {each for each, _ in model.named_parameters(remove_duplicate=False)}
+            own = {spelling for spelling, _ in model.named_parameters(remove_duplicate=False)}
             for kind in self._classes(model):
                 names = self._of(kind, model)
                 there = {*spellings, *map(names.renamed, spellings)}
@@ -199,12 +199,12 @@ class _Known:
 
     def _classes(self, model: Any) -> Iterator[type]:
         """The classes that config.json names, and those beside that of `model`, or beside one that it derives from, in their files."""
-        files = dict.fromkeys(each.__module__ for each in type(model).__mro__)
-        beside = [each for file in files for each in vars(sys.modules[file]).values() if isinstance(each, type)]
-        named = [getattr(transformers, str(each), None) for each in self.config.architectures or ()]
-        for each in dict.fromkeys((*named, *type(model).__mro__, *beside)):
-            if isinstance(each, type) and issubclass(each, transformers.PreTrainedModel) and self._config(each, model) is not None:
-                yield each
+        files = dict.fromkeys(base.__module__ for base in type(model).__mro__)
+        beside = [member for file in files for member in vars(sys.modules[file]).values() if isinstance(member, type)]
+        named = [getattr(transformers, str(name), None) for name in self.config.architectures or ()]
+        for kind in dict.fromkeys((*named, *type(model).__mro__, *beside)):
+            if isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel) and self._config(kind, model) is not None:
+                yield kind
 
     def _config(self, kind: Any, model: Any) -> Any:
         return next((config for config in (model.config, self.config) if kind.config_class is type(config)), None)

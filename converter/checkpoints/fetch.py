@@ -35,8 +35,8 @@ def resolve(source: Source, allowed: Allowed = NOTHING_ELSE, known: Sequence[Fil
             if name.endswith(".safetensors"):
                 _check_weights(source.folder / name)
             elif policy.is_sidecar(name) and size > policy.SIDECAR_LIMIT:
-                told = f"{name} of {source} has {size:,} bytes, as no config and no vocabulary has"
-                raise CheckpointError(told, "move it out of the checkpoint's folder")
+                message = f"{name} of {source} has {size:,} bytes, as no config and no vocabulary has"
+                raise CheckpointError(message, "move it out of the checkpoint's folder")
         described = tuple(_described(source.folder, name, known) for name in files)
         identity = _contents_of({file.path: file.sha256 for file in described})
         return Checkpoint(

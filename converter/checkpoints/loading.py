@@ -55,8 +55,8 @@ class LoadedModel:
     @property
     def written(self) -> Mapping[str, Any]:
         """config.json as the checkpoint has it where `load_model` loaded it, as transformers would write it elsewhere."""
-        found: Mapping[str, Any] = getattr(self.module, _WRITTEN, None) or json.loads(self.config.to_json_string())
-        return found
+        settings: Mapping[str, Any] = getattr(self.module, _WRITTEN, None) or json.loads(self.config.to_json_string())
+        return settings
 
     @property
     def folder(self) -> Path | None:
@@ -95,8 +95,8 @@ class LoadedModel:
             return frozenset()
         searched, *_ = build_glob_alternation(patterns)
         tensors = self.tensors()
-        found = {tensors[name].data_ptr() for name in tensors if searched.search(name)}
-        return frozenset(name for name, tensor in tensors.items() if tensor.data_ptr() in found)
+        pointers = {tensors[name].data_ptr() for name in tensors if searched.search(name)}
+        return frozenset(name for name, tensor in tensors.items() if tensor.data_ptr() in pointers)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Every parameter and buffer under every name it goes by; tied ones share their storage."""
@@ -159,8 +159,8 @@ def load_model(
             local_files_only=True,
         )
     if info["mismatched_keys"]:
-        told = ", ".join(f"{name} is {tuple(found)}, not {tuple(wanted)}" for name, found, wanted in sorted(info["mismatched_keys"]))
-        raise CheckpointError(f"the weights of {folder} do not fit its config.json: {told}", "one of the two is of another model")
+        problems = ", ".join(f"{name} is {tuple(shape)}, not {tuple(wanted)}" for name, shape, wanted in sorted(info["mismatched_keys"]))
+        raise CheckpointError(f"the weights of {folder} do not fit its config.json: {problems}", "one of the two is of another model")
     with _told_plainly("weights", folder):
         dropped = dropped_weights(module, config, info["unexpected_keys"], read)
     notes = dropped.notes(folder, type(module).__name__, allowed.drop_weights)

@@ -33,7 +33,7 @@ def declared_task(name: str, files: Collection[str], read: Read) -> str:
     kind = str(first.get("type", "")).rpartition(".")[2]
     if kind not in _TASKS or first.get("path") not in ("", "."):
         return ""
-    settings: Any = next((_read(name, each, read) for each in _MODULE if each in files), {})
+    settings: Any = next((_read(name, file, read) for file in _MODULE if file in files), {})
     task = settings.get("transformer_task") if isinstance(settings, Mapping) else None
     if isinstance(task, str):
         return task

@@ -174,6 +174,6 @@ def _shards(name: str, files: Collection[str], index: str, text: str) -> tuple[s
         raise CheckpointError(f"{index} of {name} names {brief(unsafe[0])!r}, which is no file beside it", "do not use this checkpoint")
     missing = [shard for shard in shards if shard not in files]
     if missing:
-        told = f"{', '.join(map(brief, missing[:_MOST_TOLD]))}{', …' if len(missing) > _MOST_TOLD else ''}"
-        raise CheckpointError(f"{name} lacks {len(missing)} of its {len(shards)} weight files: {told}", "download them")
+        names = f"{', '.join(map(brief, missing[:_MOST_TOLD]))}{', …' if len(missing) > _MOST_TOLD else ''}"
+        raise CheckpointError(f"{name} lacks {len(missing)} of its {len(shards)} weight files: {names}", "download them")
     return tuple(shards)

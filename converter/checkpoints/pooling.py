@@ -84,7 +84,7 @@ class _Masked(int):
 
     @classmethod
     def __torch_function__(cls, function: Any, _: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> Any:
-        masked = next((each for each in args if isinstance(each, cls)), None)
+        masked = next((argument for argument in args if isinstance(argument, cls)), None)
         if masked is None or kwargs:
             return NotImplemented
         if function in (torch.ne, torch.Tensor.ne, torch.Tensor.__ne__):

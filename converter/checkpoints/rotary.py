@@ -39,4 +39,4 @@ def _found(values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             if name in _PARAMETERS:
                 yield value
             yield from _found(value)
-            yield from (each for each in value.values() if name in _PARAMETERS and isinstance(each, Mapping))
+            yield from (part for part in value.values() if name in _PARAMETERS and isinstance(part, Mapping))

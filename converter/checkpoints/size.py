@@ -71,7 +71,7 @@ def _counts(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
         if isinstance(value, int) and (key == _LABELS or _LAYERS.fullmatch(key)):
             yield (name if key != _LABELS else _LABELS), value
         elif key == "attention_types" and isinstance(value, list):  # GPT Neo's layers: [[["global", "local"], 12]]
-            yield name, sum(_repeated(*each) for each in value if isinstance(each, list) and len(each) == 2)
+            yield name, sum(_repeated(*entry) for entry in value if isinstance(entry, list) and len(entry) == 2)
         elif isinstance(value, dict) and not prefix:
             yield from _counts(value, f"{name}.")
 

@@ -112,8 +112,8 @@ def _roles(role: torch.Tensor, reaches: Iterable[int]) -> _Roles:
     slots: Any = is_global.sum(dim=1).max()
     if not _is_tracing():  # to which a tensor is a length too, and an item a constant
         slots = slots.item()
-    found, chosen = is_global.topk(slots, dim=1)
-    is_filler = found == 0
+    values, chosen = is_global.topk(slots, dim=1)
+    is_filler = values == 0
     return _Roles(role, chosen, is_filler, {reach: _unseen(role, is_filler, reach) for reach in reaches})
 
 
@@ -168,8 +168,8 @@ def _others(states: torch.Tensor, chosen: torch.Tensor, reach: int) -> torch.Ten
     import torch
 
     windows = _windows(states, reach)
-    taken = _taken(states, chosen)[:, :, None]
-    return torch.cat((windows, taken.expand(-1, -1, windows.shape[2], -1, -1)), dim=3)
+    tokens = _taken(states, chosen)[:, :, None]
+    return torch.cat((windows, tokens.expand(-1, -1, windows.shape[2], -1, -1)), dim=3)
 
 
 def _windows(states: torch.Tensor, size: int) -> torch.Tensor:

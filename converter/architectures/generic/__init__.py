@@ -25,7 +25,8 @@ _CACHED = ("AutoModelForCausalLM", "AutoModelForSeq2SeqLM", "AutoModelForSpeechS
 def generic_features(model_type: str) -> tuple[str, ...]:
     """What transformers has heads of a model type for, with a cache where there may be one; empty for a type that it does not know."""
     classes = {
-        task: next((each for each in feature.auto_classes if model_type in auto_models()[each]), None) for task, feature in TASKS.items()
+        task: next((auto_class for auto_class in feature.auto_classes if model_type in auto_models()[auto_class]), None)
+        for task, feature in TASKS.items()
     }
     return tuple(
         name

@@ -66,7 +66,7 @@ class GenericOnnxConfig(OnnxConfigWithPast):
     def auto_class(self) -> str:
         """The class of transformers that loads the model for the task."""
         classes = self.feature.auto_classes
-        return next((each for each in classes if self._config.model_type in auto_models().get(each, {})), classes[0])
+        return next((auto_class for auto_class in classes if self._config.model_type in auto_models().get(auto_class, {})), classes[0])
 
     @property
     def encoded_length(self) -> int | None:
@@ -107,7 +107,7 @@ class GenericOnnxConfig(OnnxConfigWithPast):
         return self._with_types({"input_ids": axes, "inputs": axes, "attention_mask": mask_axes}, axes)
 
     def _with_types(self, named: Mapping[str, Axes], axes: Axes) -> Mapping[str, Layout]:
-        layouts = {name: Layout(each) for name, each in named.items()}
+        layouts = {name: Layout(labels) for name, labels in named.items()}
         layouts["bbox"] = Layout(axes, {max(axes) + 1: 4})
         if (self._setting("type_vocab_size") or 0) > 1:  # one kind of token needs no telling
             layouts["token_type_ids"] = Layout(axes)
@@ -227,7 +227,7 @@ class GenericOnnxConfig(OnnxConfigWithPast):
 
     def fixed_dims(self, name: str) -> Mapping[int, int]:
         if name.startswith("past_key_values."):
-            return next({1: heads, 3: features} for each, _, (heads, features) in self._cached("inputs") if each == name)
+            return next({1: heads, 3: features} for label, _, (heads, features) in self._cached("inputs") if label == name)
         return self.model_signature.inputs[name].fixed
 
     def patch(self, model: torch.nn.Module) -> AbstractContextManager[None]:
@@ -254,13 +254,13 @@ class GenericOnnxConfig(OnnxConfigWithPast):
 
 def _special_tokens(config: Any) -> set[int]:
     """The tokens that a configuration, or a part of it, names: the end of a text, an image's place."""
-    found: set[int] = set()
+    tokens: set[int] = set()
     for name, value in vars(config).items():
         if name.endswith(("_token_id", "_token_index")):
-            found |= {token for token in (value if isinstance(value, list | tuple) else [value]) if isinstance(token, int)}
+            tokens |= {token for token in (value if isinstance(value, list | tuple) else [value]) if isinstance(token, int)}
         elif hasattr(value, "to_dict") and hasattr(value, "model_type"):
-            found |= _special_tokens(value)
-    return found
+            tokens |= _special_tokens(value)
+    return tokens
 
 
 def _among(tokens: Array, special: set[int]) -> Array:

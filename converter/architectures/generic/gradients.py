@@ -16,19 +16,19 @@ def values_alone(model: torch.nn.Module) -> Iterator[None]:
     """While it lasts, each `torch.autograd.Function` beside the classes of `model` is its `forward` and nothing else."""
     import torch
 
-    modules = {type(each).__module__ for each in model.modules()}
-    found: set[Any] = {
+    modules = {type(module).__module__ for module in model.modules()}
+    functions: set[Any] = {
         value
         for name in modules
         for value in vars(sys.modules.get(name, object)).values()
         if isinstance(value, type) and issubclass(value, torch.autograd.Function) and value is not torch.autograd.Function
     }
-    for function in found:
+    for function in functions:
         function.apply = _forward_of(function)
     try:
         yield
     finally:
-        for function in found:
+        for function in functions:
             del function.apply
 
 

@@ -49,15 +49,15 @@ def layouts(name: str, config: Any, any_image_size: bool = False) -> Sequence[La
 
     With `any_image_size` images are of any size, whichever the settings name.
     """
-    found = tuple(_LAYOUTS[name](config)) if name in _LAYOUTS else ()
-    return tuple(each for each in found if "height" in each.axes.values()) if any_image_size and name in _OF_IMAGES else found
+    choices = tuple(_LAYOUTS[name](config)) if name in _LAYOUTS else ()
+    return tuple(layout for layout in choices if "height" in layout.axes.values()) if any_image_size and name in _OF_IMAGES else choices
 
 
 def setting(config: Any, *names: str) -> Any:
     """The first of some settings that a configuration, or one of its parts, has; None where none has."""
-    for each in (config, *_parts(config)):
+    for part in (config, *_parts(config)):
         for name in names:
-            value = getattr(each, name, None)
+            value = getattr(part, name, None)
             if value is not None:
                 return value
     return None
@@ -92,7 +92,7 @@ def image_sizes(config: Any) -> list[tuple[int, int]]:
     size = _pixels(setting(config, "image_size"))
     if size is None and hasattr(config, "eval_size"):  # RT-DETR and its kin, whose anchors are of one image
         size = _pixels(config.eval_size) or _EVALUATED
-    return list(dict.fromkeys(each for each in (size and _processor_size(config), size) if each))
+    return list(dict.fromkeys(pair for pair in (size and _processor_size(config), size) if pair))
 
 
 def _pixels(size: Any) -> tuple[int, int] | None:
@@ -100,17 +100,19 @@ def _pixels(size: Any) -> tuple[int, int] | None:
         size = [size.get("height"), size.get("width")]
     if isinstance(size, int):
         size = [size, size]
-    return (size[0], size[1]) if isinstance(size, list | tuple) and len(size) > 1 and all(isinstance(each, int) for each in size) else None
+    return (
+        (size[0], size[1]) if isinstance(size, list | tuple) and len(size) > 1 and all(isinstance(length, int) for length in size) else None
+    )
 
 
 def _processor(config: Any) -> Mapping[str, Any]:
     """The checkpoint's preprocessor_config.json, from beside its config.json; empty if there is none."""
     path = Path(str(getattr(config, "_name_or_path", "")), "preprocessor_config.json")
     try:
-        found = json.loads(read_at_most(path, _PROCESSOR_LIMIT))
+        settings = json.loads(read_at_most(path, _PROCESSOR_LIMIT))
     except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, Mapping) else {}
+    return settings if isinstance(settings, Mapping) else {}
 
 
 def _processor_frames(config: Any) -> int | None:
@@ -121,10 +123,10 @@ def _processor_frames(config: Any) -> int | None:
 
 def _processor_size(config: Any) -> tuple[int, int] | None:
     """The size of the images that a checkpoint's processor gives, by the file beside its config.json; None where it names no one size."""
-    told = _processor(config)
-    if not told or told.get("do_resize") is False:
+    settings = _processor(config)
+    if not settings or settings.get("do_resize") is False:
         return None
-    return _pixels(told.get("crop_size") if told.get("do_center_crop") else told.get("size"))
+    return _pixels(settings.get("crop_size") if settings.get("do_center_crop") else settings.get("size"))
 
 
 def _image(config: Any) -> Iterator[Layout]:
@@ -207,11 +209,11 @@ def usual_size(config: Any) -> tuple[int, int] | None:
 
     None where there is neither, and for more pixels than are tried.
     """
-    told = _processor(config)
-    size = told.get("size")
+    settings = _processor(config)
+    size = settings.get("size")
     shortest = size.get("shortest_edge") if isinstance(size, Mapping) else None
-    found = _processor_size(config) or _pixels(shortest) or next(iter(image_sizes(config)), None)
-    return found if found and 0 < found[0] * found[1] <= _MOST_PIXELS else None
+    pixels = _processor_size(config) or _pixels(shortest) or next(iter(image_sizes(config)), None)
+    return pixels if pixels and 0 < pixels[0] * pixels[1] <= _MOST_PIXELS else None
 
 
 def half_a_minute(config: Any, labels: Collection[str]) -> int | None:

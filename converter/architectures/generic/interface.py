@@ -91,17 +91,17 @@ def probe_signature(probe: SignatureProbe) -> ModelSignature:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     with torch.device("meta"), every_value_is_one():
-        found = _find(probe)
-    if isinstance(found, str):
+        signature = _find(probe)
+    if isinstance(signature, str):
         with FakeTensorMode(), every_value_is_one():
             again = _find_again(probe)
         if again is None:
             raise NotSupportedError(
-                f"nobody has described the inputs of this {probe.auto_class}, and it could not be found out: {found}",
+                f"nobody has described the inputs of this {probe.auto_class}, and it could not be found out: {signature}",
                 "describe them in a configuration of your own, see --config",
             )
-        found = again
-    return found
+        signature = again
+    return signature
 
 
 def _find_again(probe: SignatureProbe) -> ModelSignature | None:
@@ -151,23 +151,23 @@ def _meta_model(probe: SignatureProbe) -> Any:
 
 def _choices(shell: Any, probe: SignatureProbe) -> Iterator[dict[str, Layout]]:
     """The inputs that the model may take, in the order of its forward, in each way that they may be laid out."""
-    taken = [name for name in inspect.signature(shell.forward).parameters if name not in probe.without]
-    for about in _subjects(taken, getattr(shell, "main_input_name", ""), probe):
-        names = [name for name in taken if name in about or _goes_with(name, about, probe, "decoder_input_ids" in taken)]
+    arguments = [name for name in inspect.signature(shell.forward).parameters if name not in probe.without]
+    for about in _subjects(arguments, getattr(shell, "main_input_name", ""), probe):
+        names = [name for name in arguments if name in about or _goes_with(name, about, probe, "decoder_input_ids" in arguments)]
         ways = (dict(zip(names, way, strict=True)) for way in itertools.product(*map(probe.layouts, names)))
-        found = [each for each in ways if _agree(each)]
+        choices = [choice for choice in ways if _agree(choice)]
         if {"input_ids", "pixel_values"} <= {*names}:  # as many texts as images, or, for each pair of them, any number of both
-            yield from ({**each, "pixel_values": _apart(each["pixel_values"])} for each in found)
-        yield from found
+            yield from ({**choice, "pixel_values": _apart(choice["pixel_values"])} for choice in choices)
+        yield from choices
 
 
-def _subjects(taken: Sequence[str], main: str, probe: SignatureProbe) -> list[tuple[str, ...]]:
+def _subjects(arguments: Sequence[str], main: str, probe: SignatureProbe) -> list[tuple[str, ...]]:
     """What the model may be about: all that it takes, then its main input alone, then each other.
 
     An artifact takes what its feature is about, and a model of several kinds of input all of them, but for a task that is one of text.
     Raises NotSupportedError for a model whose text has tokens in the place of an image or a sound.
     """
-    primary = tuple(name for name in PRIMARY if name in taken and probe.layouts(name))
+    primary = tuple(name for name in PRIMARY if name in arguments and probe.layouts(name))
     needed = _NEEDED.get(probe.feature.task, frozenset())
     is_mixed = probe.feature.task == "default" and has_other_parts(probe.config)
     if (needed or is_mixed) and "input_ids" in primary and (named := placeholder(probe.config)):
@@ -178,10 +178,10 @@ def _subjects(taken: Sequence[str], main: str, probe: SignatureProbe) -> list[tu
     alone = [(name,) for name in (main, *primary) if name in primary]
     if probe.feature.task == "causal-lm" and "input_ids" in primary:
         alone.insert(0, ("input_ids",))  # a text is continued, whatever else there is that it may be about
-        found = [*alone, primary]
+        subjects = [*alone, primary]
     else:
-        found = [primary] if is_mixed else [primary, *alone]
-    return [about for about in dict.fromkeys(found) if about and (not needed or needed.intersection(about))]
+        subjects = [primary] if is_mixed else [primary, *alone]
+    return [about for about in dict.fromkeys(subjects) if about and (not needed or needed.intersection(about))]
 
 
 def _apart(layout: Layout) -> Layout:
@@ -233,8 +233,8 @@ def _results(result: Mapping[str, Any], feature: Feature, chosen: Mapping[str, L
     """The outputs that an artifact gives: the feature's, or all tensors where the model gives none of these."""
     import torch
 
-    given = {name: value for name, value in result.items() if isinstance(value, torch.Tensor) and name not in _NO_RESULT}
-    tensors = [name for name, value in given.items() if value.is_floating_point()]  # codes and lengths go with what they are of
+    values = {name: value for name, value in result.items() if isinstance(value, torch.Tensor) and name not in _NO_RESULT}
+    tensors = [name for name, value in values.items() if value.is_floating_point()]  # codes and lengths go with what they are of
     wanted = [*feature.outputs]
     if feature.task == "default" and "input_ids" not in chosen:
         wanted.append("pooler_output")  # of an image or a sound it is what stands for the whole
@@ -257,16 +257,16 @@ def _cache(cache: Any, probe: SignatureProbe) -> list[CachedLayer]:
             f"the cache of {probe.config.model_type} is not of keys and values in each layer ({kinds}), so it cannot go in and out",
             f"export it as {probe.feature.task}",
         )
-    found = []
+    sizes = []
     for index, layer in enumerate(layers):
         parts = [layer.keys, layer.values, *((others[index].keys, others[index].values) if others else ())]
-        found.append(CachedLayer(*((int(part.shape[1]), int(part.shape[3])) for part in parts)))
-    return found
+        sizes.append(CachedLayer(*((int(part.shape[1]), int(part.shape[3])) for part in parts)))
+    return sizes
 
 
 def _rows_unused(shell: torch.nn.Module) -> int:
     tables = (module for name, module in shell.named_modules() if name.endswith("position_embeddings"))
-    return max((each.padding_idx + 1 for each in tables if getattr(each, "padding_idx", None) is not None), default=0)
+    return max((table.padding_idx + 1 for table in tables if getattr(table, "padding_idx", None) is not None), default=0)
 
 
 def _encoded(first: Mapping[str, Any], second: Mapping[str, Any], probe: SignatureProbe) -> int:

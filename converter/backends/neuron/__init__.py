@@ -33,7 +33,7 @@ def _lengths(value: Any) -> Any:
     """`128,256` as numbers, each once and the shortest first; what is none is left to pydantic to tell."""
     parts = value.split(",") if isinstance(value, str) else [value] if isinstance(value, int) else value
     try:
-        return tuple(sorted({int(each) for each in parts}))
+        return tuple(sorted({int(part) for part in parts}))
     except (TypeError, ValueError):
         raise PydanticCustomError("lengths", "give a number of tokens, or several by commas") from None
 
@@ -131,11 +131,11 @@ model = torch.jit.load(hf_hub_download("REPOSITORY", "neuron/model.neuron"))
 
     @property
     def notice(self) -> str:
-        told = "the calls of Neuron's SDK were written by its documentation, and never seen with the SDK itself: see docs/neuron.md"
+        message = "the calls of Neuron's SDK were written by its documentation, and never seen with the SDK itself: see docs/neuron.md"
         if self.validates_here:
-            return told
+            return message
         return (
-            f"{told}; there is no Neuron device here, and without one a compiled model is not known to run: what cannot be validated "
+            f"{message}; there is no Neuron device here, and without one a compiled model is not known to run: what cannot be validated "
             "is a failure, unless it is converted with --allow-unvalidated"
         )
 

@@ -62,23 +62,23 @@ def look(model: LoadedModel, config: OnnxConfig, call: Call, preprocessor: Any) 
         used_tensors(traced, model)
         rng = np.random.default_rng(_SEED)
         others = [make_inputs(config, call.size, rng, padding, model.dtype, preprocessor) for padding in _OTHERS]
-        inputs = [tuple(torch.from_numpy(array) for array in each.values()) for each in others]
-        wrong = [told for each in inputs if (told := disagreement(traced, call.wrapper, each))]
-        told = f"traced; the trace gives what the model gives for {len(inputs) - len(wrong)} of {len(inputs)} other inputs of this shape"
-        yield Finding(axes=call.axes, message=f"{told}: {wrong[0]}" if wrong else told, passed=not wrong)
+        inputs = [tuple(torch.from_numpy(array) for array in arrays.values()) for arrays in others]
+        wrong = [problem for tensors in inputs if (problem := disagreement(traced, call.wrapper, tensors))]
+        message = f"traced; the trace gives what the model gives for {len(inputs) - len(wrong)} of {len(inputs)} other inputs of this shape"
+        yield Finding(axes=call.axes, message=f"{message}: {wrong[0]}" if wrong else message, passed=not wrong)
         with reporting_tracing():
             yield from _decisions(call.wrapper, inputs, call.axes)
 
 
 def _decisions(wrapper: ExportWrapper, inputs: list[Tensors], axes: dict[str, int]) -> Iterator[Finding]:
     """Whatever the model decides by the values of its inputs or weights: a compiled call does as it was done with the sample."""
-    found = {}
-    for each in inputs:
-        with Decisions((*each, *wrapper.parameters(), *wrapper.buffers())) as watch:
-            wrapper(*each)
-        found.update(dict.fromkeys(watch.found))
-    if not found:
+    decisions = {}
+    for tensors in inputs:
+        with Decisions((*tensors, *wrapper.parameters(), *wrapper.buffers())) as watch:
+            wrapper(*tensors)
+        decisions.update(dict.fromkeys(watch.decisions))
+    if not decisions:
         yield Finding(axes=axes, message="no operator takes a value for a decision or a length", passed=True)
-    for decision in found:
-        told = f"{decision.operator} takes a value for a decision or a length, which no compiled call can ({decision.place})"
-        yield Finding(axes=axes, message=told, passed=False)
+    for decision in decisions:
+        message = f"{decision.operator} takes a value for a decision or a length, which no compiled call can ({decision.place})"
+        yield Finding(axes=axes, message=message, passed=False)

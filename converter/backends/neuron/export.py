@@ -41,21 +41,21 @@ def export(preprocessor: Any, model: Any, config: OnnxConfig, options: NeuronOpt
     written.
     """
     loaded, folder = LoadedModel(model), Path(folder).absolute()
-    found = sdk.find(options.target)
+    toolkit = sdk.find(options.target)
     with prepared(loaded, config):
         asked = calls(loaded, config, options, preprocessor)
         for call in asked:
             _refuse_what_cannot_be(loaded, config, call, preprocessor)
         signature = _signature(config, options, asked)
         # counted once and first: the SDK may move the model to a device of its own
-        weights = sum(tensor.nbytes for tensor in {each.data_ptr(): each for each in loaded.tensors().values()}.values())
+        weights = sum(tensor.nbytes for tensor in {weight.data_ptr(): weight for weight in loaded.tensors().values()}.values())
         for call, bucket in zip(asked, signature.buckets, strict=True):
             path = folder / bucket.file
             path.parent.mkdir(parents=True, exist_ok=True)
-            block = neuron_block(config, options, found, call.axes, loaded.dtype)
+            block = neuron_block(config, options, toolkit, call.axes, loaded.dtype)
             alone = Bucket(file=path.name, fixed=bucket.fixed)  # each folder is one that is served, and validated, by itself too
             own = signature if path.parent == folder else signature.model_copy(update={"fixed": bucket.fixed, "buckets": (alone,)})
-            _compile(found, loaded, config, options, call, own, path, weights)
+            _compile(toolkit, loaded, config, options, call, own, path, weights)
             write_config(path.parent, {**loaded.written, "neuron": block})
     return signature
 
@@ -82,7 +82,7 @@ def _fixed(lengths: Mapping[str, int], config: OnnxConfig, options: NeuronOption
 
 
 def _compile(
-    found: sdk.Sdk,
+    toolkit: sdk.Sdk,
     model: LoadedModel,
     config: OnnxConfig,
     options: NeuronOptions,
@@ -94,5 +94,5 @@ def _compile(
     """Compile and save one call; the archive has about as many bytes as the `weights`."""
     with tempfile.TemporaryDirectory(prefix="converter-neuron-") as workdir, quiet_torchscript():
         with torch.no_grad(), config.patch(model.module), reporting_tracing():
-            compiled = found.trace(call.wrapper, call.tensors, options, Path(workdir))
+            compiled = toolkit.trace(call.wrapper, call.tensors, options, Path(workdir))
         save(compiled, signature, path, weights)

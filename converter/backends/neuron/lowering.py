@@ -35,15 +35,15 @@ def lower(wrapper: ExportWrapper, tensors: Tensors, axes: Mapping[str, int], ato
         results = wrapper(*moved)
         hlo = torch_xla._XLAC._get_xla_tensors_hlo(list(results))  # private, and the only way to its text
         left = metrics.executed_fallback_ops()
-        pairs = [(found.cpu(), result) for found, result in zip(results, expected, strict=True)]
-        error = max(float((found - result).abs().max()) for found, result in pairs)
-        close = all(torch.allclose(found, result, rtol=1e-5, atol=atol) for found, result in pairs)  # as in validation
+        pairs = [(output.cpu(), result) for output, result in zip(results, expected, strict=True)]
+        error = max(float((output - result).abs().max()) for output, result in pairs)
+        close = all(torch.allclose(output, result, rtol=1e-5, atol=atol) for output, result in pairs)  # as in validation
     except Exception as problem:  # the model's own code runs here, on another device: whatever it raises, it is not lowered
         return Finding(axes=axes, message=f"torch-xla {torch_xla.__version__} does not lower it: {reason(problem)}", passed=False)
     finally:
         wrapper.to("cpu")
     count = sum(" = " in line for line in hlo.splitlines())
-    told = f"torch-xla {torch_xla.__version__} lowers it to {count} instructions of HLO, {error:.1e} off on XLA's CPU"
+    message = f"torch-xla {torch_xla.__version__} lowers it to {count} instructions of HLO, {error:.1e} off on XLA's CPU"
     if left:
-        return Finding(axes=axes, message=f"{told}, and leaves to the host: {', '.join(left)}", passed=False)
-    return Finding(axes=axes, message=f"{told}; no operator falls back to the host", passed=close)
+        return Finding(axes=axes, message=f"{message}, and leaves to the host: {', '.join(left)}", passed=False)
+    return Finding(axes=axes, message=f"{message}; no operator falls back to the host", passed=close)

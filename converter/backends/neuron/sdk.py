@@ -59,7 +59,7 @@ NEURON = Generation(
 )
 NEURONX = Generation(module="torch_neuronx", distribution="torch-neuronx", compiler="neuronx-cc", targets=("inf2", "trn1"), to_do=_HOW)
 GENERATIONS = (NEURON, NEURONX)
-DISTRIBUTIONS = tuple(name for each in GENERATIONS for name in (each.distribution, each.compiler))
+DISTRIBUTIONS = tuple(name for generation in GENERATIONS for name in (generation.distribution, generation.compiler))
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,9 @@ class Sdk:
     def _taken(self, wanted: Mapping[str, Any], needed: Iterable[str]) -> dict[str, Any]:
         """Of the arguments those that this version's `trace` takes. Raises NotSupportedError where it lacks one that is needed."""
         parameters = inspect.signature(self.module.trace).parameters.values()
-        if any(each.kind is each.VAR_KEYWORD for each in parameters):
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
             return dict(wanted)
-        names = {each.name for each in parameters}
+        names = {parameter.name for parameter in parameters}
         missing = [name for name in needed if name not in names]
         if missing:
             where = " on a machine without a Neuron device" if "cpu_backend" in missing else ""
@@ -116,9 +116,9 @@ class Sdk:
 
 def find(target: Target) -> Sdk:
     """The SDK that compiles for `target`, imported. Raises NotSupportedError, with what to do, where there is none."""
-    generation = next(each for each in GENERATIONS if target in each.targets)
+    generation = next(candidate for candidate in GENERATIONS if target in candidate.targets)
     if find_spec(generation.module) is None:
-        others = [each for each in GENERATIONS if each is not generation and find_spec(each.module)]
+        others = [candidate for candidate in GENERATIONS if candidate is not generation and find_spec(candidate.module)]
         beside = f"; {others[0].distribution} is, and compiles for {' and '.join(others[0].targets)}" if others else ""
         raise NotSupportedError(f"{generation.distribution}, which compiles for {target}, is not installed{beside}", generation.to_do)
     if not has_device() and generation is NEURONX:
@@ -138,8 +138,8 @@ def _imported(generation: Generation) -> Any:
     except Exception as error:  # an SDK that does not fit its surroundings may raise anything
         name = f"{generation.distribution} {_version(generation.distribution)}"
         if _STUB in str(error):
-            told = f"{name} is the stub that stands on PyPI under that name, and no SDK ({_STUB})"
-            raise NotSupportedError(told, f"pip uninstall {generation.distribution}; {generation.to_do}") from error
+            message = f"{name} is the stub that stands on PyPI under that name, and no SDK ({_STUB})"
+            raise NotSupportedError(message, f"pip uninstall {generation.distribution}; {generation.to_do}") from error
         raise NotSupportedError(f"{name} cannot be imported: {reason(error)}", generation.to_do) from error
 
 

@@ -31,7 +31,7 @@ class NeuronSession:
         self._folder = folder
         self.signature: Signature = read_signature(folder / main_file)
         compiler = compiler_of(folder)
-        generation = next((each for each in sdk.GENERATIONS if each.compiler == compiler), sdk.NEURONX)
+        generation = next((candidate for candidate in sdk.GENERATIONS if candidate.compiler == compiler), sdk.NEURONX)
         self._sdk = sdk.find(generation.targets[0])
         self.runtime = f"{self._sdk.name} {'on a Neuron device' if sdk.has_device() else 'without a device'}"
         self.notes: Sequence[str] = (
@@ -92,6 +92,6 @@ class NeuronSession:
         try:
             self.run(inputs)
         except ConversionError as error:
-            told = error.message.replace(f"{self._folder}/", "")  # a record tells of no machine's folders
-            return f"there is no Neuron device here, and without one {told}"
+            message = error.message.replace(f"{self._folder}/", "")  # a record tells of no machine's folders
+            return f"there is no Neuron device here, and without one {message}"
         return ""

@@ -46,21 +46,21 @@ class Decisions(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
 
     def __init__(self, tensors: Iterable[torch.Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.found: list[Decision] = []
+        self.decisions: list[Decision] = []
         self._seen: dict[int, StorageWeakRef] = {}  # as long as it is referred to, no other storage gets its address
         for tensor in tensors:
             self._note(tensor)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        taken = [each for each in tree_leaves((args, kwargs)) if isinstance(each, torch.Tensor)]
-        if any(each.untyped_storage()._cdata in self._seen for each in taken):
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+        if any(tensor.untyped_storage()._cdata in self._seen for tensor in tensors):
             if _decides(func, args):
-                self.found.append(Decision(str(func.name()), _place()))
-            changed = taken[:1] if func._schema.is_mutable else []  # torch writes to the first, be it a view of something larger
-            for each in (*changed, *tree_leaves(result)):
-                if isinstance(each, torch.Tensor):
-                    self._note(each)
+                self.decisions.append(Decision(str(func.name()), _place()))
+            changed = tensors[:1] if func._schema.is_mutable else []  # torch writes to the first, be it a view of something larger
+            for leaf in (*changed, *tree_leaves(result)):
+                if isinstance(leaf, torch.Tensor):
+                    self._note(leaf)
         return result
 
     def _note(self, tensor: torch.Tensor) -> None:
@@ -71,7 +71,7 @@ class Decisions(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
 def _decides(func: Any, args: Sequence[Any]) -> bool:
     """Whether torch says of an operator that a value decides on its result; of indexing it says so, and means indexing by a mask."""
     if func is torch.ops.aten.index.Tensor:
-        return any(each is not None and each.dtype in (torch.bool, torch.uint8) for each in args[1])
+        return any(index is not None and index.dtype in (torch.bool, torch.uint8) for index in args[1])
     return torch.Tag.data_dependent_output in func.tags or torch.Tag.dynamic_output_shape in func.tags
 
 

@@ -54,8 +54,8 @@ session = onnxruntime.InferenceSession(f"{folder}/onnx/FILE")
         assert options.feature
         if options.config:
             return super().configure(architecture, model, options)
-        taken = inspect.signature(model.module.forward).parameters
-        onnx_config = in_profile(architecture.onnx_config, PROFILES[options.profile], taken)
+        inputs = inspect.signature(model.module.forward).parameters
+        onnx_config = in_profile(architecture.onnx_config, PROFILES[options.profile], inputs)
         return replace(architecture, onnx_config=onnx_config).configure(model.config, options.feature)
 
     def beside(self, model: LoadedModel, config: OnnxConfig, signature: Signature, folder: Path) -> Mapping[str, bytes]:
@@ -66,8 +66,8 @@ session = onnxruntime.InferenceSession(f"{folder}/onnx/FILE")
             return {}
         tokens = getattr(model.module, "generation_config", None) or model.config
         file = f"{self.name}/{self.main_file_in(folder) or self.main_file}"
-        found = genai.genai_config(signature, model.config, tokens, config.positions, file)
-        made = {genai.FILE: found} if found else {}
+        content = genai.genai_config(signature, model.config, tokens, config.positions, file)
+        made = {genai.FILE: content} if content else {}
         if model.folder:
             names = [path.name for path in folder.glob("*.onnx")]
             made[CONFIG] = set_external_data_format((model.folder / CONFIG).read_bytes(), folder, names)
@@ -102,11 +102,16 @@ session = onnxruntime.InferenceSession(f"{folder}/onnx/FILE")
 
         inputs = model_file.read(folder / (self.main_file_in(folder) or self.main_file)).skeleton.graph.input
         batch = {dim.dim_param for value in inputs[:1] for dim in value.type.tensor_type.shape.dim[:1]}
-        profile = next((each.name for each in PROFILES.values() if each.batch in batch and not asked.get("config")), "documented")
-        found = [each for each in PRECISIONS.values() if any((folder / each.file(name)).is_file() for name in ("model.onnx", DECODER_FILE))]
-        said = {"precision", *OnnxOptions.aliases} & {name for name, value in asked.items() if value}
-        precision = {} if said or not found else {"precision": [each.name for each in found]}
-        return OnnxOptions.model_validate({"profile": profile, **precision, **asked})
+        profile = next(
+            (candidate.name for candidate in PROFILES.values() if candidate.batch in batch and not asked.get("config")), "documented"
+        )
+        names = [
+            precision.name
+            for precision in PRECISIONS.values()
+            if any((folder / precision.file(name)).is_file() for name in ("model.onnx", DECODER_FILE))
+        ]
+        stored = {"precision": names} if names and not OnnxOptions.says_precision(asked) else {}
+        return OnnxOptions.model_validate({"profile": profile, **stored, **asked})
 
     def open(self, folder: Path) -> Session:
         from converter.backends.onnx.session import open_files

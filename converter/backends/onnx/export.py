@@ -74,7 +74,7 @@ def export_with(
                 _write(cache, preprocessor, model, config, opset, submodel, place, shared_in, optimize)
                 for submodel, place in zip(files, places, strict=True)
             ]
-            conversion = together([each for each, _ in written])
+            conversion = together([part for part, _ in written])
             unused = unused_weights(model, frozenset().union(*(sources for _, sources in written)))
             note = f"no output depends on {counted(unused)}: {named(unused)}"
             return replace(conversion, notes=(*conversion.notes, note)) if unused else conversion
@@ -95,17 +95,17 @@ def _write(
 ) -> tuple[Conversion, frozenset[str]]:
     """One file, by a graph that is kept or captured, and the module's names of all weights in it."""
     graphs, key = (GraphCache(cache), graph_key(model, config, opset, cache.versions, submodel.file, optimize)) if cache else (None, None)
-    found = graphs.find(key) if graphs and key else None
-    if found and not found.fits(model):  # it is of another model, whatever it is called
-        found = None
-    graph = found or capture(model, config, opset, preprocessor, submodel, optimize)
+    entry = graphs.find(key) if graphs and key else None
+    if entry and not entry.fits(model):  # it is of another model, whatever it is called
+        entry = None
+    graph = entry or capture(model, config, opset, preprocessor, submodel, optimize)
     weights = graph.bind(model)
     sharing = share(weights, model.folder, output, shared_in) if shared_in else Sharing({})
     model_file.write(graph, weights, output, places=sharing.places)
     conversion = Conversion(shared_files=sharing.shared_files, notes=(*sharing.notes, *([graph.fused] if graph.fused else [])))
     if graphs is None or key is None:
         return conversion, graph.sources
-    if found:
+    if entry:
         return replace(conversion, reused=True, reject=partial(graphs.drop, key)), graph.sources
     return replace(conversion, accept=partial(graphs.keep, key, graph)), graph.sources
 

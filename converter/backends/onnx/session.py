@@ -107,8 +107,8 @@ class SubmodelsSession:
         self._sessions = {name: OnnxSession(folder / name, **opened) for name in names}
         self.runtime = _runtime(rounded=opened.get("rounded", False))
         encoder, decoder = (session.signature for session in self._sessions.values())
-        taken = [spec.model_copy(update={"name": TAKES.get(spec.name, spec.name)}) for spec in decoder.inputs]
-        inputs = {spec.name: spec for spec in (*encoder.inputs, *taken) if spec.name != STATES}
+        specs = [spec.model_copy(update={"name": TAKES.get(spec.name, spec.name)}) for spec in decoder.inputs]
+        inputs = {spec.name: spec for spec in (*encoder.inputs, *specs) if spec.name != STATES}
         self.signature = Signature(
             inputs=tuple(inputs.values()),
             outputs=decoder.outputs,
@@ -124,21 +124,21 @@ class SubmodelsSession:
         )
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        *_, (_, found) = self._calls(inputs)
-        return found
+        *_, (_, outputs) = self._calls(inputs)
+        return outputs
 
     def feeds(self, inputs: Mapping[str, Array]) -> Mapping[str, Mapping[str, Array]]:
         """What each file is given when they are called with `inputs`."""
-        return {part.file: given for part, (given, _) in zip(self.signature.submodels, self._calls(inputs), strict=True)}
+        return {part.file: feed for part, (feed, _) in zip(self.signature.submodels, self._calls(inputs), strict=True)}
 
     def _calls(self, inputs: Mapping[str, Array]) -> Iterator[tuple[Mapping[str, Array], Mapping[str, Array]]]:
         """What each file is given, and gives."""
         known = dict(inputs)
         for part in self.signature.submodels:
-            given = {name: known[part.takes.get(name, name)] for name in part.inputs}
-            found = self._sessions[part.file].run(given)
-            known |= found
-            yield given, found
+            feed = {name: known[part.takes.get(name, name)] for name in part.inputs}
+            outputs = self._sessions[part.file].run(feed)
+            known |= outputs
+            yield feed, outputs
 
     def time(self, inputs: Mapping[str, Array]) -> float:
         started = time.perf_counter()
@@ -149,9 +149,9 @@ class SubmodelsSession:
         return {
             token
             for part in self.signature.submodels
-            for each in part.inputs
-            if part.takes.get(each, each) == name
-            for token in self._sessions[part.file].tokens_apart(each, vocabulary)
+            for label in part.inputs
+            if part.takes.get(label, label) == name
+            for token in self._sessions[part.file].tokens_apart(label, vocabulary)
         }
 
     def changes(self) -> Iterator[str]:

@@ -35,9 +35,9 @@ def fixed_axes(
     free: set[str] = set()
     apart = alone = size
     for part, lengths in _other_lengths(size, config.max_sequence_length).items():
-        found = [moved(_resized(alone, part, length)) for length in lengths]
-        if all(found):
-            free.update(*found)
+        moves = [moved(_resized(alone, part, length)) for length in lengths]
+        if all(moves):
+            free.update(*moves)
             apart = _resized(apart, part, lengths[-1])
             if part == "batch":
                 alone = replace(size, batch=1)  # the longest texts cost least so
@@ -48,7 +48,7 @@ def fixed_axes(
 
 def _lengths(config: OnnxConfig, tensors: Sequence[torch.Tensor]) -> dict[str, int]:
     axes = zip(config.inputs.values(), tensors, strict=True)
-    return {label: tensor.shape[axis] for each, tensor in axes for axis, label in each.items()}
+    return {label: tensor.shape[axis] for labels, tensor in axes for axis, label in labels.items()}
 
 
 def _other_lengths(size: Size, longest: int) -> dict[str, list[int]]:
@@ -56,7 +56,7 @@ def _other_lengths(size: Size, longest: int) -> dict[str, list[int]]:
     tried: dict[str, list[int]] = {}
     for part, most in (("batch", size.batch + 2), ("choice", size.choice + 2), ("sequence", longest), ("source", longest)):
         length = getattr(size, part)
-        tried[part] = [each for each in dict.fromkeys((most, 1, min(most, length + 7), max(1, length // 2))) if each != length]
+        tried[part] = [other for other in dict.fromkeys((most, 1, min(most, length + 7), max(1, length // 2))) if other != length]
     return tried
 
 

@@ -9,7 +9,7 @@ from converter.architectures import FEATURES
 
 def without_cache(feature: str | None) -> str | None:
     """Give the feature back, or say which to choose in place of one that has a cache: that is no tensor, and a trace knows nothing else."""
-    found = FEATURES.get(feature or "")
-    if found and found.use_past:
-        raise PydanticCustomError("feature", "a trace has no cache; choose {task}", {"task": found.task})
+    entry = FEATURES.get(feature or "")
+    if entry and entry.use_past:
+        raise PydanticCustomError("feature", "a trace has no cache; choose {task}", {"task": entry.task})
     return feature

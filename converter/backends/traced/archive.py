@@ -34,8 +34,8 @@ def save(traced: torch.jit.ScriptModule, signature: Signature, path: Path, compi
     whole = path.with_name(f"{path.name}.whole")
     try:
         try:
-            for each in (path, whole):
-                _reserve(each, size)
+            for file in (path, whole):
+                _reserve(file, size)
         except OSError as error:
             raise output_error(path, error) from error
         try:
@@ -51,7 +51,7 @@ def read_signature(path: Path) -> Signature:
     """How the archive at `path` is called, without loading it. Raises ConversionError where it does not say."""
     try:
         with zipfile.ZipFile(path) as archive:
-            name = next((each for each in archive.namelist() if each.endswith(f"/extra/{SIGNATURE}")), "")
+            name = next((member for member in archive.namelist() if member.endswith(f"/extra/{SIGNATURE}")), "")
             return Signature.model_validate_json(archive.read(name))
     except (OSError, KeyError, zipfile.BadZipFile, pydantic.ValidationError) as error:
         raise ConversionError(

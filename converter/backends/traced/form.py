@@ -53,9 +53,11 @@ def size_of(config: OnnxConfig, batch: int, sequence: int, decoder_length: int |
             )
     tokens = target if has_decoder else sequence
     size = Size(batch=batch, choice=config.default_fixed_num_choices, sequence=tokens, source=sequence)
-    taken = lengths_at(config, size).get("decoder_sequence", target)
-    if taken != target:
-        raise NotSupportedError(f"for {config.task} the decoder takes as many tokens as the encoder, {taken}", "leave --decoder-length out")
+    decoder_tokens = lengths_at(config, size).get("decoder_sequence", target)
+    if decoder_tokens != target:
+        raise NotSupportedError(
+            f"for {config.task} the decoder takes as many tokens as the encoder, {decoder_tokens}", "leave --decoder-length out"
+        )
     return size
 
 
@@ -76,11 +78,11 @@ def trace(wrapper: ExportWrapper, config: OnnxConfig, tensors: Tensors, fixed: M
 def disagreement(traced: torch.jit.ScriptModule, wrapper: ExportWrapper, tensors: Sequence[torch.Tensor]) -> str:
     """Why a trace and its model are not the same for `tensors`, in a clause; empty where they are."""
     try:
-        expected, found = wrapper(*tensors), traced(*tensors)
+        expected, outputs = wrapper(*tensors), traced(*tensors)
     except Exception as error:  # a model's own code runs here, and a trace of it: whatever it raises, it does not run with these
         return reason(error)
     try:
-        torch.testing.assert_close(found, expected)  # its default tolerance: both compute the same, by the same kernels
+        torch.testing.assert_close(outputs, expected)  # its default tolerance: both compute the same, by the same kernels
     except AssertionError:
         return "other numbers"
     return ""
@@ -91,7 +93,7 @@ class Traceable(ExportWrapper):
 
     def __init__(self, wrapper: ExportWrapper, config: OnnxConfig, fixed: Mapping[str, int]) -> None:
         super().__init__(wrapper.model, tuple(config.inputs), tuple(config.outputs))
-        told = ", ".join(f"{label} {length}" for label, length in fixed.items())
+        lengths = ", ".join(f"{label} {length}" for label, length in fixed.items())
         guard = torch.jit.script(shape_guard) if fixed else None
         sizes = {
             name: [fixed.get(axes.get(axis, ""), -1) for axis in range(max(axes, default=-1) + 1)] for name, axes in config.inputs.items()
@@ -99,7 +101,7 @@ class Traceable(ExportWrapper):
 
         def forward(*tensors: torch.Tensor) -> Tensors:
             if guard is not None:
-                tensors = tuple(guard(tensor, sizes[name], name, told) for name, tensor in zip(config.inputs, tensors, strict=True))
+                tensors = tuple(guard(tensor, sizes[name], name, lengths) for name, tensor in zip(config.inputs, tensors, strict=True))
             return ExportWrapper.forward(self, *tensors)
 
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -107,7 +109,7 @@ class Traceable(ExportWrapper):
         self.forward = forward  # type: ignore[method-assign]  # torch.jit.trace reads the names of its parameters
 
 
-def shape_guard(tensor: torch.Tensor, sizes: list[int], name: str, told: str) -> torch.Tensor:
+def shape_guard(tensor: torch.Tensor, sizes: list[int], name: str, lengths: str) -> torch.Tensor:
     """The guard, which is compiled into the archive: `tensor` as it is, if each axis has its size; -1 is any."""
     fits = tensor.dim() >= len(sizes)
     if fits:
@@ -115,7 +117,7 @@ def shape_guard(tensor: torch.Tensor, sizes: list[int], name: str, told: str) ->
             if size >= 0 and tensor.size(axis) != size:
                 fits = False
     if not fits:
-        raise ValueError("{} has the shape {}, and this model takes {} alone: pad to that".format(name, list(tensor.shape), told))  # noqa: UP032 - TorchScript has no f-strings with calls
+        raise ValueError("{} has the shape {}, and this model takes {} alone: pad to that".format(name, list(tensor.shape), lengths))  # noqa: UP032 - TorchScript has no f-strings with calls
     return tensor
 
 
@@ -152,7 +154,12 @@ def _equal_axes(config: OnnxConfig, fixed: Mapping[str, int]) -> dict[str, str]:
     apart = [
         config.axis_lengths(Size(batch=batch, choice=5, sequence=sequence, source=sequence + 4)) for batch, sequence in ((2, 7), (3, 9))
     ]
-    return {label: axis for label in outputs for axis in fixed if all(axis in each and each.get(label) == each[axis] for each in apart)}
+    return {
+        label: axis
+        for label in outputs
+        for axis in fixed
+        if all(axis in lengths and lengths.get(label) == lengths[axis] for lengths in apart)
+    }
 
 
 def _spec(name: str, tensor: torch.Tensor, axes: Mapping[int, str]) -> TensorSpec:

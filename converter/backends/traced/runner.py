@@ -89,7 +89,7 @@ def tensors_of(module: torch.jit.ScriptModule) -> Iterator[tuple[str, torch.Tens
 
 def integers_of(module: torch.jit.ScriptModule) -> set[int]:
     """The whole numbers that the code of `module` has for constants, alone or in small tensors."""
-    found: set[int] = set()
+    numbers: set[int] = set()
     for node in _nodes(module.inlined_graph):
         if node.kind() != "prim::Constant" or "value" not in node.attributeNames():
             continue
@@ -100,8 +100,8 @@ def integers_of(module: torch.jit.ScriptModule) -> set[int]:
             values = node.t("value").reshape(-1).tolist()
         else:
             continue
-        found.update(int(value) for value in values if value == value and abs(value) < 2**31 and value == int(value))
-    return found
+        numbers.update(int(value) for value in values if value == value and abs(value) < 2**31 and value == int(value))
+    return numbers
 
 
 _FEW = 64
@@ -147,7 +147,7 @@ def _run(module: torch.jit.ScriptModule, order: list[str], inputs: Mapping[str, 
             results = module(*(inputs[name] for name in order))
     except Exception as error:  # whatever the code of the archive raises
         return {"error": _told(error)}, {}
-    if not isinstance(results, tuple) or not all(isinstance(each, torch.Tensor) for each in results):
+    if not isinstance(results, tuple) or not all(isinstance(result, torch.Tensor) for result in results):
         return {"error": f"it gives {type(results).__name__} and no tuple of tensors"}, {}
     return {}, {str(place): result for place, result in enumerate(results)}
 

@@ -143,6 +143,6 @@ class ArchiveSession:
         cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         self._said.seek(0)
         words = self._said.read().decode(errors="replace").strip().splitlines()
-        told = f": {words[-1]}" if words else ""
+        detail = f": {words[-1]}" if words else ""
         hint = "run it on a machine with more memory" if code == -signal.SIGKILL else "report it, with what --debug shows"
-        return ConversionError(f"the process that runs {self._path} has ended ({cause}){told}", hint)
+        return ConversionError(f"the process that runs {self._path} has ended ({cause}){detail}", hint)

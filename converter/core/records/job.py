@@ -113,6 +113,11 @@ class Options(Record):
         return {}
 
     @classmethod
+    def says_precision(cls, options: Mapping[str, Any]) -> bool:
+        """Whether options name a precision, by this name or by a hidden one."""
+        return any(options.get(name) not in _UNSAID for name in ("precision", *cls.aliases))
+
+    @classmethod
     def precision_of(cls, alias: str, value: Any) -> Any:
         """The precision that the value of an alias stands for; None if it has no such value."""
         return cls.aliases[alias].get(value) if isinstance(value, str) else None

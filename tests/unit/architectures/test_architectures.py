@@ -102,7 +102,7 @@ def test_a_configuration_that_was_overridden_is_as_before_even_after_an_error() 
 
 
 @pytest.mark.parametrize(
-    ("model_type", "written_by", "told", "hint"),
+    ("model_type", "written_by", "message", "hint"),
     [
         ("gpt5", "", "transformers [0-9.]+ does not know it$", "install a version of transformers that has it"),
         ("gpt5", "4.1.0", "does not know it$", "install a version"),
@@ -113,9 +113,9 @@ def test_a_configuration_that_was_overridden_is_as_before_even_after_an_error() 
     ],
 )
 def test_an_unknown_architecture_is_told_with_the_version_that_has_it_where_that_is_known(
-    model_type: str, written_by: str, told: str, hint: str
+    model_type: str, written_by: str, message: str, hint: str
 ) -> None:
-    with pytest.raises(NotSupportedError, match=f"'{model_type}' is not supported: .*{told}") as caught:
+    with pytest.raises(NotSupportedError, match=f"'{model_type}' is not supported: .*{message}") as caught:
         find_architecture(model_type, written_by)
     assert hint in caught.value.hint
 

@@ -37,8 +37,8 @@ def test_code_that_a_checkpoint_brings_keeps_the_name_it_was_written_with() -> N
 
     def with_another_cache(input_ids: Any, past_key_values: Any = None, cache: Any = None) -> None: ...
 
-    found = [cache_argument(function) for function in (old, new, with_another_cache)]
-    assert found == ["past_key_values", "cache", "past_key_values"]
+    names = [cache_argument(function) for function in (old, new, with_another_cache)]
+    assert names == ["past_key_values", "cache", "past_key_values"]
 
 
 @pytest.mark.parametrize("name", CACHE_NAMES)

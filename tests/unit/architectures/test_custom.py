@@ -39,9 +39,9 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_class_of_a_file_describes_any_model_type_and_is_known_by_the_files_contents(file: Path) -> None:
-    found = custom_architecture(f"{file}:Mine", "electra")
-    assert (found.name, found.model_type, found.onnx_config.__name__) == ("Mine", "electra", "Mine")
-    assert found.origin == {"Mine": f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"}
+    architecture = custom_architecture(f"{file}:Mine", "electra")
+    assert (architecture.name, architecture.model_type, architecture.onnx_config.__name__) == ("Mine", "electra", "Mine")
+    assert architecture.origin == {"Mine": f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"}
 
 
 def test_only_a_class_with_a_cache_has_the_features_with_a_cache(file: Path) -> None:
@@ -50,7 +50,7 @@ def test_only_a_class_with_a_cache_has_the_features_with_a_cache(file: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("Other", "Other of .* is not a subclass of converter.onnx.OnnxConfig"),
         ("Missing", "Missing of .* has no such class"),
@@ -58,8 +58,8 @@ def test_only_a_class_with_a_cache_has_the_features_with_a_cache(file: Path) -> 
         ("OnnxConfig", "OnnxConfig of .* has no inputs"),
     ],
 )
-def test_what_is_no_configuration_is_told_by_name(file: Path, name: str, told: str) -> None:
-    with pytest.raises(NotSupportedError, match=told):
+def test_what_is_no_configuration_is_told_by_name(file: Path, name: str, message: str) -> None:
+    with pytest.raises(NotSupportedError, match=message):
         custom_architecture(f"{file}:{name}", "bert")
 
 

@@ -103,9 +103,9 @@ def test_a_colbert_is_its_base_model_and_the_projection_of_the_file(tmp_path: Pa
     inputs = {"input_ids": torch.randint(5, 100, (2, 7)), "attention_mask": torch.ones(2, 7, dtype=torch.int64)}
     with torch.no_grad():
         expected = base(**inputs).last_hidden_state @ load_file(folder / "model.safetensors")["linear.weight"].T
-        found = model.module(**inputs, return_dict=True)["token_embeddings"]
-    assert found.shape == (2, 7, 16)
-    assert torch.allclose(found, expected, atol=1e-5)
+        embeddings = model.module(**inputs, return_dict=True)["token_embeddings"]
+    assert embeddings.shape == (2, 7, 16)
+    assert torch.allclose(embeddings, expected, atol=1e-5)
     assert not model.made_up
     assert not model.notes
     assert list(inspect.signature(model.module.forward).parameters) == list(inspect.signature(base.forward).parameters)

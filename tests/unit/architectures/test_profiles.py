@@ -16,9 +16,9 @@ from tests.coverage.tiny import tiny_config
 HUB, DOCUMENTED = PROFILES["hub"], PROFILES["documented"]
 
 
-def hub(model_type: str, feature: str, *taken: str) -> OnnxConfig:
+def hub(model_type: str, feature: str, *inputs: str) -> OnnxConfig:
     architecture = find_architecture(model_type)
-    return replace(architecture, onnx_config=in_profile(architecture.onnx_config, HUB, taken)).configure(tiny_config(model_type), feature)
+    return replace(architecture, onnx_config=in_profile(architecture.onnx_config, HUB, inputs)).configure(tiny_config(model_type), feature)
 
 
 def test_in_the_documented_profile_a_configuration_is_what_it_was() -> None:

@@ -48,7 +48,7 @@ def test_every_checkpoint_has_an_outcome_though_nodes_are_lost() -> None:
     cluster = Cluster(4, replace(SMALL, losses=20.0)).run()
     assert cluster.lost > 0
     assert cluster.done + cluster.failed == SMALL.checkpoints
-    assert not cluster.given
+    assert not cluster.tasks
     for machine in cluster.machines:
         assert machine.cores + sum(task.cores for task in machine.running) == SMALL.cores or not machine.up
 

@@ -70,8 +70,8 @@ def mask(length: int = 64) -> torch.Tensor:
 def test_the_weights_of_another_head_are_named(
     checkpoint: Callable[[str, str], Path], model_type: str, saved: str, auto_class: str, note: str
 ) -> None:
-    (told,) = load(checkpoint(model_type, saved), auto_class).notes
-    assert note in told
+    (message,) = load(checkpoint(model_type, saved), auto_class).notes
+    assert note in message
 
 
 @pytest.mark.parametrize(

@@ -158,8 +158,8 @@ def test_what_is_neither_a_file_nor_a_folder_is_refused_unread(folder: Path, nam
         os.mkfifo(path)
     else:
         path.symlink_to({"device": "/dev/zero", "nowhere": folder / "gone", "loop": path}[kind])
-    told = "neither a file nor a folder" if kind in ("pipe", "device") else "a link that leads nowhere"
-    with pytest.raises(CheckpointError, match=f"{name} is {told}"):
+    message = "neither a file nor a folder" if kind in ("pipe", "device") else "a link that leads nowhere"
+    with pytest.raises(CheckpointError, match=f"{name} is {message}"):
         checkpoint_in(folder)
 
 

@@ -144,11 +144,11 @@ def test_a_package_that_a_tokenizer_needs_and_is_not_installed_is_named(model_ty
         save_tiktoken(tmp_path / "tiktoken.model")
     else:
         save_sentencepiece(tmp_path, model_type)
-    told = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", _WITHOUT, package, tmp_path], capture_output=True, text=True, check=True, timeout=100
     ).stdout
     sentence = f"the tokenizer of {tmp_path} needs the package {package}, which is not installed"
-    assert json.loads(told.splitlines()[-1]) == [sentence, f"install it: pip install {package}"]
+    assert json.loads(output.splitlines()[-1]) == [sentence, f"install it: pip install {package}"]
 
 
 _WITHOUT = """

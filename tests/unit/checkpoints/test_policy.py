@@ -73,19 +73,19 @@ def test_weights_code_and_what_is_ours_do_not(name: str) -> None:
 def vocabulary_files() -> dict[str, tuple[str, ...]]:
     """The files of each tokenizer in transformers' sources, by the module's name; nothing is imported of it."""
     (root,) = find_spec("transformers").submodule_search_locations  # type: ignore[union-attr,misc]
-    found = {}
+    files = {}
     for path in sorted(Path(root).glob("models/*/tokenization_*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "VOCAB_FILES_NAMES" and isinstance(node.value, ast.Dict):
-                found[path.stem] = tuple(each.value for each in node.value.values if isinstance(each, ast.Constant))
-    return found
+                files[path.stem] = tuple(constant.value for constant in node.value.values if isinstance(constant, ast.Constant))
+    return files
 
 
 def test_every_vocabulary_that_transformers_reads_is_known_and_copied() -> None:
-    found = vocabulary_files()
-    assert len(found) > 60
-    assert [module for module, names in found.items() if names and not any(map(is_of_tokenizer, names))] == []
-    assert {name for names in found.values() for name in names if not is_sidecar(name)} == set()
+    files = vocabulary_files()
+    assert len(files) > 60
+    assert [module for module, names in files.items() if names and not any(map(is_of_tokenizer, names))] == []
+    assert {name for names in files.values() for name in names if not is_sidecar(name)} == set()
 
 
 def test_a_config_that_names_its_model_type_is_taken_whole() -> None:
@@ -93,7 +93,7 @@ def test_a_config_that_names_its_model_type_is_taken_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "is not JSON"),
         ("{", "is not JSON"),
@@ -105,8 +105,8 @@ def test_a_config_that_names_its_model_type_is_taken_whole() -> None:
         ('{"model_type": ["bert"]}', "has no model_type"),
     ],
 )
-def test_another_config_is_refused_by_the_checkpoints_name(text: str, told: str) -> None:
-    with pytest.raises(CheckpointError, match=f"config.json of org/a {told}"):
+def test_another_config_is_refused_by_the_checkpoints_name(text: str, message: str) -> None:
+    with pytest.raises(CheckpointError, match=f"config.json of org/a {message}"):
         check_config(text, "org/a")
 
 

@@ -56,10 +56,10 @@ def test_each_text_of_a_padded_batch_scores_as_it_does_alone(name: str, padding:
     assert lacks_padding_token(model)
     inputs = _padded(padding, left=False)
     with torch.no_grad():
-        (found,) = ExportWrapper(model, NAMES, ["logits"])(*inputs)
+        (logits,) = ExportWrapper(model, NAMES, ["logits"])(*inputs)
         (reference,) = call(model, dict(zip(NAMES, inputs, strict=True)), ["logits"])
     alone = torch.stack([_alone(model, text) for text in TEXTS])
-    torch.testing.assert_close(found, alone, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(logits, alone, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(reference, alone, atol=1e-5, rtol=1e-5)
     assert model.config.pad_token_id is None
     assert (alone[0] - alone[1]).abs().max() > 1e-2  # so that no two positions are alike
@@ -69,10 +69,10 @@ def test_padding_on_the_left_is_told_by_the_mask_too() -> None:
     model = _model("LlamaForSequenceClassification")  # its positions are relative
     inputs = _padded(0, left=True)
     with torch.no_grad():
-        (found,) = ExportWrapper(model, NAMES, ["logits"])(*inputs)
+        (logits,) = ExportWrapper(model, NAMES, ["logits"])(*inputs)
         (reference,) = call(model, dict(zip(NAMES, inputs, strict=True)), ["logits"])
     alone = torch.stack([_alone(model, text) for text in TEXTS])
-    torch.testing.assert_close(found, alone, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(logits, alone, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(reference, alone, atol=1e-5, rtol=1e-5)
 
 
@@ -81,9 +81,9 @@ def test_a_checkpoint_that_names_its_padding_token_is_called_as_it_is() -> None:
     assert not lacks_padding_token(model)
     ids, mask = torch.tensor([[7, 3, 9, 9], [5, 4, 3, 9]]), torch.ones(2, 4, dtype=torch.int64)
     with torch.no_grad():
-        (found,) = ExportWrapper(model, NAMES, ["logits"])(ids, mask)
+        (logits,) = ExportWrapper(model, NAMES, ["logits"])(ids, mask)
         expected = model(input_ids=ids, attention_mask=mask).logits
-    assert torch.equal(found, expected)
+    assert torch.equal(logits, expected)
 
 
 def test_a_model_that_reads_no_last_token_is_the_same_without_a_padding_token() -> None:
@@ -92,8 +92,8 @@ def test_a_model_that_reads_no_last_token_is_the_same_without_a_padding_token() 
     model = transformers.BertForSequenceClassification(config).eval()
     ids, mask = _padded(0, left=False)
     with torch.no_grad():
-        (found,) = ExportWrapper(model, NAMES, ["logits"])(ids, mask)
-        assert torch.equal(found, model(input_ids=ids, attention_mask=mask).logits)
+        (logits,) = ExportWrapper(model, NAMES, ["logits"])(ids, mask)
+        assert torch.equal(logits, model(input_ids=ids, attention_mask=mask).logits)
 
 
 def test_a_classifier_that_no_mask_and_no_token_tells_of_padding_is_refused() -> None:

@@ -20,10 +20,10 @@ def test_the_bytes_at_a_tensors_place_are_the_tensors(tmp_path: Path) -> None:
     tensors = {"a": torch.arange(6.0), "b.c": torch.arange(5, dtype=torch.float16).view(5, 1), "none": torch.empty(0)}
     save_file(tensors, tmp_path / "file", {"format": "pt"})
     data = (tmp_path / "file").read_bytes()
-    found = stored_tensors(tmp_path / "file")
-    assert {name: each.dtype for name, each in found.items()} == {"a": "F32", "b.c": "F16", "none": "F32"}
-    for name, each in found.items():
-        assert data[each.offset : each.offset + each.length] == tensors[name].numpy().tobytes()
+    entries = stored_tensors(tmp_path / "file")
+    assert {name: entry.dtype for name, entry in entries.items()} == {"a": "F32", "b.c": "F16", "none": "F32"}
+    for name, entry in entries.items():
+        assert data[entry.offset : entry.offset + entry.length] == tensors[name].numpy().tobytes()
 
 
 @given(st.one_of(st.binary(max_size=64), st.binary(max_size=64).map(lambda header: len(header).to_bytes(8, "little") + header)))
@@ -96,7 +96,7 @@ def test_whatever_a_header_says_its_tensors_lie_in_the_file(tmp_path_factory: py
     data = json.dumps(header).encode()
     path.write_bytes(len(data).to_bytes(8, "little") + data + bytes(16))
     try:
-        found = stored_tensors(path)
+        entries = stored_tensors(path)
     except ValueError:
         return
-    assert all(8 + len(data) <= each.offset <= each.offset + each.length <= path.stat().st_size for each in found.values())
+    assert all(8 + len(data) <= entry.offset <= entry.offset + entry.length <= path.stat().st_size for entry in entries.values())

@@ -53,7 +53,7 @@ def capture(
     submodel = submodel or submodels(config)[0]
     try:
         wrapper = submodel.flat(model.module, whole)
-        tensors = submodel.given(model.module, config, tensors)
+        tensors = submodel.arguments(model.module, config, tensors)
         with lean_exporter(), torch.no_grad(), config.patch(model.module):
             graph = _translate(wrapper, tensors, submodel, opset, PRODUCTS if optimize == "cuda" else TRANSLATIONS)
         weights = {f"{_PREFIX}{name}" for name in model.tensors()}
@@ -110,9 +110,9 @@ def _tell_equal_lengths(wrapper: torch.nn.Module, tensors: Sequence[torch.Tensor
     """Have the model say first which axes are equally long: torch has a symbol for each, and takes twice as long to find that out."""
     equal = _equal_lengths(tensors, submodel)
 
-    def tell(_: torch.nn.Module, given: Sequence[torch.Tensor]) -> None:
+    def tell(_: torch.nn.Module, arguments: Sequence[torch.Tensor]) -> None:
         for axis, others in equal:
-            torch._check(_length(given, axis) == sum(_length(given, other) for other in others))  # type: ignore[no-untyped-call]
+            torch._check(_length(arguments, axis) == sum(_length(arguments, other) for other in others))  # type: ignore[no-untyped-call]
 
     wrapper.register_forward_pre_hook(tell)
 
@@ -183,6 +183,6 @@ def _detach_weights(graph: ir.Model, weights: Collection[str]) -> None:
 
 def _unbound(graph: ir.Model) -> list[ir.Value]:
     """The values that nodes take and nothing gives, in the order of their first use."""
-    given = {*graph.graph.inputs, *graph.graph.initializers.values()}
-    taken = (value for node in graph.graph.all_nodes() for value in node.inputs if value is not None)
-    return list(dict.fromkeys(value for value in taken if value.producer() is None and value not in given))
+    sources = {*graph.graph.inputs, *graph.graph.initializers.values()}
+    uses = (value for node in graph.graph.all_nodes() for value in node.inputs if value is not None)
+    return list(dict.fromkeys(value for value in uses if value.producer() is None and value not in sources))

@@ -113,15 +113,15 @@ def _settle_inferred(node: torch.fx.Node, positive: Collection[str]) -> None:
         return
     place = sizes.index(-1)
     length, lengths = node.meta["val"].shape[place], source.meta["val"].shape
-    found: Any = length
+    size: Any = length
     if isinstance(length, torch.SymInt):
         axis = next((axis for axis, other in enumerate(lengths) if str(other) == str(length)), None)
         if axis is None or not _is_ambiguous(node, positive):
             return
         with node.graph.inserting_before(node):
-            found = node.graph.call_function(_aten.sym_size.int, (source, axis))
-        found.meta["val"] = length
-    node.args = (source, [*sizes[:place], found, *sizes[place + 1 :]])
+            size = node.graph.call_function(_aten.sym_size.int, (source, axis))
+        size.meta["val"] = length
+    node.args = (source, [*sizes[:place], size, *sizes[place + 1 :]])
 
 
 def _is_ambiguous(node: torch.fx.Node, positive: Collection[str]) -> bool:
@@ -146,7 +146,7 @@ def _is_owned(node: torch.fx.Node) -> bool:
 def _is_functional(node: torch.fx.Node) -> bool:
     """Whether an operator's results share no memory with its arguments, and it writes into none."""
     schema = getattr(node.target, "_schema", None)
-    returned = schema is not None and not any(each.alias_info for each in (*schema.arguments, *schema.returns))
+    returned = schema is not None and not any(argument.alias_info for argument in (*schema.arguments, *schema.returns))
     return returned and not _is_composite(node.target)  # what it is composed of may be a view
 
 

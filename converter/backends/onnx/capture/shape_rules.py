@@ -63,8 +63,8 @@ def shapes_by_definition() -> Iterator[None]:
 
 
 def _infer(operator: Any, kernel: Callable[..., Any] | None, *arguments: Any, **named: Any) -> Any:
-    tensors = [each for each in arguments if isinstance(each, torch.Tensor)]
-    if not named and all(isinstance(each, FakeTensor) and each.dtype == tensors[0].dtype for each in tensors):
+    tensors = [argument for argument in arguments if isinstance(argument, torch.Tensor)]
+    if not named and all(isinstance(tensor, FakeTensor) and tensor.dtype == tensors[0].dtype for tensor in tensors):
         shape = _RULES[operator](*arguments)
         if shape is not None:
             return tensors[0].new_empty(shape)

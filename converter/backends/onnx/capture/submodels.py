@@ -31,7 +31,7 @@ class Submodel:
             return DecoderWrapper(model, self._taken, tuple(self.outputs), STATES)
         return whole
 
-    def given(self, model: torch.nn.Module, config: OnnxConfig, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    def arguments(self, model: torch.nn.Module, config: OnnxConfig, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """What it takes, in its order, of what the whole model takes, in the order of `config`; what the encoder gives is computed."""
         known = dict(zip(config.inputs, tensors, strict=True))
         if STATES in self._taken:

@@ -66,9 +66,9 @@ def _tokens(named: Any) -> Mapping[str, Any]:
     """Its special tokens; what pads is what ends, where nothing else does, as the format has to have both."""
     end = getattr(named, "eos_token_id", None)
     first = end[0] if isinstance(end, list) and end else end
-    found = {
+    tokens = {
         "bos_token_id": getattr(named, "bos_token_id", None),
         "eos_token_id": end,
-        "pad_token_id": next((each for each in (getattr(named, "pad_token_id", None), first) if each is not None), 0),
+        "pad_token_id": next((token for token in (getattr(named, "pad_token_id", None), first) if token is not None), 0),
     }
-    return {name: token for name, token in found.items() if token is not None}
+    return {name: token for name, token in tokens.items() if token is not None}

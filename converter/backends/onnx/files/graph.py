@@ -70,19 +70,19 @@ class Graph:
             message.ParseFromString(data)
         except Exception as error:  # protobuf's own DecodeError is a plain Exception
             raise ValueError(str(error)) from error
-        found = {entry.key: entry.value for entry in message.metadata_props}
-        if _WEIGHTS not in found or not message.graph.node:
+        metadata = {entry.key: entry.value for entry in message.metadata_props}
+        if _WEIGHTS not in metadata or not message.graph.node:
             raise ValueError("it is no captured graph")
         message.ClearField("metadata_props")
         try:
-            weights = json.loads(found[_WEIGHTS])
+            weights = json.loads(metadata[_WEIGHTS])
         except RecursionError as error:
             raise ValueError("it is no captured graph") from error
         if not isinstance(weights, list) or not all(isinstance(name, str) for name in weights):
             raise ValueError("it is no captured graph")
         for name in weights:
             PackedWeight.named(name)
-        fused = found.get(_FUSED, "")
+        fused = metadata.get(_FUSED, "")
         if not _CLAUSE.fullmatch(fused):
             raise ValueError("it is no captured graph")
         return cls(message, tuple(weights), fused)

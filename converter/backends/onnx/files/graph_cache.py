@@ -82,21 +82,21 @@ def shaping(value: Any) -> Any:
     """A configuration without what shapes no graph, however deep it is nested."""
     if isinstance(value, Mapping):
         return {
-            str(name): _LABELS[name](each) if name in _LABELS and isinstance(each, Mapping) else shaping(each)
-            for name, each in value.items()
+            str(name): _LABELS[name](part) if name in _LABELS and isinstance(part, Mapping) else shaping(part)
+            for name, part in value.items()
             if name not in SHAPES_NOTHING
         }
-    return [shaping(each) for each in value] if isinstance(value, list | tuple) else value
+    return [shaping(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _tensors(model: LoadedModel) -> Sequence[tuple[str, str, tuple[int, ...], str]]:
     """Each tensor's name, dtype and shape, and the first name of those that share its memory."""
     first: dict[tuple[int, tuple[int, ...]], str] = {}
-    found = []
+    records = []
     for name, tensor in model.tensors().items():
         shape = tuple(tensor.shape)
-        found.append((name, str(tensor.dtype), shape, first.setdefault((tensor.data_ptr(), shape), name) if tensor.numel() else name))
-    return found
+        records.append((name, str(tensor.dtype), shape, first.setdefault((tensor.data_ptr(), shape), name) if tensor.numel() else name))
+    return records
 
 
 @cache

@@ -178,24 +178,24 @@ class StoredModel:
         """The names that an output depends on."""
         producers = {name: node for node in self.skeleton.graph.node for name in node.output if name}
         waiting = [value.name for value in self.skeleton.graph.output]
-        found: set[str] = set()
+        names: set[str] = set()
         while waiting:
             name = waiting.pop()
-            if name not in found:
-                found.add(name)
+            if name not in names:
+                names.add(name)
                 waiting += taken_by([producers[name]]) if name in producers else ()
-        return frozenset(found)
+        return frozenset(names)
 
 
 def taken_by(nodes: Iterable[onnx.NodeProto]) -> set[str]:
     """The names that nodes take, and those of the graphs inside them."""
-    taken: set[str] = set()
+    names: set[str] = set()
     for node in nodes:
-        taken.update(node.input)
+        names.update(node.input)
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
-                taken |= taken_by(inner.node) | {output.name for output in inner.output}
-    return taken
+                names |= taken_by(inner.node) | {output.name for output in inner.output}
+    return names
 
 
 def read(path: Path) -> StoredModel:

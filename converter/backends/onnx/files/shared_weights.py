@@ -39,11 +39,11 @@ def share(weights: Mapping[str, torch.Tensor], checkpoint: Path | None, staged: 
 
     A file that lies in `place` is linked, to be there while the graph is tried; any other is copied. Raises OutputError.
     """
-    found = dict(_find(weights, sorted(checkpoint.glob("*.safetensors")))) if checkpoint else {}
+    places = dict(_find(weights, sorted(checkpoint.glob("*.safetensors")))) if checkpoint else {}
     names: dict[Path, str] = {}
     shared_files: list[str] = []
     notes: list[str] = []
-    for file in dict.fromkeys(file for file, _ in found.values()):
+    for file in dict.fromkeys(file for file, _ in places.values()):
         refusal = "" if _is_linked(file, staged.parent, place) else _refusal(file, place) or _link(file, staged.parent)
         if refusal:
             names[file] = _copied(file, staged)
@@ -51,12 +51,12 @@ def share(weights: Mapping[str, torch.Tensor], checkpoint: Path | None, staged: 
         else:
             names[file] = file.name
             shared_files.append(file.name)
-    alone = [tensor.nbytes for name, tensor in weights.items() if name not in found]
-    if sum(alone) > _WORTH_TELLING or not found:
+    alone = [tensor.nbytes for name, tensor in weights.items() if name not in places]
+    if sum(alone) > _WORTH_TELLING or not places:
         notes.append(
             f"{sum(alone) / 1e6:.1f} MB of weights are in the ONNX file, as no safetensors of the checkpoint has them as they are used"
         )
-    return Sharing({name: Place(names[file], offset) for name, (file, offset) in found.items()}, tuple(shared_files), tuple(notes))
+    return Sharing({name: Place(names[file], offset) for name, (file, offset) in places.items()}, tuple(shared_files), tuple(notes))
 
 
 def _find(weights: Mapping[str, torch.Tensor], files: list[Path]) -> Iterator[tuple[str, tuple[Path, int]]]:

@@ -61,7 +61,7 @@ def _indices(stored: StoredModel, name: str, vocabulary: int) -> Iterator[list[i
         if node.op_type != "Gather" or rows.get(node.input[0], 0) < vocabulary or node.input[1] in inputs:
             continue
         needed = _before(node.input[1], makers)
-        if {each for part in needed for each in part.input} & inputs != {name}:
+        if {source for part in needed for source in part.input} & inputs != {name}:
             continue  # it is made of something else, too
         probe = onnx.ModelProto()
         probe.CopyFrom(stored.skeleton)
@@ -74,22 +74,22 @@ def _indices(stored: StoredModel, name: str, vocabulary: int) -> Iterator[list[i
         batch = -(-vocabulary // _ROW)
         dtype = ir.DataType(probe.graph.input[0].type.tensor_type.elem_type).numpy()
         ids: Array = np.resize(np.arange(vocabulary), (batch, *(1,) * (rank - 2), _ROW)).astype(dtype)
-        (found,) = session.run(None, {name: ids})
-        others = np.unique(ids.reshape(-1)[found.reshape(-1) != ids.reshape(-1)]) if found.size == ids.size else np.arange(0)
+        (indices,) = session.run(None, {name: ids})
+        others = np.unique(ids.reshape(-1)[indices.reshape(-1) != ids.reshape(-1)]) if indices.size == ids.size else np.arange(0)
         yield others[:: max(1, len(others) // _SHOWN)].tolist()
 
 
 def _before(value: str, makers: dict[str, onnx.NodeProto]) -> list[onnx.NodeProto]:
     """The nodes that a value is computed by, in order."""
-    found: dict[int, onnx.NodeProto] = {}
+    nodes: dict[int, onnx.NodeProto] = {}
 
     def visit(name: str) -> None:
         node = makers.get(name)
-        if node is None or id(node) in found:
+        if node is None or id(node) in nodes:
             return
-        for each in node.input:
-            visit(each)
-        found[id(node)] = node
+        for source in node.input:
+            visit(source)
+        nodes[id(node)] = node
 
     visit(value)
-    return list(found.values())
+    return list(nodes.values())

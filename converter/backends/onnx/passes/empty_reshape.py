@@ -13,17 +13,17 @@ def allow_nothing(graph: ir.Model) -> None:
     for node in list(graph.graph.all_nodes()):
         if node.op_type != "Reshape":
             continue
-        wanted, given = node.inputs[1], node.outputs[0].shape
+        wanted, shape = node.inputs[1], node.outputs[0].shape
         assert wanted is not None
         constant = ir.convenience.get_const_tensor(wanted)
         parts = [constant.numpy()] if constant else [_constant(part) for part in _parts(wanted)]
         literals = [int(number) for part in parts if part is not None for number in part]
-        if constant and given is not None:
-            known = [_known(number, given[axis]) for axis, number in enumerate(literals)]
+        if constant and shape is not None:
+            known = [_known(number, shape[axis]) for axis, number in enumerate(literals)]
             if known != literals:
                 node.replace_input_with(1, _value(node, known))
-        elif not constant and -1 in literals and given is not None:
-            _settle(wanted, given)
+        elif not constant and -1 in literals and shape is not None:
+            _settle(wanted, shape)
         if not constant and 0 not in literals:  # a 0 that is written down means the length of the input
             node.attributes["allowzero"] = ir.AttrInt64("allowzero", 1)
 
@@ -46,14 +46,14 @@ def _constant(value: ir.Value) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]
     return None if tensor is None else tensor.numpy()
 
 
-def _settle(wanted: ir.Value, given: ir.Shape) -> None:
+def _settle(wanted: ir.Value, shape: ir.Shape) -> None:
     """Write down in a Concat the length that is left to be inferred, where the graph knows it; each part is one length."""
     node = wanted.producer()
-    if node is None or len(node.inputs) != len(given):
+    if node is None or len(node.inputs) != len(shape):
         return
-    for place, (part, length) in enumerate(zip(node.inputs, given, strict=True)):
-        found = None if part is None else _constant(part)
-        if found is not None and found.tolist() == [-1] and isinstance(length, int):
+    for place, (part, length) in enumerate(zip(node.inputs, shape, strict=True)):
+        array = None if part is None else _constant(part)
+        if array is not None and array.tolist() == [-1] and isinstance(length, int):
             node.replace_input_with(place, _value(node, [length]))
 
 

@@ -184,7 +184,7 @@ def _describe(made: ir.Value, shape: Sequence[Dim | None], like: ir.Value) -> No
 def _constant(value: ir.Value | None) -> list[int] | None:
     """The whole numbers that a value is, if it is known to be some."""
     tensor = ir.convenience.get_const_tensor(value) if value is not None else None
-    return [int(each) for each in np.ravel(tensor.numpy())] if tensor is not None and tensor.size < 16 else None
+    return [int(number) for number in np.ravel(tensor.numpy())] if tensor is not None and tensor.size < 16 else None
 
 
 def _width(value: ir.Value | None) -> int | None:

@@ -36,13 +36,13 @@ def fuse(model: ir.Model, optimize: Optimize, weights: Mapping[str, torch.Tensor
     """Fuse a graph whose weights bear the names of `weights` and have no value; what was fused, in a clause."""
     if optimize == "none":
         return ""
-    told = fuse_for_cpu(model) if optimize == "cpu" else fuse_for_cuda(model, _once(weights), weights)
+    clauses = fuse_for_cpu(model) if optimize == "cpu" else fuse_for_cuda(model, _once(weights), weights)
     passes.CommonSubexpressionEliminationPass()(model)
     passes.RemoveUnusedNodesPass()(model)
     passes.ClearMetadataAndDocStringPass()(model)
     model.metadata_props.clear()
     model.graph.metadata_props.clear()
-    return f"fused for {optimize}: {', '.join(told)}" if told else NOTHING
+    return f"fused for {optimize}: {', '.join(clauses)}" if clauses else NOTHING
 
 
 def _once(weights: Mapping[str, torch.Tensor]) -> frozenset[str]:
@@ -57,8 +57,8 @@ def fuse_for_cpu(model: ir.Model) -> list[str]:
     linear = keep_rows(model)
     rewriter.rewrite(model, [transpose_transpose_rule])
     rewriter.rewrite(model, fused_matmul_rule_sets())
-    found = {"linear layers of the same rows": linear, **_contrib(model)}
-    return [f"{count} {what}" for what, count in found.items() if count]
+    counts = {"linear layers of the same rows": linear, **_contrib(model)}
+    return [f"{count} {what}" for what, count in counts.items() if count]
 
 
 def fuse_for_cuda(model: ir.Model, free: Collection[str], weights: Collection[str]) -> list[str]:

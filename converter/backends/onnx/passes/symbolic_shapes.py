@@ -60,8 +60,8 @@ def dims(value: ir.Value | None) -> tuple[Dim, ...] | None:
     """The shape of a value, if all of it is known or has names."""
     if value is None or value.shape is None:
         return None
-    found = [dim if isinstance(dim, int) else dim.value for dim in value.shape]
-    return None if any(dim is None for dim in found) else tuple(dim for dim in found if dim is not None)
+    sizes = [dim if isinstance(dim, int) else dim.value for dim in value.shape]
+    return None if any(dim is None for dim in sizes) else tuple(dim for dim in sizes if dim is not None)
 
 
 def from_inputs(model: ir.Model) -> None:

@@ -116,19 +116,19 @@ def _quantize(folder: Path, names: Sequence[str], precision: Precision, evaluato
         finally:
             session.close()
 
-    found = search(layers, attempt, fallback_bits=precision.fallback_bits)
-    if found.chosen != last:
-        make(found.chosen, trial)
-    problems = [*_left(trial, precision, found.chosen)]
+    outcome = search(layers, attempt, fallback_bits=precision.fallback_bits)
+    if outcome.chosen != last:
+        make(outcome.chosen, trial)
+    problems = [*_left(trial, precision, outcome.chosen)]
     for file in trial.iterdir():
         shutil.move(file, folder / file.name)
     known = describe(folder, names, precision)
     return replace(
         known,
-        left_out={layer.role: _left_as(layer, precision) for layer in layers if layer not in found.chosen},
+        left_out={layer.role: _left_as(layer, precision) for layer in layers if layer not in outcome.chosen},
         float32=float32,
         calibrated=len(evaluator.calibration) if calibration else 0,
-        search=Search(tried=found.tried, inputs=evaluator.inputs, cpu_seconds=found.cpu_seconds),
+        search=Search(tried=outcome.tried, inputs=evaluator.inputs, cpu_seconds=outcome.cpu_seconds),
         problems=(*known.problems, *problems),
     )
 
@@ -168,10 +168,10 @@ def _feeds(folder: Path, names: Sequence[str], inputs: Sequence[Mapping[str, Arr
     """What each file is given when the model is called with each of `inputs`."""
     session = open_files(folder, names)
     try:
-        feeds = [session.feeds(each) for each in inputs]
+        feeds = [session.feeds(arrays) for arrays in inputs]
     finally:
         session.close()
-    return {name: [each[name] for each in feeds] for name in names}
+    return {name: [feed[name] for feed in feeds] for name in names}
 
 
 def _largest(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:

@@ -73,9 +73,9 @@ def _store_constants(graph: onnx.GraphProto) -> None:
     """Store what Constant nodes give beside the weights: so each of its consumers can have it in the type of its own."""
     nodes = []
     for node in graph.node:
-        given = {each.name: helper.get_attribute_value(each) for each in node.attribute}
-        if node.op_type == "Constant" and "value" in given:
-            graph.initializer.add().CopyFrom(given["value"])
+        attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+        if node.op_type == "Constant" and "value" in attributes:
+            graph.initializer.add().CopyFrom(attributes["value"])
             graph.initializer[-1].name = node.output[0]
         else:
             nodes.append(node)
@@ -134,9 +134,9 @@ class _Narrowing:
         for place, name in enumerate(node.output):
             if name not in self._floats:
                 continue
-            given = _FLOAT32 if place in _FLOAT32_OUTPUTS.get(node.op_type, ()) else kind
-            called = f"{name}.float16" if given == _FLOAT16 and name in self._outputs else name  # outputs of the graph are float32
-            self._known[name, given] = node.output[place] = called
+            dtype = _FLOAT32 if place in _FLOAT32_OUTPUTS.get(node.op_type, ()) else kind
+            called = f"{name}.float16" if dtype == _FLOAT16 and name in self._outputs else name  # outputs of the graph are float32
+            self._known[name, dtype] = node.output[place] = called
             if called != name:
                 self._nodes.append(_cast(called, name, _FLOAT32))
                 self._known[name, _FLOAT32] = name
@@ -158,8 +158,8 @@ class _Narrowing:
                 if name in self._floats and name not in own:
                     node.input[place] = self._value(name, _FLOAT32)
             for attribute in node.attribute:
-                for each in (attribute.g, *attribute.graphs):
-                    self._feed(each)
+                for graph in (attribute.g, *attribute.graphs):
+                    self._feed(graph)
         for output in inner.output:
             if output.name in self._floats and output.name not in own:
                 output.name = self._value(output.name, _FLOAT32)

@@ -72,8 +72,8 @@ class _Reader:
         return name in self._tensors and self._tensors[name].ndim == 2 and self._tensors[name].dtype in (np.int8, np.uint8)
 
     def _of_blocks(self, node: onnx.NodeProto) -> Matrix:
-        given = _attributes(node)
-        rows, columns, bits, block = (given[name] for name in ("N", "K", "bits", "block_size"))
+        attributes = _attributes(node)
+        rows, columns, bits, block = (attributes[name] for name in ("N", "K", "bits", "block_size"))
         integers, scale, zero_point = node.input[1], node.input[2], _input(node, 3)
         shape = rows, -(-columns // block)
         if zero_point:
@@ -132,7 +132,7 @@ def unpacked(packed: Array, bits: int) -> Array:
 
 
 def _attributes(node: onnx.NodeProto) -> dict[str, int]:
-    return {each.name: helper.get_attribute_value(each) for each in node.attribute}
+    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
 def _input(node: onnx.NodeProto, place: int) -> str:

@@ -81,24 +81,24 @@ def prepare(source: Path, target: Path) -> tuple[Layer, ...]:
     graph = model.graph
     stored = {tensor.name: tensor for tensor in graph.initializer}
     transposes = {node.output[0]: node.input[0] for node in graph.node if _turns_a_matrix(node, stored)}
-    nodes = [each for node in graph.node for each in _rewritten(node, transposes, stored)]
+    nodes = [part for node in graph.node for part in _rewritten(node, transposes, stored)]
     for number, node in enumerate(nodes):
         node.name = node.name or f"node_{number}"
     outputs = {output.name for output in graph.output}
-    taken = outputs | taken_by(nodes)
-    kept = [node for node in nodes if node.output[0] not in transposes or node.output[0] in taken]
-    taken = outputs | taken_by(kept)
+    names = outputs | taken_by(nodes)
+    kept = [node for node in nodes if node.output[0] not in transposes or node.output[0] in names]
+    names = outputs | taken_by(kept)
     del graph.node[:]
     graph.node.extend(kept)
     del graph.initializer[:]
-    graph.initializer.extend(tensor for name, tensor in stored.items() if name in taken)
+    graph.initializer.extend(tensor for name, tensor in stored.items() if name in names)
     onnx.save(model, target, save_as_external_data=True, location=f"{target.name}{DATA_SUFFIX}", size_threshold=1024)
     return tuple(_layers(source.name, kept, stored))
 
 
 def _turns_a_matrix(node: onnx.NodeProto, stored: dict[str, onnx.TensorProto]) -> bool:
     is_stored = node.op_type == "Transpose" and node.input[0] in stored and len(stored[node.input[0]].dims) == 2
-    return is_stored and all(list(each.ints) in ([], [1, 0]) for each in node.attribute if each.name == "perm")
+    return is_stored and all(list(attribute.ints) in ([], [1, 0]) for attribute in node.attribute if attribute.name == "perm")
 
 
 def _rewritten(node: onnx.NodeProto, transposes: dict[str, str], stored: dict[str, onnx.TensorProto]) -> Iterator[onnx.NodeProto]:
@@ -106,12 +106,12 @@ def _rewritten(node: onnx.NodeProto, transposes: dict[str, str], stored: dict[st
     if node.op_type not in _PRODUCTS:
         yield node
         return
-    given = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+    attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
     matrix = transposes.get(node.input[1], node.input[1])
-    if matrix not in stored or any(given.get(name, usual) != usual for name, usual in _PLAIN.items()):
+    if matrix not in stored or any(attributes.get(name, usual) != usual for name, usual in _PLAIN.items()):
         yield node
         return
-    turned = bool(given.get("transB", 0)) != (node.input[1] in transposes)
+    turned = bool(attributes.get("transB", 0)) != (node.input[1] in transposes)
     has_bias = node.op_type == "Gemm" and len(node.input) > 2 and bool(node.input[2])
     product = f"{node.output[0]}.product" if has_bias else node.output[0]
     yield helper.make_node("MatMul", [node.input[0], _transposed(matrix, stored) if turned else matrix], [product], name=node.name)
@@ -135,7 +135,7 @@ def _layers(file: str, nodes: list[onnx.NodeProto], stored: dict[str, onnx.Tenso
         if tensor is None or tensor.data_type != onnx.TensorProto.FLOAT or len(tensor.dims) != 2:
             continue
         size = tensor.dims[0] * tensor.dims[1]
-        along_rows = all(each.i == 0 for each in node.attribute if each.name == "axis")
+        along_rows = all(attribute.i == 0 for attribute in node.attribute if attribute.name == "axis")
         is_embedding = node.op_type == "Gather"
         if size >= (_SHARE * total if is_embedding else _SMALLEST) and along_rows:
             yield Layer(file, node.name, name, size, is_embedding)

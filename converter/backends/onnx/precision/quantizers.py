@@ -130,12 +130,12 @@ def _quantize_embeddings(model: onnx.ModelProto, layers: Collection[Layer]) -> N
     graph = model.graph
     stored = {tensor.name: tensor for tensor in graph.initializer}
     tables = {layer.node: layer.weight for layer in layers}
-    nodes = [each for node in graph.node for each in (_by_rows(node, stored) if node.name in tables else [node])]
+    nodes = [part for node in graph.node for part in (_by_rows(node, stored) if node.name in tables else [node])]
     del graph.node[:]
     graph.node.extend(nodes)
-    taken = taken_by(nodes) | {output.name for output in graph.output}
+    names = taken_by(nodes) | {output.name for output in graph.output}
     del graph.initializer[:]
-    graph.initializer.extend(tensor for name, tensor in stored.items() if name in taken)
+    graph.initializer.extend(tensor for name, tensor in stored.items() if name in names)
 
 
 def _by_rows(gather: onnx.NodeProto, stored: dict[str, onnx.TensorProto]) -> Iterator[onnx.NodeProto]:
@@ -158,7 +158,7 @@ class _Calibration(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime 
         self._left = iter(inputs)
 
     def get_next(self) -> dict[str, Array] | None:
-        return next((dict(each) for each in self._left), None)
+        return next((dict(arrays) for arrays in self._left), None)
 
 
 @contextmanager

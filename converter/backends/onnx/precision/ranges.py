@@ -46,10 +46,10 @@ def measure(path: Path, feeds: Iterable[Mapping[str, Array]]) -> Ranges:
     Raises ConversionError with the runtime's own words if it does not load the file.
     """
     stored = model_file.read(path)
-    found = _Found()
+    ranges = _Found()
     for name, array in stored.weights():
         if array.dtype == np.float32:
-            found.add(name, array, is_divisor=array.size == 1)
+            ranges.add(name, array, is_divisor=array.size == 1)
     constants = {name for node in stored.skeleton.graph.node if node.op_type == "Constant" for name in node.output}
     computed = {*values(stored, "float32")} - constants
     divisors = {
@@ -64,10 +64,10 @@ def measure(path: Path, feeds: Iterable[Mapping[str, Array]]) -> Ranges:
     for arrays in feeds:
         for name, array in arrays.items():
             if array.dtype == np.float32:
-                found.add(name, array)
+                ranges.add(name, array)
         for name, value in zip(names, session.run(names, dict(arrays)), strict=True):
-            found.add_reduced(name, float(value))
-    return Ranges(found.largest, {name: value for name, value in found.smallest.items() if np.isfinite(value)}, frozenset(found.marked))
+            ranges.add_reduced(name, float(value))
+    return Ranges(ranges.largest, {name: value for name, value in ranges.smallest.items() if np.isfinite(value)}, frozenset(ranges.marked))
 
 
 class _Found:
@@ -116,7 +116,7 @@ def _reduce(graph: onnx.GraphProto, computed: Iterable[str], divisors: Iterable[
             if name in wanted:
                 made = [*_reductions(name, is_divisor=name in reduced)]
                 nodes += made
-                outputs += [each.output[0] for each in made if each.op_type.startswith("Reduce")]
+                outputs += [part.output[0] for part in made if part.op_type.startswith("Reduce")]
         if node.op_type in ATTENTIONS and len(node.input) > 1 and node.input[1]:
             made = [*_scores(node)]
             nodes += made
@@ -143,12 +143,12 @@ def _reductions(name: str, *, is_divisor: bool) -> Iterator[onnx.NodeProto]:
 
 def _scores(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
     """The nodes that find how large the scores inside of an attention can be: the longest query times the longest key, times the scale."""
-    given = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+    attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
     name = scores_of(node)
     of = {"query": node.input[0], "key": node.input[1]}
     if node.op_type == "Attention":
         of = {"query": f"{name}.queries", "key": f"{name}.keys"}
-        sizes = numpy_helper.from_array(np.array(given["qkv_hidden_sizes"])) if "qkv_hidden_sizes" in given else None
+        sizes = numpy_helper.from_array(np.array(attributes["qkv_hidden_sizes"])) if "qkv_hidden_sizes" in attributes else None
         parts = [f"{name}.sum"] if sizes is None else [f"{name}.sum", f"{name}.sizes"]
         yield helper.make_node("MatMul", [node.input[0], node.input[1]], [f"{name}.product"])
         yield helper.make_node(
@@ -158,7 +158,7 @@ def _scores(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
             yield helper.make_node("Constant", [], [f"{name}.sizes"], value=sizes)
         made = [of["query"], of["key"], f"{name}.values"]
         yield helper.make_node("Split", parts, made, axis=-1, num_outputs=3 if sizes is None else None)
-    heads = numpy_helper.from_array(np.array([given["num_heads"]]))
+    heads = numpy_helper.from_array(np.array([attributes["num_heads"]]))
     yield helper.make_node("Constant", [], [f"{name}.heads"], value=heads)
     yield helper.make_node("Shape", [of["query"]], [f"{name}.width"], start=-1)
     yield helper.make_node("Div", [f"{name}.width", f"{name}.heads"], [f"{name}.size"])
@@ -168,8 +168,8 @@ def _scores(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
         yield helper.make_node("ReduceL2", [f"{name}.{part}.rows", "last.of_ranges"], [f"{name}.{part}.lengths"])
         yield helper.make_node("ReduceMax", [f"{name}.{part}.lengths"], [f"{name}.{part}.longest"], keepdims=0)
     yield helper.make_node("Mul", [f"{name}.query.longest", f"{name}.key.longest"], [f"{name}.unscaled"])
-    if given.get("scale"):
-        scale = numpy_helper.from_array(np.array(given["scale"], np.float32))
+    if attributes.get("scale"):
+        scale = numpy_helper.from_array(np.array(attributes["scale"], np.float32))
         yield helper.make_node("Constant", [], [f"{name}.scale"], value=scale)
     else:
         yield helper.make_node("Cast", [f"{name}.size"], [f"{name}.size.of_floats"], to=onnx.TensorProto.FLOAT)

@@ -23,10 +23,10 @@ def rounded(stored: model_file.StoredModel, halves: Collection[str]) -> bytes:
     model = onnx.ModelProto()
     model.ParseFromString(stored.with_external_weights())
     graph = model.graph
-    given = [value.name for value in graph.input if value.type.tensor_type.elem_type == _FLOAT16]
-    given += [tensor.name for tensor in graph.initializer if tensor.data_type == _FLOAT16]
-    nodes = [helper.make_node("Cast", [name], [_rounded(name)], to=_FLOAT32) for name in given]
-    halves = {*halves, *given}
+    names = [value.name for value in graph.input if value.type.tensor_type.elem_type == _FLOAT16]
+    names += [tensor.name for tensor in graph.initializer if tensor.data_type == _FLOAT16]
+    nodes = [helper.make_node("Cast", [name], [_rounded(name)], to=_FLOAT32) for name in names]
+    halves = {*halves, *names}
     for node in graph.node:
         _widen(node, halves)
         nodes.append(node)

@@ -32,17 +32,17 @@ def search(layers: Collection[Layer], attempt: Try, *, fallback_bits: int) -> Fo
     """
     started = time.process_time()
     trials = _Trials(tuple(layers), fallback_bits)
-    found = None
+    choice = None
     for chosen in trials.in_order():
         enough, off = attempt(chosen)
         trials.off[chosen] = off
         if enough:
-            found = chosen
+            choice = chosen
             break
-    if found is None:
+    if choice is None:
         embeddings = {layer for layer in layers if layer.is_embedding}
-        found = min((each for each in trials.off if embeddings <= {*each}), key=lambda each: trials.off[each])
-    return Found(found, len(trials.off), round(time.process_time() - started, 2))
+        choice = min((trial for trial in trials.off if embeddings <= {*trial}), key=lambda trial: trials.off[trial])
+    return Found(choice, len(trials.off), round(time.process_time() - started, 2))
 
 
 @dataclass
@@ -62,7 +62,7 @@ class _Trials:
         yield from alone.values()
         gains = {role: (self.off[self.layers] - self.off[chosen]) / self._bytes(role) for role, chosen in alone.items()}
         left: set[str] = set()
-        for role in sorted(gains, key=lambda each: -gains[each]):
+        for role in sorted(gains, key=lambda candidate: -gains[candidate]):
             if gains[role] > 0 and self._is_some(left | {role}):
                 left.add(role)
                 if len(left) > 1:  # each alone was tried already

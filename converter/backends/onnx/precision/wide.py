@@ -101,7 +101,7 @@ class _Choice:
         known = {name: {name} for name in self._sizes}
         for node in self._nodes:
             if any(node.input) and all(name in known for name in node.input if name):
-                stored = {each for name in node.input if name for each in known[name]}
+                stored = {tensor for name in node.input if name for tensor in known[name]}
                 known.update((name, stored) for name in node.output)
         return known
 
@@ -118,14 +118,14 @@ class _Choice:
 
     def _sources(self, place: int) -> list[int]:
         """The nodes that give the activations which a node takes; -1 for an input of the graph."""
-        taken = self._nodes[place].input
-        return [self._producers.get(name, -1) for name in taken if self._is_float(name) and name not in self._stored_in]
+        inputs = self._nodes[place].input
+        return [self._producers.get(name, -1) for name in inputs if self._is_float(name) and name not in self._stored_in]
 
     def _usual(self) -> Iterator[int]:
         """The nodes that transformers computes in float32 in any model, those without a kernel, and those with a graph inside."""
         for place, node in enumerate(self._nodes):
             is_unknown = node.op_type in ATTENTIONS and not self._is_float(scores_of(node))
-            if is_unknown or node.op_type in _BY_TYPE or any(each.HasField("g") or each.graphs for each in node.attribute):
+            if is_unknown or node.op_type in _BY_TYPE or any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
                 yield place
         yield from self._norms()
         yield from self._before([place for place, node in enumerate(self._nodes) if node.op_type in ("Cos", "Sin")])
@@ -144,16 +144,16 @@ class _Choice:
     def _after(self, mean: int) -> Iterator[int]:
         """The mean and what follows it alone, to the node in which it scales something else."""
         chain = {mean}
-        found = mean
+        place = mean
         while True:
-            yield found
-            after = self._consumers[self._nodes[found].output[0]]
-            if found is not mean and any(source not in chain for source in self._sources(found)):
+            yield place
+            after = self._consumers[self._nodes[place].output[0]]
+            if place is not mean and any(source not in chain for source in self._sources(place)):
                 return
             if len(after) != 1 or self._nodes[after[0]].op_type not in _OF_A_NORM:
                 return
-            found = after[0]
-            chain.add(found)
+            place = after[0]
+            chain.add(place)
 
     def _before(self, places: Iterable[int]) -> set[int]:
         """These nodes, such as rotary positions, and all that they depend on: an angle of thousands has no digits in float16."""
@@ -181,13 +181,13 @@ class _Choice:
     def _near_zero(self) -> set[int]:
         """What computes with a value that float16 makes 0, or a few digits of, before something is divided by it."""
         small = {name for name, size in self._ranges.smallest.items() if size < _SMALLEST}
-        found = {self._producers[name] for name in small if name in self._producers}
+        places = {self._producers[name] for name in small if name in self._producers}
         for name in small:
-            found |= {place for place in self._consumers[name] if self._nodes[place].op_type in _LEAST or name not in self._sizes}
+            places |= {place for place in self._consumers[name] if self._nodes[place].op_type in _LEAST or name not in self._sizes}
         for place, node in enumerate(self._nodes):
-            if node.op_type in _BEFORE_DIVISION and not found.isdisjoint(self._sources(place)):
-                found.add(place)
-        return found
+            if node.op_type in _BEFORE_DIVISION and not places.isdisjoint(self._sources(place)):
+                places.add(place)
+        return places
 
     def _groups(self) -> Iterator[set[int]]:
         """Nodes that need one common type: the users of one large weight, one computed constant, or one mask.
@@ -206,22 +206,22 @@ class _Choice:
 
     def _downstream(self, stream: Collection[int], wide: Collection[int]) -> set[int]:
         """Where values go that are in float32 because they have to be: through sums, norms and their scaling, as torch promotes them."""
-        found = {*stream}
+        places = {*stream}
         for place, node in enumerate(self._nodes):
             sources = self._sources(place)
-            if found.isdisjoint(sources):
+            if places.isdisjoint(sources):
                 continue
-            scales = node.op_type in _SCALES and all(source in wide or source in found for source in sources)
+            scales = node.op_type in _SCALES and all(source in wide or source in places for source in sources)
             if scales or node.op_type in _MOVES or node.op_type in _SUMS or node.op_type in _NORMS:
-                found.add(place)
-        return found
+                places.add(place)
+        return places
 
     def _roles(self, places: Collection[int]) -> Mapping[str, float]:
         """The names of these nodes, without nodes that only move values."""
         roles: dict[str, float] = {}
         for place in sorted(places):
             node = self._nodes[place]
-            stored = [each for name in node.input for each in sorted(self._stored_in.get(name, ())) if self._sizes[each] > 1]
+            stored = [tensor for name in node.input for tensor in sorted(self._stored_in.get(name, ())) if self._sizes[tensor] > 1]
             named = [name for name in stored if self._is_float(name)]
             if all(name in self._stored_in for name in node.output) or (not named and node.op_type in ("Shape", *_MOVES)):
                 continue

@@ -41,10 +41,10 @@ def test_the_model_computes_the_same_and_has_its_table_back_afterwards(model: tr
     tokens = torch.arange(LENGTH)[None]
     before, state = dict(model.named_buffers()), set(model.state_dict())
     with torch.no_grad(), patched(model):
-        found = model(tokens).last_hidden_state
+        states = model(tokens).last_hidden_state
         assert not any(name.endswith("attention.bias") for name, _ in model.named_buffers())
     with torch.no_grad():
-        assert torch.equal(found, model(tokens).last_hidden_state)
+        assert torch.equal(states, model(tokens).last_hidden_state)
     after = dict(model.named_buffers())
     assert after.keys() == before.keys() and all(torch.equal(after[name], before[name]) for name in before)
     assert set(model.state_dict()) == state

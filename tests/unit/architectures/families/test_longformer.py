@@ -70,8 +70,8 @@ def test_the_form_that_is_captured_computes_what_longformer_does_whatever_is_mas
     for arrays in all_inputs():
         expected = run(model, arrays)
         with patched(model):
-            found = run(model, arrays)
-        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+            outputs = run(model, arrays)
+        torch.testing.assert_close(outputs, expected, atol=1e-5, rtol=1e-5)
         assert torch.equal(run(model, arrays), expected)
 
 
@@ -117,10 +117,10 @@ def test_the_private_names_that_the_patch_relies_on_are_there() -> None:
         "one_sided_attn_window_size",
     ):
         assert hasattr(attention, name)
-    taken: list[object] = []
+    masks: list[object] = []
     mark = (object(),)
-    hook: Callable[..., None] = lambda module, args, kwargs: taken.append(kwargs.get("attention_mask", args[1:]))  # noqa: E731
+    hook: Callable[..., None] = lambda module, args, kwargs: masks.append(kwargs.get("attention_mask", args[1:]))  # noqa: E731
     attention.register_forward_pre_hook(hook, with_kwargs=True)
     with pytest.raises((TypeError, AttributeError)):  # a layer hands the mask on as it is, and the attention makes nothing of this one
         model.encoder.layer[0](torch.zeros(1, 8, 32), attention_mask=mark)
-    assert mark in taken or (mark,) in taken
+    assert mark in masks or (mark,) in masks

@@ -43,7 +43,7 @@ def test_an_image_is_of_the_size_that_is_named_and_else_of_any(settings: dict[st
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("settings", "expected"),
     [
         ({"crop_size": {"height": 24, "width": 20}, "do_center_crop": True, "size": {"shortest_edge": 30}}, [fixed(24, 20), fixed(32, 32)]),
         ({"size": {"height": 24, "width": 24}}, [fixed(24, 24), fixed(32, 32)]),
@@ -54,8 +54,8 @@ def test_an_image_is_of_the_size_that_is_named_and_else_of_any(settings: dict[st
         ([], [fixed(32, 32)]),
     ],
 )
-def test_what_the_processor_gives_comes_first(told: Any, expected: list[Layout], tmp_path: Path) -> None:
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(told), encoding="utf-8")
+def test_what_the_processor_gives_comes_first(settings: Any, expected: list[Layout], tmp_path: Path) -> None:
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings), encoding="utf-8")
     config = SimpleNamespace(image_size=32, _name_or_path=str(tmp_path))
     assert list(layouts("pixel_values", config))[: len(expected)] == expected
 
@@ -104,7 +104,7 @@ def test_a_setting_is_found_in_the_parts_too_and_the_whole_goes_before_them() ->
 def test_images_are_of_whole_patches_and_no_two_texts_that_follow_one_another_have_images_of_one_size() -> None:
     for patch, unit in ((14, 28), (16, 32), ([2, 2], 32), (None, 32)):
         sizes = [lengths(sequence, SimpleNamespace(patch_size=patch)) for sequence in range(1, 5)]
-        assert all(each[side] % unit == 0 for each in sizes for side in ("height", "width"))
+        assert all(size[side] % unit == 0 for size in sizes for side in ("height", "width"))
         assert all(one["height"] != other["height"] for one, other in pairwise(sizes))
 
 

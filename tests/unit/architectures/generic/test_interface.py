@@ -121,7 +121,7 @@ def test_of_an_image_or_a_sound_the_cache_holds_all_or_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model_type", "feature", "told"),
+    ("model_type", "feature", "message"),
     [
         ("electra", "causal-lm-with-past", "this electra gives no cache: it is no decoder"),
         # from transformers 5.24 on its states are called a cache too
@@ -129,9 +129,9 @@ def test_of_an_image_or_a_sound_the_cache_holds_all_or_nothing() -> None:
         ("bamba", "causal-lm-with-past", r"the cache of bamba is not of keys and values in each layer"),
     ],
 )
-def test_a_cache_that_cannot_go_in_and_out_is_told(model_type: str, feature: str, told: str) -> None:
+def test_a_cache_that_cannot_go_in_and_out_is_told(model_type: str, feature: str, message: str) -> None:
     config = generic(model_type, feature)
-    with pytest.raises(NotSupportedError, match=told) as caught:
+    with pytest.raises(NotSupportedError, match=message) as caught:
         _ = config.inputs
     assert caught.value.hint == f"export it as {feature.removesuffix('-with-past')}"
 

@@ -18,17 +18,17 @@ def options(**more: Any) -> NeuronOptions:
 
 
 @pytest.mark.parametrize(
-    ("given", "lengths"),
+    ("value", "lengths"),
     [(128, (128,)), ("128", (128,)), ("256,128", (128, 256)), ("128,128, 64", (64, 128)), ([256, 128], (128, 256)), ((7,), (7,))],
 )
-def test_lengths_are_told_in_any_form_and_kept_from_the_shortest_on(given: Any, lengths: tuple[int, ...]) -> None:
-    asked = options(sequence_length=given)
+def test_lengths_are_told_in_any_form_and_kept_from_the_shortest_on(value: Any, lengths: tuple[int, ...]) -> None:
+    asked = options(sequence_length=value)
     assert asked.sequence_length == lengths
     assert NeuronOptions.model_validate_json(asked.model_dump_json()) == asked
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"target": "inf3"}, "Input should be 'inf1', 'inf2' or 'trn1'"),
         ({"target": "trn2"}, "Input should be 'inf1', 'inf2' or 'trn1'"),
@@ -54,10 +54,10 @@ def test_lengths_are_told_in_any_form_and_kept_from_the_shortest_on(given: Any, 
     ],
     ids=str,
 )
-def test_what_cannot_be_is_told(wrong: dict[str, Any], told: str) -> None:
+def test_what_cannot_be_is_told(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         options(**wrong)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("missing", NEEDED)

@@ -28,13 +28,13 @@ def called(doubles: Doubles, double: str, tmp_path: Path, asked: NeuronOptions, 
     doubles.device(device)
     calls = doubles.install(double)
     sdk.find(asked.target).trace(MODEL, INPUTS, asked, tmp_path)
-    found = calls()
-    assert [found[0].pop(name) for name in ("model", "example_inputs", "compiler_workdir")] == [
+    records = calls()
+    assert [records[0].pop(name) for name in ("model", "example_inputs", "compiler_workdir")] == [
         "Linear",
         [["torch.float32", 3, 4]],
         str(tmp_path),
     ]
-    return found
+    return records
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_version_without_a_dynamic_batch_says_so_before_it_compiles(doubles: D
 
 
 @pytest.mark.parametrize(
-    ("target", "double", "told", "to_do"),
+    ("target", "double", "message", "to_do"),
     [
         ("inf1", None, "torch-neuron, which compiles for inf1, is not installed", "AWS has archived it"),
         ("inf2", None, "torch-neuronx, which compiles for inf2, is not installed", "from AWS's own index"),
@@ -134,12 +134,12 @@ def test_a_version_without_a_dynamic_batch_says_so_before_it_compiles(doubles: D
     ],
 )
 def test_an_sdk_that_does_not_compile_for_the_target_is_told(
-    doubles: Doubles, target: sdk.Target, double: str | None, told: str, to_do: str
+    doubles: Doubles, target: sdk.Target, double: str | None, message: str, to_do: str
 ) -> None:
     doubles.install(double)
     with pytest.raises(NotSupportedError) as caught:
         sdk.find(target)
-    assert told in caught.value.message and to_do in caught.value.hint
+    assert message in caught.value.message and to_do in caught.value.hint
 
 
 def test_an_sdk_that_cannot_be_imported_is_told(doubles: Doubles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,16 +153,16 @@ def test_an_sdk_that_cannot_be_imported_is_told(doubles: Doubles, tmp_path: Path
 def test_what_a_compiler_prints_and_writes_goes_aside(doubles: Doubles, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """neuronx-cc says how it goes on standard output, and writes its log where it stands."""
     doubles.install(NEURONX)
-    found = sdk.find("inf2")
-    trace, here = found.module.trace, Path.cwd()
+    toolkit = sdk.find("inf2")
+    trace, here = toolkit.module.trace, Path.cwd()
 
     def talking(*args: Any, compiler_args: Any, cpu_backend: Any, compiler_workdir: Any) -> Any:
         sys.stdout.write("Compiler status PASS\n")
         subprocess.run(["sh", "-c", "echo . ; echo log > log-neuron-cc.txt"], check=True)
         return trace(*args, compiler_args=compiler_args, cpu_backend=cpu_backend, compiler_workdir=compiler_workdir)
 
-    found.module.trace = talking
-    found.trace(MODEL, INPUTS, options("inf2"), tmp_path)
+    toolkit.module.trace = talking
+    toolkit.trace(MODEL, INPUTS, options("inf2"), tmp_path)
     sys.stdout.write("a result\n")
     sys.stdout.flush()
     out, err = capfd.readouterr()
@@ -179,6 +179,6 @@ def test_what_the_sdk_raises_is_told_in_its_own_words(doubles: Doubles, tmp_path
 def test_the_environment_is_left_alone_where_there_is_a_device(doubles: Doubles) -> None:
     doubles.device(True)
     doubles.install(NEURONX)
-    found = sdk.find("trn1")
-    assert (found.name, found.compiler_version) == ("torch-neuronx 2.9.0.2.15.32035", "2.26.6360.0")
+    toolkit = sdk.find("trn1")
+    assert (toolkit.name, toolkit.compiler_version) == ("torch-neuronx 2.9.0.2.15.32035", "2.26.6360.0")
     assert "NEURON_PLATFORM_TARGET_OVERRIDE" not in os.environ

@@ -46,8 +46,8 @@ def _in_place(tokens: torch.Tensor) -> Any:
 def test_a_value_that_decides_is_found_with_its_line(code: Callable[[torch.Tensor], Any], operator: str) -> None:
     with torch.no_grad(), Decisions([TOKENS]) as watch:
         code(TOKENS)
-    assert [decision.operator for decision in watch.found] == [operator]
-    assert "tests/unit/backends/neuron/test_static.py, line " in watch.found[0].place
+    assert [decision.operator for decision in watch.decisions] == [operator]
+    assert "tests/unit/backends/neuron/test_static.py, line " in watch.decisions[0].place
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_value_that_decides_is_found_with_its_line(code: Callable[[torch.Tenso
 def test_what_every_call_does_alike_is_no_decision(code: Callable[[torch.Tensor], Any]) -> None:
     with torch.no_grad(), Decisions([TOKENS]) as watch:
         code(TOKENS)
-    assert watch.found == []
+    assert watch.decisions == []
 
 
 def test_transformers_asks_the_function_that_is_replaced() -> None:
@@ -80,11 +80,11 @@ def test_a_model_that_is_told_looks_at_no_mask(tiny: Callable[..., Any]) -> None
     model = transformers.AutoModel.from_pretrained(tiny("bert"), attn_implementation="eager").eval()
     inputs = {"input_ids": TOKENS, "attention_mask": torch.ones_like(TOKENS)}
 
-    def found() -> list[str]:
+    def decisions() -> list[str]:
         with torch.no_grad(), Decisions(inputs.values()) as watch:
             model(**inputs)
-        return [decision.operator for decision in watch.found]
+        return [decision.operator for decision in watch.decisions]
 
-    assert found() == ["aten::_local_scalar_dense"]
+    assert decisions() == ["aten::_local_scalar_dense"]
     with reporting_tracing():
-        assert found() == []
+        assert decisions() == []

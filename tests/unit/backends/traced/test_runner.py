@@ -27,12 +27,12 @@ def test_a_message_arrives_as_it_was_sent() -> None:
     runner.send(stream, {"do": "run", "text": "é"}, tensors)
     runner.send(stream, {"name": None})
     stream.seek(0)
-    said, found = runner.receive(stream)
+    said, results = runner.receive(stream)
     assert said == {"do": "run", "text": "é"}
-    assert {name: (each.dtype, each.shape) for name, each in found.items()} == {
-        name: (each.dtype, each.shape) for name, each in tensors.items()
+    assert {name: (value.dtype, value.shape) for name, value in results.items()} == {
+        name: (value.dtype, value.shape) for name, value in tensors.items()
     }
-    assert all(torch.equal(found[name], each) for name, each in tensors.items())
+    assert all(torch.equal(results[name], value) for name, value in tensors.items())
     assert runner.receive(stream) == ({"name": None}, {})
     with pytest.raises(EOFError):
         runner.receive(stream)
@@ -80,8 +80,8 @@ def test_the_tokens_that_code_compares_with_are_found(module: torch.nn.Module, i
 
 
 def test_tokens_compared_as_floats_are_found_and_what_is_no_whole_number_is_not() -> None:
-    found = runner.integers_of(torch.jit.trace(Floating(), torch.arange(100)))
-    assert {77, 78} <= found and all(isinstance(each, int) for each in found)
+    numbers = runner.integers_of(torch.jit.trace(Floating(), torch.arange(100)))
+    assert {77, 78} <= numbers and all(isinstance(number, int) for number in numbers)
 
 
 def test_code_that_looks_tokens_up_names_few_numbers() -> None:

@@ -102,5 +102,5 @@ def test_what_writes_in_place_comes_out_right_decomposed_or_not(
     assert len(decomposed) == times
     program.save(tmp_path / "model.onnx")
     session = ort.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
-    np.testing.assert_array_equal(found, model()(x.clone()).numpy())
+    (output,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    np.testing.assert_array_equal(output, model()(x.clone()).numpy())

@@ -51,10 +51,10 @@ def operators(model: torch.nn.Module, tensor: torch.Tensor) -> list[str]:
 def test_a_traced_program_is_the_same_and_each_definition_is_asked(asked: list[str]) -> None:
     tensor = torch.randn(3, 5, 8)
     with shapes_by_definition():
-        found = operators(Layer(), tensor)
+        program = operators(Layer(), tensor)
     assert set(asked) == {"aten::matmul", "aten::linear", "aten::layer_norm"}
     del asked[:]
-    assert found == operators(Layer(), tensor)
+    assert program == operators(Layer(), tensor)
     assert asked == []  # afterwards torch does as ever
 
 
@@ -73,25 +73,25 @@ _SHAPES = [
 ]
 
 
-@pytest.mark.parametrize(("operator", "given"), _SHAPES)
-def test_what_a_definition_says_or_leaves_to_torch_is_what_the_operator_gives(operator: Any, given: list[Any]) -> None:
-    real = [torch.randn(each) if isinstance(each, tuple) else each for each in given]
+@pytest.mark.parametrize(("operator", "arguments"), _SHAPES)
+def test_what_a_definition_says_or_leaves_to_torch_is_what_the_operator_gives(operator: Any, arguments: list[Any]) -> None:
+    real = [torch.randn(argument) if isinstance(argument, tuple) else argument for argument in arguments]
     expected = operator(*real)
     with shapes_by_definition(), FakeTensorMode(shape_env=ShapeEnv()) as mode:
-        fake = [mode.from_tensor(each) if isinstance(each, torch.Tensor) else each for each in real]
-        found = operator(*fake)
-    assert (tuple(found.shape), found.stride(), found.dtype) == (tuple(expected.shape), expected.stride(), expected.dtype)
+        fake = [mode.from_tensor(argument) if isinstance(argument, torch.Tensor) else argument for argument in real]
+        output = operator(*fake)
+    assert (tuple(output.shape), output.stride(), output.dtype) == (tuple(expected.shape), expected.stride(), expected.dtype)
 
 
-@pytest.mark.parametrize(("operator", "given"), [(_aten.matmul.default, [(2, 3, 4), (2, 5, 6)]), (_aten.linear.default, [(2, 3), (4, 5)])])
-def test_what_does_not_fit_is_torchs_to_refuse(operator: Any, given: list[Any]) -> None:
+@pytest.mark.parametrize(("operator", "shapes"), [(_aten.matmul.default, [(2, 3, 4), (2, 5, 6)]), (_aten.linear.default, [(2, 3), (4, 5)])])
+def test_what_does_not_fit_is_torchs_to_refuse(operator: Any, shapes: list[Any]) -> None:
     with shapes_by_definition(), FakeTensorMode(shape_env=ShapeEnv()) as mode, pytest.raises(RuntimeError):
-        operator(*(mode.from_tensor(torch.randn(each)) for each in given))
+        operator(*(mode.from_tensor(torch.randn(shape)) for shape in shapes))
 
 
-@pytest.mark.parametrize(("operator", "given"), _SHAPES)
-def test_real_tensors_are_computed_as_ever(operator: Any, given: list[Any]) -> None:
-    real = [torch.randn(each) if isinstance(each, tuple) else each for each in given]
+@pytest.mark.parametrize(("operator", "arguments"), _SHAPES)
+def test_real_tensors_are_computed_as_ever(operator: Any, arguments: list[Any]) -> None:
+    real = [torch.randn(argument) if isinstance(argument, tuple) else argument for argument in arguments]
     with shapes_by_definition():
-        found = operator(*real)
-    assert torch.equal(found, operator(*real))
+        output = operator(*real)
+    assert torch.equal(output, operator(*real))

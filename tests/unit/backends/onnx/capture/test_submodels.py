@@ -35,8 +35,8 @@ def test_an_encoder_and_a_decoder_take_what_the_clients_of_the_hub_give_them() -
     assert (encoder.file, decoder.file) == ("encoder_model.onnx", "decoder_model_merged.onnx")
     assert [*encoder.inputs] == ["input_ids", "attention_mask"]
     assert [*encoder.outputs] == ["last_hidden_state"]
-    taken = [name for name in decoder.inputs if not name.startswith("past_key_values.")]
-    assert taken == ["encoder_attention_mask", "input_ids", "encoder_hidden_states"]
+    names = [name for name in decoder.inputs if not name.startswith("past_key_values.")]
+    assert names == ["encoder_attention_mask", "input_ids", "encoder_hidden_states"]
     assert decoder.inputs["input_ids"] == {0: "batch_size", 1: "decoder_sequence"}
 
 
@@ -59,10 +59,10 @@ def test_the_files_called_in_their_order_are_the_whole_model_at_its_first_call(m
     with torch.no_grad():
         expected = whole(*tensors)
         for submodel in submodels(config):
-            given = [known[submodel.takes.get(name, name)] for name in submodel.inputs]
-            found = submodel.flat(model.module, whole)(*given)
-            known |= dict(zip(submodel.outputs, found, strict=True))
-    torch.testing.assert_close(tuple(found), tuple(expected))
+            arguments = [known[submodel.takes.get(name, name)] for name in submodel.inputs]
+            results = submodel.flat(model.module, whole)(*arguments)
+            known |= dict(zip(submodel.outputs, results, strict=True))
+    torch.testing.assert_close(tuple(results), tuple(expected))
 
 
 def test_the_record_of_a_part_says_what_it_takes_by_another_name() -> None:
@@ -75,6 +75,6 @@ def test_a_part_is_given_what_the_encoder_gives() -> None:
     model = LoadedModel(tiny_model("t5", "AutoModelForSeq2SeqLM"))
     tensors = inputs_at(config, "float32", None, np.random.default_rng(0), config.size(2, 3, 1))
     encoder, decoder = submodels(config)
-    (states,) = encoder.flat(model.module, model.module)(*encoder.given(model.module, config, tensors))
-    given = dict(zip(decoder.inputs, decoder.given(model.module, config, tensors), strict=True))
-    torch.testing.assert_close(given["encoder_hidden_states"], states)
+    (states,) = encoder.flat(model.module, model.module)(*encoder.arguments(model.module, config, tensors))
+    arguments = dict(zip(decoder.inputs, decoder.arguments(model.module, config, tensors), strict=True))
+    torch.testing.assert_close(arguments["encoder_hidden_states"], states)

@@ -52,8 +52,8 @@ INPUTS = (torch.linspace(-1, 1, 6).reshape(2, 3), torch.arange(6).reshape(2, 3))
 
 def test_types_are_promoted_where_they_have_to_be(tmp_path: Path, runs: list[torch.fx.Node]) -> None:
     with lean_exporter():
-        found = export(tmp_path / "model.onnx", model=Promotes(), inputs=INPUTS)
-    for ours, theirs in zip(found, Promotes()(*INPUTS), strict=True):
+        outputs = export(tmp_path / "model.onnx", model=Promotes(), inputs=INPUTS)
+    for ours, theirs in zip(outputs, Promotes()(*INPUTS), strict=True):
         np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-6)
         assert ours.dtype == theirs.numpy().dtype
     assert runs

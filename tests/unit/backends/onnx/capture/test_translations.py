@@ -35,9 +35,9 @@ def test_a_linear_layer_is_one_gemm_at_every_rank_and_length(tmp_path: Path, sha
     session = ort.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     for lead in (shape[:-1], tuple(size + 2 for size in shape[:-1]), (0, *shape[1:-1]), (*shape[:-2], 0)):
         tensor = torch.randn((*lead, 4))
-        (found,) = session.run(None, {session.get_inputs()[0].name: tensor.numpy()})
+        (output,) = session.run(None, {session.get_inputs()[0].name: tensor.numpy()})
         with torch.no_grad():
-            np.testing.assert_allclose(found, model(tensor).numpy(), atol=1e-6)
+            np.testing.assert_allclose(output, model(tensor).numpy(), atol=1e-6)
 
 
 class Weighted(torch.nn.Module):
@@ -59,6 +59,6 @@ def test_a_linear_layer_with_a_vector_for_its_weight_gives_a_number_for_each_row
         )
     assert program
     program.save(tmp_path / "model.onnx")
-    (found,) = ort.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"]).run(None, {"x": tensor.numpy()})
+    (output,) = ort.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"]).run(None, {"x": tensor.numpy()})
     with torch.no_grad():
-        np.testing.assert_allclose(found, model(tensor).numpy(), atol=1e-6)
+        np.testing.assert_allclose(output, model(tensor).numpy(), atol=1e-6)

@@ -28,8 +28,8 @@ LOGITS = [spec("logits", "batch_size", "sequence", 120)]
 
 def made(inputs: list[TensorSpec], outputs: list[TensorSpec], **tokens: Any) -> Any:
     signature = Signature(inputs=tuple(inputs), outputs=tuple(outputs))
-    found = genai_config(signature, SETTINGS, GenerationConfig(**tokens), 40, "onnx/model.onnx")
-    return json.loads(found) if found else None
+    content = genai_config(signature, SETTINGS, GenerationConfig(**tokens), 40, "onnx/model.onnx")
+    return json.loads(content) if content else None
 
 
 def test_a_decoder_is_described_by_its_own_graph() -> None:
@@ -56,7 +56,7 @@ def test_what_pads_is_what_ends_where_nothing_else_does(end: Any, pad: int) -> N
     "inputs",
     [
         TEXT,
-        [*TEXT, *(each.model_copy(update={"name": each.name.replace(".key", ".decoder.key")}) for each in cache("past_key_values"))],
+        [*TEXT, *(entry.model_copy(update={"name": entry.name.replace(".key", ".decoder.key")}) for entry in cache("past_key_values"))],
         [*TEXT, spec("token_type_ids", "batch_size", "sequence"), *cache("past_key_values")],
         [TEXT[0], *cache("past_key_values")],
         [*TEXT, *cache("past_key_values", heads="heads")],

@@ -158,9 +158,9 @@ def test_what_no_version_describes_has_no_key(tiny: Callable[..., Path]) -> None
 def test_a_graph_comes_back_as_it_was(empty: GraphCache) -> None:
     assert empty.find("a") is None
     empty.keep("a", graph())
-    found = empty.find("a")
-    assert found
-    assert (found.model, found.weights) == (graph().model, ("w",))
+    entry = empty.find("a")
+    assert entry
+    assert (entry.model, entry.weights) == (graph().model, ("w",))
     assert empty.find("b") is None
     empty.drop("a")
     assert empty.find("a") is None
@@ -170,11 +170,11 @@ def test_a_graph_comes_back_as_it_was(empty: GraphCache) -> None:
 def test_a_graph_that_was_shipped_is_found_and_one_of_ones_own_goes_before_it(empty: GraphCache) -> None:
     cache.SHIPPED.mkdir()
     (cache.SHIPPED / "a.onnx.gz").write_bytes(gzip.compress(graph("shipped").to_bytes()))
-    found = empty.find("a")
-    assert found and found.weights == ("shipped",)
+    entry = empty.find("a")
+    assert entry and entry.weights == ("shipped",)
     empty.keep("a", graph("ours"))
-    found = empty.find("a")
-    assert found and found.weights == ("ours",)
+    entry = empty.find("a")
+    assert entry and entry.weights == ("ours",)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
@@ -193,8 +193,8 @@ def test_a_graph_with_any_byte_changed_is_none_or_the_same(empty: GraphCache) ->
     data = path.read_bytes()
     for position in range(len(data)):
         path.write_bytes(data[:position] + bytes([data[position] ^ 0x40]) + data[position + 1 :])
-        found = empty.find("a")
-        assert found is None or found.model == graph().model  # gzip's header has bytes that mean nothing
+        entry = empty.find("a")
+        assert entry is None or entry.model == graph().model  # gzip's header has bytes that mean nothing
 
 
 def test_a_message_of_something_else_is_no_graph() -> None:
@@ -224,9 +224,9 @@ def test_a_graph_is_whole_however_many_write_it_and_whenever_they_are_killed(emp
     seen = 0
     deadline = time.monotonic() + 30
     while seen < 50 and time.monotonic() < deadline:
-        found = empty.find("a")
-        assert found is None or found.weights == ("w" * 200_000,)
-        seen += found is not None
+        entry = empty.find("a")
+        assert entry is None or entry.weights == ("w" * 200_000,)
+        seen += entry is not None
     for writer in writers:
         assert writer.pid
         os.kill(writer.pid, signal.SIGKILL)

@@ -66,11 +66,11 @@ def test_onnx_finds_nothing_wrong_with_the_file(written: Path) -> None:
 
 def test_onnx_reads_every_weight_as_it_was_and_the_graph_with_its_constants(written: Path) -> None:
     model = onnx.load(written)
-    found = {tensor.name: tensor for tensor in model.graph.initializer}
-    assert set(found) == {*WEIGHTS, "constant"}
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    assert set(tensors) == {*WEIGHTS, "constant"}
     for name, tensor in WEIGHTS.items():
-        assert stored_bytes(found[name]) == expected_bytes(tensor), name
-    assert onnx.numpy_helper.to_array(found["constant"]).tolist() == [3.0, 4.0]
+        assert stored_bytes(tensors[name]) == expected_bytes(tensor), name
+    assert onnx.numpy_helper.to_array(tensors["constant"]).tolist() == [3.0, 4.0]
     assert [node.input[0] for node in model.graph.node] == list(WEIGHTS)
     assert (model.ir_version, model.opset_import[0].version) == (10, 18)
 
@@ -92,9 +92,9 @@ def test_the_skeleton_holds_no_large_weight_and_its_references_lead_to_the_bytes
     referring = stored.with_external_weights()
     assert len(referring) < 4096
     (written.with_name("referring.onnx")).write_bytes(referring)
-    found = {tensor.name: tensor for tensor in onnx.load(written.with_name("referring.onnx")).graph.initializer}
+    tensors = {tensor.name: tensor for tensor in onnx.load(written.with_name("referring.onnx")).graph.initializer}
     for name, tensor in WEIGHTS.items():
-        assert stored_bytes(found[name]) == expected_bytes(tensor), name
+        assert stored_bytes(tensors[name]) == expected_bytes(tensor), name
 
 
 def test_one_file_is_written_where_it_can_hold_them_and_two_where_not(tmp_path: Path) -> None:

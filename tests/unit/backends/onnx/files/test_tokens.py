@@ -20,12 +20,12 @@ VOCABULARY = 120
 Graph = tuple[Sequence[onnx.NodeProto], dict[str, Any]]
 
 
-def found(graph: Graph, folder: Path, name: str = "input_ids", external: bool = False) -> set[int]:
+def special_tokens(graph: Graph, folder: Path, name: str = "input_ids", external: bool = False) -> set[int]:
     """The tokens of a graph that embeds its tokens and masks them."""
     nodes, constants = graph
     table = np.random.default_rng(0).normal(size=(VOCABULARY, 64)).astype(np.float32)
     tensors = {"embeddings": table, **constants}
-    ids = [helper.make_tensor_value_info(each, TensorProto.INT64, ["batch", "sequence"]) for each in ("input_ids", "attention_mask")]
+    ids = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "sequence"]) for name in ("input_ids", "attention_mask")]
     output = helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, ["batch", "sequence", 64])
     mask = [
         helper.make_node("Cast", ["attention_mask"], ["kept"], to=TensorProto.FLOAT),
@@ -33,7 +33,7 @@ def found(graph: Graph, folder: Path, name: str = "input_ids", external: bool = 
         helper.make_node("Mul", ["embedded", "column"], ["last_hidden_state"]),
     ]
     tensors["axis"] = np.array([-1])
-    initializers = [numpy_helper.from_array(np.asarray(array), each) for each, array in tensors.items()]
+    initializers = [numpy_helper.from_array(np.asarray(array), label) for label, array in tensors.items()]
     proto = helper.make_graph([*nodes, *mask], "graph", ids, [output], initializers)
     model = helper.make_model(proto, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     onnx.checker.check_model(model, full_check=True)
@@ -124,18 +124,18 @@ def in_a_branch() -> Graph:
 @pytest.mark.parametrize("graph", [replaced, replaced_by_nodes, several, compared_as_floats, remapped, clipped, in_a_branch])
 @pytest.mark.parametrize("external", [False, True])
 def test_a_token_that_is_treated_apart_is_among_those_that_are_tried(graph: Callable[[], Graph], external: bool, tmp_path: Path) -> None:
-    assert 77 in found(graph(), tmp_path, external=external)
+    assert 77 in special_tokens(graph(), tmp_path, external=external)
 
 
 def test_only_those_are_shown_that_the_embedding_takes_others_for(tmp_path: Path) -> None:
-    assert found(remapped(), tmp_path) == {77}
+    assert special_tokens(remapped(), tmp_path) == {77}
     table = (np.arange(VOCABULARY) + 1) % VOCABULARY
-    many = found(([helper.make_node("Gather", ["table", "input_ids"], ["indices"]), embed("indices")], {"table": table}), tmp_path)
+    many = special_tokens(([helper.make_node("Gather", ["table", "input_ids"], ["indices"]), embed("indices")], {"table": table}), tmp_path)
     assert 60 < len(many) <= VOCABULARY  # of a larger vocabulary no more than twice as many either
 
 
 def test_a_graph_that_only_looks_tokens_up_names_few(tmp_path: Path) -> None:
-    assert found(plain(), tmp_path) == set()
+    assert special_tokens(plain(), tmp_path) == set()
 
 
 def test_what_is_made_of_another_input_says_nothing_of_tokens(tmp_path: Path) -> None:
@@ -144,14 +144,14 @@ def test_what_is_made_of_another_input_says_nothing_of_tokens(tmp_path: Path) ->
         helper.make_node("Mul", ["input_ids", "attention_mask"], ["indices"]),
         embed("indices"),
     ]
-    assert found((nodes, {}), tmp_path) == set()
+    assert special_tokens((nodes, {}), tmp_path) == set()
 
 
 def test_ids_beyond_the_vocabulary_and_numbers_that_are_no_ids_are_left_out(tmp_path: Path) -> None:
     nodes = [helper.make_node("Add", ["input_ids", "none"], ["indices"]), embed("indices")]
     constants = {"none": np.array(0), "far": np.array(120), "below": np.array(-1), "half": np.array(0.5, np.float32)}
     constants |= {"infinite": np.array([np.inf, np.nan], np.float32)}
-    assert found((nodes, constants), tmp_path) <= {0}
+    assert special_tokens((nodes, constants), tmp_path) <= {0}
 
 
 def test_each_of_two_files_is_asked_by_its_own_name_for_the_tokens(tmp_path: Path) -> None:

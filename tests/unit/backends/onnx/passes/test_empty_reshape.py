@@ -13,22 +13,23 @@ import pytest
 from converter.backends.onnx.passes.empty_reshape import allow_nothing
 
 
-def model(target: Sequence[int | str], given: Sequence[int | str]) -> onnx.ModelProto:
-    """x (rows, 4, 2) reshaped to `target`, in which `rows` is computed; `given` is the shape that the graph says it comes to."""
+def model(target: Sequence[int | str], annotation: Sequence[int | str]) -> onnx.ModelProto:
+    """x (rows, 4, 2) reshaped to `target`, in which `rows` is computed; `annotation` is the shape that the graph says it comes to."""
     nodes = []
-    if all(isinstance(each, int) for each in target):
+    if all(isinstance(length, int) for length in target):
         nodes.append(onnx.helper.make_node("Constant", [], ["shape"], value_ints=list(target)))
     else:
         nodes.append(onnx.helper.make_node("Shape", ["x"], ["rows"], start=0, end=1))
         parts = []
-        for place, each in enumerate(target):
-            parts.append(f"part{place}" if isinstance(each, int) else "rows")
-            if isinstance(each, int):
-                nodes.append(onnx.helper.make_node("Constant", [], [f"part{place}"], value_ints=[each]))
+        for place, length in enumerate(target):
+            parts.append(f"part{place}" if isinstance(length, int) else "rows")
+            if isinstance(length, int):
+                nodes.append(onnx.helper.make_node("Constant", [], [f"part{place}"], value_ints=[length]))
         nodes.append(onnx.helper.make_node("Concat", parts, ["shape"], axis=0))
     nodes.append(onnx.helper.make_node("Reshape", ["x", "shape"], ["y"]))
     x, y = (
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name, shape in (("x", ["rows", 4, 2]), ("y", given))
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name, shape in (("x", ["rows", 4, 2]), ("y", annotation))
     )
     graph = onnx.helper.make_graph(nodes, "reshape", [x], [y])
     return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
@@ -38,8 +39,8 @@ def run(proto: onnx.ModelProto, rows: int) -> np.ndarray:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {"x": np.arange(rows * 8, dtype=np.float32).reshape(rows, 4, 2)})
-    return found
+    (output,) = session.run(None, {"x": np.arange(rows * 8, dtype=np.float32).reshape(rows, 4, 2)})
+    return output
 
 
 def allowed(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -49,7 +50,7 @@ def allowed(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize(
-    ("target", "given", "shape"),
+    ("target", "annotation", "shape"),
     [
         ([0, -1], ["rows", 8], lambda rows: (rows, 8)),
         (["rows", -1], ["rows", 8], lambda rows: (rows, 8)),
@@ -58,9 +59,9 @@ def allowed(proto: onnx.ModelProto) -> onnx.ModelProto:
         ([-1, 8], ["rows", 8], lambda rows: (rows, 8)),
     ],
 )
-def test_nothing_is_reshaped_as_anything_else_is(target: Sequence[int | str], given: Sequence[int | str], shape: object) -> None:
+def test_nothing_is_reshaped_as_anything_else_is(target: Sequence[int | str], annotation: Sequence[int | str], shape: object) -> None:
     assert callable(shape)
-    before, after = model(target, given), allowed(model(target, given))
+    before, after = model(target, annotation), allowed(model(target, annotation))
     assert np.array_equal(run(before, 3), run(after, 3))
     assert run(after, 3).shape == shape(3)
     assert run(after, 0).shape == shape(0)

@@ -31,8 +31,8 @@ class Attention(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         batch, sequence, _ = x.shape
         q, k, v = (layer(x).view(batch, sequence, HEADS, WIDTH // HEADS).transpose(1, 2) for layer in self.layers[:3])
-        found = torch.softmax(q @ k.transpose(2, 3) * 0.5, -1) @ v
-        return self.norm(self.layers[3](found.transpose(1, 2).reshape(batch, sequence, WIDTH)) + x)
+        context = torch.softmax(q @ k.transpose(2, 3) * 0.5, -1) @ v
+        return self.norm(self.layers[3](context.transpose(1, 2).reshape(batch, sequence, WIDTH)) + x)
 
 
 class Gated(torch.nn.Module):
@@ -83,12 +83,12 @@ def run(model: ir.Model, path: Path, tensor: torch.Tensor) -> list[np.ndarray]:
     return ort.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"x": tensor.numpy()})
 
 
-@pytest.mark.parametrize(("model", "told"), [(Attention, "4 linear"), (Gated, "2 linear"), (Flat, "nothing was fused")])
-def test_a_fused_graph_gives_what_the_model_gives_at_every_shape(tmp_path: Path, model: type[torch.nn.Module], told: str) -> None:
+@pytest.mark.parametrize(("model", "message"), [(Attention, "4 linear"), (Gated, "2 linear"), (Flat, "nothing was fused")])
+def test_a_fused_graph_gives_what_the_model_gives_at_every_shape(tmp_path: Path, model: type[torch.nn.Module], message: str) -> None:
     torch.manual_seed(0)
     module = model().eval()
     graph = captured(module)
-    assert told in fuse(graph, "cpu", {})
+    assert message in fuse(graph, "cpu", {})
     for shape in ((1, 1), (3, 1), (1, 7), (4, 4), (3, 9), (0, 2)):
         tensor = torch.randn(*shape, WIDTH)
         with torch.no_grad():
@@ -108,9 +108,9 @@ def test_the_products_of_an_attention_read_the_heads_as_they_lie(tmp_path: Path)
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     ort.InferenceSession(tmp_path / "model.onnx", options, providers=["CPUExecutionProvider"])
     optimized = onnx.load(tmp_path / "optimized.onnx")
-    found = Counter(node.op_type for node in optimized.graph.node)
-    assert (found["FusedMatMul"], found["Gemm"], found["SkipLayerNormalization"]) == (2, 4, 0)
-    assert found["Transpose"] == 3, "of the input, of the output, and of what the heads give"
+    counts = Counter(node.op_type for node in optimized.graph.node)
+    assert (counts["FusedMatMul"], counts["Gemm"], counts["SkipLayerNormalization"]) == (2, 4, 0)
+    assert counts["Transpose"] == 3, "of the input, of the output, and of what the heads give"
 
 
 def test_an_axis_of_one_length_or_without_a_name_is_left_as_it_is() -> None:

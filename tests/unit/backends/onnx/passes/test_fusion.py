@@ -79,7 +79,7 @@ def test_a_graph_with_nothing_to_fuse_is_told(optimize: str) -> None:
     node.outputs[0].shape, node.outputs[0].type = value.shape, value.type
     model = ir.Model(ir.Graph([value], node.outputs, nodes=[node], opset_imports={"": 20}), ir_version=10)
     assert fuse(model, optimize, WEIGHTS) == ("" if optimize == "none" else fusing.NOTHING)  # type: ignore[arg-type]
-    assert [each.op_type for each in model.graph] == ["Relu"]
+    assert [node.op_type for node in model.graph] == ["Relu"]
 
 
 def test_what_is_relied_on_of_others_is_there() -> None:

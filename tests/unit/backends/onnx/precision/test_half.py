@@ -32,8 +32,8 @@ def saved(path: Path, nodes: list[onnx.NodeProto], **stored: np.ndarray) -> Path
 
 
 def run(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
-    found: np.ndarray = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})[0]
-    return found
+    output: np.ndarray = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})[0]
+    return output
 
 
 def halved(path: Path, x: np.ndarray) -> onnx.ModelProto:
@@ -62,9 +62,9 @@ def norm(tmp_path: Path) -> Path:
 def test_a_norm_holds_what_float16_has_no_room_for(norm: Path) -> None:
     x = RNG.standard_normal((2, 64)).astype(np.float32) * 300  # its squares are millions
     expected = run(onnx.load(norm), x)
-    found = run(halved(norm, x), x)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, atol=5e-3)
+    output = run(halved(norm, x), x)
+    assert output.dtype == np.float32
+    np.testing.assert_allclose(output, expected, atol=5e-3)
 
 
 def test_weights_are_stored_in_float16_and_inputs_and_outputs_stay_float32(norm: Path) -> None:
@@ -238,18 +238,18 @@ MASKED_X = np.concatenate([RNG.uniform(0, 4, (2, 32)), -RNG.uniform(0, 4, (2, 32
 @pytest.mark.parametrize("least", [F32_MIN, -1e9, -np.inf])
 def test_a_softmax_leaves_out_what_is_masked(scale: float, least: float, tmp_path: Path) -> None:
     path = attention(tmp_path / "attention.onnx", scale, least)
-    found = evaluated(halved(path, MASKED_X), tmp_path, MASKED_X)
-    np.testing.assert_allclose(found, run(onnx.load(path), MASKED_X), atol=2e-3)
-    assert (found[:, 32:] == 0).all()
+    output = evaluated(halved(path, MASKED_X), tmp_path, MASKED_X)
+    np.testing.assert_allclose(output, run(onnx.load(path), MASKED_X), atol=2e-3)
+    assert (output[:, 32:] == 0).all()
 
 
 @pytest.mark.parametrize("scale", [1, 10, 1e4])
 def test_a_row_that_is_masked_all_over_gives_numbers(scale: float, tmp_path: Path) -> None:
     path = attention(tmp_path / "attention.onnx", scale)
     x = np.concatenate([MASKED_X, np.full((1, 64), -4, np.float32)])  # -65504 - 40 is an infinity in float16
-    found = evaluated(halved(path, x), tmp_path, x)
-    assert np.isfinite(found).all()
-    np.testing.assert_allclose(found[:2], run(onnx.load(path), x)[:2], atol=0.02)  # float16 has a step of 1/32 at scores of 40
+    output = evaluated(halved(path, x), tmp_path, x)
+    assert np.isfinite(output).all()
+    np.testing.assert_allclose(output[:2], run(onnx.load(path), x)[:2], atol=0.02)  # float16 has a step of 1/32 at scores of 40
 
 
 def test_a_mask_needs_no_float32(tmp_path: Path) -> None:

@@ -33,8 +33,8 @@ def saved(path: Path, nodes: list[onnx.NodeProto], **stored: np.ndarray) -> Path
 
 
 def run(path: Path) -> np.ndarray:
-    found: np.ndarray = onnxruntime.InferenceSession(str(path)).run(None, {"x": X})[0]
-    return found
+    output: np.ndarray = onnxruntime.InferenceSession(str(path)).run(None, {"x": X})[0]
+    return output
 
 
 @pytest.mark.parametrize(

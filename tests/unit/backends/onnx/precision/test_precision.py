@@ -81,7 +81,7 @@ def test_a_metric_of_ones_own_makes_a_variant_of_the_exact_file_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("asked", "message"),
     [
         ({"variants": "fp9"}, "there is no fp9; there are: fp32, fp16"),
         ({"variants": ""}, "there is no "),
@@ -97,6 +97,6 @@ def test_a_metric_of_ones_own_makes_a_variant_of_the_exact_file_too() -> None:
         ({"evaluate": "metric"}, "String should match"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(asked: dict[str, object], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_what_cannot_be_meant_is_refused(asked: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         BACKENDS["onnx"].options.model_validate(asked)

@@ -46,13 +46,13 @@ def prepared(tmp_path: Path) -> tuple[Path, tuple[Layer, ...]]:
 
 
 def run(path: Path) -> np.ndarray:
-    found: np.ndarray = onnxruntime.InferenceSession(str(path)).run(None, {"ids": IDS})[0]
-    return found
+    output: np.ndarray = onnxruntime.InferenceSession(str(path)).run(None, {"ids": IDS})[0]
+    return output
 
 
 def by_definition(path: Path) -> np.ndarray:
-    found: np.ndarray = ReferenceEvaluator(str(path)).run(["y"], {"ids": IDS})[0]
-    return found
+    output: np.ndarray = ReferenceEvaluator(str(path)).run(["y"], {"ids": IDS})[0]
+    return output
 
 
 def made(prepared: tuple[Path, Sequence[Layer]], method: Method, *left: str, bits: int = 8, fallback_bits: int = 32) -> Path:
@@ -88,8 +88,8 @@ def test_every_layer_that_is_chosen_is_quantized_and_about_the_same_comes_out(
     assert list(remaining(onnx.load(target), prepared[1])) == []
     expected = run(prepared[0])
     # by the definition of the operators, as a processor without VNNI saturates in products of 8-bit integers
-    found = by_definition(target) if method == "dynamic" else run(target)
-    assert 0 < np.abs(found - expected).max() < error * np.abs(expected).max()
+    output = by_definition(target) if method == "dynamic" else run(target)
+    assert 0 < np.abs(output - expected).max() < error * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("method", ["dynamic", "static"])
@@ -111,7 +111,7 @@ def test_what_is_left_out_keeps_its_weights(prepared: tuple[Path, tuple[Layer, .
 def test_what_is_left_out_may_have_8_bits_in_blocks(prepared: tuple[Path, tuple[Layer, ...]], method: Method, bits: int) -> None:
     model = onnx.load(made(prepared, method, "first", bits=bits, fallback_bits=8))
     (spared,) = (node for node in model.graph.node if node.op_type == "MatMulNBits" and node.name.startswith("first"))
-    assert {each.name: each.i for each in spared.attribute}["bits"] == 8
+    assert {attribute.name: attribute.i for attribute in spared.attribute}["bits"] == 8
     assert "first" not in {tensor.name for tensor in model.graph.initializer}
 
 

@@ -49,23 +49,23 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(file: Path) -> Ranges:
+def ranges(file: Path) -> Ranges:
     kept = np.array([[True, False]])
     feeds = [{"x": np.array([row], np.float32), "kept": kept} for row in ((7, -0.25), (-2, 11))]
     return measure(file, feeds)
 
 
-def test_the_largest_magnitude_of_all_calls_is_found_of_inputs_weights_constants_and_what_nodes_give(found: Ranges) -> None:
+def test_the_largest_magnitude_of_all_calls_is_found_of_inputs_weights_constants_and_what_nodes_give(ranges: Ranges) -> None:
     expected = {"x": 11, "weight": 5, "two": 2, "h": 55, "masked": 21, "shares": 1, "doubled": 22, "y": 0.25, "empty": 0, "least": 0}
-    assert found.largest == expected
+    assert ranges.largest == expected
 
 
-def test_what_a_mask_holds_is_no_quantity(found: Ranges) -> None:
-    assert found.marked == {"least", "masked"}
+def test_what_a_mask_holds_is_no_quantity(ranges: Ranges) -> None:
+    assert ranges.marked == {"least", "masked"}
 
 
-def test_the_smallest_of_what_is_divided_by_and_of_single_constants_is_found(found: Ranges) -> None:
-    assert found.smallest == {"doubled": 0.5, "two": 2}
+def test_the_smallest_of_what_is_divided_by_and_of_single_constants_is_found(ranges: Ranges) -> None:
+    assert ranges.smallest == {"doubled": 0.5, "two": 2}
 
 
 @pytest.mark.parametrize("is_packed", [True, False])
@@ -75,10 +75,10 @@ def test_scores_inside_of_an_attention_are_no_larger_than_what_is_found(is_packe
     x, weight = rng.standard_normal((2, 5, 8)).astype(np.float32), rng.standard_normal((8, 24)).astype(np.float32) * 30
     states = [x @ part for part in np.split(weight, 3, axis=1)]
     inputs = {"x": x} if is_packed else dict(zip("qkv", states, strict=True))
-    taken = ["x", "weight", ""] if is_packed else [*"qkv"]
+    names = ["x", "weight", ""] if is_packed else [*"qkv"]
     attributes = {"num_heads": 2, **({"scale": scale} if scale else {})}
     nodes = [
-        helper.make_node("Attention" if is_packed else "MultiHeadAttention", taken, ["y"], domain="com.microsoft", **attributes),
+        helper.make_node("Attention" if is_packed else "MultiHeadAttention", names, ["y"], domain="com.microsoft", **attributes),
     ]
     graph = helper.make_graph(
         nodes,
@@ -91,6 +91,6 @@ def test_scores_inside_of_an_attention_are_no_larger_than_what_is_found(is_packe
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), tmp_path / "model.onnx")
     queries, keys = (state.reshape(2, 5, 2, 4).transpose(0, 2, 1, 3) for state in states[:2])
     scores = np.abs(queries @ keys.transpose(0, 1, 3, 2)).max() * (scale or 1 / 2)
-    found = measure(tmp_path / "model.onnx", [inputs]).largest["y.scores"]
-    assert scores <= found * 1.0001
-    assert found < 10 * scores
+    bound = measure(tmp_path / "model.onnx", [inputs]).largest["y.scores"]
+    assert scores <= bound * 1.0001
+    assert bound < 10 * scores

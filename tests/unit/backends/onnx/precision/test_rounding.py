@@ -42,11 +42,11 @@ TO_FLOAT = helper.make_node("Cast", ["z"], ["y"], to=TensorProto.FLOAT)
 def test_the_reference_evaluator_gives_the_same_with_and_without_an_overflow(factor: float, tmp_path: Path) -> None:
     path = saved(tmp_path / "model.onnx", [TO_HALF, *MIDDLE, TO_FLOAT], TensorProto.FLOAT, **HALVES)
     x = (RNG.standard_normal((3, 64)) * factor).astype(np.float32)
-    found = OnnxSession(path, rounded=True).run({"x": x})["y"]
+    output = OnnxSession(path, rounded=True).run({"x": x})["y"]
     expected = evaluate(path, {"x": x})["y"]
-    np.testing.assert_array_equal(np.isinf(found), np.isinf(expected))
-    assert np.isinf(found).any() == (factor > 1)
-    np.testing.assert_allclose(found, expected, rtol=0.01, atol=1e-6)  # onnx adds up products in float16
+    np.testing.assert_array_equal(np.isinf(output), np.isinf(expected))
+    assert np.isinf(output).any() == (factor > 1)
+    np.testing.assert_allclose(output, expected, rtol=0.01, atol=1e-6)  # onnx adds up products in float16
 
 
 def test_the_runtime_alone_does_not_see_the_overflow_which_is_why_values_are_rounded(tmp_path: Path) -> None:
@@ -58,9 +58,9 @@ def test_the_runtime_alone_does_not_see_the_overflow_which_is_why_values_are_rou
 def test_a_file_that_takes_and_gives_float16_is_rounded_too(tmp_path: Path) -> None:
     nodes = [helper.make_node("Identity", ["x"], ["h"]), *MIDDLE, helper.make_node("Identity", ["z"], ["y"])]
     path = saved(tmp_path / "model.onnx", nodes, TensorProto.FLOAT16, **HALVES)
-    found = OnnxSession(path, rounded=True).run({"x": np.full((1, 64), 900, np.float16)})["y"]
-    assert found.dtype == np.float16
-    assert np.isinf(found).any()
+    output = OnnxSession(path, rounded=True).run({"x": np.full((1, 64), 900, np.float16)})["y"]
+    assert output.dtype == np.float16
+    assert np.isinf(output).any()
 
 
 def test_operators_of_the_runtime_are_rounded_too(tmp_path: Path) -> None:

@@ -21,11 +21,11 @@ HARM = {"layer.*.query": 1.0, "layer.*.value": 8.0, "layer.*.up": 2.0, "layer.*.
 
 
 def off(chosen: Collection[Layer]) -> float:
-    return sum(HARM[role] for role in {each.role for each in chosen})
+    return sum(HARM[role] for role in {layer.role for layer in chosen})
 
 
 def roles(chosen: Collection[Layer]) -> set[str]:
-    return {each.role.removeprefix("layer.*.").removesuffix(" as embedding") for each in chosen}
+    return {layer.role.removeprefix("layer.*.").removesuffix(" as embedding") for layer in chosen}
 
 
 @pytest.mark.parametrize(
@@ -37,9 +37,9 @@ def roles(chosen: Collection[Layer]) -> set[str]:
     ],
 )
 def test_no_more_is_left_out_than_it_takes(bound: float, kept: set[str], tried: int) -> None:
-    found = search((*PRODUCTS, WORDS), lambda chosen: (off(chosen) <= bound, off(chosen)), fallback_bits=32)
-    assert roles(found.chosen) == kept
-    assert found.tried == tried
+    outcome = search((*PRODUCTS, WORDS), lambda chosen: (off(chosen) <= bound, off(chosen)), fallback_bits=32)
+    assert roles(outcome.chosen) == kept
+    assert outcome.tried == tried
 
 
 def test_what_is_dear_in_bytes_is_left_out_last() -> None:
@@ -56,21 +56,21 @@ def test_what_is_dear_in_bytes_is_left_out_last() -> None:
 
 
 def test_where_nothing_is_enough_it_is_what_is_off_the_least_with_every_embedding() -> None:
-    found = search((*PRODUCTS, WORDS), lambda chosen: (False, off(chosen)), fallback_bits=8)
-    assert roles(found.chosen) == {"query", "up", "words"}  # two thirds of the products may be left out, and three quarters may not
+    outcome = search((*PRODUCTS, WORDS), lambda chosen: (False, off(chosen)), fallback_bits=8)
+    assert roles(outcome.chosen) == {"query", "up", "words"}  # two thirds of the products may be left out, and three quarters may not
 
 
 def test_what_does_not_help_is_not_left_out() -> None:
     worse = {**HARM, "layer.*.query": -1.0}
-    found = search(PRODUCTS, lambda chosen: (False, sum(worse[role] for role in {each.role for each in chosen})), fallback_bits=8)
-    assert "query" in roles(found.chosen)
+    outcome = search(PRODUCTS, lambda chosen: (False, sum(worse[role] for role in {layer.role for layer in chosen})), fallback_bits=8)
+    assert "query" in roles(outcome.chosen)
 
 
 def test_a_model_of_one_matrix_is_quantized_whole_or_not_at_all() -> None:
-    found = search(PRODUCTS[:1], lambda _: (False, 1.0), fallback_bits=8)
-    assert (found.chosen, found.tried) == (PRODUCTS[:1], 1)
+    outcome = search(PRODUCTS[:1], lambda _: (False, 1.0), fallback_bits=8)
+    assert (outcome.chosen, outcome.tried) == (PRODUCTS[:1], 1)
 
 
 def test_an_answer_that_is_no_number_is_never_the_best() -> None:
-    found = search(PRODUCTS, lambda chosen: (False, float("inf") if len(chosen) == len(PRODUCTS) else off(chosen)), fallback_bits=8)
-    assert len(found.chosen) < len(PRODUCTS)
+    outcome = search(PRODUCTS, lambda chosen: (False, float("inf") if len(chosen) == len(PRODUCTS) else off(chosen)), fallback_bits=8)
+    assert len(outcome.chosen) < len(PRODUCTS)
