@@ -30,7 +30,7 @@ def measure() -> Iterator[Row]:
         place = Path(name)
         checkpoint = MINILM.checkpoint(place / "checkpoint")
         cost = run(
-            ["converter", "onnx", "--model", checkpoint, "--profile", "hub", "--variants", _VARIANTS, "--tier", "any", place / "ours"]
+            ["converter", "onnx", "--model", checkpoint, "--precision", _VARIANTS, "--tier", "any", place / "ours"]
         )
         print(f"  all variants, converted, searched and measured: {cost.cpu_seconds:.0f} CPU s", flush=True)
         record = json.loads((place / "ours" / "converter.json").read_bytes())

@@ -81,7 +81,7 @@ def test_a_manifest_of_real_weights_is_converted_by_hand_with_no_network_on_a_re
 
 
 def test_precisions_are_made_and_measured_in_the_image_with_the_texts_that_it_brings(docker: Engine, runner: Runner) -> None:
-    (runner.workspace / "models.txt").write_text("./checkpoints/all-MiniLM-L6-v2 variants=fp16,w8\n", encoding="utf-8")
+    (runner.workspace / "models.txt").write_text("./checkpoints/all-MiniLM-L6-v2 precision=fp16,w8\n", encoding="utf-8")
     options = ("--read-only", "--network=none", "--tmpfs", "/tmp")
     result = by_hand(docker, runner.workspace, "--manifest", "models.txt", options=options)
     assert result.code == 0, result.err

@@ -493,7 +493,7 @@ def test_bfloat16_is_stored_and_not_computed_and_the_user_is_told_how_to_have_it
     outcome = convert(checkpoint, tmp_path, dtype="checkpoint")
     assert outcome.failure
     assert "does not compute bfloat16" in outcome.failure.message
-    assert "dtype=bfloat16" in outcome.failure.hint
+    assert "precision=bf16" in outcome.failure.hint
     assert convert(checkpoint, tmp_path, dtype="bfloat16").status == "converted"
     kinds = {tensor.data_type for tensor in onnx.load(tmp_path / "onnx/model_bf16.onnx").graph.initializer}
     assert TensorProto.BFLOAT16 in kinds

@@ -62,7 +62,7 @@ def export_with(
     if model.dtype == "bfloat16":
         raise NotSupportedError(
             "ONNX Runtime does not compute bfloat16 on a CPU, so nothing could be validated",
-            "ask for dtype=bfloat16, which stores the weights so and computes in float32, or leave dtype out",
+            "ask for precision=bf16, which stores the weights so and computes in float32, or leave precision out",
         )
     training = model.module.training
     model.module.eval()
