@@ -29,9 +29,7 @@ def measure() -> Iterator[Row]:
     with tempfile.TemporaryDirectory(prefix="converter-bench-") as name:
         place = Path(name)
         checkpoint = MINILM.checkpoint(place / "checkpoint")
-        cost = run(
-            ["converter", "onnx", "--model", checkpoint, "--precision", _VARIANTS, "--tier", "any", place / "ours"]
-        )
+        cost = run(["converter", "onnx", "--model", checkpoint, "--precision", _VARIANTS, "--tier", "any", place / "ours"])
         print(f"  all variants, converted, searched and measured: {cost.cpu_seconds:.0f} CPU s", flush=True)
         record = json.loads((place / "ours" / "converter.json").read_bytes())
         files = {variant["name"]: place / "ours" / variant["files"][0] for variant in record["verdict"]["variants"]}

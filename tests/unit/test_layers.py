@@ -71,6 +71,7 @@ MAY_IMPORT_HEAVY = {
     "checkpoints.pooling",
     "executors.preload",
     "report.page",
+    "validation.conditioning",
     "validation.dependence",
     "validation.float64",
     "validation.reference",
