@@ -299,15 +299,15 @@ import sys
 from pathlib import Path
 from converter.backends import BACKENDS
 from converter.executors.limits import Limits
-from converter.executors.node import Done, Marker, Task, work
+from converter.executors.node import Done, SharedFolderProbe, Task, work
 from converter.push.push import Target
 from converter.core.records import Job, Pushed, Source
 
 there = Path("/nowhere/that/is/shared")
 job = Job(source=Source(name="org/one"), backend="onnx", options=BACKENDS["onnx"].options(profile="documented"),
           destination=there / "a/onnx", model_folder=there / "a")
-marker, target = Marker(folder=there, name="mark", token="a"), Target(repository="org/one")
-task = Task(jobs=(job,), versions={}, limits=Limits(), marker=marker, target=target)
+probe, target = SharedFolderProbe(folder=there, name="mark", token="a"), Target(repository="org/one")
+task = Task(jobs=(job,), versions={}, limits=Limits(), probe=probe, target=target)
 for said in work(task):
     if isinstance(said, Done):
         print(said.outcome.status, said.outcome.destination, *said.outcome.notes, said.outcome.failure or "", sep="|")
