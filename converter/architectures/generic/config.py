@@ -14,7 +14,7 @@ from converter.architectures.features import Axes
 from converter.architectures.generic import inputs as known
 from converter.architectures.generic.gradients import values_alone
 from converter.architectures.generic.inputs import Layout
-from converter.architectures.generic.interface import ModelSignature, SignatureProbe, probe_signature
+from converter.architectures.generic.signature import ModelSignature, SignatureProbe, probe_signature
 from converter.architectures.size import Size
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from converter.backends.onnx.capture.transformers_patches import patched_export
 from converter.backends.onnx.capture.translations import PRODUCTS, TRANSLATIONS
 from converter.backends.onnx.files.graph import Graph
 from converter.backends.onnx.options import Optimize
-from converter.backends.onnx.passes.empty_reshape import allow_nothing
+from converter.backends.onnx.passes.empty_reshape import allow_empty_reshape
 from converter.backends.onnx.passes.fusion import fuse
 from converter.checkpoints.calling import CACHE, sample
 from converter.checkpoints.loading import LoadedModel
@@ -59,7 +59,7 @@ def capture(
         weights = {f"{_PREFIX}{name}" for name in model.tensors()}
         _simplify(graph, weights)
         if any(".encoder." in name for name in submodel.inputs):
-            allow_nothing(graph)
+            allow_empty_reshape(graph)
     except ConverterError:
         raise
     except Exception as error:  # a model's own code runs here, and may raise anything; it is told, with its cause

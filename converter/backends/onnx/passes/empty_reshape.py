@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 
-def allow_nothing(graph: ir.Model) -> None:
+def allow_empty_reshape(graph: ir.Model) -> None:
     """Have each Reshape take an empty tensor: a length of 0 is one, and a length that the graph knows is not left to be inferred."""
     for node in list(graph.graph.all_nodes()):
         if node.op_type != "Reshape":

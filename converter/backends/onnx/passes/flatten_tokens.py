@@ -25,7 +25,7 @@ _OF_LAST = frozenset({"LayerNormalization", "ReduceMean", "Split"})
 _AXIS = 2  # of what is in a token, behind batch and sequence
 
 
-def keep_rows(model: ir.Model) -> int:
+def flatten_tokens(model: ir.Model) -> int:
     """Keep tokens as rows wherever nothing asks for their axes; how many linear layers take and give them so."""
     rows = _Rows(model.graph, Lengths(model.graph))
     for node in list(model.graph):

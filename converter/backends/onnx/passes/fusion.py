@@ -23,8 +23,8 @@ from onnxscript.rewriter.rules.common import transpose_transpose_rule
 
 from converter.backends.onnx.files.packed_weights import PackedWeight
 from converter.backends.onnx.options import Optimize
-from converter.backends.onnx.passes.flatten_tokens import keep_rows
-from converter.backends.onnx.passes.symbolic_shapes import Lengths, from_inputs
+from converter.backends.onnx.passes.flatten_tokens import flatten_tokens
+from converter.backends.onnx.passes.symbolic_shapes import Lengths, shapes_from_inputs
 
 NOTHING = "nothing was fused, as no fusion applies to this graph"
 
@@ -53,8 +53,8 @@ def _once(weights: Mapping[str, torch.Tensor]) -> frozenset[str]:
 
 def fuse_for_cpu(model: ir.Model) -> list[str]:
     """Fuse what ONNX Runtime's kernels for a CPU are faster with; what was fused."""
-    from_inputs(model)
-    linear = keep_rows(model)
+    shapes_from_inputs(model)
+    linear = flatten_tokens(model)
     rewriter.rewrite(model, [transpose_transpose_rule])
     rewriter.rewrite(model, fused_matmul_rule_sets())
     counts = {"linear layers of the same rows": linear, **_contrib(model)}

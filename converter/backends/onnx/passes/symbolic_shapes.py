@@ -64,7 +64,7 @@ def dims(value: ir.Value | None) -> tuple[Dim, ...] | None:
     return None if any(dim is None for dim in sizes) else tuple(dim for dim in sizes if dim is not None)
 
 
-def from_inputs(model: ir.Model) -> None:
+def shapes_from_inputs(model: ir.Model) -> None:
     """Take every shape in the graph from the inputs: no tensor has to be there for its shape, and what is equal is computed once."""
     lengths = Lengths(model.graph)
     for node in list(model.graph):

@@ -86,7 +86,7 @@ class SignatureProbe:
 
 
 def probe_signature(probe: SignatureProbe) -> ModelSignature:
-    """Run the model that `question` is about. Raises NotSupportedError where it runs with none of the inputs that are known here."""
+    """Run the model that `probe` is about. Raises NotSupportedError where it runs with none of the inputs that are known here."""
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
 
