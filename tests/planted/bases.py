@@ -49,7 +49,8 @@ class Base:
     @property
     def asked(self) -> dict[str, Any]:
         """The options of its conversion."""
-        return {"feature": self.feature, **self.options}
+        profile = {"profile": "documented"} if self.backend == "onnx" else {}
+        return {"feature": self.feature, **profile, **self.options}
 
     @property
     def validation_options(self) -> dict[str, Any]:
