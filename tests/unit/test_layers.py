@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-import converter
-
-ROOT = Path(converter.__file__).parent
+from tests.support.imports import IMPORTS, MODULES, OURS, floors, layer, needs
 
 LAYERS = (
     ("core",),
@@ -80,64 +76,6 @@ MAY_IMPORT_HEAVY = {
 }
 
 
-@dataclass(frozen=True)
-class Import:
-    """An import of `module`, a dotted name, by the module `by` of the package."""
-
-    by: str
-    module: str
-    at_module_level: bool
-
-    @property
-    def top(self) -> str:
-        return self.module.partition(".")[0]
-
-
-def modules() -> dict[str, ast.Module]:
-    """Every module of the package by its dotted name inside it, parsed."""
-    trees = {}
-    for path in sorted(ROOT.rglob("*.py")):
-        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("__init__").rstrip(".")
-        trees[name] = ast.parse(path.read_text(encoding="utf-8"))
-    return trees
-
-
-MODULES = modules()
-
-
-def imports_of(by: str, tree: ast.Module) -> Iterator[Import]:
-    """The imports of a module but those for type checkers; `from converter import x` is of converter.x."""
-    pending: list[tuple[ast.AST, bool]] = [(tree, True)]
-    while pending:
-        node, at_module_level = pending.pop()
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            pending += [(child, at_module_level) for child in node.orelse]
-            continue
-        if isinstance(node, ast.Import):
-            yield from (Import(by, alias.name, at_module_level) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{by} has a relative import"
-            for alias in node.names:
-                inner = f"{node.module}.{alias.name}".removeprefix("converter.")
-                is_module = inner in MODULES or node.module == "converter"
-                yield Import(by, f"{node.module}.{alias.name}" if is_module else str(node.module), at_module_level)
-        inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        pending += [(child, at_module_level and not inside) for child in ast.iter_child_nodes(node)]
-
-
-IMPORTS = [statement for name, tree in MODULES.items() for statement in imports_of(name, tree)]
-OURS = [
-    (statement.by, statement.module.removeprefix("converter."))
-    for statement in IMPORTS
-    if statement.module.startswith("converter.") and statement.by
-]
-
-
-def layer(name: str) -> str:
-    """A package that can be run has its own `__main__`, which stands above all."""
-    return "__main__" if name.endswith("__main__") else name.partition(".")[0]
-
-
 def test_the_test_sees_the_package() -> None:
     assert {"pipeline", "cli.run", "backends.onnx.capture.capture", "checkpoints.fetch"} <= set(MODULES)
     assert ("pipeline", "checkpoints.loading") in OURS  # inside a function
@@ -166,11 +104,7 @@ def test_backends_know_nothing_of_one_another() -> None:
 
 
 def test_modules_of_one_layer_do_not_import_one_another_in_a_circle() -> None:
-    needs = {name: {layer(module) for by, module in OURS if layer(by) == name} - {name} for name in HEIGHT}
-    while leaves := [name for name, needed in needs.items() if not needed & set(needs)]:
-        for name in leaves:
-            del needs[name]
-    assert needs == {}
+    assert floors(needs()).keys() == HEIGHT.keys()
 
 
 @pytest.mark.parametrize(
