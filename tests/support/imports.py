@@ -93,10 +93,8 @@ def main() -> None:
     for floor in range(max(heights.values()), 0, -1):
         print(f"{floor}: {', '.join(sorted(room for room, height in heights.items() if height == floor))}")
     between = sum(len(others) for others in needed.values())
-    circular = sorted(needed.keys() - heights.keys())
-    print(
-        f"{len(needed)} rooms on {max(heights.values())} floors, {between} imports between rooms, in circles: {', '.join(circular) or 'none'}"
-    )
+    circular = ", ".join(sorted(needed.keys() - heights.keys())) or "none"
+    print(f"{len(needed)} rooms on {max(heights.values())} floors, {between} imports between rooms, in circles: {circular}")
 
 
 if __name__ == "__main__":
