@@ -131,7 +131,14 @@ def test_a_second_look_at_every_file_does_not_trust_the_time(artifact: Path) -> 
     assert damaged_files(artifact, record.files, trust_mtime=False) == ["model.onnx"]
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", "{", '{"format": 2}', "\ufeff{}"])
+def test_a_record_of_the_format_before_is_not_done(artifact: Path) -> None:
+    record = json.loads((artifact / RECORD).read_bytes())
+    assert (record["format"], find_up_to_date(artifact, None, KEY) is not None) == (2, True)
+    (artifact / RECORD).write_text(json.dumps(record | {"format": 1}), encoding="utf-8")
+    assert find_up_to_date(artifact, None, KEY) is None
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "{", '{"format": 1}', "\ufeff{}"])
 def test_a_record_that_cannot_be_read_is_none(artifact: Path, text: str) -> None:
     (artifact / RECORD).write_text(text, encoding="utf-8")
     assert read_record(artifact) is None
