@@ -26,13 +26,13 @@ SENTENCES = (
 )
 
 
-_WORK = 2**34
-"""Weights times tokens of a case that is not cut for a large model's sake: 760 tokens of all-MiniLM-L6-v2, 138 of GPT-2."""
+_WORK = 2**33
+"""Weights times tokens of a case that is not cut for a large model's sake: 380 tokens of all-MiniLM-L6-v2, 69 of GPT-2."""
 _LONG = 2048
 """Tokens of the longest text that is tried with a small model of more positions: attention takes memory by their square."""
 _LONG_OF_LARGE = 512
 """The same with a large model that has a cache: GPT-2's 1,024 tokens in one call cost as much as all other cases together."""
-_FEWEST, _FEWEST_BEHIND = 34, 9
+_FEWEST, _FEWEST_BEHIND = 24, 9
 """Tokens of a row of a large model's larger cases, and those behind a past."""
 _LEAST_ROOM, _MOST_ROOM = 2**26, 2**29
 """Bytes of the longest past: as many as the weights have, between these."""

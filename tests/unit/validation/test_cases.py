@@ -200,8 +200,8 @@ def test_a_large_decoder_gets_fewer_tokens_behind_a_past_that_reaches_as_far(kin
 def test_a_large_encoder_gets_fewer_tokens() -> None:
     for kind, axis in (("bert", "sequence"), ("t5 with past", "encoder_sequence")):
         small, large = cases_of(kind), cases_of(kind, 10 * LARGE)
-        assert large["padded on both sides"].axes[axis] == 34 < small["padded on both sides"].axes[axis]
-        assert large["padded left"].axes[axis] == min(34, small["padded left"].axes[axis])
+        assert large["padded on both sides"].axes[axis] == 24 < small["padded on both sides"].axes[axis]
+        assert large["padded left"].axes[axis] == min(24, small["padded left"].axes[axis])
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
