@@ -41,7 +41,7 @@ _PIXELS = (224, 224)
 _ROW, _MOST_TOKENS = 64, 2**15
 """Tokens of a row of the case of tokens, and of the largest vocabulary that is tried whole."""
 _LENGTHS = (5, 12, 25)
-"""Tokens of short texts, behind a past of one: between those of the other cases."""
+"""Tokens of short texts, the longer two behind a past of one: between those of the other cases."""
 _ROWS = 7
 """Rows behind a long past: more than most batches have."""
 SCALES: Mapping[str, float] = {"20 times as large": 20.0, "a fiftieth as large": 0.02, "nothing but zeros": 0.0}
@@ -178,10 +178,9 @@ class Maker:
             return
         yield _Plan(name="two tokens", size=Size(batch=7, choice=2, sequence=2, source=2), padding="left")
         for length in _LENGTHS:
-            few = Size(batch=1, choice=1, sequence=length, past=1, source=length + 1, cached_source=length + 1)
+            past = 1 if length > _LENGTHS[0] else 0
+            few = Size(batch=1, choice=1, sequence=length, past=past, source=length + past, cached_source=(length + 1) * past)
             yield _Plan(name=f"{length} tokens", size=few, begins=True)
-        if self.config.use_past:
-            yield _Plan(name=f"{_LENGTHS[0]} tokens and no past", size=Size(batch=1, sequence=_LENGTHS[0], source=_LENGTHS[0]))
         masked = Size(batch=3, choice=5, sequence=17, past=12, source=26, cached_source=26)
         yield _Plan(name="masked here and there", size=masked, padding="holes")
         length = max(1, min(61, self.longest - 1))
@@ -194,7 +193,8 @@ class Maker:
 
     def _plans_with_past(self) -> Iterator[_Plan]:
         longest, reach = self.longest, self._longest_past
-        yield _Plan(name="a past padded left", size=Size(batch=3, sequence=34, past=12, source=26, cached_source=26), padding="left")
+        new = min(34, max(_FEWEST_BEHIND, self._affordable // 3))
+        yield _Plan(name="a past padded left", size=Size(batch=3, sequence=new, past=12, source=26, cached_source=26), padding="left")
         long = Size(batch=_ROWS, sequence=2, past=max(1, min(reach - 1, self._past_room // (4 * _ROWS))), source=9, cached_source=9)
         yield _Plan(name="behind a long past padded left", size=long, padding="left")
         yield _Plan(name="behind the longest past", size=Size(batch=1, sequence=1, past=reach, source=longest, cached_source=longest))

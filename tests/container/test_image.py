@@ -177,9 +177,9 @@ def test_a_batch_is_divided_converted_in_parts_and_told_as_one(runner: Runner) -
     manifest = "./checkpoints/all-MiniLM-L6-v2\n./checkpoints/tiny\n./checkpoints/missing\n"
     (runner.workspace / "models.txt").write_text(manifest, encoding="utf-8")
     matrix = json.loads(runner.uses({"command": "plan", "manifest": "models.txt", "matrix": "2"}).outputs["matrix"])
-    assert [part["lines"] for part in matrix["include"]] == ["1", "2,3"]
-    for part in matrix["include"]:
-        runner.uses({"manifest": "models.txt", "lines": part["lines"], "output": f"parts/{part['part']}"})
+    assert [shard["lines"] for shard in matrix["include"]] == ["1", "2,3"]
+    for shard in matrix["include"]:
+        runner.uses({"manifest": "models.txt", "lines": shard["lines"], "output": f"parts/{shard['shard']}"})
     step = runner.uses({"command": "report", "manifest": "models.txt", "merge": "parts"})
     assert (step.code, step.outputs["converted"], step.outputs["failed"]) == (1, "2", "1")
     assert [text.partition(",col")[0] for text in step.annotations] == ["::error file=models.txt,line=3"]

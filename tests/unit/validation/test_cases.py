@@ -66,7 +66,7 @@ TABLE = [
     ("bert", "padded left", {"batch": 2, "sequence": 21}),
     ("gpt2 with past", "longest", {"batch": 1, "sequence": 40, "past_sequence": 0}),
     ("gpt2 with past", "documented sample", {"batch": 2, "sequence": 8, "past_sequence": 10}),
-    ("gpt2 with past", "5 tokens and no past", {"batch": 1, "sequence": 5, "past_sequence": 0}),
+    ("gpt2 with past", "5 tokens", {"batch": 1, "sequence": 5, "past_sequence": 0}),
     ("gpt2 with past", "behind the longest past", {"batch": 1, "sequence": 1, "past_sequence": 39}),
     ("gpt2 with past", "two tokens", {"batch": 7, "sequence": 2, "past_sequence": 0}),
     ("gpt2 with past", "padded left", {"batch": 2, "sequence": 21, "past_sequence": 0}),
