@@ -18,7 +18,7 @@ from converter.core.typing import Array
 from converter.validation.compare import Tolerance
 from converter.validation.reference import Generated, Reference
 
-TOKENS = 8
+TOKENS = 6
 _PROMPT = Size(batch=2, sequence=5, source=9)  # an encoder's text, or a decoder's first tokens; none of them is padding
 
 

@@ -242,7 +242,7 @@ def test_a_configuration_converts_from_a_manifest_relative_to_it(
     run = command("run", "--manifest", manifest, "--output", workspace / "out", "--json")
     assert run.returncode == 0, run.stderr
     opt, vit = json.loads(run.stdout)["outcomes"]
-    assert opt["verdict"]["generation"] == {"tokens": 16, "equal": 16, "ties": 0, "lost_lead": 0.0, "error": None}
+    assert opt["verdict"]["generation"] == {"tokens": 12, "equal": 12, "ties": 0, "lost_lead": 0.0, "error": None}
     assert (vit["feature"], vit["artifact"]["signature"]["inputs"][0]["shape"]) == ("default", ["batch", 2, 12, 12])
 
 
@@ -311,7 +311,7 @@ def test_the_documented_configuration_of_a_decoder_that_takes_one_token_at_a_tim
     assert run.returncode == 0, run.stderr
     outcome = json.loads(run.stdout)
     assert outcome["artifact"]["signature"]["inputs"][2]["shape"] == ["batch", 1]
-    assert outcome["verdict"]["generation"]["equal"] == 16
+    assert outcome["verdict"]["generation"]["equal"] == 12
 
 
 def test_an_installed_package_adds_its_architecture_to_the_command(
