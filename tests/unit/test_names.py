@@ -24,7 +24,8 @@ SOURCES = [(path, words) for folder, words in FOLDERS.items() for path in sorted
 
 def identifiers(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """Each name that a module gives or uses, with its line; hypothesis' `given` is a library's."""
-    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    libraries = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "hypothesis"]
+    imported = {alias.name for node in libraries for alias in node.names}
     for node in ast.walk(tree):
         for name in (getattr(node, field, None) for field in ("id", "attr", "arg", "name", "asname")):
             if isinstance(name, str) and name not in imported:
