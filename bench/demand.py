@@ -59,7 +59,8 @@ def measure() -> Iterator[Row]:
                 auto_class.from_pretrained(checkpoint, dtype=getattr(torch, case.dtype)).save_pretrained(place / "narrow")
                 shutil.rmtree(checkpoint)
                 (place / "narrow").rename(checkpoint)
-            options = BACKENDS[case.backend].options(feature=case.model.feature, **case.options)
+            profile = {"profile": "documented"} if case.backend == "onnx" else {}
+            options = BACKENDS[case.backend].options(feature=case.model.feature, **profile | case.options)
             source = Source(name=str(checkpoint), folder=checkpoint)
             plan = plan_job(Job(source=source, backend=case.backend, options=options, destination=place / "none"))
             assert isinstance(plan, Plan)

@@ -73,9 +73,9 @@ class _Floor:
 def measure(checkpoint: Path, feature: str, artifact: Path) -> dict[str, float]:
     """CPU seconds by part: the median of three, after a validation that tells what is run."""
     backend = BACKENDS["onnx"]
-    options = backend.options(feature=feature)
+    options = backend.options(feature=feature, profile="documented")
     auto_class = FEATURES[feature].auto_classes[0]
-    model = load_model(checkpoint, auto_class, options.dtype)
+    model = load_model(checkpoint, auto_class, options.loads_as)
     config = find_architecture(model.config.model_type).configure(model.config, feature)
     with mock.patch.object(onnxruntime, "InferenceSession", _Session), closing(backend.open(artifact)) as session:
         reference = _Reference(model, tuple(config.outputs))
@@ -92,7 +92,7 @@ def measure(checkpoint: Path, feature: str, artifact: Path) -> dict[str, float]:
                 shutil.copyfile(artifact / backend.main_file, written)
             with floor.part("hash"):
                 _hash(written)
-        fresh = Reference(load_model(checkpoint, auto_class, options.dtype), tuple(config.outputs))
+        fresh = Reference(load_model(checkpoint, auto_class, options.loads_as), tuple(config.outputs))
         with floor.part("session"):
             opened = onnxruntime.InferenceSession(*arguments, **named)
         with floor.part(f"{len(_Session.calls)} forwards in ONNX Runtime"):
