@@ -7,8 +7,6 @@ from typing import Any
 
 import onnx_ir as ir
 import torch
-from onnx_ir.passes import common as passes
-from onnxscript import optimizer
 
 from converter.architectures import OnnxConfig
 from converter.architectures.features import Axes
@@ -19,8 +17,10 @@ from converter.backends.onnx.capture.transformers_patches import patched_export
 from converter.backends.onnx.capture.translations import PRODUCTS, TRANSLATIONS
 from converter.backends.onnx.files.graph import Graph
 from converter.backends.onnx.options import Optimize
-from converter.backends.onnx.passes.empty_reshape import allow_empty_reshape
+from converter.backends.onnx.passes.empty_reshape import AllowEmptyReshapePass
 from converter.backends.onnx.passes.fusion import fuse
+from converter.backends.onnx.passes.manager import PassManager
+from converter.backends.onnx.passes.simplify import simplify_passes
 from converter.checkpoints.calling import CACHE, sample
 from converter.checkpoints.loading import LoadedModel
 from converter.core.errors import ConversionError, ConverterError, reason
@@ -57,9 +57,8 @@ def capture(
         with lean_exporter(), torch.no_grad(), config.patch(model.module):
             graph = _translate(wrapper, tensors, submodel, opset, PRODUCTS if optimize == "cuda" else TRANSLATIONS)
         weights = {f"{_PREFIX}{name}" for name in model.tensors()}
-        _simplify(graph, weights)
-        if any(".encoder." in name for name in submodel.inputs):
-            allow_empty_reshape(graph)
+        has_encoder_cache = any(".encoder." in name for name in submodel.inputs)
+        PassManager([*simplify_passes(weights), *([AllowEmptyReshapePass()] if has_encoder_cache else [])])(graph)
     except ConverterError:
         raise
     except Exception as error:  # a model's own code runs here, and may raise anything; it is told, with its cause
@@ -95,7 +94,7 @@ def _translate(
             raise ValueError("torch gave no graph")
         return program
 
-    _tell_equal_lengths(wrapper, tensors, submodel)
+    _state_equal_lengths(wrapper, tensors, submodel)
     try:
         with decomposition_where_needed(_never_empty(submodel)):
             return export(translations).model
@@ -106,15 +105,15 @@ def _translate(
             raise patched from (plain.__cause__ or plain)
 
 
-def _tell_equal_lengths(wrapper: torch.nn.Module, tensors: Sequence[torch.Tensor], submodel: Submodel) -> None:
+def _state_equal_lengths(wrapper: torch.nn.Module, tensors: Sequence[torch.Tensor], submodel: Submodel) -> None:
     """Have the model say first which axes are equally long: torch has a symbol for each, and takes twice as long to find that out."""
     equal = _equal_lengths(tensors, submodel)
 
-    def tell(_: torch.nn.Module, arguments: Sequence[torch.Tensor]) -> None:
+    def state(_: torch.nn.Module, arguments: Sequence[torch.Tensor]) -> None:
         for axis, others in equal:
             torch._check(_length(arguments, axis) == sum(_length(arguments, other) for other in others))  # type: ignore[no-untyped-call]
 
-    wrapper.register_forward_pre_hook(tell)
+    wrapper.register_forward_pre_hook(state)
 
 
 def _equal_lengths(tensors: Sequence[torch.Tensor], submodel: Submodel) -> list[tuple[_Axis, list[_Axis]]]:
@@ -140,21 +139,6 @@ def _never_empty(submodel: Submodel) -> list[tuple[int, int]]:
     """The axes, by their input's place, that are never 0 long: a cache may be empty, and what is new in a call is not."""
     new = [(place, axes) for place, (name, axes) in enumerate(submodel.inputs.items()) if not name.startswith(CACHE)]
     return [(place, axis) for place, axes in new for axis in axes]
-
-
-def _simplify(graph: ir.Model, weights: Collection[str]) -> None:
-    """Inline and fold what is constant, but leave the weights as the checkpoint has them, so that they can be bound."""
-
-    def takes_a_weight(node: ir.Node) -> bool:
-        return any(value is not None and value.name in weights for value in node.inputs)
-
-    passes.InlinePass()(graph)
-    passes.CommonSubexpressionEliminationPass()(graph)
-    optimizer.fold_constants(graph, should_fold=lambda node: False if takes_a_weight(node) else None)
-    passes.RemoveUnusedNodesPass()(graph)
-    passes.ClearMetadataAndDocStringPass()(graph)
-    graph.metadata_props.clear()
-    graph.graph.metadata_props.clear()
 
 
 def _name_axes(values: Sequence[ir.Value], expected: Mapping[str, Axes]) -> None:

@@ -1,1 +1,1 @@
-"""Transformations of a captured graph, one file each."""
+"""Passes over a captured graph, one file each: `onnx_ir.passes.InPlacePass`, run by a `PassManager`."""

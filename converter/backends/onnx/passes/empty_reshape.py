@@ -1,4 +1,4 @@
-"""Reshapes that take nothing too: an encoder whose output a cache holds already is given no rows."""
+"""Make Reshape accept an empty tensor: an encoder gets no rows once the cache holds its output."""
 
 from __future__ import annotations
 
@@ -8,24 +8,31 @@ import numpy as np
 import onnx_ir as ir
 
 
-def allow_empty_reshape(graph: ir.Model) -> None:
-    """Have each Reshape take an empty tensor: a length of 0 is one, and a length that the graph knows is not left to be inferred."""
-    for node in list(graph.graph.all_nodes()):
-        if node.op_type != "Reshape":
-            continue
-        wanted, shape = node.inputs[1], node.outputs[0].shape
-        assert wanted is not None
-        constant = ir.convenience.get_const_tensor(wanted)
-        parts = [constant.numpy()] if constant else [_constant(part) for part in _parts(wanted)]
-        literals = [int(number) for part in parts if part is not None for number in part]
-        if constant and shape is not None:
-            known = [_known(number, shape[axis]) for axis, number in enumerate(literals)]
-            if known != literals:
-                node.replace_input_with(1, _value(node, known))
-        elif not constant and -1 in literals and shape is not None:
-            _settle(wanted, shape)
-        if not constant and 0 not in literals:  # a 0 that is written down means the length of the input
-            node.attributes["allowzero"] = ir.AttrInt64("allowzero", 1)
+class AllowEmptyReshapePass(ir.passes.InPlacePass):
+    """Set `allowzero`, and write each length that the graph knows in place of -1."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Change the reshapes of `model`."""
+        reshapes = [node for node in model.graph.all_nodes() if node.op_type == "Reshape"]
+        for node in reshapes:
+            _allow_empty(node)
+        return ir.passes.PassResult(model, bool(reshapes))
+
+
+def _allow_empty(node: ir.Node) -> None:
+    wanted, shape = node.inputs[1], node.outputs[0].shape
+    assert wanted is not None
+    constant = ir.convenience.get_const_tensor(wanted)
+    parts = [constant.numpy()] if constant else [_constant(part) for part in _parts(wanted)]
+    literals = [int(number) for part in parts if part is not None for number in part]
+    if constant and shape is not None:
+        known = [_known(number, shape[axis]) for axis, number in enumerate(literals)]
+        if known != literals:
+            node.replace_input_with(1, _value(node, known))
+    elif not constant and -1 in literals and shape is not None:
+        _settle(wanted, shape)
+    if not constant and 0 not in literals:  # a literal 0 copies the length of the input
+        node.attributes["allowzero"] = ir.AttrInt64("allowzero", 1)
 
 
 def _known(number: int, length: object) -> int:
@@ -33,7 +40,7 @@ def _known(number: int, length: object) -> int:
 
 
 def _parts(value: ir.Value) -> Iterator[ir.Value]:
-    """The values that a shape is put together from; the shape itself where it is not."""
+    """The inputs of the Concat that makes a shape; the shape itself without a Concat."""
     node = value.producer()
     if node is not None and node.op_type == "Concat":
         yield from (part for part in node.inputs if part is not None)
@@ -47,7 +54,7 @@ def _constant(value: ir.Value) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]
 
 
 def _settle(wanted: ir.Value, shape: ir.Shape) -> None:
-    """Write down in a Concat the length that is left to be inferred, where the graph knows it; each part is one length."""
+    """Replace -1 in a Concat of single lengths by the length that the graph knows."""
     node = wanted.producer()
     if node is None or len(node.inputs) != len(shape):
         return
@@ -58,7 +65,7 @@ def _settle(wanted: ir.Value, shape: ir.Shape) -> None:
 
 
 def _value(node: ir.Node, numbers: list[int]) -> ir.Value:
-    """A constant that is made before `node`."""
+    """A constant, inserted before `node`."""
     constant = ir.node("Constant", [], attributes={"value": ir.tensor(np.array(numbers, np.int64))})
     assert node.graph is not None
     node.graph.insert_before(node, constant)

@@ -10,7 +10,7 @@ import onnx_ir as ir
 import onnxruntime
 import pytest
 
-from converter.backends.onnx.passes.empty_reshape import allow_empty_reshape
+from converter.backends.onnx.passes.empty_reshape import AllowEmptyReshapePass
 
 
 def model(target: Sequence[int | str], annotation: Sequence[int | str]) -> onnx.ModelProto:
@@ -45,7 +45,7 @@ def run(proto: onnx.ModelProto, rows: int) -> np.ndarray:
 
 def allowed(proto: onnx.ModelProto) -> onnx.ModelProto:
     read = ir.from_proto(proto)
-    allow_empty_reshape(read)
+    AllowEmptyReshapePass()(read)
     return ir.to_proto(read)
 
 

@@ -15,7 +15,6 @@ import torch
 from converter.backends.onnx.capture.torch_patches import lean_exporter
 from converter.backends.onnx.capture.translations import TRANSLATIONS
 from converter.backends.onnx.passes.fusion import fuse
-from converter.backends.onnx.passes.symbolic_shapes import Lengths, shapes_from_inputs
 
 WIDTH, HEADS = 8, 2
 
@@ -118,13 +117,3 @@ def test_an_axis_of_one_length_or_without_a_name_is_left_as_it_is() -> None:
         graph = captured(Attention().eval(), axes=axes)
         fuse(graph, "cpu", {})
         assert sum(node.op_type == "Gemm" for node in graph.graph) == 4
-
-
-def test_shapes_are_taken_from_the_inputs_and_computed_once() -> None:
-    graph = captured(Gated().eval())
-    shapes_from_inputs(graph)
-    shapes = [node.inputs[0] for node in graph.graph if node.op_type == "Shape"]
-    assert shapes and all(value in graph.graph.inputs for value in shapes)
-    lengths = Lengths(graph.graph)
-    assert lengths.value(("batch", 4)) is lengths.value(("batch", 4))
-    assert not lengths.knows(("batch", "another"))

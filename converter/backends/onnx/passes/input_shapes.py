@@ -1,4 +1,4 @@
-"""The shapes of a graph's values as its inputs give them: computed once each, where a capture computes them wherever they are used."""
+"""Shapes as values of a graph, computed from the lengths of its inputs, once each."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
-from onnx_ir.passes import common as passes
 
 Dim = int | str
-"""A length that is known, or the name of an axis."""
+"""A known length, or the name of an axis."""
 
 
-class Lengths:
-    """Shapes as values of `graph`, each made once and before any node that there is. It serves until unused nodes are removed."""
+class InputShapes:
+    """Makes shapes as int64 values, in front of all other nodes. Stale once unused nodes are removed.
+
+    Args:
+        graph: the graph that gets the nodes.
+    """
 
     def __init__(self, graph: ir.Graph) -> None:
         self.graph = graph
@@ -26,17 +29,17 @@ class Lengths:
         self._values: dict[tuple[Dim, ...], ir.Value] = {}
 
     def knows(self, shape: Sequence[Dim]) -> bool:
-        """Whether every axis of it is an input's, or of a known length."""
+        """Whether each length in `shape` is known, or the length of an input's axis."""
         return all(isinstance(dim, int) or dim in self._axes for dim in shape)
 
     def value(self, shape: Sequence[Dim]) -> ir.Value:
-        """A shape that it `knows`, or what `Reshape` may be told of one, as a tensor."""
+        """A known shape as a value of shape (axes,), int64; -1 is left to `Reshape` to infer."""
         shape = tuple(shape)
         if shape not in self._values:
-            self._values[shape] = self._made(shape)
+            self._values[shape] = self._make(shape)
         return self._values[shape]
 
-    def _made(self, shape: tuple[Dim, ...]) -> ir.Value:
+    def _make(self, shape: tuple[Dim, ...]) -> ir.Value:
         if all(isinstance(dim, int) for dim in shape):
             return self._insert(ir.node("Constant", [], attributes={"value": ir.tensor(np.array(shape, np.int64))}), len(shape))
         if len(shape) == 1 and isinstance(shape[0], str):
@@ -57,22 +60,8 @@ class Lengths:
 
 
 def dims(value: ir.Value | None) -> tuple[Dim, ...] | None:
-    """The shape of a value, if all of it is known or has names."""
+    """The shape of a value; None if an axis has neither a length nor a name."""
     if value is None or value.shape is None:
         return None
     sizes = [dim if isinstance(dim, int) else dim.value for dim in value.shape]
     return None if any(dim is None for dim in sizes) else tuple(dim for dim in sizes if dim is not None)
-
-
-def shapes_from_inputs(model: ir.Model) -> None:
-    """Take every shape in the graph from the inputs: no tensor has to be there for its shape, and what is equal is computed once."""
-    lengths = Lengths(model.graph)
-    for node in list(model.graph):
-        shape = dims(node.inputs[0]) if node.op_type == "Shape" and node.inputs[0] not in model.graph.inputs else None
-        if shape is None:
-            continue
-        wanted = shape[node.attributes.get_int("start", 0) : node.attributes.get_int("end", len(shape))]
-        if wanted and lengths.knows(wanted):
-            ir.convenience.replace_all_uses_with(node.outputs[0], lengths.value(wanted))
-    passes.CommonSubexpressionEliminationPass()(model)
-    passes.RemoveUnusedNodesPass()(model)
