@@ -33,7 +33,7 @@ RUN pip install --no-compile --no-deps --prefix /opt/package /src \
 RUN PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$(echo /opt/package/lib/python3*/site-packages)" \
     python3 -m converter cache warm --quiet --cache /opt/package/share/converter
 
-# docker build --target neuron: the same command beside AWS's own SDK, for `converter neuron`; see docs/neuron.md.
+# docker build --target neuron: the same command beside AWS's own SDK, for `converter neuron`; see docs/how-to/neuron.md.
 FROM ${NEURON_IMAGE} AS neuron
 LABEL org.opencontainers.image.title="converter for AWS Neuron" \
       org.opencontainers.image.licenses="Apache-2.0"

@@ -8,7 +8,7 @@
 # make browser-test  opens report.html in a browser, which it installs by apt where there is none
 # make client-test   loads artifacts with transformers.js, optimum, sentence-transformers and onnxruntime-genai, which it installs in build/clients
 # make action-tables   writes README's tables of the action's inputs and outputs
-# make coverage-table  converts a tiny checkpoint of every model type there is, and writes docs/architectures.md; TYPES="bert t5" is some of them
+# make coverage-table  converts a tiny checkpoint of every model type there is, and writes docs/reference/model-types.md; TYPES="bert t5" is some of them
 # make coverage-test   converts those that people convert most, and a sample of what that table says passes
 # make planted-faults   plants faults in good artifacts and says which validation catches, by kind; FAULTS="masks gpt2" is some of them
 # make good-conversions   converts what is right, at three scales of the weights, and says what is refused

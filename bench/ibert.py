@@ -1,4 +1,4 @@
-"""How far a quantised I-BERT is from itself: `python -m bench.ibert` measures the figures that docs/onnx.md has of it.
+"""How far a quantised I-BERT is from itself: `python -m bench.ibert` measures the figures that docs/reference/onnx.md has of it.
 
 Two processes compute the same model on the same inputs in PyTorch, one as it is and one with MKL's other order of sums; and small
 random models are captured once and validated with the weights of each seed.

@@ -18,7 +18,7 @@ from converter.checkpoints import policy, stored
 from converter.core.errors import ConverterError
 from converter.manifest import read_manifest
 
-_MODELS_TXT, _MODELS_YAML = 100_000, 75_000  # models, as docs/robustness.md has them
+_MODELS_TXT, _MODELS_YAML = 100_000, 75_000  # models, as docs/explanation/robustness.md has them
 
 
 def _models_txt(path: Path) -> None:

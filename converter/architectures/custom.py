@@ -48,7 +48,8 @@ def custom_code_error(name: str, error: BaseException) -> NotSupportedError:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     where = f" in {frames[-1].name}, line {frames[-1].lineno}" if frames else ""
     return NotSupportedError(
-        f"the configuration {name} cannot be used: {reason(error)}{where}", "mend it; docs/configurations.md says what it needs"
+        f"the configuration {name} cannot be used: {reason(error)}{where}",
+        "mend it; docs/how-to/custom-configuration.md says what it needs",
     )
 
 

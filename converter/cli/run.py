@@ -42,7 +42,7 @@ from converter.push import batch
     default="local",
     show_default=True,
     envvar="CONVERTER_EXECUTOR",
-    help="Where conversions run: in workers of this machine, or on the nodes of a Ray cluster; see docs/scaling.md.",
+    help="Where conversions run: in workers of this machine, or on the nodes of a Ray cluster; see docs/explanation/scaling.md.",
 )
 @click.option(
     "--ray-address",

@@ -372,7 +372,7 @@ def _cluster(address: str) -> Iterator[_Cluster]:
         process.kill()
 
 
-_ADDRESS = "give --ray-address HOST:PORT of the cluster's head, on a machine that is one of its nodes; see docs/scaling.md"
+_ADDRESS = "give --ray-address HOST:PORT of the cluster's head, on a machine that is one of its nodes; see docs/explanation/scaling.md"
 
 
 def _first_word(connection: Connection) -> Nodes | str:

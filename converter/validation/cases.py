@@ -153,7 +153,7 @@ class Maker:
         return self._make("short sound", self._fit(Size(batch=2, choice=1, sequence=-1, source=1)), "none")
 
     def grid(self, past: OwnPast | None = None) -> Iterator[Inputs]:
-        """The other cases, the documented sample first; docs/validation.md has what each of them reaches.
+        """The other cases, the documented sample first; docs/explanation/validation.md has what each of them reaches.
 
         With a cache they go on from `past`, or from random numbers.
         """

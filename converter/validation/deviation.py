@@ -266,7 +266,7 @@ _FACTORS: Mapping[Activations, _Factors] = {
     "dynamic": _Factors(8.0, 20.0, 2.0, least=0.15, least_row=0.35),
     "static": _Factors(8.0, 20.0, 0.5, least=0.5, least_row=0.8),
 }
-"""By what a variant rounds its activations to: some inputs are beyond a static range. docs/precision.md has the figures."""
+"""By what a variant rounds its activations to: some inputs are beyond a static range. docs/explanation/precision.md has the figures."""
 _ITSELF = "a token at a time against all at once"
 _MOST, _LEAST_FACTOR = 0.7, 3.0
 """A case is not off by more of the spread than this, whatever the median, unless the median itself is near it."""

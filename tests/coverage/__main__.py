@@ -1,4 +1,4 @@
-"""`make coverage-table`: try all model types, or those that are named, and write docs/architectures.md.
+"""`make coverage-table`: try all model types, or those that are named, and write docs/reference/model-types.md.
 
 What was found before is kept, so that an interrupted run goes on; `--again` tries it once more. A feature without its cache is tried
 on ONNX where the one with it fails.

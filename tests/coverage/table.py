@@ -1,4 +1,4 @@
-"""docs/architectures.md, written from the results: what passes with which error, what fails and why, and what changed with versions."""
+"""docs/reference/model-types.md, written from the results: errors, reasons of failures, and changes between versions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.coverage.results import Result
 from tests.coverage.rows import Row, all_types, rows_of
 from tests.coverage.upstream import bug_of
 
-PATH = Path(__file__).parents[2] / "docs" / "architectures.md"
+PATH = Path(__file__).parents[2] / "docs/reference/model-types.md"
 BACKENDS = {"onnx": "ONNX", "torchscript": "TorchScript"}
 
 

@@ -82,5 +82,5 @@ def test_a_reason_has_no_path_of_a_machine_in_it() -> None:
 def test_the_readme_has_the_number_of_the_page() -> None:
     outcomes = results.latest().values()
     passing = {result.row.model_type for result in outcomes if result.passed}
-    readme = (table.PATH.parents[1] / "README.md").read_text(encoding="utf-8")
+    readme = (table.PATH.parents[2] / "README.md").read_text(encoding="utf-8")
     assert f" {len(passing)} of the model types of transformers pass, " in readme

@@ -144,7 +144,7 @@ def test_the_loop_in_our_own_guide_generates_what_transformers_does(
 ) -> None:
     checkpoint = tiny("gpt2", "AutoModelForCausalLM")
     assert convert(checkpoint, tmp_path / "onnx", feature="causal-lm-with-past").status == "converted"
-    guide = (Path(__file__).parents[2] / "docs/onnx.md").read_text(encoding="utf-8")
+    guide = (Path(__file__).parents[2] / "docs/reference/onnx.md").read_text(encoding="utf-8")
     code = guide.partition("```python\n")[2].partition("```")[0]
     prompt = np.array([[64, 90], [12, 18]])
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""docs/neuron.md, typed in, with a double in the place of the SDK and of the device."""
+"""docs/how-to/neuron.md, typed in, with a double in the place of the SDK and of the device."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_the_guide_works_with_a_double_from_beginning_to_end(
     checkpoint = save_tiny(tmp_path / "bert-base-uncased", "bert", max_position_embeddings=128)
     save_tokenizer(checkpoint, "input_ids", "token_type_ids", "attention_mask")
     monkeypatch.chdir(tmp_path)
-    kinds, names = play("neuron.md", command, but="docker")
+    kinds, names = play("how-to/neuron.md", command, but="docker")
     assert kinds == ["sh", "sh", "python", "python"]
     assert len(calls()) == 3
 

@@ -1,4 +1,4 @@
-"""docs/torchscript.md, typed in: its commands and its code run in order, and what they give is what transformers gives."""
+"""docs/how-to/torchscript.md, typed in: its commands and its code run in order, and what they give is what transformers gives."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_the_guide_works_from_beginning_to_end(command: Callable[..., Any], tmp_
     checkpoint = save_tiny(tmp_path / "bert-base-uncased", "bert", "AutoModel")
     save_tokenizer(checkpoint, "input_ids", "token_type_ids", "attention_mask")
     monkeypatch.chdir(tmp_path)
-    kinds, names = play("torchscript.md", command)
+    kinds, names = play("how-to/torchscript.md", command)
     assert kinds == ["sh", *["python"] * 4]
 
     with torch.no_grad():

@@ -111,7 +111,7 @@ def _judged(
 
 
 def table(results: Sequence[tuple[str, Exactness]]) -> Iterator[str]:
-    """The lines of the table in docs/validation.md."""
+    """The lines of the table in docs/explanation/validation.md."""
     yield "| | outputs | max ratio: least, median, most | rms ratio: least, median, most | as exact as PyTorch |"
     yield "|---|---:|---|---|---:|"
     for kind in dict.fromkeys(kind for kind, _ in results):

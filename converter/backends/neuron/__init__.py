@@ -131,7 +131,9 @@ model = torch.jit.load(hf_hub_download("REPOSITORY", "neuron/model.neuron"))
 
     @property
     def notice(self) -> str:
-        message = "the calls of Neuron's SDK were written by its documentation, and never seen with the SDK itself: see docs/neuron.md"
+        message = (
+            "the calls of Neuron's SDK were written by its documentation, and never seen with the SDK itself: see docs/how-to/neuron.md"
+        )
         if self.validates_here:
             return message
         return (

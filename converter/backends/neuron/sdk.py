@@ -35,7 +35,7 @@ DEVICES = Path("/dev")
 _STUB = "WRONG PACKAGE"
 """What the stubs of PyPI raise."""
 
-_HOW = "install it as docs/neuron.md says: from AWS's own index, with exact versions, in the image or an environment of its own"
+_HOW = "install it as docs/how-to/neuron.md says: from AWS's own index, with exact versions, in the image or an environment of its own"
 
 
 @dataclass(frozen=True, kw_only=True)

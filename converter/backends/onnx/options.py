@@ -84,7 +84,7 @@ class OnnxOptions(Options):
     tier: Tier = Field(
         "lossy",
         description="What a float16, bfloat16 or quantized file may lose at most, as measured on text: near-lossless, lossy, or any. "
-        "docs/precision.md has the bounds.",
+        "docs/explanation/precision.md has the bounds.",
     )
     text: str | None = Field(
         None,

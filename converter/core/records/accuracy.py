@@ -97,7 +97,7 @@ class Deviation(Record):
     """How far an output of a variant is from the checkpoint's at the cases of the grid, in parts of what tells its results apart.
 
     `median` is over the cases. `worst` is the case that is farthest off, `worst_row` the row or token that is, each with its bound:
-    a number of medians, as found by measurement, see docs/precision.md.
+    a number of medians, as found by measurement, see docs/explanation/precision.md.
     """
 
     output: Text

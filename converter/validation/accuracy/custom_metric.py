@@ -27,7 +27,7 @@ It gives figures by name; one called `passed` says whether they are good enough.
 """
 
 PASSED = "passed"
-_HINT = "docs/precision.md says what such a function is given and gives"
+_HINT = "docs/explanation/precision.md says what such a function is given and gives"
 
 
 def load(name: str) -> Evaluate:

@@ -31,7 +31,7 @@ BOUNDS: Mapping[Tier, Bounds] = {
     "lossy": Bounds(cosine=0.99, neighbours=0.90, agreement=0.90, r2=0.90, margin=0.5, perplexity=0.1),
 }
 """Cosine and agreement are those at which all-MiniLM-L6-v2 by 8-bit weights and by its best 8-bit products stay, and its worse ones do
-not (docs/precision.md); spread, margin and perplexity are ours."""
+not (docs/explanation/precision.md); spread, margin and perplexity are ours."""
 
 
 def achieved_tier(accuracy_drop: AccuracyDrop) -> Tier:

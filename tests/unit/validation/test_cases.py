@@ -1,4 +1,4 @@
-"""The grid of cases reaches what docs/validation.md says that it does, for models of each kind."""
+"""The grid of cases reaches what docs/explanation/validation.md says that it does, for models of each kind."""
 
 from __future__ import annotations
 
