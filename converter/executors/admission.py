@@ -19,7 +19,7 @@ from converter.core.records import Checkpoint
 from converter.pipeline import Plan
 
 SERVER_BYTES = 360_000_000
-"""What the imports take, once for all workers: RssAnon of a worker as it begins, see bench/RESULTS.md."""
+"""What the imports take, once for all workers: RssAnon of a worker as it begins, see docs/reference/measurements.md."""
 PATIENCE = 4
 """How many jobs may go before the one that waits for memory the longest, and how many are kept planned for that."""
 
@@ -38,7 +38,7 @@ DEMANDS: Mapping[str, Demand] = {
     "torchscript": Demand(start=250_000_000, weights=1.8, logits=4.0),
     "neuron": Demand(start=250_000_000, weights=1.8, logits=4.0),
 }
-"""No less than what was measured of BERT, GPT-2, BART and T5: see bench/RESULTS.md, `make bench PARTS=demand`. Neuron's is
+"""No less than what was measured of BERT, GPT-2, BART and T5: see docs/reference/measurements.md, `make bench PARTS=demand`. Neuron's is
 TorchScript's: its compiler was measured by nobody."""
 OF_VARIANTS = Demand(start=250_000_000, weights=5.5, logits=3.0)
 """No less than what float16 and integers took of GPT-2 (5.1 and 5.4 times its weights) and MiniLM: quantizers hold several of a model."""

@@ -1,4 +1,4 @@
-"""README's tables of the action's inputs and outputs, made of action.yml and of the options that they reach.
+"""The tables in docs/reference/action.md, made from action.yml and the options behind its inputs.
 
 `python -m tests.container.inputs` writes them; a test finds them out of date.
 """
@@ -45,12 +45,12 @@ def _lines() -> Iterator[str]:
     yield from (f"| `{name}` | {value['description']} |" for name, value in spec["outputs"].items())
 
 
-def with_tables(readme: str) -> str:
-    """README with the tables between its two marks."""
-    before, rest = readme.split(BEGIN)
+def with_tables(page: str) -> str:
+    """The page with the tables between its two marks."""
+    before, rest = page.split(BEGIN)
     return f"{before}{BEGIN}\n{tables()}\n{END}{rest.split(END)[1]}"
 
 
 if __name__ == "__main__":
-    path = ROOT / "README.md"
+    path = ROOT / "docs/reference/action.md"
     path.write_text(with_tables(path.read_text(encoding="utf-8")), encoding="utf-8")

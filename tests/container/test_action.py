@@ -59,6 +59,6 @@ def test_no_description_is_an_expression_which_github_would_evaluate(action: dic
     assert not [spec for spec in (*action["inputs"].values(), *action["outputs"].values()) if "${{" in spec["description"]]
 
 
-def test_the_tables_of_the_readme_are_the_actions() -> None:
-    readme = (inputs.ROOT / "README.md").read_text(encoding="utf-8")
-    assert inputs.with_tables(readme) == readme, "make action-tables writes them"
+def test_the_tables_of_the_reference_are_the_actions() -> None:
+    page = (inputs.ROOT / "docs/reference/action.md").read_text(encoding="utf-8")
+    assert inputs.with_tables(page) == page, "make action-tables writes them"
