@@ -11,7 +11,7 @@ from converter.core.records import Outcome
 from converter.pipeline import Plan
 
 START_SECONDS = 1.5
-"""CPU seconds of a conversion however small its model is, as those of three BERTs on two cores have it: see docs/reference/measurements.md."""
+"""CPU seconds of a conversion of a tiny model, on two cores; measured on three BERTs, see docs/reference/measurements.md."""
 SECONDS_PER_GB: Mapping[str, float] = {"onnx": 12.0, "torchscript": 33.0, "neuron": 33.0}
 """CPU seconds that each gigabyte of weights adds, of the same; neuron's was measured by nobody and is taken for TorchScript's."""
 
