@@ -1,4 +1,6 @@
 # make run    converts examples/models.txt
+# make check  checks style and types, and runs the tests that need no torch: under a minute
+# make format  formats the sources, and mends what ruff can
 # make test   runs the tests
 # make lint   runs the linters
 # make fuzz   tries broken inputs on all that is read of others' files; INPUTS=100 is how many each reader is given
@@ -32,7 +34,7 @@ CLIENTS := build/clients
 CANARY := build/canary
 EXAMPLE := examples/checkpoints/all-MiniLM-L6-v2
 
-.PHONY: run test fuzz container-test browser-test client-test coverage-test coverage-table planted-faults good-conversions canary lint bench demo-hub docs action-tables neuron-check schema lock clean
+.PHONY: run check format test fuzz container-test browser-test client-test coverage-test coverage-table planted-faults good-conversions canary lint bench demo-hub docs action-tables neuron-check schema lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp $(EXAMPLE)
@@ -41,6 +43,17 @@ run: $(VENV)/run.stamp $(EXAMPLE)
 # One thread of OpenMP for each worker: more would wait for one another's cores.
 test: $(VENV)/dev.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
+
+# The unit tests that need no torch, beside the checks of types and style.
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/ruff check --quiet
+	$(BIN)/mypy --no-error-summary & types=$$!; \
+	$(BIN)/python -m pytest -n 2 -q -m "not torch and not slow" tests/unit tests/hub_server && wait $$types
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
 
 fuzz: $(VENV)/dev.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --inputs $(INPUTS)

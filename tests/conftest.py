@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.checkpoints import MINILM, SMOLLM2, save_smollm2, save_tiny
 from tests.support.neuron_doubles import Doubles
+from tests.support.torch_free import block, needs_torch
 
 collect_ignore = [] if find_spec("torch_xla") else ["xla"]  # these have an environment of their own: make neuron-check
 
@@ -28,6 +29,25 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.TemporaryDirectory(prefix="converter-cache-")
     config.add_cleanup(folder.cleanup)
     os.environ["CONVERTER_CACHE"] = folder.name
+    if _is_torch_free(config):
+        block()
+
+
+def _is_torch_free(config: pytest.Config) -> bool:
+    return "not torch" in config.option.markexpr
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files that import torch, without importing them, if their tests are not wanted."""
+    is_test = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
+    return True if is_test and _is_torch_free(config) and needs_torch(collection_path) else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests in files that import torch; others that need it have the mark `torch` themselves."""
+    for item in items:
+        if needs_torch(item.path):
+            item.add_marker("torch")
 
 
 @pytest.fixture(autouse=True)

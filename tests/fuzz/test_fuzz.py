@@ -13,6 +13,7 @@ from tests.fuzz.running import fuzz, outside
 from tests.fuzz.targets import TARGETS, Target, attempt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
 def test_a_few_hundred_broken_inputs_end_in_a_sentence(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -20,6 +21,7 @@ def test_a_few_hundred_broken_inputs_end_in_a_sentence(target: Target, tmp_path:
     assert (result.tried, result.wrong) == (200, {})
 
 
+@pytest.mark.slow
 def test_so_do_whole_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     result = outside(2, seed=2)

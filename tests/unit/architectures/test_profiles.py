@@ -13,6 +13,8 @@ from converter.architectures.profiles import positions
 from converter.architectures.size import Size
 from tests.coverage.tiny import tiny_config
 
+pytestmark = pytest.mark.torch  # the configurations of tiny models are transformers'
+
 HUB, DOCUMENTED = PROFILES["hub"], PROFILES["documented"]
 
 

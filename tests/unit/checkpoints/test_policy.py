@@ -81,6 +81,7 @@ def vocabulary_files() -> dict[str, tuple[str, ...]]:
     return files
 
 
+@pytest.mark.torch
 def test_every_vocabulary_that_transformers_reads_is_known_and_copied() -> None:
     files = vocabulary_files()
     assert len(files) > 60

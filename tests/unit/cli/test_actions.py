@@ -239,6 +239,7 @@ def test_an_output_folder_that_is_a_link_out_of_the_workspace_is_refused(
     assert (result.code, "the output out lies outside of the workspace" in result.err) == (2, True)
 
 
+@pytest.mark.torch
 def test_the_inputs_of_an_action_that_we_run_in_are_not_ours_to_judge(
     github: Path, converter: Run, manifest: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

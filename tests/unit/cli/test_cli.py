@@ -79,6 +79,7 @@ def test_a_wrong_manifest_is_told_whole_on_standard_error_and_nothing_is_started
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     "args",
     [

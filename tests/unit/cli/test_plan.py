@@ -7,12 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from converter.artifacts.store import RECORD, describe_files
 from tests.support.samples import artifact_record, save_checkpoint
 
 Run = Callable[..., Any]
 
 
+@pytest.mark.torch
 def test_the_plan_says_what_would_be_converted_and_what_cannot(converter: Run, manifest: Callable[..., Path], tmp_path: Path) -> None:
     folder = save_checkpoint(tmp_path / "ours")
     path = manifest("./ours feature=fill-mask\n./nothing\n./ours output=again feature=causal-lm-with-past\n")
@@ -27,6 +30,7 @@ def test_the_plan_says_what_would_be_converted_and_what_cannot(converter: Run, m
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.torch
 def test_what_is_done_already_would_not_be_done_again(
     converter: Run, manifest: Callable[..., Path], tmp_path: Path, monkeypatch: Any
 ) -> None:

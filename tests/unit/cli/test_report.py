@@ -20,6 +20,7 @@ def models(manifest: Callable[..., Path], tmp_path: Path) -> Path:
     return manifest("./ours\n./a\n# a comment\n./ours output=again to=onnx,torchscript\n./b\n")
 
 
+@pytest.mark.torch
 def test_the_matrix_is_one_line_of_json_with_every_line_of_the_manifest(converter: Run, models: Path, tmp_path: Path) -> None:
     result = converter("plan", "--manifest", models, "--matrix", "2")
     assert result.code == 0

@@ -48,6 +48,7 @@ def outcomes(tmp_path: Path, ours: Connection, halted: Iterator[bool]) -> Iterat
         yield said
 
 
+@pytest.mark.torch
 def test_a_withdrawn_task_whose_stream_ends_without_a_word_is_cancelled(tmp_path: Path, ends: tuple[Connection, Connection]) -> None:
     ours, theirs = ends
 
@@ -66,6 +67,7 @@ def test_a_withdrawn_task_whose_stream_ends_without_a_word_is_cancelled(tmp_path
     assert outcome.status == "cancelled"
 
 
+@pytest.mark.torch
 def test_a_task_whose_stream_ends_without_a_word_is_done_again_and_at_last_failed(
     tmp_path: Path, ends: tuple[Connection, Connection]
 ) -> None:

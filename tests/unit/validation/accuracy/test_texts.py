@@ -26,6 +26,7 @@ def test_the_shipped_sentences_are_many_and_plain_and_each_is_there_once() -> No
 
 
 @given(texts=st.lists(st.text(st.characters(categories=["L", "N", "P"]), min_size=1), min_size=FEWEST, max_size=200, unique=True))
+@pytest.mark.slow
 def test_no_text_calibrates_or_chooses_that_is_measured_with_and_none_is_lost(
     texts: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
