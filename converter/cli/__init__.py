@@ -1,4 +1,4 @@
-"""The command line: a file a command. Nothing outside this package prints, exits or reads CONVERTER_* variables."""
+"""The command line, one file per command. Only this package prints, exits or reads CONVERTER_* variables."""
 
 from __future__ import annotations
 
@@ -31,19 +31,18 @@ class RunByDefault(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except EOFError as error:  # for Click it is Ctrl-D at a prompt; here there is none, so it is a bug
+        except EOFError as error:  # Click takes it for Ctrl-D at a prompt; there is no prompt here, so it is a bug
             raise internal_error(error) from error
 
 
 @click.group(cls=RunByDefault, context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]})
 @click.version_option(converter.__version__)
 def cli() -> None:
-    """Turn Hugging Face checkpoints into deployable artifacts, and prove that each does what its checkpoint does.
+    """Convert Hugging Face checkpoints to ONNX, TorchScript or AWS Neuron, and validate each result.
 
-    `converter --manifest models.txt` converts a batch; the other commands do one thing each.
+    `converter --manifest models.txt` converts a batch. Each other command does one thing.
 
-    Exit codes: 0 all good; 1 something failed; 2 the command line or the manifest is wrong and nothing was started;
-    130 interrupted.
+    Exit codes: 0 success; 1 a failure; 2 wrong command line or manifest, nothing was started; 130 interrupted.
     """
 
 
@@ -55,8 +54,8 @@ for _command in (
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit. The one place where an error becomes a message and an exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)  # as `docker stop` and a cancelled workflow end it
+    """Run the command line and exit. Only here an error becomes a message and an exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)  # sent by `docker stop` and by a cancelled workflow
     actions.begin()
     try:
         code = cli.main(args, prog_name="converter", standalone_mode=False) or 0
@@ -70,7 +69,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         console.say_aside("interrupted")
         code = INTERRUPTED
-    except Exception as error:  # a bug: a sentence and exit code 1, the traceback with --debug
+    except Exception as error:  # a bug: a message and exit code 1; --debug shows the traceback
         _end_with(internal_error(error))
         code = 1
     finally:
@@ -79,7 +78,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 
 
 def _show(error: click.ClickException) -> None:
-    """Tell as Click does, in lines of which no word of the command line controls the terminal."""
+    """Print an error as Click does, with terminal controls escaped."""
     stream = io.StringIO()
     error.show(stream)
     for line in stream.getvalue().removesuffix("\n").split("\n"):

@@ -1,7 +1,7 @@
-"""What GitHub Actions is told: outputs, the step summary, groups of the log, and an annotation for each failure and doubt.
+"""Output for GitHub Actions: step outputs, the summary, log groups, and an annotation for each failure and warning.
 
-Every line that begins with `::` is a command to GitHub, whoever printed it. So commands are stopped for as long as we run, but for
-the moment in which ours are given: no name, message or traceback of a checkpoint can give one.
+GitHub runs every line that begins with `::`, whoever printed it. So commands are stopped while we run, except when we print one. No
+name, message or traceback of a checkpoint can run a command.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from converter.report import JSON_NAME, MARKDOWN_NAME, Report
 
 OUTPUTS = ("report", "artifacts", "converted", "unvalidated", "failed", "skipped", "pushed", "matrix")
 SUMMARY_BYTES = 2**20
-"""How large a step's summary may be, by GitHub's documentation of GITHUB_STEP_SUMMARY; a larger one is refused whole."""
+"""The maximum size of a step summary in bytes, by GitHub's documentation of GITHUB_STEP_SUMMARY; a larger one is refused whole."""
 
-_resume = f"resume-{uuid.uuid4()}"  # what nobody else can know
+_resume = f"resume-{uuid.uuid4()}"  # a random token, which nobody else knows
 
 
 def active() -> bool:
-    """Whether this is a step of a workflow."""
+    """Whether this process is a step of a workflow."""
     return os.environ.get("GITHUB_ACTIONS") == "true"
 
 
 def begin() -> None:
-    """Mask the token, and stop commands that are not ours."""
+    """Mask the token, and stop commands of others."""
     if not active():
         return
     if token := os.environ.get("HF_TOKEN", "").strip():
@@ -40,16 +40,16 @@ def begin() -> None:
 
 
 def end() -> None:
-    """Let the commands of what comes after us be heard again."""
+    """Let GitHub run the commands of later steps again."""
     if active():
         click.echo(f"::{_resume}::", err=True)
 
 
 def check_inputs(group: click.Group, name: str) -> None:
-    """Raise UsageError for an input that the action has not, that the command `name` does not read, or that leads out of the workspace.
+    """Raise UsageError for an input that the action does not have, that the command `name` does not read, or that leaves the workspace.
 
-    GitHub hands over each input that action.yml declares as INPUT_NAME, hyphens kept, and with a mere warning those that it does not.
-    Where ours are not among them it is another action that we run in, whose inputs are its own.
+    GitHub passes each declared input as INPUT_NAME, with hyphens, and only warns about others. If none of ours is set, we run inside
+    another action.
     """
     options = {input_of(parameter): parameter for command in group.commands.values() for parameter in command.params}
     known = {"command", "token", *options} - {""}
@@ -59,10 +59,10 @@ def check_inputs(group: click.Group, name: str) -> None:
     problems = [_unknown(key, known) for key in sorted(inputs.keys() - known)]
     if name in group.commands:
         read = {"command", "token", *map(input_of, group.commands[name].params)}
-        problems += [f"{key} is no input of the command {name}" for key in sorted(inputs.keys() & known - read) if inputs[key]]
+        problems += [f"{key} is not an input of the command {name}" for key in sorted(inputs.keys() & known - read) if inputs[key]]
     workspace, output = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd()).resolve(), inputs["output"] or options["output"].default
     if not (workspace / str(output)).resolve().is_relative_to(workspace):
-        problems.append(f"the output {output} lies outside of the workspace, where no other step would find it")
+        problems.append(f"the output {output} is outside the workspace, so no other step can read it")
     if problems:
         raise UsageError("; ".join(problems), f"the inputs are: {', '.join(sorted(known))}")
 
@@ -73,13 +73,13 @@ def _unknown(name: str, known: set[str]) -> str:
 
 
 def input_of(parameter: click.Parameter) -> str:
-    """The action's input that a parameter of a command is given by: CONVERTER_PUSH_TO is push-to. Empty where there is none."""
+    """The action's input behind a parameter, such as push-to for CONVERTER_PUSH_TO; empty if there is none."""
     variable = parameter.envvar if isinstance(parameter.envvar, str) else ""
     return variable.removeprefix("CONVERTER_").replace("_", "-").lower()
 
 
 def error(error: ConverterError) -> None:
-    """Annotate what ended the command: each problem at its line of the manifest, then the sentence."""
+    """Annotate the error that ended the command: each problem at its line of the manifest, then the message."""
     problems = error.problems if isinstance(error, ManifestError) else ()
     _give(
         [
@@ -90,7 +90,7 @@ def error(error: ConverterError) -> None:
 
 
 def usage_error(error: click.ClickException) -> None:
-    """Annotate what is wrong with the command line, by the name of the input that it came from."""
+    """Annotate a wrong command line, with the name of the action's input."""
     parameter = error.param if isinstance(error, click.BadParameter) else None
     name = input_of(parameter) if parameter else ""
     _give(
@@ -99,19 +99,19 @@ def usage_error(error: click.ClickException) -> None:
 
 
 def group(title: str) -> None:
-    """Fold the lines from here on, in the log, under `title`, by what GitHub's runner itself writes into it for `::group::`."""
+    """Fold the following log lines under `title`, with the marker that GitHub's runner writes for `::group::`."""
     if active():
         click.echo(f"##[group]{title}", err=True)
 
 
 def end_group() -> None:
-    """Fold no more lines."""
+    """End the fold."""
     if active():
         click.echo("##[endgroup]", err=True)
 
 
 def tell(report: Report, output: Path) -> None:
-    """Write to the files that GitHub names, and annotate; does nothing elsewhere. Raises OutputError."""
+    """Write to GitHub's files, and annotate. Does nothing outside a workflow. Raises OutputError."""
     if not active():
         return
     counts = (report.count(status) for status in ("converted", "unvalidated", "failed", "skipped"))
@@ -122,7 +122,7 @@ def tell(report: Report, output: Path) -> None:
 
 
 def annotate(report: Report) -> None:
-    """Show each failure and doubt at its line of the manifest."""
+    """Annotate each failure and warning at its line of the manifest."""
     _give(_annotations(report))
 
 
@@ -143,7 +143,7 @@ def _annotations(report: Report) -> Iterator[str]:
 def set_outputs(outputs: Mapping[str, object]) -> None:
     """Set outputs of the step. Raises OutputError."""
     if active():
-        end = f"end-{uuid.uuid4()}"  # no value can hold it, so no value can add an output of its own
+        end = f"end-{uuid.uuid4()}"  # random, so no value can contain it and add an output
         _append("GITHUB_OUTPUT", "".join(f"{name}<<{end}\n{value}\n{end}\n" for name, value in outputs.items()))
 
 
@@ -157,7 +157,7 @@ def _annotation(level: str, position: Position | None, title: str, message: str)
 
 
 def _give(commands: Iterable[str]) -> None:
-    """Give GitHub commands, in one piece; does nothing elsewhere."""
+    """Print commands for GitHub in one piece. Does nothing outside a workflow."""
     if active() and (lines := "\n".join(commands)):
         click.echo(f"::{_resume}::\n{lines}\n::stop-commands::{_resume}", err=True)
 
@@ -172,22 +172,22 @@ def _append(variable: str, text: str) -> None:
 
 
 def _in_workspace(path: Path) -> str:
-    """A path as the other steps and the annotations know it: relative to the workspace, which is mounted elsewhere in a container."""
+    """A path relative to the workspace, which is mounted elsewhere in a container."""
     workspace = os.environ.get("GITHUB_WORKSPACE")
     return str(path.relative_to(workspace)) if workspace and path.is_relative_to(workspace) else str(path)
 
 
 def _whole_lines(text: str) -> str:
-    """The beginning of a summary, as much as GitHub takes of it."""
+    """The beginning of a summary, up to GitHub's limit."""
     if len(text.encode()) <= SUMMARY_BYTES:
         return text
-    more = f"\n\nThere is more than a summary may have; all of it is in {MARKDOWN_NAME}.\n"
+    more = f"\n\nThe report is longer than a summary may be; {MARKDOWN_NAME} has all of it.\n"
     kept = text.encode()[: SUMMARY_BYTES - len(more.encode())].decode(errors="ignore")
     return kept[: kept.rfind("\n")] + more
 
 
 def _data(text: str) -> str:
-    """Text as a workflow command's message: percent and line ends escaped, as GitHub's toolkit does."""
+    """Escape a message for a workflow command: percent and line ends, as GitHub's toolkit does."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 

@@ -1,4 +1,4 @@
-"""What `run` and `plan` share: the manifest's flags, and the jobs that a manifest asks for."""
+"""Options of `run` and `plan`, and the jobs of a manifest."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from converter.manifest import DEFAULT_BACKENDS, read_manifest
 
 
 class Backends(click.ParamType[tuple[str, ...]]):
-    """Names of backends, `onnx,torchscript`."""
+    """Names of backends, such as `onnx,torchscript`."""
 
     name = "backends"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         names = tuple(dict.fromkeys(name.strip() for name in value.split(",")))
         if unknown := [name for name in names if name not in BACKENDS]:
-            self.fail(f"there is no backend {unknown[0]!r}; there are: {', '.join(BACKENDS)}.", param, ctx)
+            self.fail(f"unknown backend {unknown[0]!r}; known: {', '.join(BACKENDS)}.", param, ctx)
         return names
 
 
@@ -43,23 +43,23 @@ class Jobs(click.ParamType[int | Literal["auto"]]):
 
 
 class Seconds(click.ParamType[float | None]):
-    """A time such as `90`, `30m` or `2h`, in seconds; 0 is None, for no end."""
+    """A duration such as `90`, `30m` or `2h`, in seconds; None for 0, no limit."""
 
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
         match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([smh]?)", value, re.ASCII)
         if not match:
-            self.fail(f"{value!r} is no time; write seconds as 90, minutes as 30m, hours as 2h, or 0 for no end.", param, ctx)
+            self.fail(f"{value!r} is not a duration; write seconds as 90, minutes as 30m, hours as 2h, or 0 for no limit.", param, ctx)
         return float(match[1]) * _UNITS[match[2]] or None
 
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
-_DIGITS = 18  # of a number of a line; Python reads none of thousands of them
+_DIGITS = 18  # of a line number; Python refuses to parse thousands of digits
 
 
 class Lines(click.ParamType[frozenset[int]]):
-    """Numbers of lines, `3,7`."""
+    """Line numbers, such as `3,7`."""
 
     name = "lines"
 
@@ -74,7 +74,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def manifest_options(function: _Command) -> _Command:
-    """`--manifest`, `--backends` and `--output`."""
+    """The options `--manifest`, `--backends` and `--output`."""
     function = click.option(
         "--backends",
         type=Backends(),
@@ -82,7 +82,7 @@ def manifest_options(function: _Command) -> _Command:
         show_default=True,
         envvar="CONVERTER_BACKENDS",
         metavar="NAME[,NAME…]",
-        help="Where a model goes whose entry has no to=.",
+        help="Formats of entries without to=.",
     )(function)
     function = click.option(
         "--output",
@@ -90,14 +90,14 @@ def manifest_options(function: _Command) -> _Command:
         default=Path("out"),
         show_default=True,
         envvar="CONVERTER_OUTPUT",
-        help="The folder that artifacts and reports go to.",
+        help="Folder for artifacts and reports.",
     )(function)
     return click.option(
         "--manifest",
         type=TextPath(),
         required=True,
         envvar="CONVERTER_MANIFEST",
-        help="models.txt, or models.yaml: the checkpoints to convert.",
+        help="The manifest: models.txt or models.yaml.",
     )(function)
 
 
@@ -111,9 +111,9 @@ def jobs_of(
     log: LogFormat | None = None,
     lines: Collection[int] | None = None,
 ) -> list[Job]:
-    """A job for each entry and backend, in the manifest's order; with `lines`, for the entries there alone.
+    """The jobs of a manifest, one per entry and backend, in its order; with `lines`, those entries only.
 
-    Raises ManifestError, and UsageError for a line that has no entry.
+    Raises ManifestError, and UsageError for a line without an entry.
     """
     jobs = [
         Job(
@@ -134,5 +134,5 @@ def jobs_of(
         return jobs
     there = {job.position.line for job in jobs if job.position}
     if missing := sorted(set(lines) - there):
-        raise UsageError(f"{manifest} has no model at line {', '.join(map(str, missing))}", "check --lines")
+        raise UsageError(f"no model at line {', '.join(map(str, missing))} of {manifest}", "check --lines")
     return [job for job in jobs if job.position and job.position.line in lines]

@@ -1,4 +1,4 @@
-"""`converter cache`: the folder of captured graphs. `warm` fills it ahead, as the image's build does for the image."""
+"""`converter cache`: the folder of captured graphs. `warm` fills it in advance, as the image's build does."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from converter.warming import most_used, warm
 
 @click.group("cache")
 def command() -> None:
-    """Captured graphs, which are kept for the next checkpoint of their configuration."""
+    """Manage captured graphs, which are kept for further checkpoints."""
 
 
 @command.command("warm")
 @click.argument("configs", metavar="[CONFIG]...", nargs=-1)
-@click.option("--feature", help="What the graphs are for; `converter features` lists them. By default what each config.json names.")
+@click.option("--feature", help="Task of the graphs; `converter features` lists them (default: by each config.json).")
 @cache_option
 @output_options
 def warm_command(configs: tuple[str, ...], feature: str | None, cache: Path) -> int:
-    """Capture the graphs of configurations ahead, so that no checkpoint of theirs costs a capture.
+    """Capture graphs in advance, so that their checkpoints need no capture.
 
-    A CONFIG is a folder with a config.json, or a Hub id, of which config.json alone is fetched; without any, those that come with the
-    package are taken. Weights are made at random, converted, and thrown away: a graph is kept once its artifact is validated.
+    A CONFIG is a folder with a config.json, or a Hub id, of which only config.json is downloaded. Without CONFIG, popular configurations
+    are captured. A checkpoint with random weights is converted, validated and deleted.
     """
     sources = [read_source(config) for config in configs] or most_used()
     graphs = cache / "graphs"
@@ -49,7 +49,7 @@ def _tell(name: str, event: Event) -> None:
 
 
 def _warm(source: Source, feature: str | None, cache: Path, name: str) -> list[dict[str, Any]]:
-    """Warm one configuration and tell; one that cannot be converted keeps no other from it."""
+    """Warm one configuration and print the result; a failure does not stop the others."""
     try:
         outcomes = warm(source, feature, cache, partial(_tell, name))
     except ConverterError as error:

@@ -1,4 +1,4 @@
-"""All that a user reads. Results go to standard output; how it goes, and what went wrong, to standard error."""
+"""Everything that a user reads: results on standard output, progress and errors on standard error."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 class Console:
-    """The one owner of both streams. `--json` leaves standard output to one JSON document, `--quiet` to nothing.
+    """The owner of both streams. `--json` prints one JSON document on standard output, `--quiet` nothing.
 
-    With `--log-format json` standard error has an event a line, as JSON, and nothing else.
+    `--log-format json` prints one event per line on standard error.
     """
 
     def __init__(self) -> None:
@@ -36,12 +36,12 @@ class Console:
         self.log_format: LogFormat = "text"
 
     def say(self, text: str) -> None:
-        """A result, for people; in a workflow's log beside all else, as GitHub reads the two streams out of step."""
+        """Print a result for people; in a workflow to the log, because GitHub mixes the order of the two streams."""
         if not self.quiet and not self.json:
             click.echo(text, err=actions.active())
 
     def say_aside(self, text: str) -> None:
-        """A word on how it goes."""
+        """Print progress."""
         if self.logs_json:
             self.event(Event(event="note", message=text))
         elif not self.quiet:
@@ -49,16 +49,16 @@ class Console:
 
     @property
     def logs_json(self) -> bool:
-        """Whether standard error is for other programs."""
+        """Whether standard error is for programs."""
         return self.log_format == "json"
 
     def event(self, event: Event) -> None:
-        """What happens, for other programs; printed with `--log-format json` only. `--quiet` leaves errors."""
+        """Print an event for programs, with `--log-format json`. `--quiet` prints errors only."""
         if self.logs_json and not (self.quiet and event.event != "error"):
             click.echo(line(event, "json"), err=True)
 
     def notices(self, backends: Iterable[Backend]) -> None:
-        """What a user should know of the backends in use and of the installed libraries, once each."""
+        """Print the notices of the backends in use and of installed libraries, once each."""
         used = [*dict.fromkeys(backends)]
         packages = [package for backend in used for package in (*backend.packages, *LOADING)]
         tested = {name: versions for backend in used for name, versions in backend.tested.items()}
@@ -66,12 +66,12 @@ class Console:
             self.say_aside(f"note: {notice}")
 
     def give(self, document: Any) -> None:
-        """A result, for machines; printed with `--json` only."""
+        """Print a result for programs, with `--json`."""
         if self.json:
             click.echo(to_json(document, indent=2, inf_nan_mode="strings"))
 
     def error(self, error: ConverterError) -> None:
-        """An error that ends the command: every problem of a manifest, the sentence, what to do."""
+        """Print the error that ends the command: every problem of a manifest, the message, the hint."""
         for position, problem in error.problems if isinstance(error, ManifestError) else ():
             if self.logs_json:
                 self.event(Event(event="error", position=str(position), message=problem))
@@ -80,11 +80,11 @@ class Console:
         self._error(error.message, error.hint, "".join(traceback.format_exception(error)))
 
     def failure(self, failure: Failure, where: str = "") -> None:
-        """Why a job failed."""
+        """Print why a job failed."""
         self._error(f"{where}{failure.message}", failure.hint, failure.traceback)
 
     def failures(self, report: Report) -> None:
-        """Why jobs and pushes failed, each with its place in the manifest."""
+        """Print why jobs and pushes failed, with their places in the manifest."""
         for outcome in report.outcomes:
             if outcome.failure:
                 self.failure(outcome.failure, f"{outcome.position}: {outcome.model}: ")
@@ -108,7 +108,7 @@ console = Console()
 
 
 class _Aside(logging.Handler):
-    """What the package logs, as words on how it goes."""
+    """Prints the package's log records as progress."""
 
     def emit(self, record: logging.LogRecord) -> None:
         console.say_aside(record.getMessage())
@@ -119,7 +119,7 @@ logging.getLogger("converter").propagate = False
 
 
 def output_options(function: _Command) -> _Command:
-    """`--json`, `--quiet`, `--debug` and `--log-format`, which every command takes."""
+    """The options of every command: `--json`, `--quiet`, `--debug` and `--log-format`."""
 
     def remember(_: click.Context, parameter: click.Parameter, value: bool | LogFormat) -> None:
         setattr(console, str(parameter.name), value)
@@ -133,12 +133,12 @@ def output_options(function: _Command) -> _Command:
         expose_value=False,
         is_eager=True,
         callback=remember,
-        help="How it is told how it goes: text for people, or JSON, an event a line.",
+        help="Log format: text, or json (one event per line).",
     )(function)
 
     for name, text in (
         ("debug", "Show the traceback of an error."),
-        ("quiet", "Print nothing but errors."),
+        ("quiet", "Print errors only."),
         ("json", "Print one JSON document to standard output."),
     ):
         function = click.option(f"--{name}", is_flag=True, expose_value=False, is_eager=True, callback=remember, help=text)(function)
@@ -146,25 +146,25 @@ def output_options(function: _Command) -> _Command:
 
 
 def outcome_line(outcome: Outcome) -> str:
-    """A line for people on what became of a job."""
+    """The line on a finished job."""
     what = f"{outcome.model} → {outcome.backend}"
     if outcome.failure:
         return f"✗ {what}: failed at stage {outcome.failure.stage}"
     if outcome.status == "cancelled":
-        return f"– {what}: not started, as another had failed"
+        return f"– {what}: not started after a failure"
     assert outcome.artifact
     size = bytes_for_people(outcome.artifact.size)
     if outcome.status == "unvalidated":
         why = outcome.verdict.unvalidated if outcome.verdict else ""
         return f"? {what}: {size} in {outcome.destination}, NOT VALIDATED: {why}"
     if outcome.status == "skipped":
-        return f"= {what}: done already, {size} in {outcome.destination}"
+        return f"= {what}: unchanged, {size} in {outcome.destination}"
     seconds = sum(stage.seconds for stage in outcome.stages)
     return f"✓ {what}: {size} in {outcome.destination}, {_measured(outcome.verdict)}, {seconds:.1f} s"
 
 
 def _measured(verdict: Verdict | None) -> str:
-    """What was measured of an artifact, in a clause."""
+    """The figures of an artifact, in a clause."""
     assert verdict
     figures = [f"largest error {verdict.max_abs_error:.1e}"] if verdict.has_exact else []
     figures += [f"{variant.name} {TIERS[variant.tier]}" for variant in verdict.variants if not variant.is_base]
@@ -172,14 +172,14 @@ def _measured(verdict: Verdict | None) -> str:
 
 
 def push_line(pushed: Pushed) -> str:
-    """A line for people on what became of a push, and one for each thing to know."""
+    """The line on a push, and one per note."""
     where = f"{pushed.repository}{f', pull request {pushed.pull_request}' if pushed.pull_request else ''}"
     signs = {"pushed": f"↑ {where}: pushed, {pushed.url}", "unchanged": f"= {where}: on the Hub already, {pushed.url}"}
     return "\n".join((signs.get(pushed.status, f"✗ {where}: not pushed"), *(f"  note: {note}" for note in pushed.notes)))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns aligned for a terminal, and for `cut` and `awk` too."""
+    """Align columns for a terminal, and for `cut` and `awk`."""
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (header, *rows))
 
@@ -190,5 +190,5 @@ def on_terminal() -> bool:
 
 
 def results_on_terminal() -> bool:
-    """Whether results go to a terminal, and not to a file or a pipe."""
+    """Whether results go to a terminal."""
     return sys.stdout.isatty()

@@ -1,6 +1,6 @@
-"""`converter onnx`, `converter torchscript`, …: a command for each backend, that converts one checkpoint.
+"""`converter onnx`, `converter torchscript`, …: one command per backend, to convert one checkpoint.
 
-`converter onnx` is the documented `python -m transformers.onnx` line.
+`converter onnx` is the documented `python -m transformers.onnx`.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def _command_of(backend: Backend) -> click.Command:
         help=f"Convert one checkpoint to OUTPUT/{backend.main_file}, {backend.validation_claim}.\n\n"
         f"For example: converter {backend.name} --model=distilbert-base-uncased {_needed(backend)}{backend.name}/",
     )
-    @click.option("-m", "--model", required=True, help="A Hub id, with @revision where wanted, or a local folder.")
+    @click.option("-m", "--model", required=True, help="Hub id, with @revision if needed, or local folder.")
     @backend_options(backend.options)
-    @click.option("--keep-rejected", is_flag=True, help="Keep an artifact that fails its validation, under .rejected beside OUTPUT.")
+    @click.option("--keep-rejected", is_flag=True, help="Keep a rejected artifact under .rejected beside OUTPUT.")
     @output_options
     @click.argument("output", type=TextPath(file_okay=False), required=not backend.checks)
     def command(model: str, keep_rejected: bool, output: Path | None, check: bool = False, cache: Path | None = None, **flags: Any) -> int:
@@ -50,24 +50,24 @@ def _command_of(backend: Backend) -> click.Command:
         if check:
             return _check(backend, job)
         if output is None:
-            raise UsageError("there is no OUTPUT", "name the folder that it is written to, or give --check")
+            raise UsageError("OUTPUT is missing", "name a folder for it, or pass --check")
         return _convert(backend, job)
 
     if backend.caches:
         cache_option(command)
     if backend.checks:
-        click.option("--check", is_flag=True, help="Convert nothing: tell what can be found out of the model before.")(command)
+        click.option("--check", is_flag=True, help="Check the model without converting it.")(command)
     return command
 
 
 def _needed(backend: Backend) -> str:
-    """The flags that a command cannot do without, each with an example."""
+    """The required options of a command, each with an example."""
     needed = {name: field.examples for name, field in backend.options.model_fields.items() if field.is_required()}
     return "".join(f"{flag(name)} {examples[0]} " for name, examples in needed.items() if examples)
 
 
 def _check(backend: Backend, job: Job) -> int:
-    """Tell what is found of the model; what is wrong is a failure."""
+    """Print the findings on a model; a problem is a failure."""
     with progress([job]) as display:
         result = preflight(job, partial(display.tell, 0))
     if isinstance(result, Outcome):
@@ -82,7 +82,7 @@ def _check(backend: Backend, job: Job) -> int:
         console.say(f"At {shape}:")
         for finding in (finding for finding, at in zip(result, shapes, strict=True) if at == shape):
             console.say(f"\t-[{_SIGNS[finding.passed]}] {finding.message}")
-    console.say(f"{'Nothing was found against it' if passed else 'It cannot be converted as it is'}; {backend.check_note}.")
+    console.say(f"{'No problem found' if passed else 'It cannot be converted'}; {backend.check_note}.")
     return 0 if passed else 1
 
 
@@ -96,7 +96,7 @@ def _convert(backend: Backend, job: Job) -> int:
     hand_over(job.destination)
     console.give(outcome.model_dump(mode="json"))
     if job.options.feature is None and outcome.feature:
-        console.say_aside(f"feature: {outcome.feature}, by the checkpoint's own files; --feature chooses another")
+        console.say_aside(f"feature: {outcome.feature}, from the checkpoint's own files; --feature chooses another")
     for note in outcome.notes:
         console.say_aside(f"note: {note}")
     if outcome.verdict:
@@ -106,7 +106,7 @@ def _convert(backend: Backend, job: Job) -> int:
         return 1
     assert outcome.artifact
     if "convert" not in {stage.name for stage in outcome.stages}:
-        console.say_aside("nothing has changed since it was made: it was taken as it is")
+        console.say_aside("unchanged since the last conversion: nothing to do")
     console.say_aside(_call(outcome.artifact))
     saved = job.destination / (backend.main_file_in(job.destination) or backend.main_file)
     console.say(f"NOT VALIDATED, model saved at: {saved}" if outcome.status == "unvalidated" else f"All good, model saved at: {saved}")
@@ -114,7 +114,7 @@ def _convert(backend: Backend, job: Job) -> int:
 
 
 def _call(artifact: ArtifactRecord) -> str:
-    """How an artifact is called, and at which shapes."""
+    """The call of an artifact and its shapes."""
     signature = artifact.signature
     called = [(part.file, part.inputs, part.outputs) for part in signature.submodels]
     if not called:

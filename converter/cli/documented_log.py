@@ -1,4 +1,4 @@
-"""A verdict in the words of the documented log."""
+"""A verdict in the format of the documented log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from converter.core.records import Comparison, Verdict
 
 
 def documented_log(verdict: Verdict, title: str) -> str:
-    """The lines from `Validating ONNX model...` on, with a backend's title; the shape line comes once for each shape that was tried."""
+    """The lines from `Validating ONNX model...` on, with a backend's title; one line for each tried shape."""
     return "\n".join(_lines(verdict, title))
 
 
@@ -34,7 +34,7 @@ def _lines(verdict: Verdict, title: str) -> Iterator[str]:
 
 
 def _other_lines(verdict: Verdict, title: str) -> Iterator[str]:
-    """What the documented log has no words for."""
+    """The checks that the documented log did not have."""
     for influence in verdict.influences:
         if not influence.passed:
             yield f"\t-[x] the input {influence.input!r} matters to the reference model and not to the {title} model"
@@ -44,7 +44,7 @@ def _other_lines(verdict: Verdict, title: str) -> Iterator[str]:
         yield f"\t-[{sign}] {generation.problem or f'{generation.tokens} tokens generated as the reference model does{ties}'}"
     yield from (f"\t-[x] {problem}" for problem in verdict.weights.problems())
     if not verdict.has_exact:
-        yield "\t- That was in float32. What is written is of another precision, and loses something:"
+        yield "\t- The lines above are on float32. The written files have another precision, with an accuracy drop:"
     for variant in verdict.variants:
         yield f"\t-[{'✓' if variant.passed else 'x'}] {variant.files[-1]}: {variant.summary}"
         yield from (f"\t\t-[x] {problem}" for problem in variant.problems)

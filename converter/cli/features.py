@@ -1,4 +1,4 @@
-"""`converter features`: what can be exported."""
+"""`converter features`: list what can be exported."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from converter.core.errors import NotSupportedError
 @click.argument("model", metavar="[MODEL_TYPE | MODEL]", required=False)
 @output_options
 def command(model: str | None) -> int:
-    """List the features of every architecture that has a file of its own, of any model type, or of a checkpoint."""
+    """List the features of all architectures, of a model type, or of a checkpoint."""
     if model is None:
         return _list_all()
     model_type = model if is_model_type(model) else str(read_config(read_source(model))["model_type"])
@@ -28,7 +28,7 @@ def command(model: str | None) -> int:
 
 
 def _list_all() -> int:
-    """Every architecture that somebody has described; one of an installed package that cannot be loaded hides no other."""
+    """Every architecture with a dedicated configuration; a broken one of another package does not hide the rest."""
     architectures: dict[str, list[str]] = {}
     failed = False
     for model_type in model_types():
@@ -40,5 +40,5 @@ def _list_all() -> int:
     console.give(architectures)
     console.say(table(("model type", "features"), [(name, ", ".join(features)) for name, features in architectures.items()]))
     others = len(known_types() - architectures.keys())
-    console.say(f"The {others} other model types of transformers describe themselves: see `converter features MODEL_TYPE`.")
+    console.say(f"The configurations of {others} other model types are inferred: see `converter features MODEL_TYPE`.")
     return 1 if failed else 0

@@ -1,4 +1,4 @@
-"""Flags made from the options of a backend, so that each option is written down once."""
+"""Options of commands, made from the options of a backend, so that each is written down once."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def flag(name: str) -> str:
-    """An option's one name, as a flag: `sequence_length` is `--sequence-length`."""
+    """The flag of an option: `--sequence-length` for `sequence_length`."""
     return f"--{name.replace('_', '-')}"
 
 
 def backend_options(options: type[Options], names: Collection[str] = ()) -> Callable[[_Command], _Command]:
-    """A decorator that gives a command a flag for each field of `options`, or those of `names`; one that is not given arrives as None."""
+    """A decorator that adds a flag for each field of `options`, or for `names`; a flag that is not passed is None."""
 
     def decorate(function: _Command) -> _Command:
         for name, field in reversed(options.model_fields.items()):
@@ -46,7 +46,7 @@ def backend_options(options: type[Options], names: Collection[str] = ()) -> Call
 
 
 def make_options(options: type[Options], values: dict[str, Any]) -> Options:
-    """The options out of the flags that were given. Raises UsageError with every value that is wrong or missing."""
+    """The options from the passed flags. Raises UsageError with every wrong or missing value."""
     try:
         return options.model_validate({name: value for name, value in values.items() if value is not None})
     except ValidationError as error:
@@ -54,7 +54,7 @@ def make_options(options: type[Options], values: dict[str, Any]) -> Options:
 
 
 def check_options(options: type[Options], values: dict[str, Any]) -> None:
-    """Raise UsageError for every value that is wrong; what is missing here, a record has."""
+    """Raise UsageError for every wrong value; missing ones are in a record."""
     try:
         options.model_validate(values)
     except ValidationError as error:

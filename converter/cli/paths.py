@@ -1,5 +1,5 @@
-"""Paths on the command line. They go into records and to terminals, so a path that is not UTF-8, or that a terminal would obey, is refused
-at the door."""
+"""Paths on the command line. They appear in records and on terminals, so a path that is not UTF-8 or that controls a terminal is
+refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 class TextPath(click.Path):
-    """A path that can be written down, as a `pathlib.Path`."""
+    """A printable path, as a `pathlib.Path`."""
 
     def __init__(self, **checks: bool) -> None:
         super().__init__(path_type=Path, **checks)
@@ -27,17 +27,17 @@ class TextPath(click.Path):
         except UnicodeEncodeError:
             self.fail(f"{str(value)!r} is not UTF-8 text.", param, ctx)
         if printable(str(value)) != str(value):
-            self.fail(f"{str(value)!r} has characters that no terminal can show.", param, ctx)
+            self.fail(f"{str(value)!r} has unprintable characters.", param, ctx)
         return super().convert(value, param, ctx)
 
 
 def cache_option(function: _Command) -> _Command:
-    """`--cache`, where captured graphs are kept for later conversions."""
+    """`--cache`, the folder of captured graphs."""
     return click.option(
         "--cache",
         type=TextPath(file_okay=False),
         default=lambda: Path(os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME", "/"), ".cache"), "converter"),
         show_default="converter in the user's cache folder",
         envvar="CONVERTER_CACHE",
-        help="The folder that captured graphs are kept in, so that another checkpoint of the same configuration costs no capture.",
+        help="Folder of captured graphs, which serve every checkpoint of their configuration.",
     )(function)

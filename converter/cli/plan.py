@@ -1,4 +1,4 @@
-"""`converter plan`: what `run` would do, with sizes; converts nothing."""
+"""`converter plan`: list what `run` would do, with sizes."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from converter.report.figures import bytes_for_people
     "--matrix",
     type=click.IntRange(1, 256),
     envvar="CONVERTER_MATRIX",
-    help="Print a matrix for GitHub Actions that divides the manifest over so many jobs, by predicted cost.",
+    help="Print a matrix for GitHub Actions with at most this many shards of similar cost.",
 )
 @output_options
 def command(manifest: Path, output: Path, backends: tuple[str, ...], matrix: int | None) -> int:
-    """Show what a manifest asks for, with sizes and what is done already. Converts nothing, downloads no weight."""
+    """List the jobs of a manifest, with sizes. Converts and downloads nothing."""
     planned = [plan_job(job) for job in jobs_of(manifest, output, backends)]
     if matrix:
         return _divide(planned, matrix)
@@ -40,7 +40,7 @@ def command(manifest: Path, output: Path, backends: tuple[str, ...], matrix: int
         console.say_aside(f"note: {note}")
     weights = sum(entry.checkpoint.weight_bytes for entry in planned if isinstance(entry, Plan))
     todo = sum(isinstance(entry, Plan) for entry in planned)
-    console.say(f"{todo} to convert with {bytes_for_people(weights)} of weights, {len(planned) - todo - len(failed)} done already")
+    console.say(f"{todo} to convert with {bytes_for_people(weights)} of weights, {len(planned) - todo - len(failed)} unchanged")
     for outcome in failed:
         assert outcome.failure
         console.failure(outcome.failure, f"{outcome.position}: {outcome.model}: ")
@@ -49,7 +49,7 @@ def command(manifest: Path, output: Path, backends: tuple[str, ...], matrix: int
 
 
 def _divide(planned: list[Plan | Outcome], shards: int) -> int:
-    """A line that cannot be planned is its shard's to report: it keeps no other from being converted."""
+    """Print a note on a line that cannot be planned; its shard reports the failure."""
     for entry in planned:
         if isinstance(entry, Outcome) and entry.failure:
             console.say_aside(f"note: {entry.position}: {entry.model} will fail: {entry.failure.message}")
@@ -57,14 +57,14 @@ def _divide(planned: list[Plan | Outcome], shards: int) -> int:
         {"shard": shard.number, "lines": ",".join(map(str, shard.lines)), "seconds": round(shard.seconds)}
         for shard in divide(planned, shards)
     ]
-    matrix = json.dumps({"include": include}, separators=(",", ":"))  # on one line, as GITHUB_OUTPUT and a shell's variable want it
+    matrix = json.dumps({"include": include}, separators=(",", ":"))  # on one line, for GITHUB_OUTPUT and a shell's variable
     click.echo(matrix)
     actions.set_outputs({"matrix": matrix})
     return 0
 
 
 def _row(planned: Plan | Outcome) -> dict[str, Any]:
-    """The same columns for people and, with `--json`, for machines."""
+    """The same columns for people and for `--json`."""
     if isinstance(planned, Plan):
         job, checkpoint = planned.job, planned.checkpoint
         return {
@@ -83,7 +83,7 @@ def _row(planned: Plan | Outcome) -> dict[str, Any]:
         "backend": planned.backend,
         "feature": planned.feature,
         "weight_bytes": source.weight_bytes if source else None,
-        "action": "cannot" if planned.failure else "nothing: done already",
+        "action": "cannot" if planned.failure else "nothing: unchanged",
         "destination": planned.destination,
     }
 

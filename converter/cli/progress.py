@@ -1,4 +1,4 @@
-"""How a batch goes: a live display on a terminal, plain lines in a pipe or in CI, events for other programs, nothing with `--quiet`."""
+"""Progress of a batch: a live display on a terminal, plain lines in a pipe, events for programs, nothing with `--quiet`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from converter.core.records import Event, Job, Outcome, Pushed
 
 
 class PlainProgress:
-    """A line whenever a job enters a stage, and for what a user should know of it."""
+    """Prints a line when a job enters a stage, and for each note."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._names = [f"[{number}/{len(jobs)}] {job.source} → {job.backend}" for number, job in enumerate(jobs, 1)]
@@ -25,33 +25,33 @@ class PlainProgress:
         return None
 
     def tell(self, index: int, event: Event) -> None:
-        """Something has happened to a job."""
+        """React to an event of a job."""
         if event.event == "stage-began" and event.stage:
             self.stage(index, event.stage)
         elif event.event == "waiting":
-            console.say_aside(f"{self._names[index]}: waits for another run that makes it")
+            console.say_aside(f"{self._names[index]}: waiting for another run that makes it")
         elif event.event == "retry":
-            console.say_aside(f"{self._names[index]}: {event.message}; attempt {event.attempt} follows in {event.seconds:.0f} s")
+            console.say_aside(f"{self._names[index]}: {event.message}; retry {event.attempt} in {event.seconds:.0f} s")
         elif event.event == "warning" and event.message:
             console.say_aside(event.message)
 
     def stage(self, index: int, name: str) -> None:
-        """A job has begun a stage."""
+        """A job entered a stage."""
         console.say_aside(f"{self._names[index]}: {name}")
 
     def done(self, outcome: Outcome) -> None:
-        """A job has ended."""
+        """A job ended."""
         console.say(outcome_line(outcome))
         for note in outcome.notes:
             console.say_aside(f"  note: {note}")
 
     def pushed(self, pushed: Pushed) -> None:
-        """A push has ended."""
+        """A push ended."""
         console.say(push_line(pushed))
 
 
 class EventProgress(PlainProgress):
-    """Each event as a line of JSON; results go to standard output as ever."""
+    """Prints each event as a line of JSON; results go to standard output."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         super().__init__(jobs)
@@ -86,7 +86,7 @@ class EventProgress(PlainProgress):
 
 
 class GroupedProgress(PlainProgress):
-    """The same lines in the log of GitHub Actions, those of a job folded under its name, as long as no other's come between."""
+    """The same lines in the log of GitHub Actions, folded by job unless another job's line comes between."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         super().__init__(jobs)
@@ -113,7 +113,7 @@ class GroupedProgress(PlainProgress):
 
 
 class LiveProgress(PlainProgress):
-    """A bar for the batch and a row for each running job, with its stage and how long it has been running."""
+    """A bar for the batch, and a row for each running job with its stage and time."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         super().__init__(jobs)
@@ -128,7 +128,7 @@ class LiveProgress(PlainProgress):
             TimeElapsedColumn(),
             console=Console(stderr=True),
             transient=True,
-            redirect_stdout=results_on_terminal(),  # a file or a pipe gets the results itself
+            redirect_stdout=results_on_terminal(),  # a file or a pipe gets the results themselves
         )
         self._batch = self._progress.add_task("batch", total=len(jobs))
         self._rows: dict[int, TaskID] = {}
@@ -159,7 +159,7 @@ _STAGES = ("resolve", "fetch", "convert", "validate", "record")
 
 
 def progress(jobs: Sequence[Job]) -> PlainProgress:
-    """The display that fits where standard error goes."""
+    """The display that fits standard error."""
     if console.logs_json:
         return EventProgress(jobs)
     if console.quiet:

@@ -16,18 +16,18 @@ from converter.push.push import Target, push
 
 @click.command("push")
 @click.argument("artifacts", type=TextPath(exists=True))
-@click.option("--to", required=True, metavar="REPO", help="The repository, as org/name; it is made where it is not there.")
-@click.option("--create-pr", is_flag=True, help="Open a pull request instead of committing; one of ours that is open is added to.")
-@click.option("--branch", metavar="B", default="main", show_default=True, help="The branch to commit to; it is made where it is not there.")
-@click.option("--private", is_flag=True, help="Make the repository, where it is made, a private one.")
+@click.option("--to", required=True, metavar="REPO", help="Repository, as org/name; created if missing.")
+@click.option("--create-pr", is_flag=True, help="Open a pull request instead of committing, or add to our open one.")
+@click.option("--branch", metavar="B", default="main", show_default=True, help="Branch to commit to; created if missing.")
+@click.option("--private", is_flag=True, help="Make a new repository private.")
 @output_options
 def command(artifacts: Path, to: str, create_pr: bool, branch: str, private: bool) -> int:
-    """Push validated ARTIFACTS to the Hub: an artifact's folder or file, or the model's folder that holds several.
+    """Push validated ARTIFACTS to the Hub: an artifact's folder or file, or a model's folder.
 
-    What is there already is not pushed again. The token is that of HF_TOKEN.
+    Pushes only what is new. The token comes from HF_TOKEN or `hf auth login`.
     """
     if create_pr and branch != "main":
-        raise UsageError("a pull request of the Hub is always to main", "leave out one of --create-pr and --branch")
+        raise UsageError("pass either --create-pr or --branch", "pull requests on the Hub go to main")
     folders = [folder for _, folder in find_artifacts(artifacts)]
     target = check_target(Target(repository=to, create_pr=create_pr, branch=branch, private=private), check_account())
     pushed = push(folders, target)

@@ -1,4 +1,4 @@
-"""`converter report`: the reports of a batch that was divided over machines, as one."""
+"""`converter report`: join the reports of shards."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from converter.report.merge import merge
     required=True,
     multiple=True,
     envvar="CONVERTER_MERGE",
-    help="A shard's report.json, or a folder with such at any depth; may be given several times.",
+    help="A shard's report.json, or a folder that contains some; can be repeated.",
 )
 @output_options
 def command(manifest: Path, output: Path, backends: tuple[str, ...], shards: tuple[Path, ...]) -> int:
-    """Join the reports of the shards that `plan --matrix` divided a manifest into, in the output folder.
+    """Join the reports of the shards of `plan --matrix`, in the output folder.
 
-    What the manifest asks for and no shard tells of is a failure. The exit code is that of the whole batch.
+    A line of the manifest without a report is a failure. The exit code covers the whole batch.
     """
     result = merge(shards, jobs_of(manifest, output, backends), output / report.JSON_NAME)
     check_writable(output)

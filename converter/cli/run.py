@@ -1,4 +1,4 @@
-"""`converter run`: a manifest of checkpoints becomes validated artifacts and a report."""
+"""`converter run`: convert a manifest, and write a report."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from converter.push import batch
     show_default=True,
     envvar="CONVERTER_JOBS",
     metavar="N|auto",
-    help="How many to convert at a time; auto is as many as cores and predicted memory allow.",
+    help="Conversions at a time; auto follows cores and predicted memory.",
 )
 @click.option(
     "--executor",
@@ -42,7 +42,7 @@ from converter.push import batch
     default="local",
     show_default=True,
     envvar="CONVERTER_EXECUTOR",
-    help="Where conversions run: in workers of this machine, or on the nodes of a Ray cluster; see docs/explanation/scaling.md.",
+    help="Where conversions run: on this machine, or on the nodes of a Ray cluster.",
 )
 @click.option(
     "--ray-address",
@@ -50,7 +50,7 @@ from converter.push import batch
     default=lambda: os.environ.get("RAY_ADDRESS") or ray.LOCAL,
     show_default="RAY_ADDRESS, or local",
     envvar="CONVERTER_RAY_ADDRESS",
-    help="With --executor ray: the cluster's head, auto for the one that this machine is a node of, or local to start one here.",
+    help="Head of the Ray cluster; auto for the cluster of this machine, local to start one here.",
 )
 @click.option(
     "--timeout",
@@ -59,7 +59,7 @@ from converter.push import batch
     show_default=True,
     envvar="CONVERTER_TIMEOUT",
     metavar="TIME",
-    help="How long one conversion may take, as 90, 30m or 2h; 0 for no end. One that takes longer is ended, and has failed.",
+    help="Limit of one conversion, as 90, 30m or 2h; 0 for none.",
 )
 @click.option(
     "--retries",
@@ -68,25 +68,25 @@ from converter.push import batch
     show_default=True,
     envvar="CONVERTER_RETRIES",
     metavar="N",
-    help="How often a conversion is tried again that met what may pass: a Hub that does not answer, others that took all memory.",
+    help="Retries after a transient failure (Hub unavailable, out of memory).",
 )
 @click.option(
     "--fail-fast/--keep-going",
     envvar="CONVERTER_FAIL_FAST",
-    help="Start no other conversion once one, or a push, has failed; or go on with all others, as is the default.",
+    help="Start nothing after a failure, or go on (default).",
 )
 @click.option(
     "--lines",
     type=Lines(),
     envvar="CONVERTER_LINES",
     metavar="N[,N…]",
-    help="Convert the models at these lines of the manifest alone, as `plan --matrix` divides them.",
+    help="Convert only these lines of the manifest, as `plan --matrix` prints them.",
 )
 @click.option(
     "--push",
     type=click.Choice(batch.WAYS),
     envvar="CONVERTER_PUSH",
-    help="Push what was validated: as a pull request or a commit to the checkpoint's own repository, or to a new one.",
+    help="Push validated artifacts: pr or commit to the checkpoint's repository, repo to a new one.",
 )
 @click.option(
     "--push-to",
@@ -94,10 +94,10 @@ from converter.push import batch
     default=batch.DEFAULT_NAME,
     show_default=True,
     envvar="CONVERTER_PUSH_TO",
-    help="The name of the new repository, with {name} for the model's and {owner} for its owner's.",
+    help="Name of the new repository, from the model's {name} and {owner}.",
 )
-@click.option("--private", is_flag=True, envvar="CONVERTER_PRIVATE", help="Make the new repository a private one.")
-@click.option("--keep-rejected", is_flag=True, help="Keep an artifact that fails its validation, under .rejected beside its place.")
+@click.option("--private", is_flag=True, envvar="CONVERTER_PRIVATE", help="Make the new repository private.")
+@click.option("--keep-rejected", is_flag=True, help="Keep rejected artifacts under .rejected.")
 @cache_option
 @output_options
 def command(
@@ -117,7 +117,7 @@ def command(
     keep_rejected: bool,
     cache: Path,
 ) -> int:
-    """Convert every checkpoint of a manifest, and write report.json, report.md and report.html into the output folder."""
+    """Convert every checkpoint of a manifest, and write report.json, report.md and report.html."""
     todo = jobs_of(manifest, output, backends, keep_rejected=keep_rejected, cache=cache, log=console.log_format, lines=lines)
     to_push = batch.plan(todo, push, push_to, private=private) if push else batch.Pushes()
     check_writable(output)
@@ -145,14 +145,14 @@ def command(
                     outcomes.append(item)
                     display.done(item)
                 failed = failed or report.in_order(outcomes[-1:], pushes[-1:]).exit_code != 0
-    finally:  # an interrupted batch has a report of what it did
+    finally:  # an interrupted batch has a report too
         result = report.in_order(outcomes, pushes)
         try:
             written = report.write(result, output)
-        except OutputError:  # then nothing else will tell of it
+        except OutputError:  # nothing else would report it
             console.failures(result)
             console.give(result.model_dump(mode="json"))
-            console.say(f"{result.summary}; there is no whole report")
+            console.say(f"{result.summary}; no complete report")
             raise
         hand_over(output)
     console.failures(result)

@@ -1,4 +1,4 @@
-"""A model as it is written on the command line: a path in it is relative to where the command runs."""
+"""A model on the command line. A path is relative to the working folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from converter.core.records import Source
 
 
 def read_source(text: str) -> Source:
-    """The source that `text` names. Raises UsageError."""
+    """The source named by `text`. Raises UsageError."""
     try:
         return parse_source(text, Path.cwd())
     except ValueError as error:

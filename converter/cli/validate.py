@@ -1,4 +1,4 @@
-"""`converter validate`: measure artifacts again, later or elsewhere."""
+"""`converter validate`: validate artifacts again, later or on another machine."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from converter.revalidation import revalidate
 
 @click.command("validate")
 @click.argument("artifacts", type=TextPath(exists=True))
-@click.option("--reference", required=True, help="The checkpoint: a Hub id, with @revision where wanted, or a local folder.")
+@click.option("--reference", required=True, help="Checkpoint: Hub id, with @revision if needed, or local folder.")
 @backend_options(Options)
 @backend_options(BACKENDS["onnx"].options, ("tier", "text", "evaluate"))
 @output_options
 def command(artifacts: Path, reference: str, **flags: Any) -> int:
-    """Measure ARTIFACTS against their checkpoint: an artifact's folder or file, or the model's folder that holds several.
+    """Validate ARTIFACTS against their checkpoint: an artifact's folder or file, or a model's folder.
 
-    Options that are not given are those of the artifact's record.
+    Options default to the artifact's record.
     """
     source = read_source(reference)
     asked = {name: value for name, value in flags.items() if value is not None}
@@ -43,12 +43,12 @@ def command(artifacts: Path, reference: str, **flags: Any) -> int:
 
 
 def _known(backend: Backend, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that a backend has: what variants may lose is asked of those that have some."""
+    """The options of a backend; the tier and texts only for backends with variants."""
     return {name: value for name, value in asked.items() if name in backend.options.model_fields}
 
 
 def _measure(backend: Backend, folder: Path, source: Source, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Measure one artifact and tell; an artifact that cannot be measured has not passed, and the others go on."""
+    """Validate one artifact and print the result; a failure does not stop the others."""
     path = folder / (backend.main_file_in(folder) or backend.main_file)
     console.say_aside(f"{path} against {source}")
     try:
@@ -58,7 +58,7 @@ def _measure(backend: Backend, folder: Path, source: Source, asked: Mapping[str,
         return {"artifact": str(path), "passed": False, "error": error.message, "verdict": None}
     console.say(documented_log(verdict, backend.title))
     if verdict.passed:
-        console.say(f"All good: {path} does what the checkpoint does for {options.feature}")
+        console.say(f"All good: {path} matches the checkpoint for {options.feature}")
     else:
-        console.error(ValidationError(f"{path} does not do what {source} does: {verdict.first_problem}", "", verdict))
+        console.error(ValidationError(f"{path} does not match {source}: {verdict.first_problem}", "", verdict))
     return {"artifact": str(path), "passed": verdict.passed, "error": verdict.first_problem or None, "verdict": verdict}
