@@ -1,4 +1,4 @@
-"""AWS Neuron: the model is looked at without the SDK, compiled by the SDK's own `trace` for each bucket, and saved for its clients."""
+"""AWS Neuron: check the model without the SDK, compile it for each bucket with the SDK's `trace`, and save it for its clients."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from converter.checkpoints.loading import LoadedModel
 
 GENERATED = ("default", "seq2seq-lm")
-"""What an encoder with a decoder beside it is asked for once a token; its other features are one call."""
+"""Tasks that call the decoder of an encoder-decoder once per token; its other features are one call."""
 
 _OURS = ("--target", "--auto-cast", "--auto-cast-type", "--fast-math", "--fp32-cast", "--framework", "--output", "--logfile", "--io-config")
-"""The compiler's arguments that are options of ours, or that its caller decides."""
+"""Compiler arguments that are options here, or that the SDK sets."""
 
 
 def _lengths(value: Any) -> Any:
-    """`128,256` as numbers, each once and the shortest first; what is none is left to pydantic to tell."""
+    """`128,256` as numbers, without duplicates, shortest first; pydantic reports a wrong one."""
     parts = value.split(",") if isinstance(value, str) else [value] if isinstance(value, int) else value
     try:
         return tuple(sorted({int(part) for part in parts}))
     except (TypeError, ValueError):
-        raise PydanticCustomError("lengths", "give a number of tokens, or several by commas") from None
+        raise PydanticCustomError("lengths", "give a number of tokens, or several separated by commas") from None
 
 
 _LENGTH = {"type": "integer", "minimum": 1, "maximum": LONGEST_AXIS}
@@ -49,19 +49,19 @@ _Lengths = Annotated[
 class NeuronOptions(Options):
     """The options of `converter neuron`."""
 
-    target: sdk.Target = Field(examples=["inf2"], description="The instances that it is compiled for: inf1, inf2 or trn1.")
-    batch_size: int = Field(ge=1, le=LONGEST_AXIS, examples=[1], description="How many texts a call takes.")
+    target: sdk.Target = Field(examples=["inf2"], description="Instances to compile for.")
+    batch_size: int = Field(ge=1, le=LONGEST_AXIS, examples=[1], description="Texts per call.")
     sequence_length: _Lengths = Field(
-        min_length=1, examples=["128,256"], description="How many tokens of each text a call takes; several by commas make several buckets."
+        min_length=1, examples=["128,256"], description="Tokens per text; several lengths, separated by commas, make several buckets."
     )
-    dynamic_batch: bool = Field(False, description="Take any number of texts, in portions of the batch size.")
+    dynamic_batch: bool = Field(False, description="Accept any number of texts, in portions of the batch size.")
     auto_cast: Literal["none", "matmult", "all"] = Field(
-        "none", description="Which float32 operations the compiler may compute in a narrower type."
+        "none", description="float32 operations that the compiler may compute in a narrower type."
     )
-    auto_cast_type: Literal["bf16", "fp16", "tf32"] = Field("bf16", description="The narrower type; tf32 is none of inf1's.")
-    compiler_args: str = Field("", description="More arguments of the compiler, as one text; none may name a file.")
+    auto_cast_type: Literal["bf16", "fp16", "tf32"] = Field("bf16", description="Narrower type; tf32 does not exist on inf1.")
+    compiler_args: str = Field("", description="More compiler arguments, as one text; none may name a file.")
     allow_unvalidated: bool = Field(
-        False, description="Keep an artifact that nothing on this machine can run, marked as not validated; otherwise that is a failure."
+        False, description="Keep an artifact that cannot run on this machine, marked as not validated. Otherwise it is a failure."
     )
 
     @field_validator("feature")
@@ -72,9 +72,9 @@ class NeuronOptions(Options):
     @field_validator("dynamic_batch")
     @classmethod
     def _is_of_one(cls, dynamic_batch: bool, info: ValidationInfo) -> bool:
-        """Only with a batch of one, and without its partitioning, has torch-neuron been known to do it."""
+        """torch-neuron is known to do this only with a batch of one, and without its partitioning."""
         if dynamic_batch and info.data.get("target") == "inf1" and info.data.get("batch_size", 1) != 1:
-            raise PydanticCustomError("dynamic_batch", "for inf1 it goes with a batch size of 1 alone")
+            raise PydanticCustomError("dynamic_batch", "inf1 needs a batch size of 1 for it")
         return dynamic_batch
 
     @field_validator("auto_cast_type")
@@ -83,25 +83,23 @@ class NeuronOptions(Options):
         if auto_cast_type == "tf32" and info.data.get("target") == "inf1":
             raise PydanticCustomError("auto_cast_type", "inf1 has no tf32; choose bf16 or fp16")
         if auto_cast_type != "bf16" and info.data.get("auto_cast") == "none":
-            raise PydanticCustomError("auto_cast_type", "nothing is cast; say what is, by matmult or all")
+            raise PydanticCustomError("auto_cast_type", "nothing is cast; choose the operations with matmult or all")
         return auto_cast_type
 
     @field_validator("compiler_args")
     @classmethod
     def _names_no_file(cls, compiler_args: str) -> str:
-        """They may come from a manifest, and nothing is written but into the output folder."""
+        """Refuse arguments that name a file: they may come from a manifest, and only the output folder is written to."""
         try:
             words = shlex.split(compiler_args)
         except ValueError as error:
-            raise PydanticCustomError("compiler_args", "it cannot be read: {why}", {"why": str(error).lower()}) from None
+            raise PydanticCustomError("compiler_args", "it cannot be parsed: {why}", {"why": str(error).lower()}) from None
         for word in words:
             name = word.partition("=")[0]
             if name in _OURS:
-                raise PydanticCustomError(
-                    "compiler_args", "{name} is not for here: it is an option of ours or the SDK's own", {"name": name}
-                )
+                raise PydanticCustomError("compiler_args", "{name} is not allowed: it is an option here, or set by the SDK", {"name": name})
             if "/" in word or not re.fullmatch(r"[\w.,:=-]+", word):
-                raise PydanticCustomError("compiler_args", "{word} is no argument that can be passed on", {"word": repr(word)})
+                raise PydanticCustomError("compiler_args", "{word} cannot be passed to the compiler", {"word": repr(word)})
         return compiler_args
 
     @property
@@ -114,7 +112,7 @@ class NeuronBackend(Backend):
     title = "Neuron"
     main_file = "model.neuron"
     client_files = ("*.neuron",)
-    validation_claim = "validated where something here runs it"
+    validation_claim = "validated if a device or the SDK's CPU backend runs it"
     options = NeuronOptions
     packages = ("torch", "transformers", "torch-xla", "libneuronxla", *sdk.DISTRIBUTIONS)
     tested: ClassVar[Mapping[str, str]] = {**TESTED, "torch": ">=2.9,<2.15"}  # the SDK's own torch is 2.9
@@ -127,18 +125,16 @@ from huggingface_hub import hf_hub_download
 model = torch.jit.load(hf_hub_download("REPOSITORY", "neuron/model.neuron"))
 """
     checks = True
-    check_note = "this is no promise of the compiler's, which may still refuse it"
+    check_note = "the compiler may still refuse it"
 
     @property
     def notice(self) -> str:
-        message = (
-            "the calls of Neuron's SDK were written by its documentation, and never seen with the SDK itself: see docs/how-to/neuron.md"
-        )
+        message = "the calls of Neuron's SDK follow its documentation and never ran with the SDK: see docs/how-to/neuron.md"
         if self.validates_here:
             return message
         return (
-            f"{message}; there is no Neuron device here, and without one a compiled model is not known to run: what cannot be validated "
-            "is a failure, unless it is converted with --allow-unvalidated"
+            f"{message}; there is no Neuron device here, so a compiled model may not run: an artifact that cannot "
+            "be validated is a failure unless you pass --allow-unvalidated"
         )
 
     @property
@@ -173,8 +169,8 @@ model = torch.jit.load(hf_hub_download("REPOSITORY", "neuron/model.neuron"))
 
 
 def generation_error(feature: str) -> NotSupportedError:
-    """What is told of a model with a decoder beside an encoder."""
+    """The error for a feature that calls a decoder once per token."""
     return NotSupportedError(
-        f"Neuron compiles one call at one shape, and for {feature} a decoder beside an encoder is called once a token, at growing lengths",
+        f"Neuron compiles one call at one shape; {feature} calls a decoder once per token, at growing lengths",
         "convert it to onnx, with its cache",
     )

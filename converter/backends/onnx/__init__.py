@@ -1,4 +1,4 @@
-"""ONNX: the graph is captured by torch.export, the weights are streamed from the mapped checkpoint into the file."""
+"""ONNX: torch.export captures the graph, and the weights are streamed from the mapped checkpoint into the file."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ session = onnxruntime.InferenceSession(f"{folder}/onnx/FILE")
 """
 
     def configure(self, architecture: Architecture, model: LoadedModel, options: Options) -> OnnxConfig:
-        """As its profile has it; a configuration of the user's own is as the user wrote it."""
+        """The configuration in its profile; a custom one stays unchanged."""
         assert isinstance(options, OnnxOptions)
         assert options.feature
         if options.config:
@@ -92,7 +92,7 @@ session = onnxruntime.InferenceSession(f"{folder}/onnx/FILE")
         from converter.backends.onnx.export import export_with
 
         assert isinstance(options, OnnxOptions)
-        # what others are only made of is removed, and shares nothing
+        # files that only served as the base are removed, and share nothing
         shared_in = (place or folder) if options.weights == "shared" and _EXACT in options.precisions else None
         conversion = export_with(cache, preprocessor, model, config, options.opset, folder / self.main_file, shared_in, options.optimize)
         return replace(conversion, notes=(*conversion.notes, *_notes(config)))
@@ -146,17 +146,17 @@ session = onnxruntime.InferenceSession(f"{folder}/onnx/FILE")
                 file.unlink()
 
     def _names_in(self, folder: Path, variant: str) -> tuple[str, ...]:
-        """What the files of a variant in `folder` are called in float32. Raises ConversionError where they are not there."""
+        """The names of a variant's files in float32. Raises ConversionError if they are missing."""
         for names in _LAYOUTS:
             if all((folder / PRECISIONS[variant].file(name)).is_file() for name in names):
                 return names
-        raise ConversionError(f"there is no {PRECISIONS[variant].file(self.main_file)} in {folder}", "convert the checkpoint again")
+        raise ConversionError(f"{PRECISIONS[variant].file(self.main_file)} is missing in {folder}", "convert the checkpoint again")
 
     def _files_in(self, folder: Path) -> tuple[str, ...]:
         return self.files_of([name for name in self.file_names if (folder / name).is_file()])
 
 
 def _notes(config: OnnxConfig) -> Iterator[str]:
-    """What a user should know of an artifact that its profile's clients do not load."""
+    """A note on an artifact that the clients of its profile cannot load."""
     if is_for_clients(config) and "decoder_input_ids" in config.inputs and config.feature.generates and not config.use_past:
-        yield f"the clients of the Hub load no encoder and decoder without a cache; ask for {config.feature.name}{WITH_PAST}"
+        yield (f"the Hub's clients load no encoder-decoder without a cache; pass --feature {config.feature.name}{WITH_PAST}")

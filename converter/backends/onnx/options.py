@@ -13,14 +13,14 @@ from converter.backends.onnx.precision import OF_DTYPE, OF_QUANTIZE, PRECISIONS,
 from converter.core.records import HIDDEN, AccuracyRequirement, Options, Tier
 
 OPSETS = range(18, 26)
-"""What torch 2.13 with onnxscript 0.7 writes without the lossy converter of the C API (measured)."""
+"""Opsets that torch 2.13 with onnxscript 0.7 writes without the lossy converter of the C API (measured)."""
 
 Optimize = Literal["none", "cpu", "cuda"]
-"""What a graph is fused for."""
+"""The target of fusions."""
 
 
 def _names(value: Any) -> Any:
-    """`fp32,q8` as names, each once."""
+    """`fp32,q8` as names, without duplicates."""
     names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
     if not isinstance(names, list | tuple):
         return names
@@ -28,10 +28,10 @@ def _names(value: Any) -> Any:
     wrong = [str(name) for name in names if name not in (*PRECISIONS, CHECKPOINT)]
     if wrong:
         raise PydanticCustomError(
-            "precision", "there is no {wrong}; there are: {known}", {"wrong": wrong[0], "known": ", ".join((*PRECISIONS, CHECKPOINT))}
+            "precision", "unknown precision {wrong}; known: {known}", {"wrong": wrong[0], "known": ", ".join((*PRECISIONS, CHECKPOINT))}
         )
     if CHECKPOINT in names and len(names) > 1:
-        raise PydanticCustomError("precision", "checkpoint stands alone: no other precision is made of the checkpoint's own type")
+        raise PydanticCustomError("precision", "checkpoint cannot be combined with other precisions")
     return names
 
 
@@ -52,29 +52,28 @@ class OnnxOptions(Options):
     opset: int | None = Field(
         None,
         json_schema_extra={"minimum": OPSETS.start, "maximum": OPSETS.stop - 1},
-        description="ONNX operator set. By default the exporter's recommended one.",
+        description="ONNX operator set (default: the exporter's recommendation).",
     )
     weights: Literal["embedded", "shared"] = Field(
         "embedded",
-        description="Where the weights are: in the ONNX file, or, shared, in the checkpoint's safetensors beside it, which it points into.",
+        description="Location of the weights: in the ONNX file, or shared with the checkpoint's safetensors beside it.",
     )
 
     profile: Literal["documented", "hub"] = Field(
         "hub",
-        description="File names and inputs: as transformers.js, optimum and sentence-transformers load them (hub), or as transformers.onnx "
-        "had them (documented, which is the default with a configuration of your own).",
+        description="File names and inputs: hub, for transformers.js, optimum and sentence-transformers; or documented, "
+        "as in transformers.onnx (default with a custom configuration).",
     )
 
     optimize: Optimize = Field(
         "none",
-        description="What the graph is fused for: cpu, what ONNX Runtime's kernels for a CPU were measured to be faster with (tokens kept "
-        "as rows from layer to layer, products that read heads as they lie); cuda, the operators of its own that it has CUDA kernels for "
-        "(Attention, SkipLayerNormalization, BiasGelu), validated on a CPU, where they are slower.",
+        description="Fusions: cpu for ONNX Runtime's CPU kernels, same numbers; cuda for its CUDA operators (Attention, "
+        "SkipLayerNormalization, BiasGelu), validated on a CPU.",
     )
     precision: _Names = Field(  # type: ignore[assignment]
         ("fp32",),
         examples=["fp32,fp16,q8,q4"],
-        description=f"One or more of {', '.join(PRECISIONS)}, by commas, from one capture; or checkpoint, its own floating point type.",
+        description=f"One or more of {', '.join(PRECISIONS)}, separated by commas; or checkpoint, its own floating point type.",
     )
     dtype: Literal["float32", "float16", "bfloat16", "checkpoint", "fp32", "fp16", "bf16"] | None = Field(  # type: ignore[assignment]
         None, exclude=True, json_schema_extra=HIDDEN, description="See precision."
@@ -83,18 +82,17 @@ class OnnxOptions(Options):
     variants: _Names = Field((), exclude=True, json_schema_extra=HIDDEN, description="See precision.")
     tier: Tier = Field(
         "lossy",
-        description="What a float16, bfloat16 or quantized file may lose at most, as measured on text: near-lossless, lossy, or any. "
-        "docs/explanation/precision.md has the bounds.",
+        description="Maximum accuracy drop of a variant: near-lossless, lossy or any.",
     )
     text: str | None = Field(
         None,
         min_length=1,
-        description="A file of your own texts, one a line, to calibrate, choose and measure with. By default sentences in English.",
+        description="File with your own texts, one per line, to calibrate, choose and measure with (default: English sentences).",
     )
     evaluate: str | None = Field(
         None,
         pattern=r"^([\w.]+|.+\.py):[A-Za-z_]\w*$",
-        description="A metric of your own, `module:function` or `my_metric.py:function`, beside the ready-made. It is run.",
+        description="Custom metric, `module:function` or `my_metric.py:function`. It is run.",
     )
 
     aliases: ClassVar[Mapping[str, Mapping[str, str]]] = {"dtype": OF_DTYPE, "quantize": OF_QUANTIZE, "variants": {}}
@@ -105,7 +103,7 @@ class OnnxOptions(Options):
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """The precisions of its files, each once, in the order of their table; that of the checkpoint's own type is called fp32."""
+        """The precisions of the files, in the order of their table; the checkpoint's own type counts as fp32."""
         return tuple(name for name in PRECISIONS if name in self.precision or (name == "fp32" and CHECKPOINT in self.precision))
 
     @classmethod
@@ -124,13 +122,13 @@ class OnnxOptions(Options):
     @classmethod
     def _is_ready_made(cls, profile: str, asked: ValidationInfo) -> str:
         if asked.data.get("config") and profile != "documented":
-            raise PydanticCustomError("profile", "a configuration of your own says itself what its files take; leave profile out")
+            raise PydanticCustomError("profile", "a custom configuration defines its own files; leave profile out")
         return profile
 
     @field_validator("opset")
     @classmethod
     def _can_be_made(cls, opset: int | None) -> int | None:
-        """One sentence with the whole range, where pydantic's own would name the one bound that is missed."""
+        """Refuse an impossible opset with the whole range; pydantic would name one bound only."""
         if opset is not None and opset not in OPSETS:
-            raise PydanticCustomError("opset", f"it cannot be made; choose one from {OPSETS.start} to {OPSETS.stop - 1}")
+            raise PydanticCustomError("opset", f"choose an opset from {OPSETS.start} to {OPSETS.stop - 1}")
         return opset

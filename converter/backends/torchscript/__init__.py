@@ -1,4 +1,4 @@
-"""TorchScript: the model is traced, probed at other shapes, and saved with all that a caller needs to know."""
+"""TorchScript: trace the model, probe other shapes, and save the archive with its signature."""
 
 from __future__ import annotations
 
@@ -25,24 +25,22 @@ class TorchScriptOptions(Options):
         None,
         ge=1,
         le=LONGEST_AXIS,
-        description="How many texts to trace with, which is how many a trace takes that holds at one shape alone; 1 there by default.",
+        description="Batch size of the example input (default 1). Matters only if the trace has a fixed shape.",
     )
     sequence_length: int | None = Field(
         None,
         ge=1,
         le=LONGEST_AXIS,
-        description="How many tokens of each text to trace with, to the same effect; by default there as many as the model takes.",
+        description="Tokens of the example input (default: the model's maximum). Matters only if the trace has a fixed shape.",
     )
     decoder_length: int | None = Field(
         None,
         ge=1,
         le=LONGEST_AXIS,
-        description="The same for the decoder of a model that has an encoder too; by default as many as the encoder's.",
+        description="Decoder tokens of the example input (default: as many as the encoder's).",
     )
-    freeze: bool = Field(False, description="Make the weights constants of the code, which have no names and cannot be trained.")
-    untie: bool = Field(
-        False, description="Store a tied weight once for each of its names, as the `torchscript` flag of transformers 4 did."
-    )
+    freeze: bool = Field(False, description="Turn the weights into constants, without names, that cannot be trained.")
+    untie: bool = Field(False, description="Store a tied weight once per name, as the `torchscript` flag of transformers 4 did.")
 
     @field_validator("feature")
     @classmethod
@@ -53,7 +51,7 @@ class TorchScriptOptions(Options):
     @classmethod
     def _has_names(cls, untie: bool, info: ValidationInfo) -> bool:
         if untie and info.data.get("freeze"):
-            raise PydanticCustomError("untie", "a frozen model stores equal weights once; leave out one of freeze and untie")
+            raise PydanticCustomError("untie", "a frozen model stores equal weights once; pass either freeze or untie")
         return untie
 
     @property
@@ -75,10 +73,10 @@ from huggingface_hub import hf_hub_download
 
 model = torch.jit.load(hf_hub_download("REPOSITORY", "torchscript/model.pt"))
 """
-    notice = "PyTorch calls TorchScript deprecated; torch 2.13 and 2.14 still trace and load it"
+    notice = "TorchScript is deprecated by PyTorch; torch 2.13 and 2.14 still trace and load it"
 
     def is_client_file(self, path: Path) -> bool:
-        """What `torch.save` writes has these names too, and no code."""
+        """`torch.save` writes these names too, without code."""
         if not (super().is_client_file(path) and zipfile.is_zipfile(path)):
             return False
         with zipfile.ZipFile(path) as archive:

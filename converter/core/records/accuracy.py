@@ -1,4 +1,4 @@
-"""What a variant is: an artifact's files in another precision, what they lost by it, and whether that is what its user asked for."""
+"""Variants: an artifact's files in another precision, their accuracy drop, and whether it is allowed."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from pydantic import Field
 from converter.core.records.base import Count, Record, Text
 
 Tier = Literal["near-lossless", "lossy", "any"]
-"""How much may be lost, the least first. A variant's own is what was measured of it, whatever its method is called."""
+"""The allowed accuracy drop, smallest first. A variant's own tier is measured, whatever its method."""
 
 TIERS: Mapping[Tier, str] = {"near-lossless": "near-lossless", "lossy": "lossy", "any": "beyond lossy"}
-"""What a measured tier is called."""
+"""The names of measured tiers."""
 
 AccuracyKind = Literal["embeddings", "decisions", "language model"]
 
 
 class Latency(Record):
-    """What one call took, of the artifact in its session and of what it stands beside, for the same arrays: a hint, no benchmark.
+    """The time of one call of the artifact and of its reference with the same arrays: a hint, not a benchmark.
 
-    That is the checkpoint in PyTorch, or, for a variant, the float32 file. `seconds` and `reference_seconds` are the least of `calls`
-    calls each, made in turn, at the lengths of the named `axes` and with `threads` threads. An artifact that runs in a process of its
-    own is timed there, without the hand-over.
+    The reference is the checkpoint in PyTorch; for a variant, the float32 file. `seconds` and `reference_seconds` are the least of
+    `calls` calls each, made in turn, at the lengths in `axes`, with `threads` threads. A session in a separate process is timed there,
+    without the transfer.
     """
 
     axes: Mapping[str, int]
@@ -34,14 +34,13 @@ class Latency(Record):
 
 
 class AccuracyDrop(Record):
-    """How far a variant is from its checkpoint, which computes in float32, over `inputs` texts that nothing was chosen or calibrated by.
+    """The accuracy of a variant, measured against its float32 checkpoint on `inputs` texts that served no choice or calibration.
 
-    Of embeddings (masked means over the tokens): the cosine to the checkpoint's, mean and minimum, and `neighbours`, the share of texts
-    whose nearest other text is the same. Of decisions (the largest value along the last axis) and of language models (the next token,
-    each after the text before it): `agreement`, the share that is the same, of `decisions`. `flipped_margin` is the largest lead, in
-    probability, that a choice had in the checkpoint and lost here. Perplexities are of the text itself. `spread` is 1 - the squared
-    errors over the squared deviations from the mean of all inputs: a constant answer loses all of it, right as it may often be.
-    `divergence` orders variants and judges none: 1 - the mean cosine, or the mean Kullback-Leibler divergence in nats.
+    Embeddings (masked means over the tokens): cosine to the checkpoint's, mean and minimum; `neighbours`, the share of texts with the
+    same nearest other text. Decisions (argmax along the last axis) and language models (the next token at each position): `agreement`,
+    the share of equal ones, of `decisions`. `flipped_margin` is the largest margin, in probability, of a choice that the variant
+    changed. Perplexities are of the text itself. `r2` is 1 - squared errors over squared deviations from the mean of all inputs: a
+    constant answer has 0. `distance` orders variants: 1 - mean cosine, or the mean Kullback-Leibler divergence in nats.
     """
 
     kind: AccuracyKind
@@ -60,7 +59,7 @@ class AccuracyDrop(Record):
 
     @property
     def perplexity_change(self) -> float | None:
-        """By which part of itself the perplexity has changed, up or down; None where there is none."""
+        """The relative change of the perplexity, as a positive number; None without perplexity."""
         if self.perplexity is None or self.reference_perplexity is None:
             return None
         return abs(self.perplexity / self.reference_perplexity - 1)
@@ -78,15 +77,15 @@ class AccuracyDrop(Record):
         if self.agreement is not None:
             yield f"{self.agreement:.1%} of {self.decisions} {'tokens' if self.kind == 'language model' else 'decisions'}"
         if self.flipped_margin:
-            yield f"a lead of {self.flipped_margin:.2f} lost"
+            yield f"lost margin {self.flipped_margin:.2f}"
         if self.r2 is not None:
-            yield f"{self.r2:.1%} of the spread"
+            yield f"r2 {self.r2:.1%}"
         if self.perplexity is not None:
-            yield f"perplexity {self.perplexity:.4g} for {self.reference_perplexity:.4g}"
+            yield f"perplexity {self.perplexity:.4g} instead of {self.reference_perplexity:.4g}"
 
 
 class Search(Record):
-    """How it was chosen what a variant leaves in a wider type: the settings tried, each on `inputs` texts of their own, and the cost."""
+    """The search for layers to leave out: the settings tried, each on `inputs` texts, and the cost."""
 
     tried: Count
     inputs: Count
@@ -94,10 +93,10 @@ class Search(Record):
 
 
 class Deviation(Record):
-    """How far an output of a variant is from the checkpoint's at the cases of the grid, in parts of what tells its results apart.
+    """The largest deviation of an output of a variant from the checkpoint over all cases, relative to the output's spread.
 
-    `median` is over the cases. `worst` is the case that is farthest off, `worst_row` the row or token that is, each with its bound:
-    a number of medians, as found by measurement, see docs/explanation/precision.md.
+    `median` is over the cases. `worst` is the largest case and `worst_row` the largest row or token, each with its bound: a measured
+    multiple of the median, see docs/explanation/precision.md.
     """
 
     output: Text
@@ -114,47 +113,44 @@ class Deviation(Record):
         return self.worst <= self.bound and self.worst_row <= self.row_bound
 
     def problems(self) -> Iterator[str]:
-        """What is wrong, a clause each."""
+        """The problems, a clause each."""
         for what, error, bound, case in (
             ("", self.worst, self.bound, self.case),
             (" in one row", self.worst_row, self.row_bound, self.row_case),
         ):
             if not error <= bound:
-                yield (
-                    f"is off by {error:.2g} of the spread of {self.output}{what} ({case}), where {bound:.2g} is allowed: "
-                    f"over all cases it is {self.median:.2g}"
-                )
+                yield (f"{self.output} is off by {error:.2g} of its spread{what} ({case}); allowed: {bound:.2g}, median: {self.median:.2g}")
 
 
 class Variant(Record):
-    """One precision of an artifact: its files, what is stored and computed in which type, what it lost, and how long it takes.
+    """One precision of an artifact: its files, stored and computed types, accuracy drop and latency.
 
-    `tier` is by what was measured, `asked` what its user wants at least. `quantized` counts layers and embeddings; `left_out` says, by
-    a pattern of names, what the weights of the others are; `float32` says what of a float16 file is in float32, and the largest
-    magnitude there. `stored` are bytes by the type of the tensors in the files. `own` is what a metric of the user's own gave.
-    `latency` is beside the float32 files, as they are deployed. `size` is of all its files, in bytes.
+    `tier` is measured; the requirement is in the options. `quantized` counts layers and embeddings. `left_out` has the weights' type
+    of other layers, by a pattern of names. `float32` has the largest magnitude of layers that stay in float32, by the same patterns.
+    `stored` has bytes by the type of the tensors. `custom_metrics` are the figures of a custom metric. `latency` compares with the
+    float32 files, as deployed. `size` is the sum of its files in bytes.
     """
 
     name: Text
-    is_base: bool = Field(False, description="whether it is the float32 files that the others are made of")
+    is_base: bool = Field(False, description="whether these are the float32 files that the others were derived from")
     files: tuple[Text, ...]
     size: Count
-    reference_size: Count = Field(description="bytes of the float32 files that it was made from")
+    reference_size: Count = Field(description="bytes of the float32 files that it was derived from")
     computed: Text
     stored: Mapping[Text, Count]
     quantized: Count = 0
     left_out: Mapping[Text, Text] = {}
-    float32: Mapping[Text, float] = Field({}, description="what a float16 file has in float32 for its range: the largest magnitude")
-    calibrated: Count = Field(0, description="texts that ranges of activations were found by")
+    float32: Mapping[Text, float] = Field({}, description="layers of a float16 file in float32 for their range: the largest magnitude")
+    calibrated: Count = Field(0, description="texts that calibrated the ranges of activations")
     search: Search | None = None
     required_tier: Tier
     tier: Tier
     accuracy_drop: AccuracyDrop
-    deviations: tuple[Deviation, ...] = Field((), description="at the cases of the grid, the output that is farthest off first")
+    deviations: tuple[Deviation, ...] = Field((), description="over all cases, the output with the largest deviation first")
     custom_metrics: Mapping[Text, float | bool] = {}
     latency: Latency | None = None
     runtime: Text
-    cpu: Text = Field(description="what the processor has that matters to narrow products")
+    cpu: Text = Field(description="the processor's features for narrow products")
     problems: tuple[Text, ...] = ()
 
     @property
@@ -163,7 +159,7 @@ class Variant(Record):
 
     @property
     def summary(self) -> str:
-        """What it is beside the float32 files, in a clause."""
+        """The size and time relative to the float32 files, in a clause."""
         smaller = f", {self.share:.2f} of the size" if self.share is not None and not self.is_base else ""
         timed = f", {self.latency.seconds / self.latency.reference_seconds:.2f} of the time" if self.latency else ""
         left = "".join(f"; {pattern} in {kind}" for pattern, kind in self.wider.items())
@@ -171,13 +167,13 @@ class Variant(Record):
 
     @property
     def wider(self) -> Mapping[str, str]:
-        """What is in a wider type than the others, by a pattern of names, and in which."""
+        """The layers in a wider type, by a pattern of names, and the type."""
         wide = {pattern: f"float32, largest value {largest:.1e}" for pattern, largest in self.float32.items()}
         return {pattern: ", ".join(filter(None, (self.left_out.get(pattern), wide.get(pattern)))) for pattern in (*self.left_out, *wide)}
 
     @property
     def measured(self) -> str:
-        """What it lost and what a metric of the user's own gave, in a clause."""
+        """The accuracy drop and the figures of a custom metric, in a clause."""
         custom_metrics = (
             f"{name} {value if isinstance(value, bool) else format(value, '.4g')}" for name, value in self.custom_metrics.items()
         )
@@ -185,11 +181,11 @@ class Variant(Record):
 
     @property
     def share(self) -> float | None:
-        """The bytes of its tensors over those of the float32 files; None where these are not known."""
+        """The bytes of its tensors over the float32 files' bytes; None if unknown."""
         return sum(self.stored.values()) / self.reference_size if self.reference_size else None
 
     @property
     def floats(self) -> str:
-        """The floating point type that most of its bytes in floating point are of."""
+        """The floating point type with the most bytes."""
         sizes = {kind: size for kind, size in self.stored.items() if "float" in kind}
         return max(sizes, key=lambda kind: sizes[kind], default="float32")

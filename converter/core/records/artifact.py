@@ -1,4 +1,4 @@
-"""What is kept of a job: the artifact's files and how it is called, its record, and what became of the job."""
+"""The results of a job: the artifact's files and signature, its record, and the outcome."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from converter.core.records.job import Job, Visibility
 from converter.core.records.validation import Verdict
 
 Status = Literal["converted", "skipped", "unvalidated", "failed", "cancelled"]
-"""`unvalidated` is made, or was, and nothing measured it, by its user's leave: see `Verdict.unvalidated`.
-`cancelled` was not started, as another had failed and its user wanted no more then."""
+"""`unvalidated` could not run, and the user allows that, see `Verdict.unvalidated`. `cancelled` was not started, after a failure with
+`--fail-fast`."""
 
 
 PushStatus = Literal["pushed", "unchanged", "failed"]
-"""`unchanged` is what the repository had already, where nothing was committed."""
+"""`unchanged`: the repository had everything, and nothing was committed."""
 
 
 class TensorSpec(Record):
-    """An input or output of an artifact: numpy's name of its dtype; a dimension is a length or an axis's name."""
+    """An input or output: numpy's name of its dtype, and its dimensions, each a length or the name of an axis."""
 
     name: Text
     dtype: Text
@@ -29,7 +29,7 @@ class TensorSpec(Record):
 
 
 class Bucket(Record):
-    """One of the shapes that an artifact takes: the axes, by name, that have one length in it, and the file that runs it."""
+    """A shape of an artifact: the fixed axes with their lengths, and the file that runs it."""
 
     file: str
     fixed: Mapping[Text, Count]
@@ -37,14 +37,14 @@ class Bucket(Record):
     @field_validator("file")
     @classmethod
     def _lies_inside(cls, file: str) -> str:
-        """What it names is loaded."""
+        """Refuse a path outside the folder, because this file is loaded."""
         return inside(file)
 
 
 class SubmodelSignature(Record):
-    """One file of several that are one artifact; they are called in their order.
+    """One file of an artifact of several, which are called in order.
 
-    `takes` says what an input is that has another name there: an input of the artifact, or an output of an earlier file.
+    `takes` maps an input to its source: an input of the artifact, or an output of an earlier file.
     """
 
     file: Text
@@ -54,11 +54,11 @@ class SubmodelSignature(Record):
 
 
 class Signature(Record):
-    """How an artifact is called: its inputs and outputs in order, and the axes, by name, that have one length only.
+    """The call of an artifact: its inputs and outputs in order, and the axes with a fixed length.
 
-    Any other length of such an axis raises an error. `padding` is what fills an input up to them, 0 where it names none;
-    `converter.padding` does it. An artifact of several `buckets` takes the shape of any, from the shortest on; `fixed` is the longest.
-    `equal` names axes of outputs that are as long as one of the inputs, by another name. `submodels` are its files.
+    Any other length of a fixed axis raises an error. `padding` has the token that fills an input, by default 0;
+    `converter.padding` does it. `buckets` are several shapes, shortest first; `fixed` is the longest. `equal` maps axes of outputs to
+    equally long axes of inputs. `submodels` are its files.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -71,19 +71,19 @@ class Signature(Record):
 
     @property
     def shapes(self) -> tuple[Mapping[str, int], ...]:
-        """The lengths of the fixed axes, of each shape that it takes, the longest last; none where it takes any."""
+        """The fixed axes of each shape, longest last; empty if any shape is allowed."""
         return tuple(bucket.fixed for bucket in self.buckets) or ((self.fixed,) if self.fixed else ())
 
     @field_validator("fixed")
     @classmethod
     def _is_a_length(cls, fixed: Mapping[str, int]) -> Mapping[str, int]:
         if any(length < 1 for length in fixed.values()):
-            raise ValueError("an axis is at least 1 long")
+            raise ValueError("an axis has a length of at least 1")
         return fixed
 
 
 class Stage(Record):
-    """What a stage of a job cost. `peak_anonymous_bytes` is memory that the kernel cannot drop, the process's own whole."""
+    """The cost of a stage. `peak_anonymous_bytes` is memory that the kernel cannot drop, of the whole process."""
 
     name: Text
     seconds: float
@@ -92,9 +92,9 @@ class Stage(Record):
 
 
 class Failure(Record):
-    """Why a job failed: the stage, the sentence, what to do, and the traceback that only `--debug` shows.
+    """The failure of a job: stage, message, hint, and the traceback for `--debug`.
 
-    `passing` is a failure that another attempt may not meet.
+    `is_transient` is true if a retry may succeed.
     """
 
     stage: Text
@@ -106,10 +106,10 @@ class Failure(Record):
 
 
 class SourceRecord(Record):
-    """The checkpoint an artifact was made from; `identity` is `commit:…` on the Hub, `sha256:…` of a folder's contents.
+    """The checkpoint of an artifact; `identity` is `commit:…` on the Hub, `sha256:…` of a folder's contents.
 
-    `repository` is the id that the Hub had it under, `contents` stands for its files, whichever the commit. `pickle` and `code`
-    say what was allowed and made use of: weights from a pickle, code of the checkpoint's own. `files` are those of a folder.
+    `repository` is the Hub id at that time. `contents` identifies its files, whatever the commit. `pickle` and `code` say that weights
+    from a pickle or the checkpoint's own code were allowed and used. `files` are a folder's files.
     """
 
     model: Text
@@ -132,7 +132,7 @@ class SourceRecord(Record):
 
 
 class ArtifactRecord(Record):
-    """`converter.json`, written last: its presence says that the artifact beside it is whole, and validated or by its verdict not."""
+    """`converter.json`, written last: the artifact beside it is complete, and validated according to its verdict."""
 
     format: Literal[2] = 2
     key: str
@@ -140,24 +140,22 @@ class ArtifactRecord(Record):
     backend: str
     options: Mapping[str, Any]
     versions: Mapping[str, str]
-    configuration: Text = Field("", description="the class that said what is exported: a family's, GenericOnnxConfig, or its user's own")
+    configuration: Text = Field("", description="the configuration class: of a family, GenericOnnxConfig, or a custom one")
     dtype: str = Field(description="floating point type of the artifact's weights")
     signature: Signature
     tried: Mapping[Text, tuple[Count, Count]] = Field(
-        description="the shortest and the longest length of each axis that it was validated at, padded where the signature fixes it"
+        description="the shortest and longest validated length of each axis, padded if the signature fixes it"
     )
     files: tuple[FileRecord, ...] = Field(description="the artifact's own files")
-    shared_files: tuple[FileRecord, ...] = Field(
-        (), description="files of the checkpoint in the same folder, which the artifact points into"
-    )
+    shared_files: tuple[FileRecord, ...] = Field((), description="files of the checkpoint in the same folder that the artifact refers to")
     sidecars: tuple[FileRecord, ...] = Field((), description="config and tokenizer files, in the model's folder")
     verdict: Verdict
     stages: tuple[Stage, ...]
-    notes: tuple[Text, ...] = Field((), description="what a user should know of how it was made, such as weights that it is made without")
+    notes: tuple[Text, ...] = Field((), description="notes for users, such as unused weights")
 
     @property
     def needed(self) -> tuple[FileRecord, ...]:
-        """All that it takes to run it: its own files, and those that are lent to it."""
+        """All files that it needs: its own and shared ones."""
         return (*self.files, *self.shared_files)
 
     @property
@@ -167,7 +165,7 @@ class ArtifactRecord(Record):
 
 
 class Outcome(Record):
-    """What became of one job."""
+    """The result of one job."""
 
     model: Text
     backend: Text
@@ -180,12 +178,12 @@ class Outcome(Record):
     failure: Failure | None = None
     stages: tuple[Stage, ...] = ()
     attempts: Count = 1
-    log: Text | None = Field(None, description="the file that tells how it went")
-    notes: tuple[Text, ...] = Field((), description="what a user should know of where the checkpoint came from")
+    log: Text | None = Field(None, description="the job's log file")
+    notes: tuple[Text, ...] = Field((), description="notes on the source of the checkpoint")
 
     @classmethod
     def of(cls, job: Job, status: Status, **fields: Any) -> Self:
-        """What became of `job`; `fields` are the other fields."""
+        """The outcome of `job`; `fields` are the other fields."""
         return cls(
             model=str(job.source),
             backend=job.backend,
@@ -198,14 +196,14 @@ class Outcome(Record):
 
 
 class Pushed(Record):
-    """What became of the artifacts of one model on their way to the Hub.
+    """The result of a push of one model's artifacts.
 
-    `url` is the commit's or the pull request's.
+    `url` is the address of the commit or pull request.
     """
 
     repository: Text
     status: PushStatus
-    artifacts: tuple[str, ...] = Field(description="the folders that they come from")
+    artifacts: tuple[str, ...] = Field(description="the pushed folders")
     url: Text = ""
     commit: Text = ""
     pull_request: Count | None = None

@@ -1,4 +1,4 @@
-"""What every record is, where in a manifest it is about, and a file that it speaks of."""
+"""The base of all records, a place in a manifest, and a file."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from converter.core.text import printable
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
-"""What is counted and may come from a record that anybody wrote: Python's own numbers have no end, and a float has."""
+"""A count in a record that anybody may have written; bounded, because Python's integers have no limit and floats have."""
 Text = Annotated[str, AfterValidator(printable)]
-"""What is shown to people, whoever wrote it: on one line, and nothing that a terminal obeys."""
+"""Text for people from any author: one line, without terminal controls."""
 
 
 class Record(BaseModel):
-    """A frozen record: checked when it is made and when it is read back. Infinite errors survive the round trip."""
+    """A frozen record, checked when created and when read. Infinite errors survive the round trip."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings", defer_build=True)
 
@@ -33,17 +33,17 @@ class Position(Record):
 
 
 def inside(path: str) -> str:
-    """Give back a path that stays in its folder: a record may come from anywhere."""
+    """Return a path inside its folder; refuse others, because a record may come from anywhere."""
     parts = PurePosixPath(path).parts
     if not parts or parts[0] == "/" or ".." in parts or "\0" in path:
-        raise ValueError("a file of an artifact lies inside its folder")
+        raise ValueError("a file of an artifact has to be inside its folder")
     return path
 
 
 class FileRecord(Record):
-    """A file: its path inside the folder it belongs to, its size in bytes, its sha256, and when it was last written.
+    """A file: its path inside its folder, size in bytes, sha256, and time of modification.
 
-    `mtime_ns` counts from the epoch. It only spares the hashing of a file that nobody has touched; the sha256 decides.
+    `mtime_ns` counts from the epoch. It only saves hashing an untouched file; the sha256 decides.
     """
 
     path: str
@@ -54,5 +54,5 @@ class FileRecord(Record):
     @field_validator("path")
     @classmethod
     def _lies_inside(cls, path: str) -> str:
-        """What a record names may be deleted for its successor."""
+        """Refuse a path outside the folder, because recorded files may be deleted for a successor."""
         return inside(path)

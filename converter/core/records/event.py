@@ -1,4 +1,4 @@
-"""What happens to a job, as it happens: a line of its log, and of how the batch goes."""
+"""Events of a job: lines of its log and of the batch's progress."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from converter.core.records.base import Record
 Kind = Literal[
     "batch-began", "job-began", "stage-began", "stage-ended", "waiting", "warning", "output", "retry", "job-ended", "pushed", "batch-ended"
 ]
-"""`waiting` is for another run that makes the same artifact, `output` a line that a library wrote by itself."""
+"""`waiting`: another run makes the same artifact. `output`: a line that a library printed."""
 
 
 def _now() -> datetime:
@@ -21,7 +21,7 @@ def _now() -> datetime:
 
 
 class Event(Record):
-    """Something that happened, and to which job. Times are UTC, seconds those that it took, or until it is tried again."""
+    """An event and its job. Times are UTC; seconds are a duration, or the pause before a retry."""
 
     time: datetime = Field(default_factory=_now)
     event: Kind | Literal["note", "error"]
@@ -40,12 +40,12 @@ class Event(Record):
 
     @classmethod
     def of_stage(cls, stage: Stage) -> Self:
-        """The end of a stage, and its cost."""
+        """The event at the end of a stage, with its cost."""
         return cls(event="stage-ended", stage=stage.name, **stage.model_dump(exclude={"name"}))
 
     @classmethod
     def of_outcome(cls, outcome: Outcome) -> Self:
-        """The end of a job."""
+        """The event at the end of a job."""
         failure = outcome.failure
         return cls(
             event="job-ended",

@@ -1,4 +1,4 @@
-"""What is asked for: options, a source, an entry of a manifest, a job, and the checkpoint that it leads to."""
+"""Requests: options, a source, an entry of a manifest, a job, and its checkpoint."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Visibility = Literal["public", "gated", "private"]
 LogFormat = Literal["text", "json"]
 
 LONGEST_AXIS = 2**31 - 1
-"""The longest axis that an option may ask for: no text and no memory has as much, and numpy fails at more in ways of its own."""
+"""The longest axis that an option allows; numpy fails at longer ones with its own errors."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Allowed:
-    """What is allowed of a checkpoint: weights as a pickle, which are loaded with weights_only; code, which is run; and weights that
-    no class loads, which are dropped."""
+    """Permissions for a checkpoint: pickled weights, loaded with weights_only; its own code, which is run; unused weights, which are
+    dropped."""
 
     pickle: bool = False
     remote_code: bool = False
@@ -33,7 +33,7 @@ class Allowed:
 
 @dataclass(frozen=True, kw_only=True)
 class AccuracyRequirement:
-    """What is asked of variants that lose something: how much at most, by which texts, and by which metric beside the ready-made."""
+    """The requirement for variants: the tier, the texts and a custom metric."""
 
     tier: Tier = "lossy"
     text: str | None = None
@@ -41,18 +41,18 @@ class AccuracyRequirement:
 
 
 HIDDEN: dict[str, Any] = {"deprecated": True}
-"""Marks an option that has another name now: it is taken, and shown nowhere."""
+"""Marks an option with a new name: accepted, and shown nowhere."""
 
 _UNSAID: tuple[Any, ...] = (None, (), [])
 
 USERS_FILES = ("config", "text", "evaluate")
-"""The options that name a file of the user's own: it counts by its contents, and where it lies is nobody else's business."""
+"""Options that name a user's file: its contents count in the cache key, and its path is private."""
 
 
 class Options(Record):
-    """The options that every backend takes; a backend's own class adds to them.
+    """The options of every backend; a backend's class adds its own.
 
-    `aliases` are the hidden options that `precision` replaced, each with the precision that a value of it stands for.
+    `aliases` are the hidden options that `precision` replaced, with the precision for each value.
     """
 
     aliases: ClassVar[Mapping[str, Mapping[str, str]]] = {"dtype": {"float32": "fp32", "fp32": "fp32", "checkpoint": "checkpoint"}}
@@ -60,47 +60,43 @@ class Options(Record):
     feature: str | None = Field(
         None,
         pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$",
-        description="What the model is exported for; `converter features` lists them. By default what config.json says of the checkpoint.",
+        description="Task of the exported model; `converter features` lists them (default: by config.json).",
     )
     config: str | None = Field(
         None,
         pattern=r"^.+\.py:[A-Za-z_]\w*$",
-        description="A configuration of your own, `my_config.py:MyOnnxConfig`, in place of the architecture's. The file is run.",
+        description="Custom configuration, `my_config.py:MyOnnxConfig`, in place of the architecture's. The file is run.",
     )
     atol: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="Absolute tolerance of the validation. By default the architecture's own."
+        None, gt=0, allow_inf_nan=False, description="Absolute tolerance of the validation (default: the architecture's)."
     )
     precision: Literal["fp32", "checkpoint"] = Field(
-        "fp32", description="fp32 (narrower weights are widened, without loss) or checkpoint: the checkpoint's own floating point type."
+        "fp32", description="Floating point type: fp32 (narrower weights are widened without loss), or checkpoint for its own type."
     )
     dtype: Literal["float32", "checkpoint", "fp32"] | None = Field(
         None, exclude=True, json_schema_extra=HIDDEN, description="See precision."
     )
 
-    allow_pickle: bool = Field(
-        False, description="Take weights from a pickle (.bin) where there are no safetensors. They are loaded with weights_only."
-    )
+    allow_pickle: bool = Field(False, description="Allow weights from a pickle (.bin) without safetensors; loaded with weights_only.")
     trust_remote_code: bool = Field(
-        False, description="Run the code that the checkpoint brings. One of the Hub's has to be named by its commit, as org/name@commit."
+        False, description="Allow the checkpoint's own code. Hub repositories must be pinned: org/name@<commit>."
     )
 
-    drop_weights: bool = Field(
-        False, description="Leave out weights of the checkpoint that no class of transformers loads. By default they are an error."
-    )
+    drop_weights: bool = Field(False, description="Leave out weights that no class of transformers loads; otherwise they are an error.")
 
     @model_validator(mode="before")
     @classmethod
     def _replace_aliases(cls, options: Any) -> Any:
-        """Put what an alias stands for in its place; a value that it does not have is left for its own check."""
+        """Replace an alias by its precision; a wrong value is left to its own check."""
         if not isinstance(options, Mapping):
             return options
         precisions = {alias: cls.precision_of(alias, options[alias]) for alias in cls.aliases if options.get(alias) not in _UNSAID}
         known = {alias: precision for alias, precision in precisions.items() if precision is not None}
         if {"quantize", "variants"} & known.keys() and known.get("dtype") == "fp32":
-            del known["dtype"]  # float32 is what these are made of
+            del known["dtype"]  # the others are derived from float32
         names = [*(["precision"] if options.get("precision") not in _UNSAID else []), *known]
         if len(names) > 1:
-            raise PydanticCustomError("precision", "the precision is said by {names}; say it once", {"names": " and by ".join(names)})
+            raise PydanticCustomError("precision", "precision is set by {names}; set it once", {"names": " and by ".join(names)})
         kept = {
             name: value for name, value in options.items() if name not in cls.aliases or (name in precisions and precisions[name] is None)
         }
@@ -108,54 +104,54 @@ class Options(Record):
         return {**cls.defaults_beside(options), **kept, **precision}
 
     @classmethod
-    def defaults_beside(cls, options: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG003 - a backend's own class reads them
-        """The defaults that depend on other options."""
+    def defaults_beside(cls, options: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG003 - for subclasses
+        """Defaults that depend on other options."""
         return {}
 
     @classmethod
     def says_precision(cls, options: Mapping[str, Any]) -> bool:
-        """Whether options name a precision, by this name or by a hidden one."""
+        """Whether options set a precision, by this name or a hidden one."""
         return any(options.get(name) not in _UNSAID for name in ("precision", *cls.aliases))
 
     @classmethod
     def precision_of(cls, alias: str, value: Any) -> Any:
-        """The precision that the value of an alias stands for; None if it has no such value."""
+        """The precision for the value of an alias; None for a wrong value."""
         return cls.aliases[alias].get(value) if isinstance(value, str) else None
 
     @property
     def loads_as(self) -> Dtype:
-        """The floating point type that the checkpoint is loaded in to be converted, and to be measured against."""
+        """The floating point type in which the checkpoint is loaded, for the conversion and as the reference."""
         return "checkpoint" if "checkpoint" in self.precision else "float32"
 
     @property
     def accuracy_requirement(self) -> AccuracyRequirement:
-        """What is asked of variants that lose something."""
+        """The requirement for variants."""
         return AccuracyRequirement()
 
     @property
     def allowed(self) -> Allowed:
-        """What is allowed of the checkpoint."""
+        """The permissions for the checkpoint."""
         return Allowed(pickle=self.allow_pickle, remote_code=self.trust_remote_code, drop_weights=self.drop_weights)
 
     @property
     def prefers_cache(self) -> bool:
-        """Whether a model that generates is exported with its cache, where no feature is asked for."""
+        """Whether a generating model is exported with its cache by default."""
         return False
 
     @property
     def keeps_ties(self) -> bool:
-        """Whether weights that are tied in the checkpoint are stored once, as they are there."""
+        """Whether tied weights are stored once, as in the checkpoint."""
         return True
 
     @property
     def accepts_unvalidated(self) -> bool:
-        """Whether an artifact that nothing here can run is kept, and told to be not validated."""
+        """Whether an artifact that cannot run is kept, as not validated."""
         return False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where a checkpoint comes from: a folder of this machine, or a repository of the Hub at a revision."""
+    """The source of a checkpoint: a local folder, or a repository of the Hub at a revision."""
 
     name: str
     folder: Path | None = None
@@ -167,7 +163,7 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One line of a manifest: a source, the backends it goes to with the options of each, and its place in the output."""
+    """A line of a manifest: a source, its backends with their options, and its place in the output."""
 
     source: Source
     backends: Mapping[str, Options]
@@ -177,11 +173,10 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One checkpoint to one backend.
+    """One checkpoint for one backend.
 
-    `destination` is the artifact's folder. `model_folder` is where the checkpoint's config and tokenizer files go,
-    None where only the artifact is wanted. `cache` is where conversions leave what later ones may use; None for nothing of the kind.
-    `log` is how its log is written, None where it keeps none.
+    `destination` is the artifact's folder. `model_folder` gets the checkpoint's config and tokenizer files; None to leave them out.
+    `cache` has captured graphs; None for no cache. `log` is the format of the log; None for no log.
     """
 
     source: Source
@@ -197,13 +192,12 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A source at one commit (Hub) or content digest (folder).
+    """A source at a commit (Hub) or content digest (folder).
 
-    `files` maps each file that a conversion needs to its size in bytes, `digests` to what the Hub knows it by; `config` is
-    config.json, read. `contents` stands for all of them: it stays the same at another commit that changes none.
-    `folder` holds the files; None until they are fetched. `described` are the files of a folder as they were found. `repository` is the
-    id that the Hub has it under today. `task` is what the model is loaded for by modules.json, which sentence-transformers writes; empty if
-    config.json alone says it. `notes` are what a user should know of where it came from, a clause each.
+    `files` maps each required file to its size in bytes, `digests` to the Hub's digest; `config` is the parsed config.json. `contents`
+    identifies all of them, also at other commits. `folder` has the files; None until they are fetched. `described` are the files of a
+    local folder. `repository` is the Hub id today. `task` comes from modules.json of sentence-transformers; empty if only config.json
+    decides. `notes` are clauses for users about the source.
     """
 
     source: Source
@@ -225,7 +219,7 @@ class Checkpoint:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes of transformers that it was saved from, as config.json names them."""
+        """The classes in config.json that it was saved from."""
         named = self.config.get("architectures")
         return tuple(map(str, named)) if isinstance(named, list) else ()
 
@@ -240,5 +234,5 @@ class Checkpoint:
 
     @property
     def has_code(self) -> bool:
-        """Whether it brings code that is run."""
+        """Whether it has code to run."""
         return any(name.endswith(".py") for name in self.files)
