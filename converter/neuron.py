@@ -1,6 +1,6 @@
-"""AWS Neuron from Python: `export` a model that is loaded already; `choose`, `pad` and `cut` for who serves what came of it.
+"""AWS Neuron from Python: `export` a loaded model; `choose`, `pad` and `cut` to use the result.
 
-`export` loads torch and the SDK, and so is imported when it is first asked for; the other three need neither.
+`export` imports torch and the SDK, so it is imported on first use; the other three need neither.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def choose(inputs: Mapping[str, Any], signature: Signature) -> Bucket:
 
 
 def cut(outputs: Mapping[str, Any], inputs: Mapping[str, Any], signature: Signature) -> dict[str, Array]:
-    """What of the outputs by name belongs to `inputs`, as they were before `pad`."""
+    """Cut the outputs, by name, back to `inputs` before `pad`."""
     lengths = {
         label: np.shape(inputs[spec.name])[axis]
         for spec in signature.inputs

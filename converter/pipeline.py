@@ -1,9 +1,9 @@
-"""The story of one job: `run_job` tells it whole.
+"""The story of one job: `run_job`.
 
-    source → checkpoint → loaded model → artifact → verdict → record → its place
+source → checkpoint → loaded model → artifact → verdict → record → installation
 
-Every way in (a batch, a single command, a worker) makes Jobs and comes through here. torch and transformers are imported
-where the story first touches a model, and not before: a job that is done already costs neither.
+A batch, a single command and a worker all make Jobs and call this module. torch and transformers are imported when a model is
+touched, so an unchanged job needs neither.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from converter.validation.measurement import Measurement
 
 Observer = Callable[[Event], None]
-"""Is told what happens, as it happens."""
+"""Receives events."""
 
 
 def unobserved(_: Event) -> None:
@@ -43,10 +43,10 @@ def unobserved(_: Event) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A job that is to be done: its checkpoint at a commit, what its artifact will be made with, and the key it will bear.
+    """A planned job: its checkpoint at a commit, the versions for its artifact, and the cache key.
 
-    It goes to another process, where the class of a user's own configuration is not known: so that is found again there.
-    `fallback` is what is done where the model turns out not to be had in the form that nobody asked for but its backend prefers.
+    It is sent to another process, which has no class of a custom configuration; so the class is loaded again there. `fallback` is the
+    plan without KV cache, used if the model has none.
     """
 
     job: Job
@@ -159,7 +159,7 @@ def execute(plan: Plan, observe: Observer = unobserved) -> Outcome:
 
 
 def _find_up_to_date(job: Job, key: str) -> ArtifactRecord | None:
-    """The record of the artifact, where it is there already; one that was not validated is not, where it can be here."""
+    """The record of an up-to-date artifact; an artifact that was not validated does not count if this machine could validate it."""
     done = find_up_to_date(job.destination, job.model_folder, key)
     return None if done and done.verdict.unvalidated and BACKENDS[job.backend].validates_here else done
 
@@ -170,7 +170,7 @@ def _up_to_date(job: Job, done: ArtifactRecord, stages: Stages, checkpoint: Chec
 
 
 def _told_of(plan: Plan) -> str:
-    """What a job's log begins with."""
+    """The first events of a job's log."""
     chosen = ", ".join(f"{name} {value}" for name, value in plan.job.options.model_dump(exclude_defaults=True).items())
     return f"{plan.checkpoint.identity} with {', '.join(f'{name} {version}' for name, version in plan.versions.items())}; {chosen}"
 
@@ -186,7 +186,7 @@ def tee(first: Observer, second: Observer) -> Observer:
 
 
 def _make(plan: Plan, architecture: Architecture, folder: Path, staged: Path, stages: Stages) -> tuple[Conversion, Measurement]:
-    """The artifact in `staged`, measured; made a second time, from nothing, where what was left in the cache did not serve."""
+    """The artifact in `staged` with its verdict; made again from scratch if a cached graph failed."""
     from converter.validation.measurement import measure, measure_variants
 
     backend, job = BACKENDS[plan.job.backend], plan.job
@@ -232,7 +232,7 @@ def _convert(cache: Cache | None, architecture: Architecture, backend: Backend, 
 
 
 def _origins(options: Options) -> Mapping[str, str]:
-    """What a user's own texts and metric are known by. Raises NotSupportedError where they are not there."""
+    """The digests of custom texts and metrics. Raises NotSupportedError if a file is missing."""
     asked = options.accuracy_requirement
     return {**texts.origin(asked.text), **custom_metric.origin(asked.evaluate)}
 

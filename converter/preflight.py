@@ -1,4 +1,4 @@
-"""`converter check`: what is known of a checkpoint before it is converted."""
+"""`--check`: findings on a checkpoint before its conversion."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from converter.pipeline import Observer, failed_outcome, unobserved
 
 
 def preflight(job: Job, observe: Observer = unobserved) -> tuple[Finding, ...] | Outcome:
-    """What can be found out of a checkpoint before it is converted, or the Outcome of a job that fails before that."""
+    """The findings on a checkpoint, or the Outcome of a job that fails before them."""
     from converter.architectures.dummies import makes_its_own
     from converter.backends.loading import load_for_conversion
     from converter.checkpoints.loading import load_tokenizer

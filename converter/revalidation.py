@@ -19,22 +19,24 @@ if TYPE_CHECKING:
     from converter.validation.measurement import Measurement
 
 PERMISSIONS = ("allow_pickle", "trust_remote_code", "drop_weights", "text", "evaluate")
-"""Options that a record has no say in, as anybody may write one: what they allow has to be asked for."""
+"""Options that never come from a record, because anybody may write one."""
 
 
 def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mapping[str, Any]) -> tuple[Options, Verdict]:
-    """Validate an artifact that was made before, here or elsewhere, against a checkpoint.
+    """Validate an existing artifact against a checkpoint.
 
     Args:
-        backend: what the artifact was made for.
+        backend: the artifact's backend.
         artifact: its folder.
         reference: the checkpoint.
-        asked: options of the command line; others are those of the record.
+        asked: options of the command line; the others come from the record.
 
-    Returns: the options, and the verdict. Its problems include a record that is not this artifact's or that loosens the check, files that
-    are not the recorded ones, files that nobody has validated, and sidecar files that are not the checkpoint's.
+    Returns:
+        The options, and the verdict. Its problems include a record of another artifact, a record that loosens a check, changed files, files
+        without validation, and changed sidecar files.
 
-    Raises: ConverterError for what cannot be measured.
+    Raises:
+        ConverterError: the artifact cannot be measured.
     """
     from converter.validation.measurement import measure, measure_variants
 
@@ -64,7 +66,7 @@ def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mappi
         measured = measure_variants(backend, artifact, folder, architecture, options, verdict, make=False)
         verdict = measured.verdict
     unasked = {name: recorded[name] for name in ("atol", *(("tier",) if variants else ())) if recorded.get(name) and name not in asked}
-    notes = [f"{name} {value} is what its record says" for name, value in unasked.items()]
+    notes = [f"{name} {value} comes from its record" for name, value in unasked.items()]
     problems = (
         *verdict.problems,
         *record_problems(artifact, backend),
@@ -97,7 +99,7 @@ def _strays(artifact: Path, backend: Backend, measured: Measurement, record: Art
     files |= {bucket.file for bucket in measured.signature.buckets}
     files |= set() if measured.verdict.variants else {*backend.files_of([path.name for path in artifact.iterdir()])}
     for name in stray_files(artifact, backend, files, record):
-        yield f"{name} lies in its folder and is no part of what was validated, so clients may load it unchecked: move it elsewhere"
+        yield f"{name} in its folder was not validated, and clients may load it: move it elsewhere"
     names = [file.path for file in record.sidecars] if record else ()
     if artifact.parent in model_folders(artifact, backend.name, names) and not holds_weights(artifact.parent):
         for path in sorted(artifact.parent.iterdir()):
@@ -108,7 +110,7 @@ def _strays(artifact: Path, backend: Backend, measured: Measurement, record: Art
 def _sidecar_problems(
     artifact: Path, checkpoint: Path, backend: Backend, measured: Measurement, record: ArtifactRecord | None, allowed: Allowed
 ) -> Iterator[str]:
-    """Say which sidecar files are not what the checkpoint has, a clause each."""
+    """The sidecar files that differ from the checkpoint's, a clause each."""
     from converter.validation.sidecars import Sidecars, model_folders
 
     generated = {**dict.fromkeys(backend.generated_sidecar_names), **measured.beside}

@@ -1,6 +1,6 @@
-"""TorchScript from Python: `export` a model that is loaded already; `pad` and `cut` for an artifact that takes one shape alone.
+"""TorchScript from Python: `export` a loaded model; `pad` and `cut` for an artifact with a fixed shape.
 
-`export` loads torch, and so is imported when it is first asked for.
+`export` imports torch, so it is imported on first use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A file as it is now, whether it is still what it was, and how one appears whole. Nothing but a regular file is opened."""
+"""Describe a file, compare it later, and write it atomically. Only regular files are opened."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ def open_regular(path: Path) -> BufferedReader:
     if not stat.S_ISREG(mode):
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
-        raise OSError(errno.EINVAL, "it is no regular file", os.fspath(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", os.fspath(path))
     return open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
 
 
 def read_at_most(path: Path, limit: int) -> bytes:
     """All of a regular file. Raises OSError, for one of more than `limit` bytes too."""
     with open_regular(path) as file:
-        data = file.read(limit + 1) or b""  # None is what has nothing to give at the moment, as some files of the kernel's
+        data = file.read(limit + 1) or b""  # None from a file without data at the moment, such as some of the kernel's
     if len(data) > limit:
         raise OSError(errno.EFBIG, f"it has more than {limit / 2**20:g} MB", os.fspath(path))
     return data
 
 
 def describe(folder: Path, name: str, known: Iterable[FileRecord] = ()) -> FileRecord:
-    """Size, time of modification and sha256 of the file `name` in `folder`; the sha256 is the `known` one where nobody has touched it.
+    """Size, time of modification and sha256 of the file `name` in `folder`; an untouched file keeps its `known` sha256.
 
-    Raises OSError where it cannot be read.
+    Raises OSError if it cannot be read.
     """
     path = folder / name
     status = path.stat()
@@ -51,7 +51,7 @@ def describe(folder: Path, name: str, known: Iterable[FileRecord] = ()) -> FileR
 
 
 def is_unchanged(path: Path, file: FileRecord, *, trust_mtime: bool) -> bool:
-    """Whether `path` is what was described; with `trust_mtime` one of the same size and time of modification is taken as it is."""
+    """Whether `path` is as described; with `trust_mtime` equal size and time of modification are enough."""
     try:
         status = path.stat()
         if status.st_size != file.size or not stat.S_ISREG(status.st_mode):
@@ -62,9 +62,9 @@ def is_unchanged(path: Path, file: FileRecord, *, trust_mtime: bool) -> bool:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that others see as it was or as it will be, whoever writes it at the same time, and whenever this ends.
+    """Write a file atomically: readers see the old or the new one, whatever other writers do.
 
-    Raises OSError, and leaves nothing then.
+    Raises OSError, and then leaves nothing.
     """
     with file_lock(path):
         for left in leftovers(path):  # by a process that was killed

@@ -22,11 +22,11 @@ def _unobserved() -> None:
 
 @contextmanager
 def file_lock(path: Path, waits: Callable[[], None] = _unobserved) -> Iterator[None]:
-    """Hold `path`, which need not be there, against all others who claim it.
+    """Hold a lock on `path`, which need not exist.
 
-    `waits` is called where another has to be waited for; it may raise an error instead. What shows that it is held is a locked file
-    beside it: the kernel unlocks it when its process ends, and who comes next removes it. Raises OSError where none can be written.
-    A lock of ours is an empty file. Whatever else has its name stays as it is: a file with contents is locked all the same.
+    `waits` is called if another process holds it, and may raise. The lock is a locked file beside `path`. The kernel unlocks it when
+    the process ends, and the next holder removes it. Raises OSError if it cannot be written. Our lock is an empty file. A file with
+    contents by its name is locked too, and stays.
     """
     from filelock import FileLock, Timeout
 
@@ -48,7 +48,7 @@ def file_lock(path: Path, waits: Callable[[], None] = _unobserved) -> Iterator[N
     try:
         yield
     finally:
-        with suppress(OSError):  # while it is held: who waits for it looks whether it is still the one that has the name
+        with suppress(OSError):  # before it is unlocked: a waiting process then sees that its file lost the name
             status = os.lstat(lock.lock_file)
             if stat.S_ISREG(status.st_mode) and not status.st_size:
                 Path(lock.lock_file).unlink()
@@ -56,7 +56,7 @@ def file_lock(path: Path, waits: Callable[[], None] = _unobserved) -> Iterator[N
 
 
 def _refuse_unlockable(path: Path) -> None:
-    """Raise OSError if what has the name of a lock can never be one: a link, which may lead anywhere, a folder, a pipe."""
+    """Raise OSError if the name of a lock belongs to a link, a folder or a pipe."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:

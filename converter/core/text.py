@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
-"""Control characters, what turns the direction of writing, and half characters: the first command a terminal, the second hide what is
-written (https://trojansource.codes), the third cannot be written at all."""
+"""Control characters command a terminal; direction marks hide text (https://trojansource.codes); surrogates cannot be encoded."""
 
 
 def printable(text: str) -> str:

@@ -18,7 +18,7 @@ _INTERVAL = 0.01  # seconds between two looks at the memory
 
 
 class Stages:
-    """The stages of one job so far; `observe` is told as each begins and ends."""
+    """The finished stages of a job; `observe` is called when a stage begins and ends."""
 
     def __init__(self, observe: Callable[[Event], None], done: Iterable[Stage] = ()) -> None:
         self._observe = observe
@@ -27,7 +27,7 @@ class Stages:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Measure the body of a with-statement as the stage `name`; its cost is kept where it fails too."""
+        """Measure the body of a with-statement as the stage `name`; its cost counts after a failure too."""
         self.current = name
         self._observe(Event(event="stage-began", stage=name))
         peak = _MemoryPeak()

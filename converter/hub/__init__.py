@@ -1,7 +1,7 @@
-"""The Hugging Face Hub. The only package that imports huggingface_hub, always late: the import reads HF_* once.
+"""The Hugging Face Hub. Only this package imports huggingface_hub, always late, because the import reads HF_* once.
 
-`asking` puts every question: again where what went wrong may pass, and in a sentence, which is `telling`'s, where it does not.
-`reading` looks at repositories and downloads, `writing` commits.
+`retry` sends every request, and repeats it after a transient failure. `errors` words failures. `download` reads repositories,
+`upload` commits.
 """
 
 from converter.hub.digests import digest_of

@@ -1,4 +1,4 @@
-"""By what the Hub knows a file: git's own name for one that git holds, the sha256 for a large one."""
+"""The Hub's digests of files: git's object name for files in git, the sha256 for large ones."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ GIT = "git:"
 
 
 def digest_of(content: Path | bytes, kind: str) -> str:
-    """The digest of `content` that can be compared with one of this kind: `sha256:…`, or `git:…`, the sha1 that git names it by.
+    """The digest of `content` in the form of another: `sha256:…`, or `git:…`, the sha1 of git's object.
 
-    Raises OSError where a file cannot be read.
+    Raises OSError if a file cannot be read.
     """
     name, begin = ("sha1", b"blob %d\0" % _size(content)) if kind.startswith(GIT) else ("sha256", b"")
     total = hashlib.new(name, begin, usedforsecurity=False)

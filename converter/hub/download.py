@@ -1,4 +1,4 @@
-"""What a repository holds at a commit, and its files on this machine, checked against what the Hub says of them."""
+"""List a repository at a commit, and download its files, checked against the Hub's digests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from converter.hub.retry import ask
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of a repository: its size in bytes and its digest, as `digest_of` gives it; empty where nothing tells it."""
+    """A file of a repository: its size in bytes and its digest, as from `digest_of`; empty if unknown."""
 
     size: int
     digest: str
@@ -34,9 +34,9 @@ class Listing:
 
 
 def look(repository: str, revision: str | None, kind: type[ConverterError] = CheckpointError, *, is_new: bool = False) -> Listing:
-    """Resolve a revision to its commit and list what that holds. With HF_HUB_OFFLINE it is what the cache has.
+    """Resolve a revision to its commit and list its files. With HF_HUB_OFFLINE, from the cache.
 
-    What `is_new` is waited for until it is there. Raises `kind`.
+    A repository that `is_new` is waited for. Raises `kind`.
     """
     from huggingface_hub import HfApi, is_offline_mode
 
@@ -48,10 +48,10 @@ def look(repository: str, revision: str | None, kind: type[ConverterError] = Che
 
 
 def download(repository: str, commit: str, digests: Mapping[str, str]) -> Path:
-    """Download files of a repository at a commit into the Hub's cache; return the folder that holds them by name.
+    """Download files of a repository at a commit into the Hub's cache; return the folder that has them by name.
 
-    `digests` has the digest of each by its name. A file that is not what it should be is downloaded once more; what is on this
-    machine already is not downloaded. Raises CheckpointError.
+    `digests` has the digest of each by its name. A mismatch is downloaded once more. Cached files are not downloaded. Raises
+    CheckpointError.
     """
     paths = {name: _file(repository, commit, name, digest) for name, digest in digests.items()}
     name, path = next(iter(paths.items()))
@@ -59,9 +59,10 @@ def download(repository: str, commit: str, digests: Mapping[str, str]) -> Path:
 
 
 def remember(repository: str, revision: str | None, listing: Listing, name: str) -> None:
-    """Let the cache know which commit a branch or tag names, for a later HF_HUB_OFFLINE; `name` is a file of it. Raises CheckpointError.
+    """Record in the cache the commit of a branch or tag, for a later HF_HUB_OFFLINE; `name` is one of its files. Raises
+    CheckpointError.
 
-    The client notes it where a file is asked for by the branch, and not where it is asked for by the commit.
+    The client records it only for a download by branch.
     """
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
@@ -71,12 +72,12 @@ def remember(repository: str, revision: str | None, listing: Listing, name: str)
 
 
 def read_text(listing: Listing, name: str) -> str | None:
-    """The text of a file of a listed repository; None where it is not there, or no UTF-8 text."""
+    """The text of a file of a listed repository; None if it is missing or not UTF-8."""
     if name not in listing.files:
         return None
     path = _file(listing.repository, listing.commit, name, listing.files[name].digest)
     try:
-        return path.read_bytes().decode("utf-8")  # its line ends as they are
+        return path.read_bytes().decode("utf-8")  # keeps its line ends
     except UnicodeDecodeError:
         return None
 
@@ -94,7 +95,7 @@ def _file(repository: str, commit: str, name: str, digest: str) -> Path:
         except OSError as error:
             raise CheckpointError(f"{path} cannot be read: {error.strerror}", "check its permissions") from error
     if is_offline_mode():
-        raise CheckpointError(f"{path} is not what it was when it was downloaded", "unset HF_HUB_OFFLINE to download it again")
+        raise CheckpointError(f"{path} changed after its download", "unset HF_HUB_OFFLINE to download it again")
     raise CheckpointError(
         f"{name} of {repository}@{commit} arrives with other contents than the Hub says it has, twice over",
         "check what stands between here and the Hub, then try again",
@@ -109,15 +110,13 @@ def _digest(file: Any) -> str:
 
 
 def _look_into_cache(repository: str, revision: str | None) -> Listing:
-    """The snapshot of a revision as the cache last saw it. A file of the cache is called what the Hub knows it by."""
+    """The cached snapshot of a revision. A file in the cache is named by its digest."""
     from huggingface_hub import try_to_load_from_cache
 
     config = try_to_load_from_cache(repository, "config.json", revision=revision)
     if not isinstance(config, str):
         named = f"{repository}@{revision}" if revision else repository
-        raise CheckpointError(
-            f"{named} was asked for, but HF_HUB_OFFLINE is set and the cache has it not", "unset it, or name a local folder"
-        )
+        raise CheckpointError(f"{named} is not in the cache, and HF_HUB_OFFLINE is set", "unset it, or name a local folder")
     folder = Path(config).parent
     paths = [path for path in folder.rglob("*") if path.is_file()]
     files = {path.relative_to(folder).as_posix(): RemoteFile(path.stat().st_size, _digest_by_name(path.resolve().name)) for path in paths}

@@ -1,4 +1,4 @@
-"""What a user is told of what the client raises. Nothing of a request is ever quoted."""
+"""Messages for errors of the client. They never quote a request."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from json import JSONDecodeError
 from converter.core.errors import CheckpointError, ConverterError, PushError, RevisionError, RightsError
 
 LONGEST_PAUSE = 301.0
-"""Seconds: a longer pause is told and not waited for. The Hub counts questions by five minutes, and a second is added to what it says."""
+"""Seconds: a longer pause is an error. The Hub counts requests in windows of five minutes, and a second is added to its answer."""
 
 
 class TransientError(Exception):
-    """An answer of the Hub's that may be another in `pause` seconds; 0 where it does not say in how many."""
+    """A transient answer of the Hub, with the requested `pause` in seconds; 0 if unknown."""
 
     def __init__(self, status: int, pause: float) -> None:
         super().__init__(f"status {status}")
@@ -19,7 +19,7 @@ class TransientError(Exception):
 
 
 def root_of(error: BaseException) -> BaseException:
-    """The answer or the failure behind what the client makes of it."""
+    """The answer or failure behind an error of the client."""
     from huggingface_hub import errors
 
     while isinstance(error, RuntimeError | errors.LocalEntryNotFoundError) and error.__cause__ is not None:
@@ -36,7 +36,7 @@ def describe_error(error: BaseException) -> str:
 
 
 def sentence(error: Exception, repository: str, revision: str | None, kind: type[ConverterError]) -> ConverterError | None:
-    """What a user is told of what the client raises; None for what is told already, or is no matter of the Hub's."""
+    """The message for an error of the client; None for errors with a message, or of another origin."""
     import httpx2
     from huggingface_hub import errors
 
@@ -56,7 +56,7 @@ def sentence(error: Exception, repository: str, revision: str | None, kind: type
     if isinstance(error, errors.RemoteEntryNotFoundError):
         return kind(f"{named} lacks a file that it lists", "try again later")
     if isinstance(error, errors.LocalTokenNotFoundError):
-        return RightsError("there is no token, and without one nothing can be pushed", "set HF_TOKEN to a token with write access")
+        return RightsError("there is no token, which a push needs", "set HF_TOKEN to a token with write access")
     if isinstance(error, UnicodeEncodeError | httpx2.LocalProtocolError):  # a header is ASCII, and all else in it is ours
         return kind("HF_TOKEN holds a character that no token has", "copy the token again, whole")
     return _internal_error(root_of(error), named, kind)
@@ -72,9 +72,9 @@ def _internal_error(error: BaseException, named: str, kind: type[ConverterError]
         return kind(f"{error.filename} cannot be read or written: {error.strerror}", "check its permissions and the disk")
     if isinstance(error, httpx2.HTTPError | OSError | RuntimeError | TransientError):
         return _unanswered(error, named, kind)
-    if isinstance(error, ValueError) and "LFS batch API" in str(error):  # what the client makes of errors in its answer
+    if isinstance(error, ValueError) and "LFS batch API" in str(error):  # the client's name for errors in the Hub's answer
         words = hub_message(str(error).partition("\n")[2])
-        return kind(f"the Hub refuses an upload to {named}: {words}", "see what it says")
+        return kind(f"the Hub refuses an upload to {named}: {words}", "see its message")
     return None
 
 
@@ -82,16 +82,16 @@ def _unanswered(error: BaseException, named: str, kind: type[ConverterError]) ->
     from huggingface_hub import errors
 
     if isinstance(error, errors.OfflineModeIsEnabled):
-        return kind(f"{named} was asked for, but HF_HUB_OFFLINE is set", "unset it, or name a local folder")
+        return kind(f"{named} cannot be fetched, because HF_HUB_OFFLINE is set", "unset it, or name a local folder")
     if isinstance(error, TransientError):
         return _answered(error.status, error.pause, "", named, kind)
     if isinstance(error, errors.HfHubHTTPError):
         return _answered(error.response.status_code, 0.0, error.server_message or "", named, kind)
     return kind(
         f"the Hub could not be reached for {named}: {type(error).__name__}",
-        "check the network, HF_ENDPOINT and the cache's folder; HF_HUB_OFFLINE=1 takes what the cache has"
+        "check the network, HF_ENDPOINT and the cache's folder; HF_HUB_OFFLINE=1 uses the cache"
         if kind is CheckpointError
-        else "check the network and HF_ENDPOINT, then push again: what is there already is not pushed twice",
+        else "check the network and HF_ENDPOINT, then push again; finished pushes are not repeated",
     )
 
 
@@ -111,7 +111,7 @@ def _answered(status: int, pause: float, words: str, named: str, kind: type[Conv
             "set HF_TOKEN to a token with write access to it, or offer the artifacts as a pull request",
         )
     if pause > LONGEST_PAUSE:
-        return kind(f"the Hub asks to wait {pause:.0f} s before {named} is asked for again", "try again later")
+        return kind(f"the Hub requests a pause of {pause:.0f} s before {named}", "try again later")
     if words and status in (400, 413, 422):
-        return kind(f"the Hub refuses what it was asked for {named} (status {status}): {hub_message(words)}", "see what it says")
+        return kind(f"the Hub refused the request for {named} (status {status}): {hub_message(words)}", "see its message")
     return kind(f"the Hub answered {named} with status {status}", "check HF_TOKEN" if status in (401, 403) else "try again later")

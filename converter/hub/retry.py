@@ -1,6 +1,6 @@
-"""Every question to the Hub: put again where what went wrong may pass, told in a sentence where it does not.
+"""Every request to the Hub: repeated after a transient failure, an error with a message after others.
 
-The client's own error is never kept as a cause: its headers hold the token, and what an upload is sent to is a signed address.
+The client's error is never kept as a cause: its headers have the token, and upload addresses are signed.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 ATTEMPTS = 6
 """Of one question; with the pauses between them, 1, 2, 4, 8 and 15 s, half a minute is waited."""
 _FEWER_ATTEMPTS = 3
-"""Where nobody listens, or somebody who is no Hub."""
+"""Nobody listens at the address, or another server."""
 _LONGEST_PAUSE = 15.0  # seconds
 _TIMEOUT = 180.0  # seconds without a byte; the client's own has none
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _MOVED_ON = frozenset({409, 412})
-"""That of a commit whose parent is no longer the head, and of one beside another."""
+"""A commit whose parent is not the head any more, or a concurrent one."""
 
 _log = getLogger("converter.hub")
 _T = TypeVar("_T")
@@ -44,9 +44,9 @@ def ask(
     *,
     is_new: bool = False,
 ) -> _T:
-    """What `call` gives, which may be called several times. Raises `kind`, in a sentence about `repository`, where it cannot be had.
+    """The result of `call`, which may be called several times. Raises `kind`, with a message about `repository`, after a failure.
 
-    What `is_new` may not be found yet.
+    A repository that `is_new` may not be visible yet.
     """
 
     def may_pass(error: BaseException) -> bool:
@@ -68,9 +68,9 @@ def ask(
 
 @contextmanager
 def _our_way() -> Iterator[None]:
-    """The client as we want it, for as long as we ask: no bars, no warnings, which quote signed addresses, and an end to waiting.
+    """The client with our settings during a request: no progress bars, no warnings (they quote signed addresses), and timeouts.
 
-    Nor any attempts of its own: it would sleep for as long as any Retry-After says, and read some answers before it looks at their status.
+    Its own retries are off: it would sleep for any Retry-After, and read some answers before their status.
     """
     import httpx2
     from huggingface_hub import get_session
@@ -114,7 +114,7 @@ def _is_transient(error: BaseException) -> bool:
     ours = (ConverterError, errors.OfflineModeIsEnabled, httpx2.LocalProtocolError, httpx2.UnsupportedProtocol, httpx2.TooManyRedirects)
     if isinstance(error, ours):
         return False
-    # a RuntimeError is hf-xet's, and an OSError without a number that of a file that came too short
+    # hf-xet raises RuntimeError, and OSError without a number for a file that is too short
     is_transient = (httpx2.HTTPError, ConnectionError, TimeoutError, JSONDecodeError, RuntimeError)
     return isinstance(error, is_transient) or (type(error) is OSError and error.errno is None)
 
@@ -140,7 +140,7 @@ def _pause(state: RetryCallState) -> float:
 
 
 def _tell(state: RetryCallState) -> None:
-    _log.warning("the Hub did not do what it was asked (%s); again in %.0f s", describe_error(root_of(_error(state))), _pause(state))
+    _log.warning("Hub request failed (%s); retrying in %.0f s", describe_error(root_of(_error(state))), _pause(state))
 
 
 def _error(state: RetryCallState) -> BaseException:
@@ -150,7 +150,7 @@ def _error(state: RetryCallState) -> BaseException:
 
 
 def _asked_pause(headers: Mapping[str, str]) -> float:
-    """The seconds that the Hub asks to wait, by Retry-After or by its rate limit; 0 where it does not."""
+    """The pause in seconds that the Hub requests, by Retry-After or its rate limit; 0 for none."""
     from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]  # it is in its __init__
 
     asked = headers.get("Retry-After", "").strip()

@@ -1,4 +1,4 @@
-"""Commits, pull requests and repositories. What is done here once may be asked for again: see `until_done`."""
+"""Commits, pull requests and repositories. Each call may be repeated, see `until_done`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from converter.hub.retry import ask
 _T = TypeVar("_T")
 
 _SENT_WITH_THE_COMMIT = 10 * 2**20
-"""Bytes: what is larger the Hub never takes with a commit."""
+"""Bytes; the Hub takes no larger file within a commit."""
 
 _WRITES = ("admin", "write", "contributor")
 
 
 @dataclass(frozen=True)
 class Account:
-    """Whose token it is. `organisations` has the role in each, by its name, empty where it is not told; None where nothing is told."""
+    """The account of the token. `organisations` has the role in each, empty if unknown; None if the Hub does not list them."""
 
     name: str
     organisations: Mapping[str, str] | None
@@ -72,15 +72,16 @@ class PullRequest:
 
 
 def until_done(attempt: Callable[[], _T], repository: str) -> _T:
-    """Do `attempt` until it comes through. It has to look first at what there is, as an earlier one may have done its work unheard.
+    """Call `attempt` until it succeeds. It has to look at the repository first, because an earlier attempt may have succeeded
+    unnoticed.
 
-    Raises PushError where it does not.
+    Raises PushError if it does not succeed.
     """
     return ask(attempt, repository, kind=PushError)
 
 
 def address(repository: str, rest: str) -> str:
-    """Where a browser finds what belongs to a repository; without what HF_ENDPOINT may have of a user's name and password."""
+    """The web address of something in a repository, without a user name or password in HF_ENDPOINT."""
     from huggingface_hub import constants
 
     scheme, _, host = constants.ENDPOINT.rpartition("://")
@@ -88,7 +89,7 @@ def address(repository: str, rest: str) -> str:
 
 
 def find(repository: str) -> str | None:
-    """The id that a repository goes by today; None where there is none that this account may know of. Raises PushError."""
+    """The current id of a repository; None if this account cannot see one. Raises PushError."""
     from huggingface_hub import HfApi, errors
 
     def look() -> str | None:
@@ -103,7 +104,7 @@ def find(repository: str) -> str | None:
 
 
 def account() -> Account:
-    """Whose token it is, and what it may do. Raises PushError where there is none."""
+    """The account of the token and its permissions. Raises PushError without a token."""
     from huggingface_hub import whoami
 
     # kept by the client for each token, as the Hub grudges this answer
@@ -134,18 +135,18 @@ def may_commit(repository: str, *, create_pr: bool, revision: str = "main") -> N
 
 
 def create_repository(repository: str, *, private: bool) -> None:
-    """Make a repository; one that is there stays as it is. Raises PushError."""
+    """Create a repository, or leave an existing one as it is. Raises PushError."""
     from huggingface_hub import HfApi
 
     def create() -> None:
-        with suppress(KeyError):  # the address of one that is there, which is not always told
+        with suppress(KeyError):  # the address of an existing one, which the answer may lack
             HfApi().create_repo(repository, private=private or None, exist_ok=True)
 
     ask(create, repository, kind=PushError)
 
 
 def create_branch(repository: str, branch: str, revision: str) -> None:
-    """Make a branch that begins at `revision`; one that is there stays as it is. Raises PushError."""
+    """Create a branch at `revision`, or leave an existing one as it is. Raises PushError."""
     from huggingface_hub import HfApi
 
     ask(lambda: HfApi().create_branch(repository, branch=branch, revision=revision, exist_ok=True), repository, kind=PushError)
@@ -177,10 +178,10 @@ def commit(
     title: str,
     text: str,
 ) -> Commit:
-    """Make one commit of everything upon `parent`, empty in an empty repository, or a pull request with it. One attempt, for `until_done`.
+    """Make one commit on `parent`, empty for an empty repository, or a pull request with it. One attempt, for `until_done`.
 
-    What was read for the upload has to have the sha256 that is expected of it; the commit comes after that. Raises PushError
-    where it has not, CardError where the Hub refuses the card, and whatever the client raises.
+    Before the commit the sha256 of each upload is compared with the expected one. Raises PushError for a mismatch, CardError if the Hub
+    refuses the card, and any error of the client.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
@@ -189,10 +190,10 @@ def commit(
     HfApi().preupload_lfs_files(repository, added, revision=revision, create_pr=create_pr, free_memory=False)
     changed = [operation.path_in_repo for operation, sha256 in expected if operation.upload_info.sha256.hex() != sha256]
     if changed:
-        raise PushError(f"{changed[0]} was changed while it was pushed", "convert again; only what was validated is pushed")
+        raise PushError(f"{changed[0]} was changed while it was pushed", "convert again; only validated files are pushed")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what the Hub would like a card to have besides
+            warnings.simplefilter("ignore")  # the Hub's wishes for the card
             made = HfApi().create_commit(
                 repository,
                 [*added, *(CommitOperationDelete(path, is_folder=False) for path in deletions)],
@@ -202,7 +203,7 @@ def commit(
                 parent_commit=parent or None,
                 create_pr=create_pr,
             )
-    except ValueError as error:  # what the client makes of /api/validate-yaml; a status is an HfHubHTTPError, also a ValueError where 400
+    except ValueError as error:  # the client's error for /api/validate-yaml; HfHubHTTPError is a ValueError too for status 400
         if "metadata in README.md" not in str(error):
             raise
         refused = str(error).partition("\n")[2]
@@ -212,12 +213,12 @@ def commit(
 
 
 def _held(content: Path | bytes) -> Path | bytes:
-    """What the client would read twice, to hash it and to send it with the commit, is read once; larger files go by themselves."""
+    """Read files once that the client would read twice, to hash and to send them with the commit; larger ones are uploaded separately."""
     return content.read_bytes() if isinstance(content, Path) and content.stat().st_size <= _SENT_WITH_THE_COMMIT else content
 
 
 def _only_reads(answer: Mapping[str, Any]) -> bool:
-    """Whether a token is known to have no write access anywhere; one of the fine-grained kind lists what it may do where."""
+    """Whether a token has no write access anywhere; a fine-grained token lists its permissions."""
     token = (answer.get("auth") or {}).get("accessToken") or {}
     if token.get("role") != "fineGrained":
         return bool(token.get("role") == "read")

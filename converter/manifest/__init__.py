@@ -20,7 +20,7 @@ from converter.manifest.yaml_file import read_yaml
 __all__ = ["DEFAULT_BACKENDS", "MAX_BYTES", "read_manifest"]
 
 MAX_BYTES = 16 * 2**20
-"""A manifest of 100,000 lines has 10 MB; what is larger is not a manifest."""
+"""A manifest of 100,000 lines has 10 MB; a larger file is refused."""
 MAX_ENTRIES = 100_000
 """What such a manifest has. Each takes some kilobytes until all is converted."""
 
@@ -51,10 +51,10 @@ def read_manifest(path: Path, default_backends: Sequence[str] = DEFAULT_BACKENDS
             break
     problems += islice(meetings(entries), MOST_PROBLEMS)
     if len(problems) >= MOST_PROBLEMS:
-        problems[MOST_PROBLEMS:] = [(problems[-1][0], "there are more problems than are told; is this a manifest?")]
+        problems[MOST_PROBLEMS:] = [(problems[-1][0], "there are more problems; is this a manifest?")]
     if not entries and not problems:
         problems.append((Position(file=str(path), line=1), "this manifest names no model"))
     if problems:
-        told_once = dict.fromkeys(problems)  # what is wrong in the defaults, or for two backends, comes up more than once
+        told_once = dict.fromkeys(problems)  # a problem in the defaults, or for two backends, comes up more than once
         raise ManifestError(sorted(told_once, key=lambda problem: (problem[0].line, problem[0].column)))
     return tuple(entries)

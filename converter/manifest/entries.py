@@ -1,4 +1,4 @@
-"""From words to entries: every problem is noted with its place, and only what has none becomes an Entry."""
+"""From words to entries: every problem is recorded with its place, and an entry without problems becomes an Entry."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DEEPEST = 16
 
 
 class EntrySettings(BaseModel):
-    """What an entry may say beside its model, whichever backend it goes to."""
+    """The settings of an entry for every backend."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -35,7 +35,7 @@ class EntrySettings(BaseModel):
 
 
 def check_entry(raw: RawEntry, base: Path, problems: list[Problem], default_backends: Sequence[str] = DEFAULT_BACKENDS) -> Entry | None:
-    """The entry that `raw` makes, or None where a problem is noted; it goes to `default_backends` where it names none."""
+    """The entry from `raw`, or None with recorded problems; it goes to `default_backends` if it names none."""
     before = len(problems)
     problems += _too_long(raw)
     if len(problems) > before:
@@ -48,9 +48,7 @@ def check_entry(raw: RawEntry, base: Path, problems: list[Problem], default_back
     to = raw.settings.get("to")
     backends = tuple(dict.fromkeys(name.strip() for name in to.text.split(","))) if to else tuple(default_backends)
     place = (to or raw.model).position
-    problems += [
-        (place, f"there is no backend {brief(name)!r}; there are: {', '.join(BACKENDS)}") for name in backends if name not in BACKENDS
-    ]
+    problems += [(place, f"unknown backend {brief(name)!r}; known: {', '.join(BACKENDS)}") for name in backends if name not in BACKENDS]
     known = [name for name in backends if name in BACKENDS]
     options = {name: _options(name, raw, base, problems) for name in known}
     _check_keys(raw, known, problems)
@@ -62,7 +60,7 @@ def check_entry(raw: RawEntry, base: Path, problems: list[Problem], default_back
 
 
 def _too_long(raw: RawEntry) -> Iterator[Problem]:
-    """The words that nothing can be called; what is done with the others takes no longer than a word deserves."""
+    """Words that cannot be a name; keeps the work on the others short."""
     words = (raw.model, *raw.settings.values(), *(Token(key, token.position) for key, token in raw.settings.items()))
     yield from ((word.position, f"{brief(word.text)!r} has more than {LONGEST} characters") for word in words if len(word.text) > LONGEST)
 
@@ -85,7 +83,7 @@ def _options(backend: str, raw: RawEntry, base: Path, problems: list[Problem]) -
                 (tokens[name].position, f"{name.replace('_', '-')}={brief(tokens[name].text)}: {_lower(brief(detail['msg'], LONGEST))}")
             )
         return None
-    # like every path in a manifest these are relative to the manifest; what is evaluated by may be a module instead
+    # relative to the manifest, like every path in it; a metric may be a module instead
     paths = {name: value for name in USERS_FILES if (value := getattr(options, name, None)) and (name != "evaluate" or ".py:" in value)}
     return options.model_copy(update={name: str(base / value) for name, value in paths.items()})
 
@@ -95,7 +93,7 @@ def _check_keys(raw: RawEntry, backends: list[str], problems: list[Problem]) -> 
     shown = [*EntrySettings.model_fields, *sorted(name for name, field in fields.items() if field.json_schema_extra != HIDDEN)]
     for key, token in raw.settings.items():
         if key not in EntrySettings.model_fields and key not in fields and backends:
-            problems.append((token.position, f"{brief(key)!r} is no option of {', '.join(backends)}; there are: {', '.join(shown)}"))
+            problems.append((token.position, f"{brief(key)!r} is not an option of {', '.join(backends)}; known: {', '.join(shown)}"))
 
 
 def _output(raw: RawEntry, source: Source, problems: list[Problem]) -> str | None:
@@ -126,7 +124,7 @@ def meetings(entries: Sequence[Entry]) -> Iterator[Problem]:
         if owner.source != entry.source and owner.backends.keys().isdisjoint(entry.backends):
             yield (
                 entry.position,
-                f"{brief(entry.output)!r} is where the files of line {owner.position.line} go, of another model; set output=",
+                f"{brief(entry.output)!r} belongs to another model, of line {owner.position.line}; set output=",
             )
         for backend in entry.backends:
             place = f"{entry.output}/{backend}"

@@ -38,7 +38,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _merged(infos: dict[str, FieldInfo]) -> tuple[Any, Any]:
-    """A field of the settings for what several owners call by one name; what one backend needs, an entry for others may lack."""
+    """The field for settings of several owners by one name; required by one backend means optional for an entry with others."""
     first = next(iter(infos.values()))
     if all(str(info) == str(first) for info in infos.values()) and not first.is_required():
         return first.annotation, first

@@ -1,4 +1,4 @@
-"""A manifest as written: words and where they stand, not yet understood."""
+"""A manifest as words and their places, before parsing."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Problem = tuple[Position, str]
 LONGEST = 4096
 """Characters of a word: as many as Linux takes for a path, which is the longest that a word can be."""
 MOST_PROBLEMS = 10_000
-"""After so many a file is read no further: it is no manifest, and each problem is kept until all are told."""
+"""The limit of problems: a file with more is not a manifest, and each problem stays in memory."""
 
 
 @dataclass(frozen=True)
 class Token:
-    """A piece of text and where it stands."""
+    """A piece of text and its place."""
 
     text: str
     position: Position

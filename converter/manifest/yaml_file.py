@@ -1,7 +1,7 @@
-"""`models.yaml`, for machines: the same keys under `models:`, and `defaults:` for all of them.
+"""`models.yaml`, for programs: the same keys under `models:`, and `defaults:` for all of them.
 
-Values are taken as they are written (a commit of digits stays one, 1e-4 is a number), so the text of a value means the
-same here as in models.txt. The document is composed and never constructed: no tag of YAML does anything.
+Values are taken as text (a commit of digits stays a string, 1e-4 is a number), so they mean the same as in models.txt. The document
+is composed and never constructed, so YAML tags have no effect.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from converter.manifest.tokens import LONGEST, MOST_PROBLEMS, Problem, RawEntry,
 MAX_CHARACTERS = 4 * 2**20
 """PyYAML reads a quarter of a megabyte in a second: so many are some 75,000 models."""
 MAX_NODES = 500_000
-"""Words, lists and mappings of a document: those of so many models. Each takes a kilobyte."""
+"""Limit of words, lists and mappings in a document. Each takes a kilobyte."""
 _DEEPEST = 20
 """Levels of nesting; a manifest has five."""
 
 
 def read_yaml(file: str, text: str, problems: list[Problem]) -> Iterator[RawEntry]:
-    """The entries of a YAML manifest; what is wrong with it is added to `problems`."""
+    """The entries of a YAML manifest; its problems are added to `problems`."""
     reader = _Reader(file, problems)
     root = reader.compose(text)
     if root is None:

@@ -1,7 +1,7 @@
-"""The documented names of `transformers.onnx`, and nothing else: what the pipeline itself exports and measures with.
+"""The documented names of `transformers.onnx`; the pipeline uses them too.
 
-The ready-made configurations are here under their documented names, such as `DistilBertOnnxConfig`. `export` and
-`validate_model_outputs` load torch, and so are imported when they are first asked for.
+The dedicated configurations have their documented names, such as `DistilBertOnnxConfig`. `export` and `validate_model_outputs` import
+torch, so they are imported on first use.
 """
 
 from __future__ import annotations

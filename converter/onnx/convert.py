@@ -1,4 +1,4 @@
-"""`transformers.onnx.convert`: to an ONNX file, and the proof that it does what the model does."""
+"""`transformers.onnx.convert`: export to an ONNX file, and validate it."""
 
 from __future__ import annotations
 
@@ -27,20 +27,22 @@ def validate_model_outputs(
     onnx_named_outputs: Iterable[str],
     atol: float | None,
 ) -> Verdict:
-    """Measure the ONNX file against the model that it was made from, at many shapes.
+    """Validate an ONNX file against its model, at many shapes.
 
     Args:
-        config: what was exported.
-        preprocessor: the checkpoint's tokenizer, to try real text with; None where there is none.
+        config: the configuration of the export.
+        preprocessor: the checkpoint's tokenizer, for real text; None without one.
         reference_model: the model of transformers. It is unchanged afterwards.
         onnx_model: the file.
         onnx_named_outputs: the names of its outputs in order, as `export` returned them.
-        atol: the absolute tolerance; None is the configuration's. Relative to each value there is 1e-5 more.
+        atol: the absolute tolerance; None for the configuration's. A relative tolerance of 1e-5 is added.
 
-    Returns: every figure that was measured.
+    Returns:
+        All figures of the validation.
 
-    Raises: ValidationError, which is a ValueError, with the same figures, where the file does not do what the model does;
-    ConversionError where ONNX Runtime does not load it.
+    Raises:
+        ValidationError: a ValueError with the same figures, if the file does not match the model.
+        ConversionError: ONNX Runtime cannot load the file.
     """
     training = reference_model.training
     reference_model.eval()
@@ -53,5 +55,5 @@ def validate_model_outputs(
         named = f"the outputs {', '.join(onnx_named_outputs)} are not the configuration's {', '.join(config.outputs)}"
         verdict = verdict.model_copy(update={"problems": (*verdict.problems, named)})
     if not verdict.passed:
-        raise ValidationError(f"{onnx_model} does not do what the model does: {verdict.first_problem}", "", verdict)
+        raise ValidationError(f"{onnx_model} does not match the model: {verdict.first_problem}", "", verdict)
     return verdict

@@ -25,9 +25,9 @@ class FeaturesManager:
 
     @staticmethod
     def get_supported_features_for_model_type(model_type: str, model_name: str | None = None) -> Mapping[str, Callable[[Any], OnnxConfig]]:
-        """The features of a model type, each with what makes its configuration out of the model's.
+        """The features of a model type, each with the function from a model's config to its configuration.
 
-        Raises NotSupportedError, which is a KeyError, for a model type that is not supported.
+        Raises NotSupportedError, which is a KeyError, for an unknown model type.
         """
         del model_name  # taken for the documented signature's sake
         architecture = _architecture(model_type)
@@ -50,9 +50,9 @@ class FeaturesManager:
         import transformers
 
         if framework != "pt":
-            raise NotSupportedError(f"there is no framework {framework!r}", "models are PyTorch's: pt")
+            raise NotSupportedError(f"unknown framework {framework!r}", "models are PyTorch's: pt")
         if feature not in FEATURES:
-            raise NotSupportedError(f"there is no feature {feature!r}", f"there are: {', '.join(FEATURES)}")
+            raise NotSupportedError(f"unknown feature {feature!r}", f"there are: {', '.join(FEATURES)}")
         return getattr(transformers, FEATURES[feature].auto_classes[0])
 
     @staticmethod
@@ -72,9 +72,9 @@ class FeaturesManager:
 
     @staticmethod
     def check_supported_model_or_raise(model: Any, feature: str = "default") -> tuple[str, Callable[[Any], OnnxConfig]]:
-        """The type of a loaded model, and what makes its configuration for a feature.
+        """The type of a loaded model, and the function from its config to the configuration for a feature.
 
-        Raises NotSupportedError, which is a ValueError, that names the features there are.
+        Raises NotSupportedError, which is a ValueError, with the available features.
         """
         model_type, class_name = model.config.model_type, type(model).__name__
         if find_embedder(model_type, [class_name]):

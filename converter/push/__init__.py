@@ -1,1 +1,1 @@
-"""Artifacts to the Hub: `push` tells the story of one push, `batch` that of a manifest's, `rights` what is found out before."""
+"""Push artifacts to the Hub: `push` is the story of one push, `batch` of a manifest's, `permissions` checks them in advance."""

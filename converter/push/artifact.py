@@ -1,4 +1,4 @@
-"""An artifact that may be pushed: validated, and still what was validated."""
+"""An artifact to push: validated, and unchanged since."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Artifact:
         return record.model_copy(update=changes)
 
     def additions(self) -> Iterator[hub.Addition]:
-        """All that it needs, where it goes in a repository; what is lent to it goes with it, and what was made for its clients."""
+        """All its files with their places in a repository, shared files and generated sidecars included."""
         for file in self.record.needed:
             yield hub.Addition(str(PurePosixPath(self.backend, file.path)), self.folder / file.path, file.sha256)
         yield from self._beside(file for file in self.record.sidecars if file.path in BACKENDS[self.backend].generated_sidecar_names)
@@ -64,18 +64,18 @@ class Artifact:
 
 
 def read_artifact(folder: Path) -> Artifact:
-    """The artifact in `folder`. Raises PushError where it is none that may be pushed."""
+    """The artifact in `folder`. Raises PushError if it cannot be pushed."""
     record = read_record(folder)
     files = {file.path for file in record.files} if record else set()
     if record is None or record.backend not in BACKENDS or not BACKENDS[record.backend].main_file_of(files):
         raise PushError(
             f"there is no {RECORD} of an artifact in {folder} that this version can read",
-            "convert again; only what was validated is pushed",
+            "convert again; only validated artifacts are pushed",
         )
     if record.verdict.unvalidated:
         raise PushError(
             f"{folder} was not validated: {record.verdict.unvalidated}",
-            "convert it where something runs it; only what was validated is pushed",
+            "convert it on a machine that can run it; only validated artifacts are pushed",
         )
     if not record.verdict.passed:
         raise PushError(f"{folder} has not passed its validation: {record.verdict.first_problem}", "convert it again")
@@ -84,7 +84,7 @@ def read_artifact(folder: Path) -> Artifact:
     if changed or misplaced:
         raise PushError(
             f"{(changed or misplaced)[0]} of {folder} is not the file that was validated",
-            "convert again; only what was validated is pushed",
+            "convert again; only validated artifacts are pushed",
         )
     return Artifact(folder, record)
 

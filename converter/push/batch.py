@@ -20,7 +20,7 @@ DEFAULT_NAME = "{name}-ONNX"
 
 @dataclass
 class PushGroup:
-    """The artifacts of one model, and where they go."""
+    """The artifacts of one model, and their destination."""
 
     target: Target
     jobs: list[Job]
@@ -43,7 +43,7 @@ class Pushes:
         return {str(job.destination): group for group in self.groups for job in group.jobs}
 
     def after(self, outcome: Outcome) -> Iterator[Pushed]:
-        """Push what this outcome was the last one to be waited for, as far as it succeeded."""
+        """Push the artifacts of a model after its last outcome."""
         group = self.by_destination.get(outcome.destination)
         if group:
             group.outcomes.append(outcome)
@@ -52,7 +52,7 @@ class Pushes:
 
 
 def _push(group: PushGroup) -> Iterator[Pushed]:
-    """Push what was validated; what was not is told, and a failure where there is nothing else."""
+    """Push the validated artifacts of a group; report the others, as a failure if there is nothing to push."""
     made = [outcome for outcome in group.outcomes if outcome.artifact]
     left = [outcome for outcome in made if outcome.status == "unvalidated"]
     if made and not any(outcome.status == "cancelled" for outcome in group.outcomes):
@@ -63,10 +63,10 @@ def _push(group: PushGroup) -> Iterator[Pushed]:
 
 
 def plan(jobs: Sequence[Job], way: Way, name: str, *, private: bool) -> Pushes:
-    """Where the artifacts of each job will go. Nothing is written yet, but all that is wrong is found.
+    """The destinations of each job's artifacts. Nothing is written yet, and all problems are collected.
 
-    `name` is the pattern of a new repository's name. Raises ManifestError with every entry that may not be pushed, UsageError where
-    there is no token to push with, PushError where the Hub cannot be asked.
+    `name` is the pattern of a new repository's name. Raises ManifestError with every entry that cannot be pushed, UsageError without a
+    token, PushError if the Hub does not answer.
     """
     check_name(name)
     problems: list[tuple[Position, str]] = []
@@ -108,7 +108,7 @@ def check_name(pattern: str) -> None:
     except (KeyError, IndexError, ValueError, AttributeError):
         made = ["", ""]
     if made[0] == made[1]:
-        raise UsageError(f"{pattern!r} is no pattern of names", "write {name} where the model's name goes, and {owner} for its owner's")
+        raise UsageError(f"{pattern!r} is not a pattern of names", "write {name} for the model's name, and {owner} for its owner's")
 
 
 def _target(job: Job, way: Way, name: str, *, private: bool) -> Target:
@@ -122,7 +122,7 @@ def _target(job: Job, way: Way, name: str, *, private: bool) -> Target:
 
 
 def _clash(group: PushGroup, job: Job) -> str:
-    """Why this job's artifact cannot go where the others of the parcel go; empty where it can."""
+    """The reason why a job's artifact cannot join the others of its group; empty if it can."""
     assert job.position
     for other in group.jobs:
         assert other.position

@@ -1,4 +1,4 @@
-"""The model card: our marked section in it, and the metadata that goes with it. All else stays as it is, to the letter."""
+"""The model card: our marked section and its metadata. Everything else stays, character by character."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from converter.report.markdown import cell, variant_table
 BEGIN, END = "<!-- converter: begin -->", "<!-- converter: end -->"
 
 INHERITED = ("license", "license_name", "license_link", "language", "pipeline_tag")
-"""What the card of a new repository has from the card of its checkpoint."""
+"""The metadata of a checkpoint's card that a new repository's card gets."""
 
 
 def metadata(records: Iterable[ArtifactRecord], inherited: Mapping[str, Any], *, own_repository: bool) -> dict[str, Any]:
@@ -39,9 +39,9 @@ def tags(records: Iterable[ArtifactRecord]) -> list[str]:
 
 
 def updated(card: str | None, title: str, section: str, values: Mapping[str, Any], tag_names: Iterable[str]) -> str:
-    """The card with `section` in its marks and the metadata that it lacked; a new one where there is none.
+    """The card with `section` between its marks, and missing metadata; a new card if there is none.
 
-    Raises BrokenError for a card that cannot be changed with everything kept.
+    Raises BrokenError for a card that cannot be changed safely.
     """
     text = card if card is not None and card.strip() else f"# {title}\n"
     newline = front_matter.newline_of(text)
@@ -63,7 +63,7 @@ def section(repository: str, records: Sequence[ArtifactRecord]) -> str:
 
 
 def table(records: Iterable[ArtifactRecord]) -> Iterator[str]:
-    """What each artifact was converted from, and what it was measured at."""
+    """The source of each artifact and its figures."""
     yield "| file | feature | converted from | size | largest error | same top-1 | made with |"
     yield "|---|---|---|---:|---:|---:|---|"
     for record in records:
@@ -113,7 +113,7 @@ def _loading(backend: Backend, record: ArtifactRecord, repository: str) -> Itera
 
 
 def _main_file(record: ArtifactRecord) -> str:
-    """The file of an artifact that a user is told of, where it lies in the repository."""
+    """The main file of an artifact, by its path in the repository."""
     backend = BACKENDS[record.backend]
     return f"{record.backend}/{backend.main_file_of({file.path for file in record.files}) or backend.main_file}"
 

@@ -1,4 +1,4 @@
-"""What a repository lacks of what is to be in it: files to add, files to delete, and its card."""
+"""The difference between a repository and the artifacts: files to add, files to delete, and the card."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CARD = "README.md"
 
 @dataclass(frozen=True)
 class Changes:
-    """Files to add and paths to delete, which make one commit; none of either where all is there. `notes` are for the user."""
+    """Files to add and paths to delete in one commit; empty if nothing changes. `notes` are for the user."""
 
     additions: tuple[hub.Addition, ...]
     deletions: tuple[str, ...]
@@ -37,7 +37,7 @@ class Changes:
 def changes(
     listing: hub.Listing, artifacts: Sequence[Artifact], beside: Sequence[hub.Addition], inherited: Mapping[str, Any], *, with_card: bool
 ) -> Changes:
-    """What `listing` lacks of `artifacts` and of the files `beside` them. Raises PushError where another model's would be replaced."""
+    """The difference of `listing` from `artifacts` and their `sidecars`. Raises PushError if it would replace another model's."""
     there = {name: record for name in BACKENDS if (record := _record_at(listing, name))}
     after = {artifact.backend: _record_after(artifact, there.get(artifact.backend)) for artifact in artifacts}
     if beside:
@@ -60,7 +60,7 @@ def changes(
 
 
 def _record_at(listing: hub.Listing, backend: str) -> ArtifactRecord | None:
-    """The record of a validated artifact that a repository has; None where it has none that this version can read."""
+    """The record of a validated artifact in a repository; None if there is none that this version can read."""
     text = hub.read_text(listing, f"{backend}/{RECORD}")
     try:
         record = ArtifactRecord.model_validate_json(text) if text else None
@@ -70,26 +70,26 @@ def _record_at(listing: hub.Listing, backend: str) -> ArtifactRecord | None:
 
 
 def _record_after(artifact: Artifact, there: ArtifactRecord | None) -> ArtifactRecord:
-    """A record of the same artifact stays: what was measured then differs from what was measured now by a rounding."""
+    """Keep the record of an equal artifact: new measurements differ by a rounding."""
     return there if there and same_artifact(there, artifact.record) else artifact.published
 
 
 def _check_model(
     listing: hub.Listing, artifacts: Sequence[Artifact], beside: Sequence[hub.Addition], there: Mapping[str, ArtifactRecord]
 ) -> None:
-    """A repository of its own holds one model."""
+    """Check that a repository for artifacts has one model only."""
     ours = artifacts[0].record
     other = next((record for record in there.values() if not same_model(record, ours)), None)
     foreign = [addition.path for addition in beside if addition.path in listing.files and not _has(listing, addition)] if not there else []
     if other or foreign:
         what = f"the artifacts of {other.source.repository or other.source.model}" if other else f"a {foreign[0]} of another model"
-        raise PushError(f"{listing.repository} holds {what}", "push to a repository of its own")
+        raise PushError(f"{listing.repository} holds {what}", "push to a separate repository")
 
 
 def _card(
     listing: hub.Listing, records: Sequence[ArtifactRecord], inherited: Mapping[str, Any], own_repository: bool, notes: list[str]
 ) -> Iterator[hub.Addition]:
-    """The card with our section; one that cannot be changed with everything kept stays as it is."""
+    """The card with our section; a card that cannot be changed safely stays."""
     text = hub.read_text(listing, CARD)
     try:
         if text is None and CARD in listing.files:
@@ -98,7 +98,7 @@ def _card(
         title = listing.repository.rpartition("/")[2]
         yield _text_addition(CARD, card.updated(text, title, card.section(listing.repository, records), values, card.tags(records)))
     except front_matter.BrokenError as error:
-        notes.append(f"the card of {listing.repository} is left as it is: {error}")
+        notes.append(f"the card of {listing.repository} stays unchanged: {error}")
 
 
 def _replaced(listing: hub.Listing, artifacts: Sequence[Artifact], there: Mapping[str, ArtifactRecord]) -> Iterator[str]:

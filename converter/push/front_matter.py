@@ -1,4 +1,4 @@
-"""The YAML at the top of a model card: what is missing is added, and every character that is there stays."""
+"""The YAML at the top of a model card: add what is missing, and keep every character."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _NO_PLACE = "its metadata is written in a way that nothing can be added to"
 
 
 class BrokenError(ValueError):
-    """A front matter that is none: what is wrong, in a clause."""
+    """Invalid front matter; the problem is a clause."""
 
 
 def read(card: str) -> dict[str, Any]:
-    """The metadata of a card; empty where it has none. Raises BrokenError."""
+    """The metadata of a card; empty without front matter. Raises BrokenError."""
     return _parse(_split(card)[1])
 
 
@@ -31,7 +31,7 @@ def read_as_written(card: str) -> dict[str, Any]:
 
 
 def add(card: str, values: Mapping[str, Any], tags: Iterable[str]) -> str:
-    """The card with those of `values` and of `tags` that its metadata lacks. Raises BrokenError."""
+    """The card with `values` and `tags` that its metadata lacks. Raises BrokenError."""
     newline = newline_of(card)
     opening, block, closing, body = _split(card)
     there = _parse(block)
@@ -63,7 +63,7 @@ def _means(block: str, wanted: Mapping[str, Any]) -> bool:
 
 
 def _split(card: str) -> tuple[str, str, str, str]:
-    """The opening line, the block, the closing line and the rest; the first three are empty where there is no front matter."""
+    """The opening line, the block, the closing line and the rest; the first three are empty without front matter."""
     match = _BLOCK.match(card)
     if match:
         return match[1], match[2], match[3], card[match.end() :]
@@ -96,7 +96,7 @@ def _with_tags(block: str, there: Mapping[str, Any], lacking: list[str], newline
         return _with(block, "tags", lacking, newline)
     try:
         root = yaml.compose(block, yaml.SafeLoader)
-    except yaml.YAMLError:  # what was added before did not go together with it
+    except yaml.YAMLError:  # the additions so far did not fit together with it
         raise BrokenError(_NO_PLACE) from None
     node = next((value for key, value in root.value if key.value == "tags"), None) if root else None
     if not isinstance(node, yaml.SequenceNode):

@@ -1,4 +1,4 @@
-"""What is found out before any work is done: whether there is a token that may write where the artifacts are to go."""
+"""Checks before any work: a token, and its write access to the destinations."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ def check_account() -> hub.Account:
 
 
 def check_source(target: Target) -> Target:
-    """The target, a checkpoint's own repository, by the name that it goes by today. Raises RightsError for what may not be written to."""
+    """The target, a checkpoint's own repository, by its current name. Raises RightsError without write access."""
     repository = hub.look(target.repository, None, PushError).repository
     hub.may_commit(repository, create_pr=target.create_pr)
     return replace(target, repository=repository)
 
 
 def check_target(target: Target, account: hub.Account) -> Target:
-    """The target with its owner, where it has none the account.
+    """The target with its owner, by default the account.
 
-    Raises UsageError for what can be no repository or branch, RightsError for what the account may not write to, PushError where
-    the Hub cannot be asked.
+    Raises UsageError for an impossible repository or branch, RightsError without write access, PushError if the Hub does not answer.
     """
     repository = target.repository if "/" in target.repository else f"{account.name}/{target.repository}"
     if not is_hub_id(repository):
@@ -40,7 +39,7 @@ def check_target(target: Target, account: hub.Account) -> Target:
     if there:
         hub.may_commit(there, create_pr=target.create_pr)
     elif target.create_pr:
-        raise PushError(f"there is no repository {repository} to open a pull request in", "leave out --create-pr, and it is made")
+        raise PushError(f"no repository {repository} to open a pull request in", "leave out --create-pr, and it is made")
     elif not account.may_create_in(repository.partition("/")[0]):
-        raise RightsError(f"there is no repository {repository}, and {account.name} may not make one there", "push to one of your own")
+        raise RightsError(f"no repository {repository}, and {account.name} may not create it", "push to a repository of yours")
     return replace(target, repository=there or repository)

@@ -1,9 +1,9 @@
-"""The story of one push: `push` tells it.
+"""The story of one push: `push`.
 
-    artifacts → the repository as it is → what it lacks → one commit, or one pull request
+artifacts → the repository → the difference → one commit or one pull request
 
-It is told from the beginning whenever the Hub fails or another has committed in between. As each attempt looks at what there is,
-one that did its work unheard is found done.
+It starts over after a failure of the Hub or a concurrent commit. Each attempt looks at the repository first, so an attempt that
+succeeded unnoticed is recognised.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TITLE = "Add deployable artifacts made by converter"
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Where artifacts go: a repository, by a commit to a branch or by a pull request to main. `private` is what it is made as."""
+    """The destination: a repository, by a commit to a branch or by a pull request to main. `private` applies to a new repository."""
 
     repository: str
     create_pr: bool = False
@@ -63,7 +63,7 @@ def _push(folders: Sequence[Path], target: Target) -> Pushed:
     try:
         return hub.until_done(delivery.attempt, target.repository)
     except CardError as error:
-        delivery.card_refused, delivery.tried = f"{error.message}; it is left as it is", False
+        delivery.card_refused, delivery.tried = f"{error.message}; it stays unchanged", False
         return hub.until_done(delivery.attempt, target.repository)
 
 
@@ -79,7 +79,7 @@ class _Origin:
 def _origin(artifacts: Sequence[Artifact], target: Target) -> _Origin:
     source = artifacts[0].record.source
     if any(artifact.record.source.repository != source.repository for artifact in artifacts):
-        raise PushError("these artifacts were made from more than one model", "push those of each model by themselves")
+        raise PushError("these artifacts were made from more than one model", "push the artifacts of each model separately")
     if source.repository is None or source.repository.casefold() == target.repository.casefold():
         return _Origin(source.repository)
     listing = hub.look(source.repository, source.commit, PushError)
@@ -91,7 +91,7 @@ def _origin(artifacts: Sequence[Artifact], target: Target) -> _Origin:
 
 
 def _make_place(target: Target, artifacts: Sequence[Artifact], origin: _Origin, is_source: bool) -> None:
-    """The repository and the branch, where they are not there yet. What is not open to all stays so."""
+    """Create a missing repository and branch. A private or gated one stays so."""
     private = target.private or origin.is_restricted
     if not is_source and not hub.find(target.repository):
         hub.create_repository(target.repository, private=private)
@@ -107,7 +107,7 @@ def _make_place(target: Target, artifacts: Sequence[Artifact], origin: _Origin, 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where it is to go: a branch, or a pull request that waits; and what that lacks."""
+    """The destination, a branch or an open pull request, and the difference from it."""
 
     listing: hub.Listing
     request: hub.PullRequest | None
@@ -128,7 +128,7 @@ class _Delivery:
     unheard: bool = False
 
     def attempt(self) -> Pushed:
-        """Look wherever it may be already; where it is nowhere, commit what is lacking."""
+        """Look for the files in every place; if they are nowhere, commit the difference."""
         place = self._look()
         for pause in _LATE if self.unheard else ():
             if isinstance(place, _Place):
@@ -176,7 +176,7 @@ class _Delivery:
         return self._told("pushed", made.sha, request.number if request else made.pull_request, place.lacking.notes)
 
     def _there(self, commit: str, request: hub.PullRequest | None, notes: Sequence[str]) -> Pushed:
-        """All is there; by an attempt of ours, where there was one."""
+        """The result of a complete repository, with the commit of an earlier attempt."""
         if request and request.status == "closed":
             notes = (*notes, f"pull request {request.number} had all of it and was closed")
         return self._told("pushed" if self.tried else "unchanged", commit, request.number if request else None, notes)
@@ -190,19 +190,19 @@ class _Delivery:
         )
 
     def _check_checkpoint(self, commit: str) -> None:
-        """What is offered to a checkpoint's own repository was made from the checkpoint that is there, whichever the commit."""
+        """Check that the artifacts for a checkpoint's repository are from its current files, at any commit."""
         sources = {artifact.record.source.contents: artifact.record.source for artifact in self.artifacts}
         for source in (source for source in sources.values() if source.commit != commit):
             allowed = Allowed(pickle=source.pickle, remote_code=source.code)
             there = resolve(Source(name=self.target.repository, revision=commit), allowed)
             if source.contents and there.contents != source.contents:
                 raise PushError(
-                    f"{self.target.branch} of {self.target.repository} is another checkpoint than that of {source.identity}",
+                    f"{self.target.branch} of {self.target.repository} has another checkpoint than {source.identity}",
                     "convert it again, or push to a branch that begins at its commit",
                 )
 
     def _text(self, lacking: Changes) -> str:
-        """The text of the commit, which is that of the pull request."""
+        """The description of the commit and the pull request."""
         lines = [
             f"Converted by converter {converter.__version__}, and each validated against its checkpoint.",
             "",
@@ -210,5 +210,5 @@ class _Delivery:
             *(f"\n{note[:1].upper()}{note[1:]}." for note in lacking.notes),
         ]
         if self.target.create_pr:
-            lines += ["", 'To try it before it is merged, load it with `revision="refs/pr/N"`, where N is the number of this pull request.']
+            lines += ["", 'To try it before the merge, load it with `revision="refs/pr/N"`, where N is the number of this pull request.']
         return "\n".join(lines)

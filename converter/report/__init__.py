@@ -19,7 +19,7 @@ HTML_NAME = "report.html"
 
 
 class Report(Record):
-    """The outcomes of a batch in the manifest's order, and which versions of what made them."""
+    """The outcomes of a batch in the manifest's order, and the versions that produced them."""
 
     format: Literal[1] = 1
     outcomes: tuple[Outcome, ...]

@@ -20,7 +20,7 @@ PUSH_SIGNS = {"pushed": "✅ pushed", "unchanged": "⏭️ there already", "fail
 
 
 def render(outcomes: Sequence[Outcome], pushes: Sequence[Pushed], summary: str) -> str:
-    """The whole batch: a table, what was pushed, each failure in words, then what each converted artifact was measured at."""
+    """The report: a table, pushes, failures with hints, and the figures of each artifact."""
     parts = (*_table(outcomes), *_variants(outcomes), *_pushes(pushes), *_failures(outcomes), *_notes(outcomes), *_details(outcomes))
     return "\n".join([f"# Conversions: {summary}", "", *parts, ""])
 
@@ -54,7 +54,7 @@ def _table(outcomes: Iterable[Outcome]) -> Iterator[str]:
 
 
 def _variants(outcomes: Iterable[Outcome]) -> Iterator[str]:
-    """Of each artifact that comes in several precisions, or in one that loses something, what each is."""
+    """The variants of each artifact that has some."""
     for outcome in outcomes:
         precisions = outcome.verdict.variants if outcome.verdict else ()
         if precisions:
@@ -62,7 +62,7 @@ def _variants(outcomes: Iterable[Outcome]) -> Iterator[str]:
 
 
 def variant_table(precisions: Sequence[Variant]) -> Iterator[str]:
-    """The table of an artifact's variants, and what its figures are of."""
+    """The table of an artifact's variants, and its caption."""
     yield f"| {' | '.join(variants.HEADINGS)} |"
     yield f"|{'|'.join('---:' if name in variants.RIGHT else '---' for name in variants.HEADINGS)}|"
     for row in variants.rows(precisions):
@@ -73,7 +73,7 @@ def variant_table(precisions: Sequence[Variant]) -> Iterator[str]:
 def _failures(outcomes: Iterable[Outcome]) -> Iterator[str]:
     failed = [outcome for outcome in outcomes if outcome.failure]
     if failed:
-        yield from ("", "## What failed, and what to do", "")
+        yield from ("", "## Failures", "")
     for outcome in failed:
         assert outcome.failure
         where = f" ({outcome.position})" if outcome.position else ""
@@ -143,12 +143,12 @@ def _error(verdict: Verdict | None) -> str:
 
 
 def figure(value: float | None) -> str:
-    """An error, as it is told; empty where there is none."""
+    """An error for people; empty for none."""
     return "" if value is None else f"{value:.1e}"
 
 
 def short(identity: str) -> str:
-    """What a checkpoint is known by, as much of it as tells it apart."""
+    """A checkpoint's identity, shortened."""
     kind, _, digest = identity.partition(":")
     return f"{digest[:12]}" if kind == "commit" else f"{kind}:{digest[:12]}"
 

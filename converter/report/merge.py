@@ -1,4 +1,4 @@
-"""The reports of a batch that was divided over machines, as one: nothing told twice, and nothing left out."""
+"""Join the reports of shards: each outcome once, none missing."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _Place = tuple[int, int]
 
 
 def merge(shards: Sequence[Path], expected: Iterable[Job], but: Path | None = None) -> Report:
-    """Join the reports in `shards`, each a report.json or a folder with such at any depth, of what `expected` of the manifest asks for.
+    """Join the reports in `shards`, each a report.json or a folder with some, for the `expected` jobs of a manifest.
 
-    `but` is a report to pass over: that of an earlier merge. What a report tells of is known by its line and column and its backend,
-    as each machine may have the manifest elsewhere. A job that none tells of is a failure of its own: its machine was lost. Raises
-    UsageError for what is no report, where two tell of the same, and for one of another manifest.
+    `but` is a report to skip: an earlier merge. An outcome is identified by line, column and backend, because the manifest may have
+    another path on each machine. A job without an outcome is a failure: its machine was lost. Raises UsageError for an invalid report,
+    for two outcomes of one job, and for a report of another manifest.
     """
     jobs = {(_place(job.position), job.backend): job for job in expected}
     reports: dict[tuple[_Place, str], Path] = {}
@@ -73,8 +73,8 @@ def _read(path: Path) -> Report:
     except OSError as error:
         raise UsageError(f"the report {path} cannot be read: {error.strerror}", "check --merge") from error
     except pydantic.ValidationError as error:
-        hint = "bring it here again, or leave it out: what it would tell of is then a failure"
-        raise UsageError(f"{path} is no report that this version knows", hint) from error
+        hint = "bring it again, or leave it out: its jobs are then failures"
+        raise UsageError(f"{path} is not a report that this version can read", hint) from error
 
 
 def _lost(job: Job) -> Outcome:

@@ -75,7 +75,7 @@ def pair(before: float, after: float) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class BarSegment:
-    """A part of a stacked bar: the stage, its colour's number, where it begins and how long it is, in pixels."""
+    """A part of a stacked bar: the stage, its colour's number, its start and width in pixels."""
 
     stage: str
     colour: int
@@ -117,7 +117,7 @@ class Batch:
         return peak_of(self.stages)
 
     def bar(self, stages: Iterable[Stage], whole: float | None = None) -> Iterator[BarSegment]:
-        """The stages as a stacked bar, as long as their seconds are beside those of the longest job, or beside `whole` seconds."""
+        """The stages as a stacked bar, scaled to the longest job or to `whole` seconds."""
         start = 0.0
         whole = whole or self._longest
         for stage in stages:
@@ -132,7 +132,7 @@ def seconds_of(stages: Iterable[Stage]) -> float:
 
 
 def peak_of(stages: Iterable[Stage]) -> int:
-    """The largest peak of any stage, in bytes; 0 where there was none."""
+    """The largest peak of any stage, in bytes; 0 for none."""
     return max((stage.peak_anonymous_bytes for stage in stages), default=0)
 
 
@@ -152,10 +152,10 @@ def _sums(stages: Iterable[Stage]) -> Iterator[Stage]:
 
 @dataclass(frozen=True)
 class OutputErrors:
-    """One output over all cases: `comparisons` has one for each case, None where it gave none.
+    """One output over all cases: `comparisons` has one per case, None for a missing one.
 
-    `largest` is the one with the largest error, None where no figure could be had; `bound` is the tolerance at the largest value of
-    the reference there, atol + rtol·|value|, which is the most that any of its elements may differ by.
+    `largest` has the largest error, None without figures; `bound` is the tolerance at the largest value of the reference there,
+    atol + rtol·|value|, the maximum for its elements.
     """
 
     name: str
@@ -193,7 +193,7 @@ def output_errors(verdict: Verdict) -> tuple[OutputErrors, ...]:
 
 
 def largest_of(errors: Iterable[OutputErrors]) -> OutputErrors | None:
-    """The output with the largest error of all, which is the verdict's; None where no figure could be had."""
+    """The output with the largest error, as in the verdict; None without figures."""
     return max((output for output in errors if output.largest), key=lambda output: _size(output.largest), default=None)
 
 
@@ -209,14 +209,14 @@ def _errors_of(name: str, comparisons: Sequence[Comparison | None], verdict: Ver
 
 
 def _size(comparison: Comparison | None) -> tuple[bool, float]:
-    """What is no number is larger than any."""
+    """NaN counts as the largest."""
     error = (comparison and comparison.max_abs_error) or 0.0
     return (error != error, error)
 
 
 @dataclass(frozen=True)
 class Scale:
-    """A logarithmic scale of errors, the same for all of a page: from ten to the power of `low` to that of `high`."""
+    """A logarithmic scale of errors for a whole page, from ten to the power of `low` to ten to the power of `high`."""
 
     low: int
     high: int
@@ -235,7 +235,7 @@ class Scale:
         return cls(max(-12, math.floor(math.log10(min(shown)))), min(6, math.ceil(math.log10(max(shown)))))
 
     def place(self, value: float) -> float:
-        """Where a value is, in pixels from the left: nothing is at its beginning, what is no number or infinite at its end."""
+        """The position of a value, in pixels from the left: 0 at the start, NaN and infinity at the end."""
         if value <= 0:
             return 0.0
         power = math.log10(value) if math.isfinite(value) else self.high
@@ -243,7 +243,7 @@ class Scale:
 
 
 def _words(signs: Mapping[str, str]) -> dict[str, str]:
-    """What a state is called, without the sign before it."""
+    """The name of a state, without its sign."""
     return {state: word.partition(" ")[2] for state, word in signs.items()}
 
 

@@ -1,4 +1,4 @@
-"""The table of an artifact's variants: what each is in bytes, what it loses, and how long it takes, beside the float32 files."""
+"""The table of an artifact's variants: size, accuracy drop and time, relative to the float32 files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RIGHT = ("size", "of float32", "a call")
 
 
 def rows(variants: Sequence[Variant]) -> Iterator[tuple[str, ...]]:
-    """A row of plain text for each variant, under `HEADINGS`; what was not measured is empty."""
+    """A row of plain text for each variant, under `HEADINGS`; empty cells were not measured."""
     for variant in variants:
         latency = variant.latency
         yield (
@@ -29,7 +29,7 @@ def rows(variants: Sequence[Variant]) -> Iterator[tuple[str, ...]]:
 
 
 def sources(variants: Sequence[Variant]) -> str:
-    """What the figures are of, in a sentence; empty where there are none."""
+    """The caption of the figures; empty without figures."""
     if not variants:
         return ""
     first = variants[0]

@@ -1,7 +1,7 @@
-"""Graphs captured before anybody asks for them: of a config.json alone, with no weight fetched.
+"""Capture graphs in advance, from a config.json, without weights.
 
-A graph holds no weight, and validation compares the artifact with its own checkpoint: so weights at random do for both. A checkpoint of
-such is written and converted as any other is, and what the conversion keeps is what a real one of that configuration finds.
+A graph has no weights, and validation compares an artifact with its own checkpoint. So random weights serve for both: a checkpoint
+with such weights is written and converted as usual, and the kept graph serves real checkpoints of the configuration.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ _CONFIGS = Path(__file__).parent / "configs"
 
 
 def most_used() -> list[Source]:
-    """The configurations that come with the package, by their names on the Hub: those of the checkpoints that people use most."""
+    """The configurations in the package, by their names on the Hub: those of popular checkpoints."""
     paths = sorted(_CONFIGS.glob("*/*/config.json"))
     return [Source(name=path.parent.relative_to(_CONFIGS).as_posix(), folder=path.parent) for path in paths]
 
 
 def warm(source: Source, feature: str | None, cache: Path, observe: Observer) -> list[Outcome]:
-    """Keep in `cache` the graphs that a checkpoint with the config.json of `source` needs; an Outcome for each backend that keeps any.
+    """Keep in `cache` the graphs for checkpoints with the config.json of `source`; return an Outcome for each backend that keeps
+    graphs.
 
-    `feature` None is the one that config.json names. `observe` is told what happens.
-    Raises CheckpointError and NotSupportedError where that config.json is of nothing that can be converted.
+    `feature` None is the feature of config.json. `observe` receives events. Raises CheckpointError and NotSupportedError if that
+    config.json cannot be converted.
     """
     from converter.checkpoints.loading import save_random
 
