@@ -54,7 +54,7 @@ def sentence(error: Exception, repository: str, revision: str | None, kind: type
         kind = RevisionError if kind is PushError else kind
         return kind(f"{repository} has no revision {revision!r}", "name a branch, a tag or a commit that exists")
     if isinstance(error, errors.RemoteEntryNotFoundError):
-        return kind(f"{named} lacks a file that it lists", "try again later")
+        return kind(f"a listed file of {named} is missing", "try again later")
     if isinstance(error, errors.LocalTokenNotFoundError):
         return RightsError("there is no token, which a push needs", "set HF_TOKEN to a token with write access")
     if isinstance(error, UnicodeEncodeError | httpx2.LocalProtocolError):  # a header is ASCII, and all else in it is ours
@@ -67,7 +67,7 @@ def _internal_error(error: BaseException, named: str, kind: type[ConverterError]
 
     # a login page of the network's, say; a push does more than to ask, so that there a KeyError may be a bug of ours
     if isinstance(error, JSONDecodeError | httpx2.DecodingError) or (isinstance(error, KeyError) and kind is CheckpointError):
-        return kind(f"what answered for {named} is no Hub", "check the network and HF_ENDPOINT")
+        return kind(f"the server that answered for {named} is not a Hub", "check the network and HF_ENDPOINT")
     if isinstance(error, OSError) and error.filename:
         return kind(f"{error.filename} cannot be read or written: {error.strerror}", "check its permissions and the disk")
     if isinstance(error, httpx2.HTTPError | OSError | RuntimeError | TransientError):
@@ -111,7 +111,7 @@ def _answered(status: int, pause: float, words: str, named: str, kind: type[Conv
             "set HF_TOKEN to a token with write access to it, or offer the artifacts as a pull request",
         )
     if pause > LONGEST_PAUSE:
-        return kind(f"the Hub requests a pause of {pause:.0f} s before {named}", "try again later")
+        return kind(f"the Hub requests a pause of {pause:.0f} s for {named}", "try again later")
     if words and status in (400, 413, 422):
         return kind(f"the Hub refused the request for {named} (status {status}): {hub_message(words)}", "see its message")
     return kind(f"the Hub answered {named} with status {status}", "check HF_TOKEN" if status in (401, 403) else "try again later")
