@@ -1,4 +1,4 @@
-"""What can be known of a model before an hour of compiling, and without the SDK: does it trace, and does it decide anything by values?"""
+"""Check a model before an hour of compiling, without the SDK: whether it can be traced, and whether it branches on values."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from converter.checkpoints.calling import ExportWrapper, sample
 from converter.checkpoints.loading import LoadedModel
 from converter.core.records import Finding
 
-_SEED = 2  # of the inputs that a trace is tried with; another than that of those it is made with
+_SEED = 2  # seed of the inputs that try a trace; different from the seed of its sample
 _OTHERS: tuple[Padding, ...] = ("none", "right", "left", "holes")
 
 
 class Call(NamedTuple):
-    """A call of the model at one of the shapes that are asked for: the lengths of its axes, and the sample that it was seen to run with."""
+    """A call of the model at one requested shape: the lengths of its axes, and a sample that it ran with."""
 
     size: Size
     axes: dict[str, int]
@@ -33,9 +33,9 @@ class Call(NamedTuple):
 
 
 def check(model: LoadedModel, config: OnnxConfig, options: NeuronOptions, preprocessor: Any) -> Iterator[Finding]:
-    """All that can be found out here, for each shape; torch-xla has its say where it is installed.
+    """All findings for each shape; with torch-xla if installed.
 
-    The model may lie elsewhere in memory afterwards. Raises NotSupportedError or ConversionError where it cannot be traced at all.
+    The model may lie elsewhere in memory afterwards. Raises NotSupportedError or ConversionError if it cannot be traced.
     """
     with prepared(model, config):
         for call in calls(model, config, options, preprocessor):
@@ -45,9 +45,9 @@ def check(model: LoadedModel, config: OnnxConfig, options: NeuronOptions, prepro
 
 
 def calls(model: LoadedModel, config: OnnxConfig, options: NeuronOptions, preprocessor: Any) -> list[Call]:
-    """The calls that are asked for, the shortest first; `model` is `prepared`.
+    """The requested calls, shortest first; `model` is `prepared`.
 
-    Raises NotSupportedError for what the model cannot have, ConversionError where it does not run.
+    Raises NotSupportedError for an impossible shape, ConversionError if the model does not run.
     """
     if "decoder_input_ids" in config.inputs and config.task in GENERATED:
         raise generation_error(config.feature.name)
@@ -56,7 +56,7 @@ def calls(model: LoadedModel, config: OnnxConfig, options: NeuronOptions, prepro
 
 
 def look(model: LoadedModel, config: OnnxConfig, call: Call, preprocessor: Any) -> Iterator[Finding]:
-    """What is found of a call without torch-xla; `model` is `prepared`."""
+    """The findings of a call without torch-xla; `model` is `prepared`."""
     with quiet_torchscript(), torch.no_grad(), config.patch(model.module):
         traced = trace(call.wrapper, config, call.tensors, {})
         used_tensors(traced, model)
@@ -64,14 +64,14 @@ def look(model: LoadedModel, config: OnnxConfig, call: Call, preprocessor: Any) 
         others = [make_inputs(config, call.size, rng, padding, model.dtype, preprocessor) for padding in _OTHERS]
         inputs = [tuple(torch.from_numpy(array) for array in arrays.values()) for arrays in others]
         wrong = [problem for tensors in inputs if (problem := disagreement(traced, call.wrapper, tensors))]
-        message = f"traced; the trace gives what the model gives for {len(inputs) - len(wrong)} of {len(inputs)} other inputs of this shape"
+        message = f"traced; the trace equals the model for {len(inputs) - len(wrong)} of {len(inputs)} other inputs of this shape"
         yield Finding(axes=call.axes, message=f"{message}: {wrong[0]}" if wrong else message, passed=not wrong)
         with reporting_tracing():
             yield from _decisions(call.wrapper, inputs, call.axes)
 
 
 def _decisions(wrapper: ExportWrapper, inputs: list[Tensors], axes: dict[str, int]) -> Iterator[Finding]:
-    """Whatever the model decides by the values of its inputs or weights: a compiled call does as it was done with the sample."""
+    """The decisions of the model on values of its inputs or weights: a compiled call repeats the sample's."""
     decisions = {}
     for tensors in inputs:
         with Decisions((*tensors, *wrapper.parameters(), *wrapper.buffers())) as watch:

@@ -58,7 +58,7 @@ def neuron_block(config: OnnxConfig, options: NeuronOptions, sdk: Sdk, fixed: Ma
 
 
 def compiler_of(folder: Path) -> str:
-    """The compiler that the config.json in a folder names. Raises ConversionError where it names none."""
+    """The compiler named by the config.json in a folder. Raises ConversionError if it names none."""
     try:
         return str(json.loads((folder / CONFIG).read_bytes())["neuron"]["compiler_type"])
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -71,7 +71,7 @@ def _sequence(config: OnnxConfig, fixed: Mapping[str, int]) -> int:
 
 
 def _optlevel(options: NeuronOptions) -> str:
-    """What the compiler is asked for, or its own default."""
+    """The compiler's arguments, or its defaults."""
     words = shlex.split(options.compiler_args)
     for word, after in pairwise([*words, ""]):
         name, _, value = word.partition("=")

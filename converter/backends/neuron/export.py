@@ -22,23 +22,25 @@ from converter.core.records import Bucket, Signature
 
 
 def export(preprocessor: Any, model: Any, config: OnnxConfig, options: NeuronOptions, folder: Path) -> Signature:
-    """Compile `model` for Neuron into `folder`: model.neuron and config.json for the longest text, `buckets/N/` with the same for others.
+    """Compile `model` for Neuron into `folder`: model.neuron and config.json for the longest text, `buckets/N/` for others.
 
-    A compiled archive takes int64 tensors by position, of its shape alone (of any batch where it is dynamic), and returns a tuple of
-    tensors. It runs where the SDK's runtime finds a Neuron device.
+    A compiled archive takes int64 tensors by position, of its shape only (of any batch with `dynamic_batch`), and returns a tuple of
+    tensors. It runs if the SDK's runtime finds a Neuron device.
 
     Args:
-        preprocessor: the checkpoint's tokenizer, for a configuration that makes its own inputs with it; None otherwise.
-        model: a model of transformers (`torch.nn.Module`) in float32 or float16. It may lie on another device afterwards.
-        config: what is exported of it.
-        options: the target, the shapes, and what the compiler may do.
+        preprocessor: the checkpoint's tokenizer, for a configuration that makes its own inputs with it; otherwise None.
+        model: a model of transformers (`torch.nn.Module`) in float32 or float16. It may be on another device afterwards.
+        config: the configuration of the export.
+        options: the target, the shapes, and the compiler's options.
         folder: an empty folder.
 
-    Returns: how it is called, and by which file; each archive holds the same as JSON, in its extra file `signature.json`.
+    Returns:
+        The signature with the file of each bucket; each archive has the same as JSON, in its extra file `signature.json`.
 
-    Raises: NotSupportedError where there is no SDK for it, or for a shape, a feature or a dtype that cannot be; ConversionError where it
-    decides anything by values, where the SDK does not compile it, or where a weight would be made up; OutputError where it cannot be
-    written.
+    Raises:
+        NotSupportedError: there is no SDK, or a shape, feature or dtype is impossible.
+        ConversionError: the model branches on values, the SDK does not compile it, or a weight is missing.
+        OutputError: the folder cannot be written.
     """
     loaded, folder = LoadedModel(model), Path(folder).absolute()
     toolkit = sdk.find(options.target)
@@ -47,7 +49,7 @@ def export(preprocessor: Any, model: Any, config: OnnxConfig, options: NeuronOpt
         for call in asked:
             _refuse_what_cannot_be(loaded, config, call, preprocessor)
         signature = _signature(config, options, asked)
-        # counted once and first: the SDK may move the model to a device of its own
+        # counted first: the SDK may move the model to its device
         weights = sum(tensor.nbytes for tensor in {weight.data_ptr(): weight for weight in loaded.tensors().values()}.values())
         for call, bucket in zip(asked, signature.buckets, strict=True):
             path = folder / bucket.file

@@ -17,7 +17,7 @@ from converter.core.records import Finding
 
 
 def lower(wrapper: ExportWrapper, tensors: Tensors, axes: Mapping[str, int], atol: float) -> Finding:
-    """What torch-xla makes of a call of `flat_model` with `tensors` on XLA's CPU; a Finding without a verdict where it is not installed."""
+    """Lower a call of `flat_model` with `tensors` on XLA's CPU; a Finding without a verdict if torch-xla is not installed."""
     if find_spec("torch_xla") is None:
         return Finding(axes=axes, message="torch-xla is not installed here, so nothing was lowered to HLO", passed=None)
     import torch_xla

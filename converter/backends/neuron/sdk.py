@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 Target = Literal["inf1", "inf2", "trn1"]
 
 DEVICES = Path("/dev")
-"""Where the driver puts its devices: neuron0, neuron1, …"""
+"""The driver's devices: neuron0, neuron1, …"""
 
 _STUB = "WRONG PACKAGE"
-"""What the stubs of PyPI raise."""
+"""The message of the stubs on PyPI."""
 
-_HOW = "install it as docs/how-to/neuron.md says: from AWS's own index, with exact versions, in the image or an environment of its own"
+_HOW = "install it as docs/how-to/neuron.md describes: from AWS's own index, with exact versions, in the image or a separate environment"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Generation:
-    """An SDK with `trace`: the module, the distribution that brings it, the compiler's distribution, what it compiles for."""
+    """An SDK with `trace`: the module, its distribution, the compiler's distribution, and its targets."""
 
     module: str
     distribution: str
@@ -80,8 +80,8 @@ class Sdk:
     def trace(self, model: Any, inputs: tuple[Any, ...], asked: NeuronOptions, workdir: Path) -> Any:
         """Compile `model`, a torch.nn.Module that takes `inputs`, tensors, by position, and returns a tuple of tensors.
 
-        `workdir` is an empty folder for the compiler's files, its logs too. Returns a torch.jit.ScriptModule. Raises NotSupportedError
-        where this version cannot do what is asked, ConversionError with the SDK's own words where it fails.
+        `workdir` is an empty folder for the compiler's files and logs. Returns a torch.jit.ScriptModule. Raises NotSupportedError if this
+        version lacks an option, ConversionError with the SDK's message if it fails.
         """
         if self.generation is NEURON:
             wanted, needed = _for_neuron(asked), ("compiler_args", *(["dynamic_batch_size"] if asked.dynamic_batch else []))
@@ -95,12 +95,12 @@ class Sdk:
                 traced = self.module.trace(model, inputs, **arguments)
                 if asked.dynamic_batch and self.generation is NEURONX:
                     traced = self.module.dynamic_batch(traced)
-        except Exception as error:  # a compiler runs here, and the model's own code; whatever they raise is told, with its cause
-            raise ConversionError(f"{self.name} does not compile it: {reason(error)}", "see with --debug what it says in full") from error
+        except Exception as error:  # a compiler and the model's own code run here and may raise anything
+            raise ConversionError(f"{self.name} does not compile it: {reason(error)}", "--debug shows the whole message") from error
         return traced
 
     def _taken(self, wanted: Mapping[str, Any], needed: Iterable[str]) -> dict[str, Any]:
-        """Of the arguments those that this version's `trace` takes. Raises NotSupportedError where it lacks one that is needed."""
+        """The arguments that this version's `trace` has. Raises NotSupportedError for a required one that it lacks."""
         parameters = inspect.signature(self.module.trace).parameters.values()
         if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
             return dict(wanted)
@@ -115,14 +115,14 @@ class Sdk:
 
 
 def find(target: Target) -> Sdk:
-    """The SDK that compiles for `target`, imported. Raises NotSupportedError, with what to do, where there is none."""
+    """The SDK for `target`, imported. Raises NotSupportedError with a hint if there is none."""
     generation = next(candidate for candidate in GENERATIONS if target in candidate.targets)
     if find_spec(generation.module) is None:
         others = [candidate for candidate in GENERATIONS if candidate is not generation and find_spec(candidate.module)]
         beside = f"; {others[0].distribution} is, and compiles for {' and '.join(others[0].targets)}" if others else ""
         raise NotSupportedError(f"{generation.distribution}, which compiles for {target}, is not installed{beside}", generation.to_do)
     if not has_device() and generation is NEURONX:
-        os.environ["NEURON_PLATFORM_TARGET_OVERRIDE"] = target  # it looks for the device as it is imported
+        os.environ["NEURON_PLATFORM_TARGET_OVERRIDE"] = target  # the import looks for the device
     sdk = Sdk(generation, _imported(generation))
     if not hasattr(sdk.module, "trace"):
         raise NotSupportedError(
@@ -145,7 +145,7 @@ def _imported(generation: Generation) -> Any:
 
 @contextmanager
 def _aside() -> Iterator[None]:
-    """Within it whatever is printed to standard output, by a compiler's process too, goes to standard error: it is no result."""
+    """Send everything printed to standard output, also by a compiler's process, to standard error: it is not a result."""
     sys.stdout.flush()
     kept = os.dup(1)
     try:
@@ -163,7 +163,7 @@ def has_device() -> bool:
 
 
 def compiler_words(asked: NeuronOptions) -> list[str]:
-    """The arguments of neuronx-cc or neuron-cc for what is asked, one by one."""
+    """The arguments of neuronx-cc or neuron-cc for the options, one by one."""
     words = shlex.split(asked.compiler_args)
     if asked.target in NEURON.targets:
         return ["--fast-math", _fast_math(asked), *words]

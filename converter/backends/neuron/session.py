@@ -1,4 +1,4 @@
-"""Compiled archives of a folder, each run in a process of its own with the SDK; the bucket is chosen by the shape of the inputs."""
+"""Compiled archives of a folder, each run with the SDK in a separate process; the shape of the inputs chooses the bucket."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from converter.padding import choose
 
 
 class NeuronSession:
-    """The archives in `folder`, of which `main_file` is the one for the longest texts.
+    """The archives in `folder`; `main_file` is for the longest texts.
 
-    Raises NotSupportedError where their SDK is not installed, ConversionError where they are none.
+    Raises NotSupportedError if their SDK is not installed, ConversionError if they are damaged.
     """
 
     has_all_weights = False  # the SDK compiles them into its code
@@ -35,7 +35,7 @@ class NeuronSession:
         self._sdk = sdk.find(generation.targets[0])
         self.runtime = f"{self._sdk.name} {'on a Neuron device' if sdk.has_device() else 'without a device'}"
         self.notes: Sequence[str] = (
-            () if sdk.has_device() else (f"{self._sdk.name} ran it without a Neuron device: what a device computes was not measured",)
+            () if sdk.has_device() else (f"{self._sdk.name} ran it without a Neuron device, so a device's results were not measured",)
         )
         self._opened: dict[str, ArchiveSession] = {}
         self._largest = main_file
@@ -46,7 +46,7 @@ class NeuronSession:
             raise
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        """The outputs by name of the smallest bucket that takes the inputs, which has to refuse what is not just of its shape."""
+        """The outputs by name of the smallest bucket for the inputs; the bucket itself refuses other shapes."""
         return self._archive_for(inputs).run(inputs)
 
     def time(self, inputs: Mapping[str, Array]) -> float:
@@ -60,7 +60,7 @@ class NeuronSession:
             yield from archive.changes()
 
     def weights(self) -> Iterator[StoredWeight]:
-        """What an archive stores as tensors; the SDK compiles weights into its code, where none can be read."""
+        """The tensors of an archive; the SDK compiles weights into unreadable code."""
         yield from self._archive(self._largest).weights()
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ class NeuronSession:
         return self._opened[file]
 
     def _why_it_does_not_run(self) -> str:
-        """Without a device it is tried, as nobody but the SDK knows what its CPU back end runs; in a clause, empty where it runs."""
+        """The reason why it does not run, in a clause; empty if it runs. Without a device the SDK's CPU backend is tried."""
         shapes = [[self.signature.fixed.get(str(label), 1) for label in spec.shape] for spec in self.signature.inputs]
         masks = set(MASKED_BY.values())
         inputs = {

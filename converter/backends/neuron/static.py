@@ -1,4 +1,4 @@
-"""A model as a compiler of one static call sees it: told that it is traced, and watched for what it decides by values."""
+"""A model as a compiler of one static call sees it: marked as traced, and watched for decisions on values."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ def reporting_tracing() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Decision:
-    """An operator that took a value for a decision or a length, and the line of the model's code that asked for it."""
+    """An operator that read a value for a decision or a length, and the line of the model's code."""
 
     operator: str
     place: str
 
 
 class Decisions(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own lacks types
-    """Within it each operator is noted whose result's shape or Python value hangs on the values of `tensors`, or of what came of them."""
+    """Record each operator whose result's shape or Python value depends on the values of `tensors` or of derived tensors."""
 
     def __init__(self, tensors: Iterable[torch.Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.decisions: list[Decision] = []
-        self._seen: dict[int, StorageWeakRef] = {}  # as long as it is referred to, no other storage gets its address
+        self._seen: dict[int, StorageWeakRef] = {}  # keeps the address from being used by another storage
         for tensor in tensors:
             self._note(tensor)
 
@@ -57,7 +57,7 @@ class Decisions(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
         if any(tensor.untyped_storage()._cdata in self._seen for tensor in tensors):
             if _decides(func, args):
                 self.decisions.append(Decision(str(func.name()), _place()))
-            changed = tensors[:1] if func._schema.is_mutable else []  # torch writes to the first, be it a view of something larger
+            changed = tensors[:1] if func._schema.is_mutable else []  # torch writes to the first argument, even if it is a view
             for leaf in (*changed, *tree_leaves(result)):
                 if isinstance(leaf, torch.Tensor):
                     self._note(leaf)

@@ -23,19 +23,22 @@ from converter.core.errors import NotSupportedError
 
 
 def export(preprocessor: Any, model: Any, config: OnnxConfig, opset: int | None, output: Path) -> tuple[list[str], list[str]]:
-    """Write `model` to the ONNX file `output`, and its weights beside it where one file cannot hold them.
+    """Write `model` to the ONNX file `output`, and its weights beside it if one file is too small.
 
     Args:
-        preprocessor: the checkpoint's tokenizer, for a configuration that makes its own inputs with it; None otherwise.
+        preprocessor: the checkpoint's tokenizer, for a configuration that makes its own inputs with it; otherwise None.
         model: a model of transformers (`torch.nn.Module`) in float32 or float16. It is unchanged afterwards.
-        config: what is exported of it.
-        opset: the ONNX operator set; None is the configuration's default, which is the exporter's recommended one.
-        output: the file to be written.
+        config: the configuration of the export.
+        opset: the ONNX operator set; None for the configuration's default, the exporter's recommendation.
+        output: the path of the file.
 
-    Returns: the names of the inputs and of the outputs, in order.
+    Returns:
+        The names of the inputs and of the outputs, in order.
 
-    Raises: NotSupportedError for an operator set or a dtype that cannot be made; ConversionError where the configuration does not
-    fit the model, where the graph cannot be captured, or where a weight would be made up; OutputError where it cannot be written.
+    Raises:
+        NotSupportedError: the opset or dtype is impossible.
+        ConversionError: the configuration does not fit the model, the capture fails, or a weight is missing.
+        OutputError: the file cannot be written.
     """
     export_with(None, preprocessor, LoadedModel(model), config, opset, Path(output))
     return list(config.inputs), list(config.outputs)
@@ -51,10 +54,10 @@ def export_with(
     shared_in: Path | None = None,
     optimize: Optimize = "none",
 ) -> Conversion:
-    """The same with a graph that an earlier conversion captured, where `cache` has the one that this model's capture would give.
+    """The same with a cached graph, if `cache` has the one for this model.
 
-    With `shared_in`, the folder that `output` will be moved to, it points into the checkpoint's own files, and holds no weights but those
-    that are made of several. `optimize` is what the graph is fused for.
+    With `shared_in`, the later folder of `output`, the file refers to the checkpoint's own files and contains packed weights only.
+    `optimize` is the target of fusions.
     """
     opset = config.default_onnx_opset if opset is None else opset
     if opset not in OPSETS:

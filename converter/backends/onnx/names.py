@@ -8,11 +8,11 @@ ENCODER_FILE, DECODER_FILE = "encoder_model.onnx", "decoder_model_merged.onnx"
 """An encoder, and a decoder for its first call and all others: as transformers.js and optimum call them."""
 
 STATES = "last_hidden_state"
-"""What the encoder's file gives."""
+"""The output of the encoder's file."""
 
 TAKES: Mapping[str, str] = {
     "encoder_attention_mask": "attention_mask",
     "input_ids": "decoder_input_ids",
     "encoder_hidden_states": STATES,
 }
-"""What the decoder's file calls what the model takes or the encoder gives, where it is another name."""
+"""The decoder file's names for the model's inputs and the encoder's outputs, if different."""

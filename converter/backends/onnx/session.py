@@ -49,7 +49,7 @@ class OnnxSession:
             self._session = open_graph(graph, path.parent, deployed=deployed)
         except ConversionError as error:
             raise ConversionError(f"ONNX Runtime does not load {path}: {error.message}", "convert the checkpoint again") from error
-        # what the file declares: the runtime puts in its place whatever shape it infers itself
+        # the declared shape; the runtime replaces it by its inferred one
         declared = {value.name: _spec(value) for value in (*self._stored.skeleton.graph.input, *self._stored.skeleton.graph.output)}
         self.signature = Signature(
             inputs=tuple(declared[node.name] for node in self._session.get_inputs()),
@@ -88,7 +88,7 @@ class OnnxSession:
             stored = _stored(matrix.name, tensors[matrix.name], transposed=matrix.transposed)
             yield replace(stored, quantized=matrix.quantized, is_used=matrix.name in used)
         for name in [*tensors]:
-            array = tensors.pop(name)  # so that what is read of a file is let go
+            array = tensors.pop(name)  # releases the mapping of the file
             if name not in parts:
                 yield replace(_stored(name, array), is_used=name in used)
 
@@ -97,7 +97,7 @@ class OnnxSession:
 
 
 class SubmodelsSession:
-    """An encoder's file and a decoder's as one model: called by the model's names, the decoder given what the encoder gives."""
+    """An encoder's file and a decoder's as one model: called by the model's names, with the encoder's output passed on."""
 
     unrunnable = ""
     notes: Sequence[str] = ()
@@ -168,7 +168,7 @@ class SubmodelsSession:
 
 
 def _stored(name: str, array: Array, *, transposed: bool = False) -> StoredWeight:
-    """A tensor by its name, or the rows of a matrix of integers, which is stored as it is or `transposed`."""
+    """A tensor by its name, or the rows of a matrix of integers, stored as it is or `transposed`."""
     try:
         packed_weight, of_transposed = weight_of(name)
     except ValueError:  # a constant of the graph's own
@@ -191,7 +191,7 @@ def open_files(folder: Path, names: Sequence[str], *, deployed: bool = False, ro
 
 
 def values(stored: model_file.StoredModel, dtype: str) -> list[str]:
-    """The values of a type that nodes give: the runtime knows the types, of its own operators too."""
+    """The node outputs of a type; the runtime knows the types, also of contrib operators."""
     probe = onnx.ModelProto()
     probe.CopyFrom(stored.skeleton)
     del probe.graph.output[:]
@@ -223,7 +223,7 @@ def open_graph(data: bytes, folder: Path, *, deployed: bool = False, as_written:
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder.resolve()))
     try:
         return ort.InferenceSession(data, options, providers=[_PROVIDER])
-    except Exception as error:  # the bindings raise classes of their own that share no base
+    except Exception as error:  # the bindings raise classes without a common base
         raise ConversionError(reason(error)) from error
 
 

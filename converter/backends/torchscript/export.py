@@ -1,4 +1,4 @@
-"""From a model to a TorchScript archive: sample, trace, probe at other shapes, guard where they do not agree, save."""
+"""Export a model to a TorchScript archive: sample, trace, probe other shapes, guard axes that differ, save."""
 
 from __future__ import annotations
 
@@ -22,26 +22,29 @@ from converter.checkpoints.calling import inputs_at, sample
 from converter.checkpoints.loading import LoadedModel
 from converter.core.records import Signature
 
-_SEED = 1  # of the inputs that a trace is probed with; another than that of those it is made with
+_SEED = 1  # seed of the inputs that probe a trace; different from the seed of its sample
 
 
 def export(preprocessor: Any, model: Any, config: OnnxConfig, options: TorchScriptOptions, output: Path) -> Signature:
     """Trace `model` and save it to the archive `output`, which torch.jit.load and libtorch load without transformers.
 
-    Its forward takes int64 tensors by position or by name and returns a tuple of tensors. At another shape than the traced one it gives
-    what the model gives, or it raises; which of the two is measured, axis by axis.
+    Its forward takes int64 tensors by position or by name and returns a tuple of tensors. At another shape than the traced one it equals
+    the model, or raises; this is measured axis by axis.
 
     Args:
-        preprocessor: the checkpoint's tokenizer, for a configuration that makes its own inputs with it; None otherwise.
+        preprocessor: the checkpoint's tokenizer, for a configuration that makes its own inputs with it; otherwise None.
         model: a model of transformers (`torch.nn.Module`) in float32 or float16. It is unchanged afterwards.
-        config: what is exported of it.
-        options: the shape to trace at, and how the weights are stored.
-        output: the file to be written.
+        config: the configuration of the export.
+        options: the traced shape, and the storage of weights.
+        output: the path of the archive.
 
-    Returns: how it is called; the archive holds the same as JSON, in its extra file `signature.json`.
+    Returns:
+        The signature; the archive has the same as JSON, in its extra file `signature.json`.
 
-    Raises: NotSupportedError for a shape, a feature or a dtype that cannot be; ConversionError where the configuration does not fit the
-    model, where the model cannot be traced, or where a weight would be made up; OutputError where it cannot be written.
+    Raises:
+        NotSupportedError: a shape, feature or dtype is impossible.
+        ConversionError: the configuration does not fit the model, it cannot be traced, or a weight is missing.
+        OutputError: the archive cannot be written.
     """
     loaded = LoadedModel(model)
     with prepared(loaded, config), _untied(model) if options.untie else nullcontext():
@@ -70,9 +73,9 @@ def _hold(
 
 
 def _sizes(config: OnnxConfig, options: TorchScriptOptions) -> list[Size]:
-    """The shapes to trace at, until one holds at any: a small one first, then the longest, which takes in all that is shorter.
+    """The shapes to trace at, until one holds for all: a small one first, then the longest.
 
-    Both are as the options have it. Raises NotSupportedError for what the model cannot have.
+    The options may set both. Raises NotSupportedError for an impossible shape.
     """
     longest = config.max_sequence_length
     shapes = dict.fromkeys(
@@ -83,9 +86,9 @@ def _sizes(config: OnnxConfig, options: TorchScriptOptions) -> list[Size]:
 
 
 def _keep_what_is_used(traced: torch.jit.ScriptModule, model: LoadedModel) -> None:
-    """Empty the tensors that the code does not take, such as an unasked pooler's; other names of one that it takes stay.
+    """Empty the tensors that the code does not read, such as an unused pooler's; other names of a used one stay.
 
-    Raises ConversionError where the checkpoint lacks one that it takes: a head of random numbers is never exported.
+    Raises ConversionError if the checkpoint lacks a used one: a head of random numbers is never exported.
     """
     used = used_tensors(traced, model)
     named = [*traced.named_parameters(remove_duplicate=False), *traced.named_buffers(remove_duplicate=False)]
@@ -97,7 +100,7 @@ def _keep_what_is_used(traced: torch.jit.ScriptModule, model: LoadedModel) -> No
 
 @contextmanager
 def _untied(model: torch.nn.Module) -> Iterator[None]:
-    """Within it each name of a weight has a tensor of its own."""
+    """Give each name of a weight a separate tensor."""
     seen: set[int] = set()
     tied: list[tuple[torch.nn.Module, str, torch.nn.Parameter]] = []
     for module in model.modules():

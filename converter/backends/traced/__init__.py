@@ -1,4 +1,4 @@
-"""What TorchScript and Neuron share: a model traced at one shape, its archive on disk, and that archive run in a process of its own."""
+"""Shared by TorchScript and Neuron: a model traced at one shape, its archive, and a process to run it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from converter.architectures import FEATURES
 
 
 def without_cache(feature: str | None) -> str | None:
-    """Give the feature back, or say which to choose in place of one that has a cache: that is no tensor, and a trace knows nothing else."""
+    """Return the feature, or refuse one with a cache and name another: a trace handles tensors only."""
     entry = FEATURES.get(feature or "")
     if entry and entry.use_past:
         raise PydanticCustomError("feature", "a trace has no cache; choose {task}", {"task": entry.task})

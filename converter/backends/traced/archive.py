@@ -1,7 +1,7 @@
-"""The archive on disk: what torch saves, less what tells of the machine that it was made on.
+"""The archive on disk: as torch saves it, without traces of the machine.
 
-torch keeps, for each operation, where in whose Python files it was traced: an error shows its user another machine's paths, and the
-same model is another file on another machine. Without that, an error shows the archive's own code.
+torch records the source line of each operation. Errors would show another machine's paths, and the same model would be a different
+file on each machine. Without the records, errors show the archive's own code.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _OF_THE_WRITER = (".data/version", "version", ".data/serialization_id", "byteord
 
 
 def save(traced: torch.jit.ScriptModule, signature: Signature, path: Path, compiled: int = 0) -> None:
-    """Write `traced` and how it is called. Raises OutputError where the disk refuses, ConversionError where torch does.
+    """Write `traced` and its signature. Raises OutputError if the disk refuses, ConversionError if torch does.
 
-    `compiled` is how many bytes a compiler may have put into its code, about.
+    `compiled` is an estimate of the bytes in compiled code.
     """
     tensors = {tensor.data_ptr(): tensor.nbytes for _, tensor in tensors_of(traced)}
     size = sum(tensors.values()) + compiled + _CODE + _CODE_OF_A_MODULE * len(list(traced.modules()))
@@ -41,14 +41,14 @@ def save(traced: torch.jit.ScriptModule, signature: Signature, path: Path, compi
         try:
             torch.jit.save(traced, str(whole), _extra_files={SIGNATURE: signature.model_dump_json(indent=2)})
         except RuntimeError as error:
-            raise ConversionError(f"the trace cannot be saved: {reason(error)}", "see with --debug what torch says in full") from error
+            raise ConversionError(f"the trace cannot be saved: {reason(error)}", "--debug shows torch's whole message") from error
         _copy(whole, path)
     finally:
         whole.unlink(missing_ok=True)
 
 
 def read_signature(path: Path) -> Signature:
-    """How the archive at `path` is called, without loading it. Raises ConversionError where it does not say."""
+    """The signature of the archive at `path`, without loading it. Raises ConversionError without one."""
     try:
         with zipfile.ZipFile(path) as archive:
             name = next((member for member in archive.namelist() if member.endswith(f"/extra/{SIGNATURE}")), "")
@@ -61,7 +61,7 @@ def read_signature(path: Path) -> Signature:
 
 
 def _reserve(path: Path, size: int) -> None:
-    """Find out that the disk takes a file of this size: torch's writer ends the whole process where it is refused a byte."""
+    """Reserve disk space for a file of this size: torch's writer ends the whole process if a write fails."""
     with open(path, "wb") as file:
         os.posix_fallocate(file.fileno(), 0, size)
 
@@ -70,7 +70,7 @@ def _copy(source: Path, target: Path) -> None:
     """Copy an archive, its tensors straight from the mapped file, without the records that tell of a machine."""
     reader, writer = torch._C.PyTorchFileReader(str(source)), torch._C.PyTorchFileWriter(str(target))
     version = next(name for name in reader.get_all_records() if name in (".data/version", "version"))
-    writer.set_min_version(int(reader.get_record(version)))  # by it the loader knows what its operators mean
+    writer.set_min_version(int(reader.get_record(version)))  # the version of its operators
     with zipfile.ZipFile(source) as archive:  # torch 2.9, which Neuron's SDK goes with, does not tell a record's size
         sizes = {record.filename.partition("/")[2]: record.file_size for record in archive.infolist()}
     mapped = torch.UntypedStorage.from_file(str(source), False, source.stat().st_size)
@@ -80,6 +80,6 @@ def _copy(source: Path, target: Path) -> None:
         start, size = reader.get_record_offset(name), sizes[name]  # type: ignore[attr-defined]  # torch's stub lacks it
         if name.startswith(("data/", "constants/")):
             writer.write_record(name, mapped[start : start + size], size)
-        else:  # text is compressed, and so has no place of its own
+        else:  # text is compressed, so it has no fixed place
             writer.write_record(name, reader.get_record(name), size)
     writer.write_end_of_file()

@@ -1,4 +1,4 @@
-"""A model in the form that is traced, the shape that it is traced at, the trace, and how what comes of it is called."""
+"""Prepare a model for tracing, choose the shape, trace it, and describe the result."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Tensors = tuple[torch.Tensor, ...]
 
 @contextmanager
 def prepared(model: LoadedModel, config: OnnxConfig) -> Iterator[None]:
-    """Within it the model is in evaluation mode and configured as it is exported; afterwards it is what it was.
+    """Put the model into evaluation mode with the configuration of the export, and restore it afterwards.
 
-    Raises NotSupportedError for a feature or a dtype that cannot be traced.
+    Raises NotSupportedError for a feature or dtype that cannot be traced.
     """
     if config.use_past:
         raise NotSupportedError(f"{config.feature.name} has a cache, and a trace has none", f"export it as {config.task}")
@@ -62,21 +62,21 @@ def size_of(config: OnnxConfig, batch: int, sequence: int, decoder_length: int |
 
 
 def trace(wrapper: ExportWrapper, config: OnnxConfig, tensors: Tensors, fixed: Mapping[str, int]) -> torch.jit.ScriptModule:
-    """The model as code, which raises where an axis in `fixed` has another length."""
+    """The model as code that raises if an axis in `fixed` has another length."""
     form = Traceable(wrapper, config, fixed)
     try:
         # strict=False: the model makes dictionaries on the way; check_trace: the probe and the validation do it at other shapes too
         traced = torch.jit.trace(form, tensors, strict=False, check_trace=False)  # type: ignore[no-untyped-call]  # torch's own lacks types
     except ConverterError:
         raise
-    except Exception as error:  # a model's own code runs here, and may raise anything; it is told, with its cause
-        raise ConversionError(f"the model could not be traced: {reason(error)}", "see with --debug what torch says in full") from error
+    except Exception as error:  # the model's own code runs here and may raise anything
+        raise ConversionError(f"the model could not be traced: {reason(error)}", "--debug shows torch's whole message") from error
     assert isinstance(traced, torch.jit.ScriptModule)
     return traced
 
 
 def disagreement(traced: torch.jit.ScriptModule, wrapper: ExportWrapper, tensors: Sequence[torch.Tensor]) -> str:
-    """Why a trace and its model are not the same for `tensors`, in a clause; empty where they are."""
+    """The difference between a trace and its model for `tensors`, in a clause; empty if they are equal."""
     try:
         expected, outputs = wrapper(*tensors), traced(*tensors)
     except Exception as error:  # a model's own code runs here, and a trace of it: whatever it raises, it does not run with these
@@ -110,7 +110,7 @@ class Traceable(ExportWrapper):
 
 
 def shape_guard(tensor: torch.Tensor, sizes: list[int], name: str, lengths: str) -> torch.Tensor:
-    """The guard, which is compiled into the archive: `tensor` as it is, if each axis has its size; -1 is any."""
+    """The guard, compiled into the archive: returns `tensor` if each axis has its size; -1 allows any."""
     fits = tensor.dim() >= len(sizes)
     if fits:
         for axis, size in enumerate(sizes):
@@ -122,9 +122,9 @@ def shape_guard(tensor: torch.Tensor, sizes: list[int], name: str, lengths: str)
 
 
 def used_tensors(traced: torch.jit.ScriptModule, model: LoadedModel) -> set[int]:
-    """The addresses of the model's tensors that the code of `traced` takes.
+    """The addresses of the model's tensors that the code of `traced` reads.
 
-    Raises ConversionError where the checkpoint lacks one of them: a head of random numbers is never exported.
+    Raises ConversionError if the checkpoint lacks one: a head of random numbers is never exported.
     """
     used = {tensor.data_ptr() for tensor in attributes_in_use(traced).values()}
     made_up = [name for name, tensor in model.tensors().items() if name in model.made_up and tensor.data_ptr() in used]
@@ -169,7 +169,7 @@ def _spec(name: str, tensor: torch.Tensor, axes: Mapping[int, str]) -> TensorSpe
 
 @contextmanager
 def quiet_torchscript() -> Iterator[None]:
-    """Silence what no user can act on: the deprecation, which is told once by the command, and the tracer's guesses, which are probed."""
+    """Silence the deprecation, which the command reports once, and the tracer's guesses, which are probed."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"`torch\.jit\.\w+` is (deprecated|not supported)")
         warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]  # not in torch.jit's __all__

@@ -1,7 +1,7 @@
-"""An archive, loaded and run in a process of its own that can import neither transformers nor this package.
+"""Load and run an archive in a process that can import neither transformers nor this package.
 
-It is started as a file, takes requests on its standard input and answers on its standard output; `session.py` is the other end.
-A message is a JSON object and named tensors as safetensors, each with its length in 8 bytes before it.
+It is started as a file, reads requests from standard input and answers on standard output; `session.py` is the other end. A message
+is a JSON object and named tensors as safetensors, each preceded by its length in 8 bytes.
 """
 
 from __future__ import annotations
@@ -114,9 +114,9 @@ def attributes_set(module: torch.jit.ScriptModule) -> list[str]:
 
 
 class _State:
-    """What runs could change of an archive: its buffers and other tensors, as they were when it was loaded, and what its code sets.
+    """The state of an archive that runs may change: copies of buffers and other tensors, and attributes that its code sets.
 
-    Parameters are too large to copy: they are compared with the checkpoint's after all runs.
+    Parameters are too large to copy; they are compared with the checkpoint's after all runs.
     """
 
     def __init__(self, module: torch.jit.ScriptModule) -> None:
@@ -128,7 +128,7 @@ class _State:
         yield from ((name, tensor) for name, tensor in tensors_of(self._module) if tensor.data_ptr() not in parameters)
 
     def changed(self) -> list[str]:
-        """The names of what is not as it was, bit for bit, and of what the code sets."""
+        """The names of changed tensors, bit for bit, and of attributes that the code sets."""
         now = dict(self._tensors())
         moved = [name for name, before in self._before.items() if name not in now or not _is_same(before, now[name])]
         return list(dict.fromkeys((*moved, *attributes_set(self._module))))

@@ -24,13 +24,13 @@ _PREFIX = "model."  # ExportWrapper's attribute
 
 
 class ArchiveSession:
-    """An archive opened afresh. Raises ConversionError where it is none, or not one that says how it is called.
+    """An archive, opened in a separate process. Raises ConversionError for a damaged one or one without a signature.
 
     Args:
         path: the archive.
-        kind: how it is called for people.
-        runtime: what runs it, for people.
-        modules: what has to be imported before it can be loaded, such as an SDK that has operators of its own.
+        kind: its name for people.
+        runtime: the runtime's name for people.
+        modules: modules to import first, such as an SDK with operators.
         by_name: whether its forward has the names of its inputs.
     """
 
@@ -44,7 +44,7 @@ class ArchiveSession:
         self._by_name = by_name
         self.runtime = runtime
         self._said = os.fdopen(os.memfd_create("said by the runner"), "w+b")  # in memory: there may be no folder to write to
-        # -P: the folder of the runner is no place to import from
+        # -P: nothing is imported from the runner's folder
         command = [sys.executable, "-P", runner.__file__, str(path.absolute()), str(torch.get_num_threads()), *modules]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said)  # noqa: S603 - our own file
         try:
@@ -102,7 +102,7 @@ class ArchiveSession:
             said, tensors = self._receive()
             if said["name"] is None:
                 return
-            if tensors["tensor"].numel():  # what the code does not use is stored empty
+            if tensors["tensor"].numel():  # tensors that the code does not use are stored empty
                 name = said["name"].removeprefix(_PREFIX)
                 yield StoredWeight(name, tensors["tensor"].numpy(), tuple(said["storage"]), is_used=said["used"])
 

@@ -1,4 +1,4 @@
-"""From a loaded model to an ONNX graph that names its weights by the module's parameter names and holds none of them."""
+"""Capture a loaded model as an ONNX graph that names its weights by parameter names and has none of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from converter.checkpoints.loading import LoadedModel
 from converter.core.errors import ConversionError, ConverterError, reason
 
 _BATCH, _SEQUENCE, _CHOICE = 2, 8, 3
-"""What a graph is captured at: different lengths, none of them 1, so that no two axes are taken for one."""
+"""The sizes of a capture: different lengths, none of them 1, so that no two axes are confused."""
 
 _Axis = tuple[int, int]
 """An axis of an input: the input's place, and the axis."""
@@ -42,9 +42,9 @@ def capture(
     submodel: Submodel | None = None,
     optimize: Optimize = "none",
 ) -> Graph:
-    """Capture `model` with the inputs, outputs and dynamic axes of `config`, or one of its `parts`, and fuse what `optimize` says.
+    """Capture `model` with the inputs, outputs and dynamic axes of `config`, or one submodel, and fuse it for `optimize`.
 
-    Raises ConversionError where the capture fails, or where the model does not take those inputs or give those outputs.
+    Raises ConversionError if the capture fails, or if the model lacks those inputs or outputs.
     """
     # with a cache there are 2 or 3 tokens more in it than new ones, and all need positions
     room = (config.max_sequence_length - 3) // 2 if config.use_past else config.max_sequence_length - 2
@@ -61,8 +61,8 @@ def capture(
         PassManager([*simplify_passes(weights), *([AllowEmptyReshapePass()] if has_encoder_cache else [])])(graph)
     except ConverterError:
         raise
-    except Exception as error:  # a model's own code runs here, and may raise anything; it is told, with its cause
-        raise ConversionError(f"the graph could not be captured: {reason(error)}", "see with --debug what torch says in full") from error
+    except Exception as error:  # the model's own code runs here and may raise anything
+        raise ConversionError(f"the graph could not be captured: {reason(error)}", "--debug shows torch's whole message") from error
     _name_axes(graph.graph.inputs, submodel.inputs)
     _name_axes(graph.graph.outputs, submodel.outputs)
     _detach_weights(graph, weights)
@@ -75,7 +75,7 @@ def capture(
 def _translate(
     wrapper: torch.nn.Module, tensors: tuple[torch.Tensor, ...], submodel: Submodel, opset: int | None, translations: Mapping[Any, Any]
 ) -> ir.Model:
-    """What torch makes of the model, every operator of it translated; where it makes nothing, what it makes with transformers' patches."""
+    """Export the model with torch; if an operator has no translation, again with transformers' patches."""
 
     def export(translations: Mapping[Any, Any]) -> torch.onnx.ONNXProgram:
         program = torch.onnx.export(
@@ -98,7 +98,7 @@ def _translate(
     try:
         with decomposition_where_needed(_never_empty(submodel)):
             return export(translations).model
-    except torch.onnx.OnnxExporterError as plain:  # an operator without a translation, or what torch.export does not take
+    except torch.onnx.OnnxExporterError as plain:  # an operator without a translation, or code that torch.export refuses
         try:
             return patched_export(export, translations)
         except torch.onnx.OnnxExporterError as patched:
@@ -117,9 +117,9 @@ def _state_equal_lengths(wrapper: torch.nn.Module, tensors: Sequence[torch.Tenso
 
 
 def _equal_lengths(tensors: Sequence[torch.Tensor], submodel: Submodel) -> list[tuple[_Axis, list[_Axis]]]:
-    """Axes that are as long as another, or as several others in all, by their names; where it is not so in the sample, it is left out.
+    """Axes as long as another, or as the sum of others, by their names; only if true in the sample.
 
-    A configuration of a user's own may call two lengths by one name.
+    A custom configuration may give one name to two lengths.
     """
     labelled = [((place, axis), label) for place, axes in enumerate(submodel.inputs.values()) for axis, label in axes.items()]
     first = {label: axis for axis, label in reversed(labelled)}
@@ -136,7 +136,7 @@ def _length(tensors: Sequence[torch.Tensor], axis: _Axis) -> int:
 
 
 def _never_empty(submodel: Submodel) -> list[tuple[int, int]]:
-    """The axes, by their input's place, that are never 0 long: a cache may be empty, and what is new in a call is not."""
+    """The axes, by their input's position, that are never 0 long: a cache may be empty, new tokens may not."""
     new = [(place, axes) for place, (name, axes) in enumerate(submodel.inputs.items()) if not name.startswith(CACHE)]
     return [(place, axis) for place, axes in new for axis in axes]
 
@@ -150,7 +150,7 @@ def _name_axes(values: Sequence[ir.Value], expected: Mapping[str, Axes]) -> None
             if isinstance(shape[axis], int):
                 raise ConversionError(
                     f"axis {axis} ({label}) of {value.name!r} came out fixed at {shape[axis]}",
-                    "in a configuration of your own name only axes that vary; in a ready-made one this is a defect: report it",
+                    "in a custom configuration, name only axes that vary; otherwise report this",
                 )
             shape[axis] = ir.SymbolicDim(label)
 

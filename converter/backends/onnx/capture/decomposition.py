@@ -1,8 +1,8 @@
-"""Decomposition only where it is needed: it traces a program twice more, which is 60% of a capture.
+"""Decompose only if needed: a decomposition traces a program twice more, which is 60% of a capture.
 
-`torch.onnx.export` decomposes every program, to be rid of the operators that it has no translation for. Those of transformers' models
-are few and each the same as another operator that has one. With these renamed nothing is left to be decomposed, and the graph
-comes out with the same operators; a program in which anything else is left is decomposed as ever.
+`torch.onnx.export` decomposes every program to remove operators without a translation. Models of transformers have few of these, and
+each equals another operator with a translation. After a renaming nothing is left to decompose, and the graph has the same operators. A
+program with any other operator is decomposed as usual.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _CONVERSIONS = (_aten.to.dtype, _aten.to.device, _aten.to.dtype_layout, _aten.to
 
 @contextmanager
 def decomposition_where_needed(never_empty: Collection[tuple[int, int]] = ()) -> Iterator[None]:
-    """While it lasts, a program is decomposed by `torch.onnx.export` only where an operator of it has to be.
+    """Let `torch.onnx.export` decompose a program only if an operator needs it.
 
-    `never_empty` are axes of the inputs, each as the input's place and the axis, that nobody gives the length 0.
+    `never_empty` are axes of the inputs, each as the input's position and the axis, that are never 0 long.
     """
     decompose = torch.export.ExportedProgram.run_decompositions
 
@@ -64,8 +64,7 @@ def _lengths(program: torch.export.ExportedProgram, axes: Collection[tuple[int, 
 
 
 def _rename(program: torch.export.ExportedProgram, positive: Collection[str]) -> None:
-    """Put in the place of operators that have no translation the ones that do the same and have one. No node goes or
-    changes its name."""
+    """Replace operators without a translation by equal operators with one. No node is removed or renamed."""
     for node in program.graph.nodes:
         if node.target in _SAME_AS:
             node.target = _SAME_AS[node.target]
@@ -104,8 +103,7 @@ def _turn_round(node: torch.fx.Node) -> None:
 
 
 def _settle_inferred(node: torch.fx.Node, positive: Collection[str]) -> None:
-    """Write down the length that a reshape leaves to be inferred, where it is a number or a length of what is reshaped: of an empty
-    tensor it cannot be inferred."""
+    """Write the length that a reshape infers, if it is a number or a length of its input: for an empty tensor it cannot be inferred."""
     source, sizes = node.args
     assert isinstance(source, torch.fx.Node)
     assert isinstance(sizes, list | tuple)
@@ -147,7 +145,7 @@ def _is_functional(node: torch.fx.Node) -> bool:
     """Whether an operator's results share no memory with its arguments, and it writes into none."""
     schema = getattr(node.target, "_schema", None)
     returned = schema is not None and not any(argument.alias_info for argument in (*schema.arguments, *schema.returns))
-    return returned and not _is_composite(node.target)  # what it is composed of may be a view
+    return returned and not _is_composite(node.target)  # its decomposition may return a view
 
 
 def _is_mutable(target: Any) -> bool:

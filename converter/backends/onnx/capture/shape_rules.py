@@ -1,7 +1,7 @@
-"""The shapes of three operators that torch infers by taking them apart: at symbolic lengths that is a third of a capture.
+"""The shapes of three operators by definition. torch decomposes them to infer shapes, a third of a capture with symbolic lengths.
 
-A product of matrices is expanded, reshaped, multiplied and reshaped again, each step with its own reasoning about lengths, to find out
-what its definition says at once. While a program is captured, the definition is asked. Where it does not apply torch does as ever.
+A matrix product is expanded, reshaped, multiplied and reshaped again, with reasoning about lengths at each step. The rules here apply
+during a capture. If one does not apply, torch infers as usual.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _matmul(a: torch.Tensor, b: torch.Tensor) -> Shape | None:
     return (*a.shape[:-1], b.shape[-1]) if all(map(_equal, (*stack, inner), b.shape[:-1])) else None
 
 
-def _linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Shape | None:  # noqa: ARG001 - as it is called
+def _linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Shape | None:  # noqa: ARG001 - torch's signature
     return (*x.shape[:-1], weight.shape[0]) if x.dim() > 1 and weight.dim() == _MATRIX and _equal(x.shape[-1], weight.shape[1]) else None
 
 
@@ -47,7 +47,7 @@ _RULES: Mapping[Any, Callable[..., Shape | None]] = {
 
 @contextmanager
 def shapes_by_definition() -> Iterator[None]:
-    """While it lasts, what torch traces has the shapes of these operators by their definition."""
+    """Use the rules while torch traces."""
     kernels = {operator: operator.py_kernels.get(_COMPOSITE) for operator in _RULES}
     try:
         for operator, kernel in kernels.items():

@@ -1,4 +1,4 @@
-"""Which files a model is exported to, and what each takes: one, or, where its profile wants it, its encoder and its decoder."""
+"""The files of an export and their inputs: one file, or an encoder and a decoder in some profiles."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from converter.checkpoints.calling import CACHE, DecoderWrapper, EncoderWrapper
 
 @dataclass(frozen=True, kw_only=True)
 class Submodel:
-    """One file: its inputs and outputs in order with their named axes, and by `takes` what an input of another name is."""
+    """One file: its inputs and outputs in order with their named axes; `takes` maps inputs with another name."""
 
     file: str
     inputs: Mapping[str, Axes]
@@ -24,7 +24,7 @@ class Submodel:
     takes: Mapping[str, str] = field(default_factory=dict)
 
     def flat(self, model: torch.nn.Module, whole: torch.nn.Module) -> torch.nn.Module:
-        """What it computes of `model`, as a function of tensors in the order of its inputs; `whole` is that of the whole model."""
+        """The submodel as a function of tensors in the order of its inputs; `whole` is the function of the whole model."""
         if self.file == ENCODER_FILE:
             return EncoderWrapper(model, tuple(self.inputs))
         if self.file == DECODER_FILE:
@@ -32,7 +32,7 @@ class Submodel:
         return whole
 
     def arguments(self, model: torch.nn.Module, config: OnnxConfig, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """What it takes, in its order, of what the whole model takes, in the order of `config`; what the encoder gives is computed."""
+        """The submodel's arguments from the whole model's, in the order of `config`; the encoder's output is computed."""
         known = dict(zip(config.inputs, tensors, strict=True))
         if STATES in self._taken:
             encoder = submodels(config)[0]

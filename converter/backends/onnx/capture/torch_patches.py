@@ -1,6 +1,6 @@
-"""torch's exporter without what it does again and again: half of a capture, and nothing in the graph is another for it.
+"""torch's exporter without repeated work: half of a capture, with the same graph.
 
-Two things of its inside are relied on. Were they renamed, a capture would take longer and be as right: tests notice.
+This relies on two private interfaces. After a rename a capture would be slower and as right; tests notice.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def lean_exporter() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what the exporter says of itself and that no user can act on; anything else is heard."""
+    """Silence log records of the exporter that no user can act on."""
     loggers = [logging.getLogger(f"torch.onnx._internal.exporter.{name}") for name in ("_registration", "_schemas", "_core")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
@@ -66,7 +66,7 @@ def _registry(**options: Any) -> _registration.ONNXRegistry:
 
 @contextmanager
 def _promotion_where_needed() -> Iterator[None]:
-    """To promote types the exporter runs the whole program once more; what each operator gives is known, but for those it changes."""
+    """Promote types without another run of the program: results are known, except for the operators that it changes."""
     run_node = torch.fx.Interpreter.run_node
     runs: dict[torch.fx.Interpreter, _Promotion] = {}
 
@@ -90,7 +90,7 @@ def _promotion_where_needed() -> Iterator[None]:
 
 
 class _Promotion:
-    """One promotion of a program's types: which operators still give what they gave before it."""
+    """One promotion of a program's types, with the operators whose results stay the same."""
 
     def __init__(self, interpreter: torch.fx.Interpreter) -> None:
         nodes = interpreter.graph.nodes
@@ -126,7 +126,7 @@ def _no_dropout() -> Iterator[None]:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """What is made here lives until the end of it, so that looking for garbage meanwhile finds none."""
+    """Pause garbage collection: everything made here lives until the end."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -30,11 +30,11 @@ def linear(tokens: Any, weight: Any, bias: Any = None) -> Any:
 
 
 def product(tokens: Any, weight: Any, bias: Any = None) -> Any:
-    """A linear layer as torch translates it, which is what the fusions of onnxscript and transformers look for."""
+    """A linear layer as torch translates it, for the fusions of onnxscript and transformers."""
     made = op.MatMul(tokens, weight if len(weight.shape) == 1 else op.Transpose(weight, perm=[1, 0]))
     return made if bias is None else op.Add(made, bias)
 
 
 TRANSLATIONS: Mapping[Any, Callable[..., Any]] = {torch.ops.aten.linear.default: linear}
 PRODUCTS: Mapping[Any, Callable[..., Any]] = {torch.ops.aten.linear.default: product}
-"""In their place where a graph is fused by the rules of others: named, as torch's table keeps what a capture before has put there."""
+"""The translations for fused graphs of others: listed, because torch's table keeps the entries of an earlier capture."""

@@ -1,4 +1,4 @@
-"""`genai_config.json`, by which onnxruntime-genai loads a decoder: what its graph takes and gives, and when a text ends."""
+"""`genai_config.json` of onnxruntime-genai: the decoder's inputs and outputs, and the end of a text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from converter.core.records import Signature, TensorSpec
 
 FILE = "genai_config.json"
 
-_CONTEXT = 2048  # tokens, where a model names no limit: the format has to have one
+_CONTEXT = 2048  # tokens, for a model without a limit; the format requires one
 _TYPE = (
     "llama"  # what onnxruntime-genai calls a decoder of any family whose graph has its own attention (measured: "gpt2" is another layout)
 )
@@ -63,7 +63,7 @@ def _vocabulary(logits: TensorSpec) -> int | str:
 
 
 def _tokens(named: Any) -> Mapping[str, Any]:
-    """Its special tokens; what pads is what ends, where nothing else does, as the format has to have both."""
+    """The special tokens; without a padding token it is the end token, because the format requires both."""
     end = getattr(named, "eos_token_id", None)
     first = end[0] if isinstance(end, list) and end else end
     tokens = {

@@ -1,4 +1,4 @@
-"""What transformers.js has to be told in config.json: which ONNX files have their tensors in files beside them. It looks for none else."""
+"""The setting of transformers.js in config.json: which ONNX files have external data. It looks for no others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SETTINGS, EXTERNAL = "transformers.js_config", "use_external_data_format"
 
 
 def set_external_data_format(config: bytes, folder: Path, names: Iterable[str]) -> bytes:
-    """config.json with the files of `names` in `folder` that have data files, and how many; as it is where none has."""
+    """config.json with the number of data files for those of `names` in `folder` that have some; unchanged if none has."""
     counts = {name: len(list(folder.glob(f"{name}{DATA_SUFFIX}*"))) for name in names}
     external = {name: count for name, count in counts.items() if count}
     if not external:

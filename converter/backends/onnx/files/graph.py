@@ -1,6 +1,6 @@
-"""`Graph`: what a capture gives. It names its weights and holds none of them, so it serves every checkpoint of its configuration.
+"""`Graph`: the result of a capture. It has names of weights only, so it serves every checkpoint of its configuration.
 
-Each name is a recipe (`recipes.py`): of one weight, or, in a fused graph, of several.
+Each name is a recipe (`packed_weights.py`): of one weight, or, in a fused graph, of several.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _CLAUSE = re.compile(r"(fused for [a-z]+: [\w, ]{1,1000}|nothing was fused, [a-z
 
 @dataclass(frozen=True)
 class Graph:
-    """A model whose `weights`, by the module's names for them, are inputs of its nodes and given by nothing.
+    """A model whose nodes read `weights`, by the module's names, that nothing provides.
 
-    `fused` says in a clause what was fused in it; empty where nothing was asked for.
+    `fused` is a note on its fusions, empty if none was requested.
     """
 
     model: onnx.ModelProto
@@ -44,9 +44,9 @@ class Graph:
             return False
 
     def bind(self, model: LoadedModel) -> Weights:
-        """Give each weight its tensor in `model`, uncopied where it is one as it is, and made at each call where it is not.
+        """Give each weight its tensor in `model`: not copied if unchanged, otherwise computed at each access.
 
-        Raises ConversionError where the checkpoint lacks one of them: a head of random numbers is never exported.
+        Raises ConversionError if the checkpoint lacks one: a head of random numbers is never exported.
         """
         made_up = model.made_up.intersection(self.sources)
         if made_up:
@@ -64,7 +64,7 @@ class Graph:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Graph:
-        """What `to_bytes` gave. Raises ValueError for what it did not give."""
+        """The graph from `to_bytes`. Raises ValueError for anything else."""
         message = onnx.ModelProto()
         try:
             message.ParseFromString(data)
@@ -72,17 +72,17 @@ class Graph:
             raise ValueError(str(error)) from error
         metadata = {entry.key: entry.value for entry in message.metadata_props}
         if _WEIGHTS not in metadata or not message.graph.node:
-            raise ValueError("it is no captured graph")
+            raise ValueError("it is not a captured graph")
         message.ClearField("metadata_props")
         try:
             weights = json.loads(metadata[_WEIGHTS])
         except RecursionError as error:
-            raise ValueError("it is no captured graph") from error
+            raise ValueError("it is not a captured graph") from error
         if not isinstance(weights, list) or not all(isinstance(name, str) for name in weights):
-            raise ValueError("it is no captured graph")
+            raise ValueError("it is not a captured graph")
         for name in weights:
             PackedWeight.named(name)
         fused = metadata.get(_FUSED, "")
         if not _CLAUSE.fullmatch(fused):
-            raise ValueError("it is no captured graph")
+            raise ValueError("it is not a captured graph")
         return cls(message, tuple(weights), fused)

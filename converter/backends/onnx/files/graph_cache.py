@@ -1,8 +1,8 @@
-"""Graphs that were captured before, by everything that shapes one. A checkpoint of a known configuration costs no capture.
+"""Cached graphs, by everything that shapes one. A checkpoint of a known configuration needs no capture.
 
-A graph is found by all of the configuration but what is known to shape nothing, by the names, shapes and ties of the loaded model's
-tensors, by the options, and by every version that takes part, our own sources included. It is kept only after its artifact has passed
-the validation, and one that it serves later passes the same; where that fails, the graph is dropped and captured anew.
+The key has the configuration without settings that shape nothing, the names, shapes and ties of the loaded tensors, the options, and
+all versions, our own sources included. A graph is kept after its artifact passed validation, and each later artifact passes the
+same. After a failure the graph is dropped and captured again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from converter.core.files import open_regular, write_whole
 _logger = logging.getLogger(__name__)
 
 SHIPPED = Path(sys.prefix, "share", "converter", "graphs")
-"""Where an installation may bring graphs of its own, as the image does; only read."""
+"""Graphs that an installation contains, as the image does; read only."""
 
 SHAPES_NOTHING = frozenset(
     {
@@ -38,21 +38,21 @@ SHAPES_NOTHING = frozenset(
         *("gradient_checkpointing", "problem_type", "task_specific_params", "output_past"),
     }
 )
-"""What a configuration says of where it is from and how it is stored, then what only training, its loss, `generate` or nothing reads today.
-The type of the loaded tensors is counted by itself."""
+"""Settings about source and storage, then those for training, loss and `generate`, or unused today. The loaded tensors' type counts
+separately."""
 
-_LABELS = {"id2label": len, "label2id": len}  # as many as there are shape a head, and what they are called does not
+_LABELS = {"id2label": len, "label2id": len}  # a head has as many shapes as labels, whatever their names
 _SUFFIX = ".onnx.gz"
 GRAPH_LIMIT = 2**28
-"""Bytes of the largest graph that is read; they hold no weights, and that of a BART with its cache has 2 MB."""
+"""Bytes of the largest graph that is read; without weights a BART with cache has 2 MB."""
 
 
 def graph_key(
     model: LoadedModel, config: OnnxConfig, opset: int, versions: Mapping[str, str], file: str, optimize: Optimize = "none"
 ) -> str | None:
-    """The sha256 of all that decides what a capture of the part of `model` that `file` has gives: equal keys, equal graphs.
+    """The sha256 of all inputs of a capture of the submodel of `model` for `file`: equal keys, equal graphs.
 
-    None where no version says what that is: for code that a checkpoint brings, and for a configuration that is not of this package.
+    None for remote code and custom configurations, since no version identifies them.
     """
     module = type(model.module)
     if not (module.__module__.startswith("transformers.models.") and type(config).__module__.startswith("converter.architectures.")):
@@ -110,7 +110,7 @@ def _sources() -> str:
 
 
 def _decompressed(path: Path) -> bytes:
-    """What was compressed to `path`. Raises as gzip does, and ValueError for what no graph comes to."""
+    """The uncompressed contents of `path`. Raises the errors of gzip, and ValueError above the limit."""
     with open_regular(path) as file, gzip.open(file) as stream:
         data = stream.read(GRAPH_LIMIT + 1)
     if len(data) > GRAPH_LIMIT:
@@ -125,19 +125,19 @@ class GraphCache:
         self.folder = cache.folder / "graphs"
 
     def find(self, key: str) -> Graph | None:
-        """The graph of `key`, here or among those that were shipped; None where there is none that can be read."""
+        """The graph of `key`, cached or shipped; None if there is no readable one."""
         for folder in (self.folder, SHIPPED):
             path = folder / f"{key}{_SUFFIX}"
             try:
                 return Graph.from_bytes(_decompressed(path))
             except FileNotFoundError:
                 continue
-            except (OSError, EOFError, zlib.error, ValueError) as error:  # gzip has a checksum, so that what is spoilt is noticed
+            except (OSError, EOFError, zlib.error, ValueError) as error:  # gzip has a checksum, so damage is noticed
                 _logger.warning("the graph in %s cannot be read and is captured anew: %s", path, error)
         return None
 
     def keep(self, key: str, graph: Graph) -> None:
-        """Keep a graph that was found right. Where nothing can be written it is told, and costs nothing but the next capture."""
+        """Keep a validated graph. If it cannot be written, a note is logged, and the next capture takes its time."""
         try:
             write_whole(self.folder / f"{key}{_SUFFIX}", gzip.compress(graph.to_bytes(), mtime=0))
         except OSError as error:

@@ -26,7 +26,7 @@ from converter.core.errors import ConversionError, output_error
 from converter.core.typing import Array
 
 SINGLE_FILE_LIMIT = 2**31 - 2**20
-"""Bytes that one protobuf message may have, less room for what is not yet counted."""
+"""The limit of a protobuf message in bytes, less a reserve."""
 
 DATA_SUFFIX = "_data"
 """transformers.js asks for `model.onnx_data` beside `model.onnx`."""
@@ -43,7 +43,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 @dataclass(frozen=True)
 class Place:
-    """Where the bytes of a tensor begin: a file beside the ONNX file, and an offset in it."""
+    """The place of a tensor's bytes: a file beside the ONNX file, and an offset."""
 
     location: str
     offset: int
@@ -56,9 +56,9 @@ def write(
     single_file_limit: int = SINGLE_FILE_LIMIT,
     places: Mapping[str, Place] = MappingProxyType({}),
 ) -> None:
-    """Write `graph` with the tensors of its `weights` to `path`; into `path`_data beside it where one file cannot hold them.
+    """Write `graph` with the tensors of its `weights` to `path`, and to `path`_data if one file is too small.
 
-    Those that have their bytes in one of `places` already are referred to there. Raises OutputError where the disk refuses.
+    Tensors with an entry in `places` are referred to there. Raises OutputError if the disk refuses.
     """
     skeleton = onnx.ModelProto()
     skeleton.CopyFrom(graph.model)
@@ -110,7 +110,7 @@ def _write_external(skeleton: onnx.ModelProto, weights: Mapping[str, torch.Tenso
 
 
 def free_data_file(path: Path) -> Path:
-    """Where the next bytes that the ONNX file `path` points to go: `path`_data, then `path`_data_1, …, as transformers.js asks for them."""
+    """The next data file of the ONNX file `path`: `path`_data, then `path`_data_1, …, as transformers.js requests them."""
     names = (f"{path.name}{DATA_SUFFIX}{f'_{number}' if number else ''}" for number in count())
     return next(file for file in map(path.with_name, names) if not file.exists())
 
@@ -147,7 +147,7 @@ class StoredTensor:
 
 @dataclass(frozen=True)
 class StoredModel:
-    """An ONNX file without its large tensors, and where these are."""
+    """An ONNX file without its large tensors, and the places of these."""
 
     path: Path
     skeleton: onnx.ModelProto
@@ -188,7 +188,7 @@ class StoredModel:
 
 
 def taken_by(nodes: Iterable[onnx.NodeProto]) -> set[str]:
-    """The names that nodes take, and those of the graphs inside them."""
+    """The names that nodes read, in inner graphs too."""
     names: set[str] = set()
     for node in nodes:
         names.update(node.input)
@@ -199,7 +199,7 @@ def taken_by(nodes: Iterable[onnx.NodeProto]) -> set[str]:
 
 
 def read(path: Path) -> StoredModel:
-    """Read an ONNX file without its large tensors. Raises ConversionError where it is not one or is cut short."""
+    """Read an ONNX file without its large tensors. Raises ConversionError for another or incomplete file."""
     try:
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _parse(path, data)
@@ -260,7 +260,7 @@ def _external(tensor: onnx.TensorProto) -> StoredTensor:
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get("location", "")
     if not location or Path(location).name != location:
-        raise ValueError(f"the tensor {tensor.name!r} lies at {location!r}, which is no file beside the model")
+        raise ValueError(f"the tensor {tensor.name!r} is at {location!r}, which is not a file beside the model")
     if "length" not in entries:
         raise ValueError(f"nothing says how long the tensor {tensor.name!r} is in {location!r}")
     header = onnx.TensorProto(name=tensor.name, dims=tensor.dims, data_type=tensor.data_type)
@@ -268,7 +268,7 @@ def _external(tensor: onnx.TensorProto) -> StoredTensor:
 
 
 def _fields(data: mmap.mmap, position: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Each field of the message in data[position:end]: its number, where it starts, where its content starts, where it ends."""
+    """The fields of the message in data[position:end]: number, start, start of the content, end."""
     while position < end:
         start = position
         key, position = _read_varint(data, position)

@@ -1,7 +1,7 @@
-"""What a fused graph wants of several weights at once is a tensor of its own; its name is the recipe by which it is made of them.
+"""A packed weight: one tensor of a fused graph for several weights, named by the recipe that makes it.
 
-So a graph holds no weight when it is fused either, serves every checkpoint of its configuration, and whoever reads the file can tell,
-and check bit for bit, what each of its tensors is made of.
+So a fused graph has no weights either and serves every checkpoint of its configuration. A reader of the file can check each tensor bit
+for bit.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class PackedWeight:
 
     @property
     def name(self) -> str:
-        """What its tensor is called: `a.weight + b.weight`, or `.T(a.weight + b.weight)`; a weight as it is by its own name."""
+        """The tensor's name: `a.weight + b.weight`, or `.T(a.weight + b.weight)`; for an unchanged weight its own."""
         joined = _AND.join(self.of)
         return joined.join(_TRANSPOSED) if self.transposed else joined
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is one weight, as it is."""
+        """Whether it is one unchanged weight."""
         return len(self.of) == 1 and not self.transposed
 
     @classmethod
@@ -40,7 +40,7 @@ class PackedWeight:
         transposed = name.startswith(opening) and name.endswith(closing)
         of = tuple((name[len(opening) : -len(closing)] if transposed else name).split(_AND))
         if not all(of) or any(sign in part for part in of for sign in "+()"):
-            raise ValueError(f"{name!r} says of no weights what is made of them")
+            raise ValueError(f"{name!r} is not a recipe of weights")
         return cls(of, transposed)
 
     def made(self, tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -51,7 +51,7 @@ class PackedWeight:
 
 
 class Weights(Mapping[str, torch.Tensor]):
-    """The tensors of recipes by their names. What is made of several is made whenever it is asked for, and never kept."""
+    """The tensors of recipes by their names. A packed one is computed at each access and not kept."""
 
     def __init__(self, tensors: Mapping[str, torch.Tensor], names: Collection[str]) -> None:
         self._tensors = tensors

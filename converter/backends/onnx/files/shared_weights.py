@@ -1,7 +1,7 @@
-"""`--weights shared`: an ONNX file that points into the checkpoint's safetensors, and holds none of their bytes.
+"""`--weights shared`: an ONNX file that refers to the checkpoint's safetensors and has none of their bytes.
 
-ONNX Runtime and onnx.checker read what an ONNX file points to only from a plain file in its own folder; the checker refuses one that
-has a second name. So the graph shares the file that the checkpoint has there, and where it has none there, a copy of it.
+ONNX Runtime and onnx.checker read external data only from regular files in the same folder; the checker refuses files with a second
+name. So the graph refers to the checkpoint's file in its folder, or, in another folder, to a copy.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from converter.backends.onnx.files.model_file import Place, free_data_file
 from converter.checkpoints.stored import stored_tensors
 from converter.core.errors import output_error
 
-_HEAD = 64  # bytes by which most tensors of one size are told apart
+_HEAD = 64  # bytes that distinguish most tensors of one size
 _WORTH_TELLING = 1_000_000  # bytes of weights in a graph that is to hold none; tables of positions are fewer
 
 
 @dataclass(frozen=True)
 class Sharing:
-    """The `places` of weights in files beside the graph: those `lent` are the checkpoint's own. `notes` tell what could not be shared."""
+    """The `places` of weights in external files; `shared_files` belong to the checkpoint. `notes` list weights that cannot be shared."""
 
     places: Mapping[str, Place]
     shared_files: tuple[str, ...] = ()
@@ -53,9 +53,7 @@ def share(weights: Mapping[str, torch.Tensor], checkpoint: Path | None, staged: 
             shared_files.append(file.name)
     alone = [tensor.nbytes for name, tensor in weights.items() if name not in places]
     if sum(alone) > _WORTH_TELLING or not places:
-        notes.append(
-            f"{sum(alone) / 1e6:.1f} MB of weights are in the ONNX file, as no safetensors of the checkpoint has them as they are used"
-        )
+        notes.append(f"{sum(alone) / 1e6:.1f} MB of weights are in the ONNX file, because no safetensors file has them in this form")
     return Sharing({name: Place(names[file], offset) for name, (file, offset) in places.items()}, tuple(shared_files), tuple(notes))
 
 
@@ -88,7 +86,7 @@ def _head(data: torch.Tensor) -> bytes:
 
 
 def _refusal(file: Path, place: Path) -> str:
-    """Why a graph in `place` cannot point into `file`, in a clause; empty where it can."""
+    """The reason why a graph in `place` cannot refer to `file`, in a clause; empty if it can."""
     there = place / file.name
     if not there.is_file() or not there.samefile(file):
         return "it lies in another folder than the ONNX file, where ONNX Runtime does not read it"
@@ -106,7 +104,7 @@ def _is_linked(file: Path, folder: Path, place: Path) -> bool:
 
 
 def _link(file: Path, folder: Path) -> str:
-    """Give a file a second name in `folder` for a while; why that failed, in a clause, empty where it did not."""
+    """Give a file a second name in `folder` for a while; yield why that failed, in a clause, or an empty text."""
     try:
         os.link(file, folder / file.name)
     except OSError as error:

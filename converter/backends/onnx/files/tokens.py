@@ -20,9 +20,9 @@ from converter.core.typing import Array
 _MOST_ELEMENTS = 64
 """Of a constant that names tokens; a larger one is a table."""
 _ROW = 16
-"""Tokens of a row, which is no longer than any model's positions."""
+"""Tokens per row; no model has fewer positions."""
 _SHOWN = 64
-"""How many tokens are tried of those that do not reach the embedding as they are."""
+"""The number of tried tokens if they do not reach the embedding unchanged."""
 
 
 def tokens_apart(stored: StoredModel, name: str, vocabulary: int) -> set[int]:

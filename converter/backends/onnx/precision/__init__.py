@@ -1,4 +1,4 @@
-"""The precisions that an ONNX artifact comes in: data. What makes each of them is beside, and what it loses is measured."""
+"""The precisions of ONNX artifacts as data. The modules beside make them, and their accuracy drop is measured."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ BLOCK = 32
 
 @dataclass(frozen=True, kw_only=True)
 class Precision:
-    """A variant of a file: `suffix` is what its name has before `.onnx`, where transformers.js has a name for it that name.
+    """A precision: `suffix` comes before `.onnx` in the file's name, as transformers.js expects it.
 
-    `floats` is the type of its floating point tensors. `method` is how products with weights are quantized, to `bits`: with the ranges
-    of their activations found at each call (dynamic) or beforehand (static), or the weights alone. A layer that is left out of it has
-    weights of `spared_bits`, by blocks, or of `floats` where these are 32. `computed` says what is computed in which type.
+    `floats` is the type of its floating point tensors. `method` is the quantization of products with weights to `bits`: ranges of
+    activations per call (dynamic), calibrated ranges (static), or weights only. Layers that are left out have weights of
+    `fallback_bits`, in blocks, or of type `floats` for 32. `computed` describes the types of the computation.
     """
 
     name: Name
@@ -32,11 +32,11 @@ class Precision:
     computed: str
 
     def file(self, name: str) -> str:
-        """What the file `name` of the float32 artifact is called in this precision."""
+        """The name in this precision of the float32 file `name`."""
         return f"{name.removesuffix('.onnx')}{self.suffix}.onnx"
 
 
-_HALF = "float16, in float32 where the runtime has no kernel for it, and norms always; inputs and outputs are float32"
+_HALF = "float16, or float32 if the runtime has no kernel for it; norms, inputs and outputs are float32"
 
 PRECISIONS: Mapping[str, Precision] = {
     precision.name: precision

@@ -1,4 +1,4 @@
-"""From an artifact in float32 to one of its variants: which layers are quantized is searched, and what became of it is read in the file."""
+"""Derive a variant from a float32 artifact: search the layers to quantize, and read the result from the file."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _QUANTIZED = ("MatMulNBits", "MatMulInteger")
 
 
 def derive(folder: Path, names: Sequence[str], precision: Precision, evaluator: Evaluator) -> VariantInfo:
-    """Make the variant `precision` of the files `names` in `folder`, beside them, each under its name in that precision.
+    """Make the variant `precision` of the files `names` in `folder`, beside them, named by the precision.
 
-    Raises ConversionError for a model without a product to quantize, and with a library's own words where it cannot be made or the
-    runtime does not run it; OutputError where it cannot be written.
+    Raises ConversionError for a model without a product to quantize, and with a library's message if it fails or the runtime cannot run
+    the result; OutputError if it cannot be written.
     """
     try:
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
@@ -53,7 +53,7 @@ def derive(folder: Path, names: Sequence[str], precision: Precision, evaluator: 
 
 
 def describe(folder: Path, names: Sequence[str], precision: Precision) -> VariantInfo:
-    """What the files of a variant say of it. Raises ConversionError where they cannot be read."""
+    """Describe a variant by its files. Raises ConversionError if they cannot be read."""
     files = tuple(precision.file(name) for name in names)
     models = [model_file.read(folder / name) for name in files]
     quantized = sum(_quantized(model) for model in models)
@@ -160,7 +160,7 @@ def _make(
 
 
 def _left_as(layer: Layer, precision: Precision) -> str:
-    """What the weights of a layer are that was left out."""
+    """The weights' type of a layer that was left out."""
     return f"{precision.fallback_bits} bits" if precision.fallback_bits < 32 and not layer.is_embedding else precision.floats
 
 

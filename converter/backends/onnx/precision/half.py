@@ -1,4 +1,4 @@
-"""float16 and bfloat16: what is stored in 16 bits, and what is computed in them."""
+"""float16 and bfloat16: the tensors stored in 16 bits, and the nodes computed in them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from converter.backends.onnx.precision.wide import LIMIT, MATRIX, choose
 from converter.core.typing import Array
 
 _MASKED = LIMIT / 2
-"""What a mask's 3.4e38 is in float16. Scores in float16 are below a quarter of the limit, so that no sum overflows or overtakes it."""
+"""A mask's 3.4e38 in float16. Scores are below a quarter of the limit, so no sum overflows or overtakes it."""
 _LEAST = np.finfo(np.float16).smallest_subnormal
 _FLOAT32_OUTPUTS = {
     "LayerNormalization": (1, 2),
@@ -26,12 +26,12 @@ _FLOAT32_OUTPUTS = {
     "SkipLayerNormalization": (1, 2),
     "SkipSimplifiedLayerNormalization": (1, 2),
 }
-"""What a node of float16 gives in float32: a norm's mean and deviation."""
+"""Outputs of a float16 node that are float32: a norm's mean and deviation."""
 _FLOAT16, _FLOAT32 = int(onnx.TensorProto.FLOAT16), int(onnx.TensorProto.FLOAT)
 
 
 def to_float16(path: Path, ranges: Ranges, float32_weights: Collection[str] = ()) -> tuple[onnx.ModelProto, Mapping[str, float]]:
-    """Make a float16 model of a float32 file. Its inputs and outputs stay float32, which every client feeds and reads.
+    """Make a float16 model of a float32 file. Its inputs and outputs stay float32, as clients expect.
 
     Args:
         path: the float32 file.
@@ -39,7 +39,7 @@ def to_float16(path: Path, ranges: Ranges, float32_weights: Collection[str] = ()
         float32_weights: parameters, by the module's names, whose nodes stay in float32.
 
     Returns:
-        The model, and what of it stayed in float32 though most models have it in float16: by role, the largest magnitude.
+        The model, and the layers in float32 that most models have in float16: by role, the largest magnitude.
     """
     model = onnx.load(path)
     _store_constants(model.graph)
@@ -70,7 +70,7 @@ def to_bfloat16(path: Path, float32_weights: Collection[str] = ()) -> onnx.Model
 
 
 def _store_constants(graph: onnx.GraphProto) -> None:
-    """Store what Constant nodes give beside the weights: so each of its consumers can have it in the type of its own."""
+    """Turn Constant nodes into initializers, so that each consumer can have one in its type."""
     nodes = []
     for node in graph.node:
         attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
@@ -84,7 +84,7 @@ def _store_constants(graph: onnx.GraphProto) -> None:
 
 
 class _Narrowing:
-    """Narrows the nodes of a graph but the wide ones. What goes between the two is cast once, where it is first wanted."""
+    """Narrows the nodes of a graph except the wide ones. A value between the two is cast once, at its first use."""
 
     def __init__(self, graph: onnx.GraphProto, floats: Collection[str], wide: Collection[int]) -> None:
         self._graph, self._floats = graph, floats
@@ -92,7 +92,7 @@ class _Narrowing:
         self._outputs = {value.name for value in graph.output}
         self._nodes: list[onnx.NodeProto] = []
         self._known: dict[tuple[str, int], str] = {(value.name, _FLOAT32): value.name for value in graph.input}
-        """What a value is called in a type."""
+        """The name of a value in a type."""
 
     def run(self) -> None:
         self._store()
@@ -142,7 +142,7 @@ class _Narrowing:
                 self._known[name, _FLOAT32] = name
 
     def _value(self, name: str, kind: int) -> str:
-        """What a value is called in a type, cast to it if nothing has given it so."""
+        """The name of a value in a type, with a cast if there is none yet."""
         if (name, kind) not in self._known:
             other, suffix = (_FLOAT32, "float16") if kind == _FLOAT16 else (_FLOAT16, "float32")
             made = f"{name}.{suffix}"
@@ -175,7 +175,7 @@ def _cast(name: str, made: str, kind: int) -> onnx.NodeProto:
 
 
 def _narrow_attributes(node: onnx.NodeProto) -> None:
-    """Have a node that gives float32 by what its attributes say give float16."""
+    """Let a node whose attributes say float32 output float16."""
     if node.op_type == "ConstantOfShape" and not node.attribute:
         node.attribute.append(helper.make_attribute("value", numpy_helper.from_array(np.zeros(1, np.float32))))
     for attribute in node.attribute:
@@ -190,9 +190,9 @@ def _narrow_tensor(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
 
 
 def narrow(array: Array) -> Array:
-    """The array in float16. What is a mask stays one, and what is not 0 does not become 0."""
+    """The array in float16. Masks stay masks, and nonzero values stay nonzero."""
     sizes = np.abs(array)
     least = np.where((sizes > 0) & (sizes < _LEAST), np.copysign(_LEAST, array), array)
-    with np.errstate(over="ignore"):  # what is beyond float16 has the nodes that take it in float32
+    with np.errstate(over="ignore"):  # nodes with values beyond float16 stay in float32
         made: Array = np.where((sizes >= MARK) & np.isfinite(array), np.copysign(_MASKED, array), least).astype(np.float16)
     return made

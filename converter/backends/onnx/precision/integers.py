@@ -106,7 +106,7 @@ class _Reader:
         return Matrix(integers, names, transposed=axis == 1, quantized=quantized)
 
     def _factors(self, node: onnx.NodeProto) -> Iterator[str]:
-        """What the integers that a node gives are multiplied by, behind a Cast."""
+        """The scale of a node's integers, behind a Cast."""
         for cast in self._consumers[node.output[0]]:
             for product in self._consumers[cast.output[0]] if cast.op_type == "Cast" else ():
                 if product.op_type == "Mul":

@@ -20,10 +20,10 @@ from converter.backends.onnx.files.model_file import DATA_SUFFIX, taken_by
 from converter.backends.onnx.files.packed_weights import PackedWeight
 
 _SMALLEST = 256
-"""Elements of the smallest matrix that is worth a scale of its own."""
+"""Elements of the smallest matrix that is worth its own scale."""
 
 _SHARE = 0.05
-"""Of all elements, what an embedding has to have to be worth its loss: that of the words does, those of positions and types do not."""
+"""The share of all elements that makes an embedding worth quantizing: words have it, positions and types do not."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,16 @@ class Layer:
 
     @property
     def role(self) -> str:
-        """Its weight's name without the number of its layer: what all layers have alike. A table may be a matrix of a product too."""
+        """The name of its weight without the layer's number. A table may be a matrix of a product too."""
         return f"{role(self.weight)} as embedding" if self.is_embedding else role(self.weight)
 
 
 _TRANSPOSED = ".transposed"
 _MADE_OF = re.compile(r"(\.transposed|\.b?float16|\.int8|_quantized|_Q[48])$")
-"""What a file of another precision has behind the name of a weight; the last two are of onnxruntime's quantizers."""
+"""Suffixes of a weight's name in files of other precisions; the last two are from onnxruntime's quantizers."""
 _PRODUCTS = ("MatMul", "Gemm", "FusedMatMul")
 _PLAIN = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transBatchA": 0, "transBatchB": 0}
-"""What a MatMul has no attributes for, and what these are where they do nothing."""
+"""Attributes that MatMul lacks, with their neutral values."""
 
 
 def role(weight: str) -> str:
@@ -76,7 +76,7 @@ def weight_of(name: str) -> tuple[PackedWeight, bool]:
 
 
 def prepare(source: Path, target: Path) -> tuple[Layer, ...]:
-    """Write the model of `source` to `target` in that form, its tensors beside it, and say what of it can be quantized."""
+    """Write the model of `source` to `target` in that form, with external data, and return its layers that can be quantized."""
     model = onnx.load(source)
     graph = model.graph
     stored = {tensor.name: tensor for tensor in graph.initializer}

@@ -1,6 +1,6 @@
-"""Quantizing the products with weights, by onnxruntime's own quantizers; and what they have left as it was.
+"""Quantize products with weights by onnxruntime's quantizers, and list the products that they left.
 
-Relied on beside the documented functions: that a product which is quantized to blocks is called MatMulNBits.
+This relies on one private detail: a product that is quantized in blocks is called MatMulNBits.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from converter.backends.onnx.precision.linear import Layer
 from converter.core.typing import Array
 
 _OF_FLOATS = {"DefaultTensorType": onnx.TensorProto.FLOAT}
-"""What a product gives whose type onnx does not infer, as behind an operator of onnxruntime's own."""
+"""The output type of a product that onnx cannot infer, as behind a contrib operator."""
 _INT8_ACTIVATIONS = 4
-"""MatMulNBits' accuracy_level: the kernel may round activations to int8 in blocks, which is what makes it fast on a CPU."""
+"""MatMulNBits' accuracy_level: the kernel may round activations to int8 in blocks, which makes it fast on a CPU."""
 
 
 def quantize(
@@ -38,9 +38,10 @@ def quantize(
     fallback_bits: int,
     calibration: Sequence[Mapping[str, Array]],
 ) -> None:
-    """Write `source` to `target` with the `chosen` of its `layers` quantized to `bits`, and the others to `spared_bits` where these are 8.
+    """Write `source` to `target` with the `chosen` of its `layers` quantized to `bits`, and the others to `fallback_bits` if these are
+    8.
 
-    `calibration` are inputs that the ranges of activations are found by, where they are found beforehand.
+    `calibration` are inputs that determine the ranges of activations, for a static method.
     """
     products = [layer.node for layer in chosen if not layer.is_embedding]
     excluded = sorted(_products_but(source, products))
@@ -94,7 +95,7 @@ def remaining(model: onnx.ModelProto, layers: Collection[Layer]) -> Iterator[str
 
 
 def save(model: onnx.ModelProto, target: Path) -> None:
-    """Write a model to `target`, and its tensors beside it where one file cannot hold them; every tensor as plain bytes."""
+    """Write a model to `target`, with external data if one file is too small; every tensor as plain bytes."""
     for tensor in model.graph.initializer:
         if not tensor.raw_data:
             tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name))
@@ -104,7 +105,7 @@ def save(model: onnx.ModelProto, target: Path) -> None:
 
 
 def _products_but(source: Path, nodes: Collection[str]) -> Iterator[str]:
-    """The products of the model that are none of `nodes`: what is left out, products of activations, and matrices too small."""
+    """The products of the model outside `nodes`: layers left out, products of activations, and small matrices."""
     for node in onnx.load(source, load_external_data=False).graph.node:
         if node.op_type == "MatMul" and node.name not in nodes:
             yield node.name
@@ -122,10 +123,10 @@ def _to_blocks(model: onnx.ModelProto, bits: int, excluded: Sequence[str]) -> on
 
 
 def _quantize_embeddings(model: onnx.ModelProto, layers: Collection[Layer]) -> None:
-    """Store embeddings in int8 with a scale a row, by operators that every runtime has.
+    """Store embeddings in int8 with one scale per row, by operators that every runtime has.
 
-    The quantizers' own ways are a scale for the whole table, which loses more, and GatherBlockQuantized, which ONNX Runtime Web's
-    WebAssembly has no kernel for (that of transformers.js 4.3.1, tried in a browser).
+    The quantizers offer one scale per table, which loses more, and GatherBlockQuantized, which has no WebAssembly kernel in ONNX Runtime
+    Web (of transformers.js 4.3.1, tried in a browser).
     """
     graph = model.graph
     stored = {tensor.name: tensor for tensor in graph.initializer}
@@ -139,7 +140,7 @@ def _quantize_embeddings(model: onnx.ModelProto, layers: Collection[Layer]) -> N
 
 
 def _by_rows(gather: onnx.NodeProto, stored: dict[str, onnx.TensorProto]) -> Iterator[onnx.NodeProto]:
-    """What gives the rows of a table that is stored in int8; the table is put to what is stored, once however often it is taken from."""
+    """The rows of a table in int8; the table is stored once for all its readers."""
     name, indices = gather.input
     table = numpy_helper.to_array(stored[name])
     if f"{name}.int8" not in stored:
@@ -163,7 +164,7 @@ class _Calibration(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime 
 
 @contextmanager
 def _unchanged_logging() -> Iterator[None]:
-    """Let an import leave the root logger as it is: this one has every library tell every step on standard error."""
+    """Protect the root logger from an import that makes every library log to standard error."""
     root = logging.getLogger()
     handlers, level = [*root.handlers], root.level
     try:
@@ -175,7 +176,7 @@ def _unchanged_logging() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The quantizers log at the root what they skip, and advise preparations that were made; what was left is found by looking."""
+    """Silence the quantizers' advice at the root logger; the result is read from the file."""
     logger = logging.getLogger()
     before = logger.manager.disable
     logging.disable(logging.ERROR)

@@ -101,7 +101,7 @@ class _Found:
 
 
 def _reduce(graph: onnx.GraphProto, computed: Iterable[str], divisors: Iterable[str]) -> None:
-    """Have the graph give what its `computed` values reduce to and nothing else, so that the values themselves are freed in its course."""
+    """Let the graph output reductions of its `computed` values only, so that the values themselves are freed."""
     wanted, reduced = {*computed}, {*divisors}
     graph.initializer.append(numpy_helper.from_array(np.array([-1]), "last.of_ranges"))
     graph.initializer.extend(

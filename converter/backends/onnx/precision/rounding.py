@@ -1,8 +1,8 @@
-"""float16 as a GPU computes it, on a CPU: every value of a float16 graph is rounded to float16.
+"""Simulate a GPU's float16 on a CPU: round every value of a float16 graph to float16.
 
-ONNX Runtime's CPU provider has few kernels of float16. It computes such a graph in float32 from one end to the other, and a value that
-float16 has no room for does no harm there. So a float16 file is measured by a graph that casts each value to float16 and back, which the
-runtime leaves as it is. Inside of an operator it stays exact, as sums do on a GPU.
+ONNX Runtime's CPU provider has few float16 kernels. It computes such a graph in float32, so an overflow does no harm there. A
+float16 file is therefore measured by a graph that casts each value to float16 and back, which the runtime keeps. Inside an operator the
+sums are exact, as on a GPU.
 """
 
 from __future__ import annotations

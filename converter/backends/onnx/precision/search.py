@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from converter.backends.onnx.precision.linear import Layer
 
 _MOST_LEFT_OUT = 2 / 3
-"""Of the elements in products: a variant that leaves out more of them is none of its name."""
+"""The share of elements in products that may be left out; beyond it the precision would not deserve its name."""
 
 Try = Callable[[Collection[Layer]], tuple[bool, float]]
 """Makes the variant in which these layers are quantized and nothing else, and says whether it is good enough and how far it is off."""
@@ -25,10 +25,10 @@ class Found:
 
 
 def search(layers: Collection[Layer], attempt: Try, *, fallback_bits: int) -> Found:
-    """Choose the most of `layers` with which `attempt` is good enough; where nothing is, what is off the least with all embeddings.
+    """Choose the most of `layers` with which `attempt` is good enough; if none is, the best with all embeddings.
 
-    It begins with all of them. Then each role (a matrix that all layers have) is left out alone, and from the one that gains most for
-    the bytes that it takes on, one more of them at a time. Left out, a product's weights are of `spared_bits` and an embedding's of 32.
+    The search starts with all layers. Then each role (a matrix that all layers have) is left out alone, and further ones together, in the
+    order of gain per byte. A product that is left out has weights of `fallback_bits`, an embedding of 32.
     """
     started = time.process_time()
     trials = _Trials(tuple(layers), fallback_bits)
@@ -72,7 +72,7 @@ class _Trials:
         return tuple(layer for layer in self.layers if layer.role not in roles)
 
     def _is_some(self, roles: Collection[str]) -> bool:
-        """Whether enough products stay quantized where these roles are left out."""
+        """Whether enough products stay quantized without these roles."""
         products = [layer for layer in self.layers if not layer.is_embedding]
         left = sum(layer.size for layer in products if layer.role in roles)
         return left <= _MOST_LEFT_OUT * sum(layer.size for layer in products)

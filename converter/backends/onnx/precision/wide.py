@@ -22,7 +22,7 @@ _BY_TYPE = frozenset(
     (
         *DEFAULT_OP_BLOCK_LIST,  # runtimes have no float16 kernels for these
         *("ReduceL2", "ReduceSumSquare", "ReduceLogSumExp", "LpNormalization", "LpPool", "GlobalLpPool"),  # their sums are larger
-        # what these give is of the type that an attribute says
+        # an attribute decides the type of their outputs
         *("EyeLike", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"),
         *("SequenceEmpty", "SequenceConstruct", "SequenceInsert", "SequenceAt", "SplitToSequence", "ConcatFromSequence"),
     )
@@ -40,10 +40,10 @@ _BEFORE_DIVISION = ("Sqrt", "Reciprocal", "Pow", "Log", "Expand", "Reshape", "Un
 
 @dataclass(frozen=True)
 class Wide:
-    """The nodes that stay in float32, by their places in the graph.
+    """The nodes that stay in float32, by position in the graph.
 
-    `roles` are those that are not in float32 in every model: a weight's name without the numbers of layers, or an operator, and the
-    largest magnitude of what such nodes take and give.
+    `roles` are layers that are not in float32 in every model: a weight's name without layer numbers, or an operator, with the largest
+    magnitude at its inputs and outputs.
     """
 
     nodes: frozenset[int]
@@ -142,7 +142,7 @@ class _Choice:
                 yield from self._after(place)
 
     def _after(self, mean: int) -> Iterator[int]:
-        """The mean and what follows it alone, to the node in which it scales something else."""
+        """The nodes of a mean only, up to the node that it scales."""
         chain = {mean}
         place = mean
         while True:
