@@ -1,7 +1,7 @@
-"""What is known of each family of models, one file each in `families`; of any other, `generic`.
+"""The families of models, one file each in `families`; `generic` for all others.
 
-An installed package adds one by an entry point of the group `converter.architectures`: its name is the model type, its object an
-`Architecture`. A user's own `OnnxConfig`, for once, is one by `custom_architecture`.
+An installed package adds one by an entry point of the group `converter.architectures`: the name is the model type, the object an
+`Architecture`. `custom_architecture` makes one of a custom `OnnxConfig`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ ENTRY_POINTS = "converter.architectures"
 
 
 def model_types() -> tuple[str, ...]:
-    """The model types that somebody has described, here or in an installed package, in alphabetical order; none is loaded."""
+    """The model types with a dedicated configuration, here or in an installed package, in alphabetical order; none is loaded."""
     return tuple(sorted({*ready_made(), *_of_packages()}))
 
 
@@ -66,17 +66,17 @@ def is_model_type(name: str) -> bool:
 
 @cache
 def architectures() -> Mapping[str, Architecture]:
-    """All that are described by model type, in alphabetical order: ours, and those of installed packages.
+    """All dedicated architectures by model type, in alphabetical order, with those of installed packages.
 
-    Raises NotSupportedError for one of a package that cannot be loaded.
+    Raises NotSupportedError for a package's architecture that cannot be loaded.
     """
     return {model_type: find_architecture(model_type) for model_type in model_types()}
 
 
 def find_architecture(model_type: str, written_by: str = "", classes: Sequence[str] = ()) -> Architecture:
-    """Give the architecture of a model type, described or generic; that of an embedder if the first of a checkpoint's `classes` is one.
+    """The architecture of a model type, dedicated or generic; an embedder's if the first of a checkpoint's `classes` is one.
 
-    Raises NotSupportedError for one that transformers has no model for; `written_by` is the version that config.json names, if it does.
+    Raises NotSupportedError for a type without a model in transformers; `written_by` is the version in config.json, if any.
     """
     embedder = find_embedder(model_type, classes)
     if embedder and embedder.is_encoder:
@@ -94,9 +94,9 @@ def find_architecture(model_type: str, written_by: str = "", classes: Sequence[s
 
 
 def embedding_architecture(architecture: Architecture, classes: Sequence[str]) -> Architecture:
-    """`architecture` for a checkpoint whose config.json names `classes`: an embedder has one feature, and gives its embeddings.
+    """`architecture` for a checkpoint with `classes` in config.json: an embedder has one feature and outputs its embeddings.
 
-    A configuration of the user's own stays as it is, and converts the embedder's class.
+    A custom configuration stays unchanged, and converts the embedder's class.
     """
     embedder = find_embedder(architecture.model_type, classes)
     if embedder is None:
@@ -121,7 +121,7 @@ def _ready_made() -> Mapping[str, Architecture]:
 
 
 def _unknown(model_type: str, written_by: str) -> NotSupportedError:
-    """What is told of a model type without an architecture, and which version of transformers has it, where that is known."""
+    """The error for a model type without an architecture, with the version of transformers that has it, if known."""
     installed, what = transformers_version(), f"the architecture {model_type!r} is not supported"
     last = next((version for version, types in LEFT.items() if model_type in types), None)
     if last:
@@ -131,12 +131,12 @@ def _unknown(model_type: str, written_by: str) -> NotSupportedError:
         )
     if model_type in known_types():
         return NotSupportedError(
-            f"{what}: the heads that transformers {installed} has for it are none of the features", "describe it yourself, see --config"
+            f"{what}: transformers {installed} has none of the supported heads for it", "describe it yourself, see --config"
         )
     if is_later(written_by, installed):
         return NotSupportedError(
             f"{what}: transformers {installed} does not know it, and its config.json was written by {brief(written_by)}",
-            "install that version of transformers, where this one allows it",
+            "install that version of transformers, if this package allows it",
         )
     return NotSupportedError(
         f"{what}: transformers {installed} does not know it",

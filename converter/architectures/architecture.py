@@ -1,4 +1,4 @@
-"""`Architecture`, the one declaration in a family's file: what the family is, what it can be exported for, and by which configuration."""
+"""`Architecture`, the declaration in a family's file: the family, its features, and its configuration."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from converter.core.errors import NotSupportedError
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """A family of models: its name, transformers' name of its type, its features, and the configuration that exports it.
+    """A family of models: its name, transformers' model type, its features, and the configuration that exports it.
 
-    `origin` says, for one that is not of this package, what it is made of: a distribution and its version, or a file and its sha256.
-    `note` is what a user should know of it, a clause. `embedder` is the class that loads a checkpoint for `default`, see `embedders`.
+    `origin` identifies one from outside this package: a distribution and its version, or a file and its sha256. `note` is a clause for the
+    user. `embedder` is the class that loads a checkpoint for `default`, see `embedders`.
     """
 
     name: str
@@ -47,11 +47,10 @@ class Architecture:
         return next((auto_class for auto_class in classes if self.model_type in auto_models()[auto_class]), classes[0])
 
     def choose_feature(self, asked: str | None, classes: Sequence[str], prefers_cache: bool = False, task: str = "") -> str:
-        """The documented name of the feature that was `asked` for, or else of the head that the checkpoint's `classes` name.
+        """The documented name of the feature that was `asked` for, or else of the head in the checkpoint's `classes`.
 
-        A `task` that the repository declares, by any of its names, goes before the classes if it is one of the features. With
-        `prefers_cache` it has its cache, where one was not asked for, and generates. Without any it is `default`.
-        Raises NotSupportedError for what is none of this architecture's features.
+        A `task` that the repository declares, by any name, goes before the classes if it is one of the features. With `prefers_cache` a
+        generating head has its cache by default. Without any it is `default`. Raises NotSupportedError for an unknown feature.
         """
         if asked:
             return self.check_feature(asked)
@@ -63,7 +62,7 @@ class Architecture:
             cached = f"{feature}{WITH_PAST}"
             return cached if prefers_cache and FEATURES[feature].generates and cached in self.features else feature
         raise NotSupportedError(
-            f"config.json says that the checkpoint is a {classes[0]}, and none of the features of {self.name} is that",
+            f"config.json names a {classes[0]}, which matches none of the features of {self.name}",
             f"choose one with --feature: {', '.join(self.features)}",
         )
 

@@ -1,7 +1,7 @@
-"""Which classes transformers has for a model type: its own tables, read and not imported, as that would take seconds.
+"""The classes of transformers for a model type, from its own tables, parsed as text because an import takes seconds.
 
-Relied on in transformers/models/auto/modeling_auto.py: tables are literals called MODEL_…MAPPING_NAMES, each `AutoModel…` says which is
-its own by `_model_mapping`. A test holds what is read here against the imported classes.
+Relied on in transformers/models/auto/modeling_auto.py: tables are literals called MODEL_…MAPPING_NAMES, and each `AutoModel…` names its
+table by `_model_mapping`. A test compares the result with the imported classes.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ LEFT = {
         }
     ),
 }
-"""Model types that left transformers, by the last version that has them: those of the tables of 4.57.1 that 5.23.0 has not, but for
-names that no config.json bears."""
+"""Model types that left transformers, with the last version that has them: types in the tables of 4.57.1 and not of 5.23.0, except
+names that no config.json has."""
 
 
 def transformers_version() -> str:
@@ -44,7 +44,7 @@ def transformers_version() -> str:
 
 
 def is_later(version: str, than: str) -> bool:
-    """Whether a version, such as a config.json names, is later than another; what is none is not."""
+    """Whether a version, such as config.json names, is later than another; False for an invalid one."""
     from packaging.version import InvalidVersion, Version
 
     try:
@@ -87,7 +87,7 @@ def _source() -> str:
 
 
 def _entries(call: ast.Call) -> Mapping[str, tuple[str, ...]]:
-    """The pairs of an `OrderedDict([(model type, class or classes), …])`; what is taken over from another table is left out."""
+    """The pairs of an `OrderedDict([(model type, class or classes), …])`, without those copied from another table."""
     pairs = call.args[0].elts if call.args and isinstance(call.args[0], ast.List) else []
     entries = (ast.literal_eval(pair) for pair in pairs if isinstance(pair, ast.Tuple))
     return {name: (classes,) if isinstance(classes, str) else tuple(classes) for name, classes in entries}

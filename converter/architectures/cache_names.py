@@ -1,7 +1,7 @@
-"""The one place that knows what transformers calls a model's cache of keys and values.
+"""The names of a model's cache in transformers, in one place.
 
-transformers 5.24 renamed the argument and the result `past_key_values` to `cache`; code that a checkpoint brings keeps the name it
-was written with. Artifacts keep the documented names, `past_key_values.…` and `present.…`, with every version.
+transformers 5.24 renamed the argument and the result `past_key_values` to `cache`; a checkpoint's own code keeps its name. Artifacts
+keep the documented names, `past_key_values.…` and `present.…`, with every version.
 """
 
 from __future__ import annotations
@@ -28,5 +28,5 @@ def cache_argument(function: Callable[..., Any]) -> str:
 
 def cache_of(result: Mapping[str, Any]) -> Any | None:
     """Return the cache that a call gave, under either name; None if it gave none."""
-    keys = {*result}  # asked for itself, a ModelOutput translates the old name and logs a warning
+    keys = {*result}  # direct access would translate the old name and log a warning
     return next((result[name] for name in CACHE_NAMES if name in keys), None)

@@ -1,4 +1,4 @@
-"""A configuration of the user's own: a class in a Python file, named as `my_config.py:MyOnnxConfig`."""
+"""A custom configuration: a class in a Python file, named as `my_config.py:MyOnnxConfig`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from converter.core.errors import NotSupportedError, reason
 
 
 def custom_architecture(name: str, model_type: str) -> Architecture:
-    """The architecture of `model_type` as the class `name` describes it; it has every feature, as the class alone knows better.
+    """The architecture of `model_type` with the class `name`; it has every feature, because only the class knows.
 
-    The file is run, as any Python file that one imports is. Raises NotSupportedError for what is no such class.
+    The file is run, like any import. Raises NotSupportedError if there is no such class.
     """
     file, _, class_name = name.rpartition(":")
     path = Path(file)
@@ -25,7 +25,7 @@ def custom_architecture(name: str, model_type: str) -> Architecture:
         content = path.read_bytes()
     except OSError as error:
         raise NotSupportedError(
-            f"there is no configuration {name}: {error.strerror} ({file})", "name a file as my_config.py:MyOnnxConfig"
+            f"cannot read the configuration {name}: {error.strerror} ({file})", "name a file as my_config.py:MyOnnxConfig"
         ) from None
     digest = hashlib.sha256(content).hexdigest()
     config_class = getattr(_run(path, digest), class_name, None)
@@ -34,7 +34,7 @@ def custom_architecture(name: str, model_type: str) -> Architecture:
         raise NotSupportedError(f"{class_name} of {file} {what}", "derive it from OnnxConfig of converter.onnx")
     if getattr(config_class, "__abstractmethods__", None):
         raise NotSupportedError(
-            f"{class_name} of {file} has no {', '.join(sorted(config_class.__abstractmethods__))}", "declare what it lacks"
+            f"{class_name} of {file} has no {', '.join(sorted(config_class.__abstractmethods__))}", "declare the missing parts"
         )
     features = tuple(feature.name for feature in FEATURES.values() if issubclass(config_class, OnnxConfigWithPast) or not feature.use_past)
     return Architecture(
@@ -43,13 +43,13 @@ def custom_architecture(name: str, model_type: str) -> Architecture:
 
 
 def custom_code_error(name: str, error: BaseException) -> NotSupportedError:
-    """What the user is told of an error that nobody foresaw while their configuration `name` was used: where it is from, if from there."""
+    """The error for an unexpected exception in a custom configuration `name`, with its origin if it is from there."""
     file = str(Path(name.rpartition(":")[0]))
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     where = f" in {frames[-1].name}, line {frames[-1].lineno}" if frames else ""
     return NotSupportedError(
         f"the configuration {name} cannot be used: {reason(error)}{where}",
-        "mend it; docs/how-to/custom-configuration.md says what it needs",
+        "mend it; docs/how-to/custom-configuration.md lists the members",
     )
 
 

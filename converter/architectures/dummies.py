@@ -1,4 +1,4 @@
-"""Inputs for a model, made from what its configuration says of them."""
+"""Inputs for a model, made from its configuration."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def make_inputs(
     dtype: str = "float32",
     preprocessor: Any = None,
 ) -> dict[str, Array]:
-    """Inputs of a size: those of `config.generate_dummy_inputs` where a subclass overrides it, random ones otherwise; see `draw`.
+    """Inputs of a size: from `config.generate_dummy_inputs` if a subclass overrides it, otherwise random; see `draw`.
 
-    Raises NotSupportedError where an input that the configuration declares is not to be had.
+    Raises NotSupportedError for a declared input that cannot be made.
     """
     if not makes_its_own(config):
         return draw(config, size, rng, padding, dtype)

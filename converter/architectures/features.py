@@ -1,4 +1,4 @@
-"""What a model can be exported for: the documented features, the Hub's names for the same, and the outputs of each."""
+"""The features of models: the documented ones, the Hub's names for them, and their outputs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ WITH_PAST = "-with-past"
 class Feature:
     """A head of a model, with or without its cache.
 
-    `auto_classes` are the classes of transformers that load it, of which a model type has one, the documented one first. `outputs` are
-    its outputs in order with their named axes, of a model that takes text. Where it `decides`, each output's largest value along its
-    last axis is a decision: a class, a token, a span's end.
-    `heads` are the endings of the class names that a checkpoint trained for it has in its config.json.
+    `auto_classes` are the classes of transformers that load it, the documented one first; a model type has one of them. `outputs` are its
+    outputs in order with their named axes, for a model of text. If it `decides`, the argmax of each output along its last axis is a
+    decision: a class, a token, a span's end. `heads` are the endings of its class names in config.json.
     """
 
     name: str
@@ -182,12 +181,12 @@ _SYNONYMS = {synonym: feature.name for feature in FEATURES.values() for synonym 
 
 
 def canonical(name: str) -> str:
-    """The documented name of a feature that may be given by the Hub's name for the task; unknown names stay as they are."""
+    """The documented name of a feature, which may be the Hub's name of a task; unknown names stay unchanged."""
     return _SYNONYMS.get(name, name)
 
 
 def feature_of_class(class_name: str) -> str | None:
-    """The feature that a model class is the head of: `BertForMaskedLM` is `masked-lm`; None for a class that is none of ours."""
+    """The feature of a model class: `BertForMaskedLM` is `masked-lm`; None for other classes."""
     endings = {head: feature.name for feature in FEATURES.values() for head in feature.heads}
     longest = max((head for head in endings if class_name.endswith(head)), key=len, default=None)
     return endings[longest] if longest else None

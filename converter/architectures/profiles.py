@@ -1,8 +1,8 @@
-"""Profiles: what files are called and what they take, by those who load them. A profile is data; a configuration in it stays what it is.
+"""Profiles: the names of files and inputs for their clients. A profile is data, and changes only names in a configuration.
 
-`documented` is the contract of `transformers.onnx`. `hub` is what transformers.js, optimum and sentence-transformers load: the axis of the
-batch is called `batch_size`, from which alone transformers.js makes a first, empty cache; a decoder is told the position of each token,
-without which GPT-2 is wrong in a batch padded on the left; and an encoder and a decoder that has a cache are a file each.
+`documented` is the contract of `transformers.onnx`. `hub` is for transformers.js, optimum and sentence-transformers. Its batch axis is
+`batch_size`, which transformers.js needs to make an empty cache. Decoders have `position_ids`, without which GPT-2 is wrong in a batch
+padded on the left. An encoder-decoder with cache has two files.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 POSITIONS = "position_ids"
 
-_BATCH = "batch"  # what the documented configurations call it
+_BATCH = "batch"  # its name in the documented configurations
 _TOKENS, _MASK, _DECODER_MASK = "input_ids", "attention_mask", "decoder_attention_mask"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """How files are laid out for those who load them.
+    """The files for some clients.
 
-    `batch` is what the axis of the batch is called. `positions`: a causal language model is told where each of its tokens stands.
-    `apart`: an encoder and a decoder with a cache are a file each. `with_past`: what generates has its cache where no feature is asked for.
+    `batch` is the name of the batch axis. `positions`: causal language models have `position_ids`. `apart`: an encoder-decoder with cache
+    has two files. `with_past`: a generating model has its cache by default.
     """
 
     name: str
@@ -72,7 +72,7 @@ def is_apart(config: OnnxConfig) -> bool:
 
 
 class _InProfile(OnnxConfig):
-    """What a profile makes of any configuration."""
+    """The profile's changes to any configuration."""
 
     profile: ClassVar[Profile]
     takes_positions: ClassVar[bool]
@@ -87,9 +87,9 @@ class _InProfile(OnnxConfig):
             if name == _MASK and self._is_told_positions:
                 inputs[POSITIONS] = text
         if self.profile.apart and _has_encoder(whole):
-            inputs.pop(_DECODER_MASK, None)  # nobody pads what is being generated
+            inputs.pop(_DECODER_MASK, None)  # generated tokens are never padding
             if _MASK in inputs and text:
-                inputs[_MASK] = text  # T5's row has an axis of its own for it
+                inputs[_MASK] = text  # T5's row has a separate axis for it
         return inputs
 
     @property

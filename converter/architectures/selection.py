@@ -19,7 +19,7 @@ from converter.core.records import Checkpoint, Options
 
 
 def architecture_of(checkpoint: Checkpoint, options: Options) -> Architecture:
-    """The user's own description of the architecture where there is one, else ours."""
+    """The custom architecture if there is one, otherwise ours."""
     if options.config:
         return embedding_architecture(custom_architecture(options.config, checkpoint.model_type), _classes(checkpoint))
     written_by = str(checkpoint.config.get("transformers_version", ""))
@@ -27,7 +27,7 @@ def architecture_of(checkpoint: Checkpoint, options: Options) -> Architecture:
 
 
 def candidate_options(options: Options, architecture: Architecture, checkpoint: Checkpoint) -> Iterator[Options]:
-    """The options that a job is done with; behind them those for a model that turns out to have no cache, where nobody asked for one."""
+    """The options of a job, and the options for a model without cache, unless the user requested the cache."""
     chosen = with_feature(options, architecture, checkpoint)
     yield chosen
     if not options.feature and chosen.feature and chosen.feature.endswith(WITH_PAST):
@@ -35,13 +35,13 @@ def candidate_options(options: Options, architecture: Architecture, checkpoint: 
 
 
 def with_feature(options: Options, architecture: Architecture, checkpoint: Checkpoint) -> Options:
-    """The options with the feature that was asked for by its documented name, or with the one that the checkpoint was trained for."""
+    """The options with the documented name of the requested feature, or with the checkpoint's own."""
     feature = architecture.choose_feature(options.feature, _classes(checkpoint), options.prefers_cache, checkpoint.task)
     return options.model_copy(update={"feature": feature})
 
 
 def with_feature_note(checkpoint: Checkpoint, options: Options) -> Checkpoint:
-    """The checkpoint with a note if the feature is another than config.json's, by what its repository is."""
+    """The checkpoint with a note, if the repository's files choose another feature than config.json."""
     named = checkpoint.classes[0] if checkpoint.classes else ""
     if options.feature or not checkpoint.task or not named or feature_of_class(named) == canonical(checkpoint.task):
         return checkpoint

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """How large a set of inputs is.
+    """The size of a set of inputs.
 
-    `sequence` counts the tokens that are new in a call, the decoder's where there are two; `past` those in the decoder's cache;
-    `source` the encoder's tokens, and `cached_source` how many of them the cache holds keys and values of. `pixels` is the height and
-    width of images of any size; None for one that follows from `sequence`.
+    `sequence` counts the new tokens of a call, the decoder's if there are two; `past` the tokens in the decoder's cache; `source` the
+    encoder's tokens, and `cached_source` those with keys and values in the cache. `pixels` is the height and width of images of any size;
+    None if it follows from `sequence`.
     """
 
     batch: int = 2

@@ -1,9 +1,9 @@
-"""Weights of a checkpoint that the class it is loaded into does not have: what old versions stored, other heads', and unknown ones.
+"""Weights of a checkpoint that the loaded class does not have: from old versions, other heads, or unknown.
 
-Nothing but a name says what a weight was trained for, so the classes of transformers are asked whether one of them has it.
+Only the name of a weight says its purpose, so the classes of transformers are searched for it.
 
 Relied on in transformers, and not public: `conversion_mapping.get_model_conversion_mapping` and `core_model_loading.rename_source_key`,
-by which from_pretrained renames what older files call otherwise. GPT-NeoX in this module's test notices a change.
+by which from_pretrained renames weights of older files. GPT-NeoX in this module's test notices a change.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ Read = Callable[[str], torch.Tensor | None]
 
 @dataclass(frozen=True)
 class DroppedWeights:
-    """The names of trained weights that were not loaded: those of another head of the same model, and those of no known class."""
+    """The names of trained weights that were not loaded: of another head of the same model, and of no known class."""
 
     of_heads: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
@@ -106,7 +106,7 @@ def dropped_weights(module: Any, config: Any, names: Collection[str], read: Read
 
 
 def stored_weight(folder: Path, name: str, has_safetensors: bool) -> torch.Tensor | None:
-    """The tensor `name` in the weights of `folder`, as it is stored; None if there is none."""
+    """The tensor `name` in the weights of `folder`, unconverted; None if there is none."""
     whole, index = (WEIGHTS, WEIGHTS_INDEX) if has_safetensors else (PICKLED_WEIGHTS, PICKLED_INDEX)
     file: str | None = whole
     if not (folder / whole).is_file():
@@ -138,7 +138,7 @@ def _is_constant(stored: torch.Tensor | None, tensors: dict[str, torch.Tensor]) 
 
 @dataclass(frozen=True)
 class _Names:
-    """The names of a class's parameters and buffers, and how from_pretrained renames those of older files."""
+    """The names of a class's parameters and buffers, and the renaming of older files by from_pretrained."""
 
     parameters: frozenset[str] = frozenset()
     buffers: frozenset[str] = frozenset()
@@ -162,14 +162,14 @@ class _Names:
 
 @dataclass
 class _Known:
-    """Which names the classes of a model's type have, and the models in it. They are made without memory, as they are needed."""
+    """The names in the classes of a model's type and in the models inside. Classes are built without memory, on demand."""
 
     module: Any
     config: Any
     _names: dict[type, _Names] = field(default_factory=dict)
 
     def kind(self, name: str) -> str | None:
-        """Whether another class has `name` as a `parameter` or a `buffer`; None if none has it."""
+        """Whether another class has `name` as a `parameter` or a `buffer`; None if none does."""
         for model, rest in self._owners(name):
             prefix = f"{model.base_model_prefix}."
             spellings = {rest, f"{prefix}{rest}", rest.removeprefix(prefix)}
@@ -198,7 +198,7 @@ class _Known:
         yield self.module, name
 
     def _classes(self, model: Any) -> Iterator[type]:
-        """The classes that config.json names, and those beside that of `model`, or beside one that it derives from, in their files."""
+        """The classes in config.json, and all others in the files of `model`'s class and its bases."""
         files = dict.fromkeys(base.__module__ for base in type(model).__mro__)
         beside = [member for file in files for member in vars(sys.modules[file]).values() if isinstance(member, type)]
         named = [getattr(transformers, str(name), None) for name in self.config.architectures or ()]

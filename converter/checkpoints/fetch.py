@@ -1,4 +1,4 @@
-"""From a source to a checkpoint: `resolve` says what it is without touching a weight, `fetch` brings the files."""
+"""From a source to a checkpoint: `resolve` describes it without its weights, `fetch` brings the files."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from converter.core.records import Allowed, Checkpoint, FileRecord, Source
 
 
 def resolve(source: Source, allowed: Allowed = NOTHING_ELSE, known: Sequence[FileRecord] = ()) -> Checkpoint:
-    """Find out what `source` is: its commit or content digest, its config, its files and their sizes.
+    """Resolve `source`: its commit or content digest, its config, its files and their sizes.
 
-    What is `known` of files of a folder spares reading those that nobody has touched since.
-    Raises CheckpointError where there is no such checkpoint, it is not one that can be converted, or brings what is not allowed.
+    `known` descriptions of a folder's files save reading untouched ones. Raises CheckpointError for a missing checkpoint, one that cannot be
+    converted, or forbidden contents.
     """
     contents = _look_into(source, allowed)
     files = {name: contents.files[name].size for name in _needed(str(source), contents, allowed)}
@@ -81,7 +81,7 @@ def fetch(checkpoint: Checkpoint, allowed: Allowed = NOTHING_ELSE) -> Path:
 
 
 def read_config(source: Source) -> dict[str, Any]:
-    """The config.json of `source` alone, for who wants to know nothing else of it. Raises CheckpointError."""
+    """The config.json of `source` only. Raises CheckpointError."""
     return _look_into(source, NOTHING_ELSE).config
 
 
@@ -111,7 +111,7 @@ def _look_into(source: Source, allowed: Allowed) -> _Contents:
 def _look_into_folder(folder: Path) -> tuple[None, Mapping[str, hub.RemoteFile], Callable[[str, int], str]]:
     try:
         if not folder.is_dir():
-            raise CheckpointError(f"there is no folder {folder}", "check the path; a Hub id has the form name or org/name")
+            raise CheckpointError(f"no folder {folder}", "check the path; a Hub id has the form name or org/name")
         files = {path.relative_to(folder).as_posix(): hub.RemoteFile(path.stat().st_size, "") for path in _files(folder)}
     except OSError as error:
         raise _unreadable(folder, error) from error
@@ -131,14 +131,14 @@ def _look_into_repository(source: Source) -> tuple[hub.Listing, Mapping[str, hub
 
 
 def _needed(name: str, contents: _Contents, allowed: Allowed) -> list[str]:
-    """The files that a conversion needs: the weights, config and tokenizer, and the code where it may be run."""
+    """The files for a conversion: weights, config, tokenizer, and code if allowed."""
     weights = policy.weight_files(name, contents.files, lambda index: contents.read(index, policy.INDEX_LIMIT), allowed)
     code = filter(policy.is_code, contents.files) if allowed.remote_code else ()
     return sorted({*filter(policy.is_sidecar, contents.files), *weights, *code})
 
 
 def _contents_of(digests: Mapping[str, str]) -> str:
-    """The sha256 over the names and the digests of files, whichever commit they are at; empty where one is not known."""
+    """The sha256 of the names and digests of files, whatever the commit; empty if a digest is unknown."""
     if not all(digests.values()):
         return ""
     listed = "".join(f"{name}\0{digest}\n" for name, digest in digests.items())
@@ -148,15 +148,15 @@ def _contents_of(digests: Mapping[str, str]) -> str:
 def _notes(source: Source, listing: hub.Listing) -> Iterable[str]:
     if listing.from_cache:
         commit = listing.commit[:12]
-        yield f"HF_HUB_OFFLINE is set: {source} is what the cache has, commit {commit}, which may be neither the latest nor whole"
+        yield f"HF_HUB_OFFLINE is set: {source} is the cached commit {commit}, which may be old or incomplete"
     if listing.repository.casefold() != source.name.casefold():
         yield f"{source.name} is called {listing.repository} on the Hub"
 
 
 def _files(folder: Path) -> Iterable[Path]:
-    """The files of a folder and of its first level of folders, where sentence-transformers keeps its modules.
+    """The files of a folder and of its first level of subfolders, for modules of sentence-transformers.
 
-    Raises CheckpointError for a pipe, a device, a link that leads nowhere and the like, where they may be read: that may never end.
+    Raises CheckpointError for a pipe, a device, a broken link and the like: reading one may never end.
     """
     for path in (path for pattern in ("*", "*/*") for path in folder.glob(pattern)):
         if path.is_file():
@@ -185,7 +185,7 @@ def _described(folder: Path, name: str, known: Sequence[FileRecord]) -> FileReco
 
 
 def _unreadable(path: Path, error: OSError) -> CheckpointError:
-    return CheckpointError(f"{path} cannot be read: {error.strerror}", "check what it is, and its permissions")
+    return CheckpointError(f"{path} cannot be read: {error.strerror}", "check the file and its permissions")
 
 
 def _check_weights(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Loading a fetched checkpoint with transformers, in the ordinary way: mapped from safetensors; anything else as far as it is allowed."""
+"""Load a fetched checkpoint with transformers: mapped from safetensors; other contents only if allowed."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class LoadedModel:
 
     @property
     def folder(self) -> Path | None:
-        """Where its checkpoint lies, where `load_model` loaded it."""
+        """The checkpoint's folder, if `load_model` loaded it."""
         return getattr(self.module, _FOLDER, None)
 
     @property
@@ -70,7 +70,7 @@ class LoadedModel:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should know of how `load_model` loaded it, a clause each."""
+        """Notes on how `load_model` loaded it, a clause each."""
         return getattr(self.module, _NOTES, ())
 
     @property
@@ -104,7 +104,7 @@ class LoadedModel:
         return {name: tensor.detach() for name, tensor in named}
 
     def trained(self) -> list[str]:
-        """The names, each that a tied one goes by, of what the checkpoint gives: parameters, and stored buffers of several floats."""
+        """The names, with all names of tied ones, of the checkpoint's parameters and stored buffers of several floats."""
         stored = self.module.state_dict(keep_vars=True)
         buffers = {name for name, tensor in stored.items() if tensor.is_floating_point() and tensor.numel() > 1}
         parameters = dict(self.module.named_parameters(remove_duplicate=False))
@@ -112,7 +112,7 @@ class LoadedModel:
 
 
 def made_up_error(names: Iterable[str], has_head: bool) -> ConversionError:
-    """What is told of weights that the checkpoint lacks and an artifact would need."""
+    """The error for weights that the checkpoint lacks and an artifact needs."""
     base = ", such as feature=default (--feature default), the model without a head"
     return ConversionError(
         f"the checkpoint has no weights for {', '.join(sorted(names))}: they would be random numbers",
@@ -133,10 +133,10 @@ def _read_config(folder: Path, allowed: Allowed) -> Any:
 def load_model(
     folder: Path, auto_class: str, dtype: Dtype, attn_implementation: str | None = None, allowed: Allowed = NOTHING_ELSE
 ) -> LoadedModel:
-    """Load the weights of `folder` into `auto_class`; parameters are views of the mapped file where the dtype allows it.
+    """Load the weights of `folder` into `auto_class`; parameters are views of the mapped file if the dtype allows it.
 
-    `attn_implementation` None is what a user of transformers gets. Raises CheckpointError where transformers refuses, and for trained
-    weights that no class has, unless it is `allowed` to leave these out.
+    `attn_implementation` None is transformers' default. Raises CheckpointError if transformers refuses, and for trained weights of no class,
+    unless `allowed` drops them.
     """
     has_safetensors = (folder / WEIGHTS).is_file() or (folder / WEIGHTS_INDEX).is_file()
     stored = sum(path.stat().st_size for pattern in ("*.safetensors", "*.bin") for path in folder.glob(pattern))
@@ -177,7 +177,7 @@ def _class(name: str, config: Any, read: Callable[[str], torch.Tensor | None]) -
         return model_class(name, config)
     projection = read(COLBERT_WEIGHT)
     if projection is None or projection.dim() != 2:
-        raise CheckpointError(f"config.json names {COLBERT}, and there is no matrix {COLBERT_WEIGHT}", "download the checkpoint again")
+        raise CheckpointError(f"config.json names {COLBERT}, and the matrix {COLBERT_WEIGHT} is missing", "download the checkpoint again")
     return model_class(name, config, len(projection))
 
 
@@ -196,7 +196,7 @@ def save_random(folder: Path, config: Mapping[str, Any], auto_class: str) -> Non
 
 
 def load_tokenizer(folder: Path, allowed: Allowed = NOTHING_ELSE) -> Any | None:
-    """The checkpoint's tokenizer, or None where it has none. Raises CheckpointError for one that cannot be loaded."""
+    """The checkpoint's tokenizer, or None without one. Raises CheckpointError for one that cannot be loaded."""
     if not any(path.is_file() and is_of_tokenizer(path.name) for path in folder.iterdir()):
         return None
     with _told_plainly("tokenizer", folder), _unprinted(), warnings.catch_warnings():
@@ -221,9 +221,9 @@ _PACKAGES = (
 
 
 def _missing_package(folder: Path, error: BaseException) -> str:
-    """The package for want of which a tokenizer could not be loaded; empty if that is not why.
+    """The missing package that a tokenizer needs; empty if there is another reason.
 
-    transformers takes one for the other if one is missing, so what it says is not enough.
+    transformers confuses the packages if one is missing, so its message is not enough.
     """
     if not (folder / "tokenizer.json").is_file():
         for package, patterns in _PACKAGES:
@@ -237,7 +237,7 @@ def _missing_package(folder: Path, error: BaseException) -> str:
 
 @contextmanager
 def _unprinted() -> Iterator[None]:
-    """Let nothing reach standard output, which is for results: the tokenizers' Rust prints names that it finds in a file, as they are."""
+    """Keep libraries from standard output, which is for results: the tokenizers' Rust prints names from a file unescaped."""
     sys.stdout.flush()
     with open(os.devnull, "wb") as nowhere:
         kept = os.dup(1)
@@ -250,7 +250,7 @@ def _unprinted() -> Iterator[None]:
 
 
 _PANIC = "PanicException"
-"""What a panic of the tokenizers' Rust is raised as; it is no Exception to Python, and can be imported from nowhere."""
+"""The class of a panic in the tokenizers' Rust: a BaseException that cannot be imported."""
 
 
 class _told_plainly:  # noqa: N801 - reads as a with-statement's sentence
@@ -269,5 +269,5 @@ class _told_plainly:  # noqa: N801 - reads as a with-statement's sentence
         if not (isinstance(error, Exception) or type(error).__name__ == _PANIC):
             return  # it is what ends the process
         raise CheckpointError(
-            f"transformers cannot load the {self.what} of {self.folder}: {reason(error)}", "see with --debug what it says in full"
+            f"transformers cannot load the {self.what} of {self.folder}: {reason(error)}", "--debug shows the whole message"
         ) from error

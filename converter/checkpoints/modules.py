@@ -1,7 +1,7 @@
-"""What modules.json of a sentence-transformers repository says of its model: which class of transformers it is loaded into.
+"""Read modules.json of sentence-transformers: the class of transformers that the repository's model is loaded into.
 
-config.json names the class that a model was pretrained in, such as MPNetForMaskedLM, whose head the repository may lack.
-The names are those of sentence-transformers 5.7, which reads the files of all earlier versions.
+config.json names the class of the pretraining, such as MPNetForMaskedLM, whose head the repository may lack. The names follow
+sentence-transformers 5.7, which reads the files of all earlier versions.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Which files of a checkpoint a conversion takes, and what it may bring. Unless it is allowed, weights come from safetensors
-alone, as a pickle can run code, and no code of the checkpoint's own is run."""
+"""The files of a checkpoint that a conversion uses, and their permissions. By default weights come from safetensors only, because a pickle
+can run code, and a checkpoint's own code is not run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WEIGHTS_INDEX = "model.safetensors.index.json"
 PICKLED_WEIGHTS = "pytorch_model.bin"
 PICKLED_INDEX = "pytorch_model.bin.index.json"
 CODE_MAPS = (CONFIG, "tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
-"""The files in which a checkpoint names code of its own."""
+"""The files in which a checkpoint names its own code."""
 
 CONFIG_LIMIT = 8 * 2**20
 """Bytes of the largest config.json that is read: one with 60,000 labels has 4 MB. Of the worst Python makes twenty times its size."""
@@ -77,7 +77,7 @@ _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
 def is_sidecar(name: str) -> bool:
-    """Whether a file is the config, the tokenizer or the like, which goes beside the artifact as it is."""
+    """Whether a file is config, tokenizer or similar, to be copied beside the artifact."""
     depth = len(PurePosixPath(name).parts)
     return any(fnmatch(name, pattern) and depth == pattern.count("/") + 1 for pattern in _SIDECARS) and not any(
         fnmatch(name, pattern) for pattern in _NOT_SIDECARS
@@ -95,7 +95,7 @@ def is_code(name: str) -> bool:
 
 
 def may_be_read(name: str) -> bool:
-    """Whether transformers or we may read a file, so that it has to be one: all but what a hidden folder holds."""
+    """Whether transformers or we may read a file, so that it has to be regular: all except files in hidden folders."""
     return not any(part.startswith(".") for part in PurePosixPath(name).parts)
 
 
@@ -114,18 +114,18 @@ def check_config(text: str, name: str, allowed: Allowed = NOTHING_ELSE) -> dict[
         )
     if "auto_map" in config and not allowed.remote_code:
         raise CheckpointError(
-            f"{name} brings code of its own (auto_map), which is not run",
+            f"{name} has its own code (auto_map), which is not allowed",
             "take a checkpoint of an architecture that transformers has; or read the code, and give --trust-remote-code with its commit",
         )
     return config
 
 
 def check_code(text: str, name: str) -> None:
-    """Raise CheckpointError where one of CODE_MAPS names code of another repository, which no commit of this one pins."""
+    """Raise CheckpointError if one of CODE_MAPS names code of another repository, which no commit pins."""
     try:
         named = json.loads(text).get("auto_map")
     except (ValueError, AttributeError, RecursionError):
-        return  # transformers will say what is wrong with it
+        return  # transformers reports the problem
     if "--" in json.dumps(named):
         raise CheckpointError(
             f"{name} names code of another repository, which its commit does not pin", "save it with its code beside it, and take that"
@@ -144,7 +144,7 @@ def check_pin(source: Source, commit: str) -> None:
 def weight_files(name: str, files: Collection[str], read_index: Callable[[str], str], allowed: Allowed = NOTHING_ELSE) -> tuple[str, ...]:
     """Name the files with the weights of a checkpoint, the index of a sharded one first; `read_index` reads it."""
     if "adapter_config.json" in files:
-        raise CheckpointError(f"{name} is an adapter, which changes what the model does", "merge it into its model with peft and save that")
+        raise CheckpointError(f"{name} is an adapter, not a whole model", "merge it into its model with peft and save that")
     for whole, index in ((WEIGHTS, WEIGHTS_INDEX), (PICKLED_WEIGHTS, PICKLED_INDEX)):
         if whole == PICKLED_WEIGHTS and not allowed.pickle:
             break
@@ -171,7 +171,7 @@ def _shards(name: str, files: Collection[str], index: str, text: str) -> tuple[s
     if not shards:
         raise CheckpointError(f"{index} of {name} names no weights", "download the checkpoint again")
     if unsafe:
-        raise CheckpointError(f"{index} of {name} names {brief(unsafe[0])!r}, which is no file beside it", "do not use this checkpoint")
+        raise CheckpointError(f"{index} of {name} names {brief(unsafe[0])!r}, which is not a file beside it", "do not use this checkpoint")
     missing = [shard for shard in shards if shard not in files]
     if missing:
         names = f"{', '.join(map(brief, missing[:_MOST_TOLD]))}{', …' if len(missing) > _MOST_TOLD else ''}"

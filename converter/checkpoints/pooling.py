@@ -35,7 +35,7 @@ def check_mask(model: torch.nn.Module, inputs: Sequence[str]) -> None:
     """Raise ConversionError if nothing tells a text from its padding: neither a padding token nor a mask among the `inputs`."""
     if lacks_padding_token(model) and _TOKENS in inputs and _MASK not in inputs:
         raise ConversionError(
-            "config.json has no pad_token_id, and without attention_mask nothing says where a text ends",
+            "config.json has no pad_token_id, and without attention_mask the end of a text is unknown",
             "set pad_token_id in config.json to the token that the tokenizer pads with",
         )
 
@@ -69,9 +69,9 @@ def padded_as_users_do(model: torch.nn.Module, arguments: MutableMapping[str, An
 
 
 class _Masked(int):
-    """A padding token to which a text's tokens are equal where its mask is 0, by torch's documented `__torch_function__`.
+    """A padding token that equals the tokens with mask 0, by torch's documented `__torch_function__`.
 
-    It is an int, as configurations take nothing else for a token, and one that no vocabulary has.
+    It is an int, as configurations require, and outside any vocabulary.
     """
 
     mask: torch.Tensor

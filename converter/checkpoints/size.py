@@ -1,7 +1,7 @@
-"""Whether a checkpoint's config.json describes a model that its weights can be of: a few characters there may ask for all memory.
+"""Check that config.json fits the weights: a few characters in it may ask for all memory.
 
-No honest checkpoint is refused, of whichever architecture: layers may be shared, heads missing, tables computed, and a weight may be
-stored in a single bit. What is left of a model that its weights cannot be of, a limit on the worker's memory has to end.
+No honest checkpoint is refused: layers may be shared, heads missing, tables computed, and weights stored in one bit. The worker's memory
+limit handles the rest.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LABELS_OF_ANY = 1000
 _ROW = 16
 """The fewest bytes of weights that a label has in a head: 128 weights of one bit."""
 _WIDENED = 32
-"""How much larger than stored weights are in float32, at most: those of one bit."""
+"""The maximum ratio of float32 weights to stored ones: one bit each."""
 _UNSTORED = 2**30
 """Bytes of a model that need not be stored, such as heads that it was not trained for, and tables that are computed."""
 

@@ -1,4 +1,4 @@
-"""What a user may write for a model: a folder, or a repository of the Hub with an optional revision."""
+"""The source of a model as text: a folder, or a Hub repository with an optional revision."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def is_revision(name: str) -> bool:
 
 
 def parse_source(text: str, base: Path) -> Source:
-    """Read `./folder`, `/folder`, `~/folder`, `org/name` or `org/name@revision`.
+    """Parse `./folder`, `/folder`, `~/folder`, `org/name` or `org/name@revision`.
 
-    What is written as a path is one; a bare name is a folder where `base` holds such a folder, otherwise a Hub id.
-    Raises ValueError, in a sentence, for what can be neither.
+    A path is a folder. A bare name is a folder if it exists in `base`, otherwise a Hub id. Raises ValueError with a message for anything
+    else.
     """
     if not text or printable(text) != text:
-        raise ValueError(f"{brief(text)!r} is no name: it is empty, or holds what no terminal can show")
+        raise ValueError(f"{brief(text)!r} is not a name: it is empty or has unprintable characters")
     try:
         folder = base / Path(text).expanduser()
         is_folder = bool(_WRITTEN_AS_PATH.match(text)) or folder.is_dir()

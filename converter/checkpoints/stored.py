@@ -1,4 +1,4 @@
-"""Where the tensors of a safetensors file lie in it, by its header alone: https://huggingface.co/docs/safetensors, "Format"."""
+"""The places of tensors in a safetensors file, by its header only: https://huggingface.co/docs/safetensors, "Format"."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class StoredTensor:
 
 
 def check_header(path: Path) -> bytes:
-    """The header of a safetensors file, which safetensors itself has held against the file's size: none of its tensors lies elsewhere.
+    """The header of a safetensors file, checked against the file's size by safetensors itself.
 
-    Raises OSError, and ValueError for what is no such file.
+    Raises OSError, and ValueError for another file.
     """
     from safetensors import SafetensorError, safe_open
 

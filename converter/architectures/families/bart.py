@@ -51,9 +51,9 @@ class BartOnnxConfig(OnnxSeq2SeqConfigWithPast):
 
     def axis_lengths(self, size: Size) -> Mapping[str, int]:
         if self._decoder_alone:
-            size = replace(size, source=size.sequence)  # "encoder_sequence" is what the row calls the decoder's own tokens
+            size = replace(size, source=size.sequence)  # the row's name for the decoder's own tokens is "encoder_sequence"
         if self.task == "sequence-classification":
-            size = replace(size, sequence=size.source)  # the label is read where the encoder's input ends, in the decoder's output
+            size = replace(size, sequence=size.source)  # the label is read at the end of the encoder's input, in the decoder's output
         return super().axis_lengths(size)
 
     def settle(self, inputs: MutableMapping[str, Array]) -> None:

@@ -1,4 +1,4 @@
-"""Decision Transformer: what was seen, done and gained, step by step, in place of a text."""
+"""Decision Transformer: states, actions and rewards, step by step, instead of text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DINOv2: images of any size, as its processor cuts out 224 pixels where its config.json names 518."""
+"""DINOv2: images of any size; its processor crops to 224 pixels, while config.json says 518."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""GPT Neo: GPT-2's interface over layers that attend globally and within a window in turn.
+"""GPT Neo: GPT-2's inputs and outputs, with layers that attend globally and within a window in turn.
 
-transformers cuts each layer's mask out of a table of the longest text squared, between bounds that the cache says. The table would be 4 MB
-of each layer in the file, and what is cut out of it has lengths that torch.export cannot simplify: so the same mask is computed.
+transformers slices each layer's mask from a table of the longest text squared. The table would be 4 MB per layer in the file, and the
+slice has lengths that torch.export cannot simplify. So the same mask is computed instead.
 
-Relied on in transformers.models.gpt_neo.modeling_gpt_neo: `GPTNeoSelfAttention.bias`, which is `[:, :, past:length, :length]` of all it is
-used for, and `.attention_type`.
+Relied on in transformers.models.gpt_neo.modeling_gpt_neo: `GPTNeoSelfAttention.bias`, of which only `[:, :, past:length, :length]` is
+used, and `.attention_type`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class GPTNeoOnnxConfig(GPT2OnnxConfig):
 
 @contextmanager
 def patched(model: torch.nn.Module) -> Iterator[None]:
-    """Let the GPT Neo inside `model` compute its masks where it cuts them out of a table."""
+    """Let the GPT Neo inside `model` compute its masks instead of slicing a table."""
     import torch
     from transformers.models.gpt_neo.modeling_gpt_neo import GPTNeoSelfAttention
 

@@ -1,12 +1,12 @@
-"""I-BERT: integer-only arithmetic told in floats, which transformers computes in ways that no graph can hold.
+"""I-BERT: integer arithmetic in floats, which transformers computes in ways that no graph can express.
 
-In quantised mode `QuantEmbedding`, `QuantAct`, `QuantLinear`, `IntGELU` and `IntLayerNorm` read `.data`, write what they
-compute into buffers, take scales apart with numpy and `decimal`, and divide with `//`. `patched` has them compute the same
-numbers, bit for bit, by operations that ONNX and TorchScript have too. `IntSoftmax` is captured as it is, but for `floor_ste`, which is
-`torch.floor` with a gradient of its own, and no archive holds that.
+In quantised mode `QuantEmbedding`, `QuantAct`, `QuantLinear`, `IntGELU` and `IntLayerNorm` read `.data`, write into buffers, split scales
+with numpy and `decimal`, and divide with `//`. `patched` lets them compute the same numbers, bit for bit, with operations of ONNX and
+TorchScript. `IntSoftmax` is captured unchanged, except `floor_ste`, which is `torch.floor` with a custom gradient that no archive can
+hold.
 
-Every scale follows from weights and calibrated ranges, and the graph computes it from these, which a runtime folds once when
-it loads it: no tensor is stored that is not the checkpoint's.
+The graph computes every scale from weights and calibrated ranges, and a runtime folds this once at load. So every stored tensor is the
+checkpoint's.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class IBertOnnxConfig(RobertaOnnxConfig):
 
 @contextmanager
 def patched(model: torch.nn.Module) -> Iterator[None]:
-    """Within it the quantised modules of `model` compute by operations that can be captured; no other model is touched.
+    """Let the quantised modules of `model` compute by operations that can be captured; other models stay unchanged.
 
-    It relies on these private names of `transformers.models.ibert.quant_modules`, and on what each one's `forward` computes:
-    `QuantEmbedding` (`weight`, `weight_bit`), `QuantAct` (`x_min`, `x_max`, `activation_bit`), `QuantLinear` (`weight`, `bias`,
-    `weight_bit`, `bias_bit`, `per_channel`), `IntGELU` (`int_erf`, `k`), `IntLayerNorm` (`weight`, `bias`, `shift`), all with
-    `quant_mode`, on the names of `QuantAct.forward`'s arguments `identity` and `identity_scaling_factor`, and on `floor_ste`.
+    This relies on private names of `transformers.models.ibert.quant_modules`, and on each `forward`: `QuantEmbedding` (`weight`,
+    `weight_bit`), `QuantAct` (`x_min`, `x_max`, `activation_bit`), `QuantLinear` (`weight`, `bias`, `weight_bit`, `bias_bit`,
+    `per_channel`), `IntGELU` (`int_erf`, `k`), `IntLayerNorm` (`weight`, `bias`, `shift`), all with `quant_mode`; on the arguments `identity`
+    and `identity_scaling_factor` of `QuantAct.forward`, and on `floor_ste`.
     """
     import torch
     from transformers.models.ibert import quant_modules

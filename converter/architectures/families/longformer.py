@@ -1,13 +1,13 @@
-"""Longformer: each token sees its neighbours, and a few that are marked see all and are seen by all.
+"""Longformer: each token attends to its neighbours; a few marked tokens attend to all and are attended by all.
 
-It is captured in a form of its own, as transformers cuts and indexes by sizes that only the data say. Sliding windows are blocks of
-the sequence with their two neighbours, so memory stays linear in the sequence. The tokens with global attention are gathered: as
-many of each row as the row with the most of them has, which is an axis of the data's making.
+It is captured in another form, because transformers slices and indexes by sizes that depend on the data. Sliding windows are blocks of the
+sequence with their two neighbours, so memory stays linear in the sequence. The tokens with global attention are gathered: as many per
+row as the fullest row has.
 
-Relied on in transformers.models.longformer.modeling_longformer, besides the classes named here:
-`LongformerModel.embeddings`, `.encoder.layer` and `.pooler`; `LongformerLayer` and `LongformerAttention`, which hand
-`attention_mask` on as it is; `LongformerSelfAttention.num_heads`, `.head_dim`, `.one_sided_attn_window_size`, `.query`, `.key`, `.value`,
-`.query_global`, `.key_global` and `.value_global`.
+Relied on in transformers.models.longformer.modeling_longformer, besides the classes named here: `LongformerModel.embeddings`,
+`.encoder.layer` and `.pooler`; `LongformerLayer` and `LongformerAttention`, which pass `attention_mask` on unchanged;
+`LongformerSelfAttention.num_heads`, `.head_dim`, `.one_sided_attn_window_size`, `.query`, `.key`, `.value`, `.query_global`, `.key_global`
+and `.value_global`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class LongformerOnnxConfig(RobertaOnnxConfig):
         return 1e-4
 
     def draw(self, name: str, shape: tuple[int, ...], rng: Any) -> Array:
-        """About four global tokens in a row, and none where it has but one token."""
+        """About four global tokens per row, none in a row of one token."""
         if name != "global_attention_mask":
             return super().draw(name, shape, rng)
         share = min(0.5, 4 / shape[-1]) if shape[-1] > 1 else 0.0
@@ -56,7 +56,7 @@ class LongformerOnnxConfig(RobertaOnnxConfig):
 
 @contextmanager
 def patched(model: torch.nn.Module) -> Iterator[None]:
-    """Let the Longformer inside `model` compute what it always does in a form that can be captured."""
+    """Let the Longformer inside `model` compute the same in a form that can be captured."""
     from transformers.models.longformer.modeling_longformer import LongformerModel, LongformerSelfAttention
 
     with ExitStack() as undo:
@@ -86,7 +86,7 @@ class _Roles(NamedTuple):
     role: torch.Tensor
     """(batch, sequence): 0 is masked, 1 has local attention, 2 global."""
     chosen: torch.Tensor
-    """(batch, slots): where each row's global tokens are; a row with fewer fills its slots with others."""
+    """(batch, slots): the positions of each row's global tokens; a row with fewer fills its slots with others."""
     is_filler: torch.Tensor
     """(batch, slots): whether the slot holds such another."""
     unseen: Mapping[int, torch.Tensor]
@@ -94,7 +94,7 @@ class _Roles(NamedTuple):
 
 
 def _model_forward(self: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, global_attention_mask: torch.Tensor, **_: Any) -> Any:
-    """`LongformerModel.forward` without padding to the window: nothing sees what is masked, and layers pad for themselves."""
+    """`LongformerModel.forward` without padding to the window: masked tokens are not attended, and layers pad by themselves."""
     from transformers.models.longformer.modeling_longformer import LongformerBaseModelOutputWithPooling
 
     reaches = {layer.attention.self.one_sided_attn_window_size for layer in self.encoder.layer}
@@ -148,7 +148,7 @@ def _attention_forward(self: Any, hidden: torch.Tensor, attention_mask: _Roles, 
     context = probabilities(scores.masked_fill(unseen[reach], lowest)) @ _others(value, chosen, reach)
     context = context.flatten(2, 3)[:, :, : hidden.shape[1]].masked_fill(masked[:, None, :, None], 0.0)
 
-    # Global tokens have projections of their own, and what they get replaces the above.
+    # Global tokens have separate projections, whose result replaces the above.
     query, key, value = self.query_global(_taken(hidden[:, None], chosen)[:, 0]), self.key_global(hidden), self.value_global(hidden)
     scores = heads(query / scale) @ heads(key).transpose(-1, -2)
     scores = scores.masked_fill(masked[:, None, None, :], lowest)

@@ -12,7 +12,7 @@ from converter.architectures.features import Axes
 class T5OnnxConfig(OnnxSeq2SeqConfigWithPast):
     @property
     def positions(self) -> None:
-        """None, as they are relative: whatever a config.json says of them, no text has to be of that length."""
+        """None, because positions are relative: a length in config.json is not a limit."""
         return
 
     @property

@@ -1,8 +1,8 @@
-"""Any model type that transformers has an auto class for, described by what its own model says of itself.
+"""Any model type with an auto class, configured by inspecting the model.
 
-    tables of auto classes → features; forward's parameters, the model's settings → inputs; a run without weights → outputs, the cache
+tables of auto classes → features; forward's parameters and settings → inputs; a run without weights → outputs and the cache
 
-It is used where no file of the family is there, and a family's file may derive from it and say only what differs.
+It is used for types without a family's file; such a file may derive from it and contain the differences only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CACHED = ("AutoModelForCausalLM", "AutoModelForSeq2SeqLM", "AutoModelForSpeechS
 
 @cache
 def generic_features(model_type: str) -> tuple[str, ...]:
-    """What transformers has heads of a model type for, with a cache where there may be one; empty for a type that it does not know."""
+    """The features that transformers has heads for in a model type, with caches if possible; empty for an unknown type."""
     classes = {
         task: next((auto_class for auto_class in feature.auto_classes if model_type in auto_models()[auto_class]), None)
         for task, feature in TASKS.items()
@@ -40,7 +40,7 @@ def generic_features(model_type: str) -> tuple[str, ...]:
 def generic_architecture(model_type: str, is_embedder: bool = False) -> Architecture | None:
     """The architecture of a model type that nobody has described; None for one that no auto class has, unless it `is_embedder`."""
     features = generic_features(model_type) or (("default",) if is_embedder else ())
-    note = f"nobody has described {model_type}: what it takes and gives was found out from the model itself"
+    note = f"{model_type} has no dedicated configuration; its inputs and outputs were inferred from the model"
     return (
         Architecture(name=model_type, model_type=model_type, features=features, onnx_config=GenericOnnxConfig, note=note)
         if features

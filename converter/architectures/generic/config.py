@@ -40,9 +40,9 @@ class GenericOnnxConfig(OnnxConfigWithPast):
 
     @cached_property
     def model_signature(self) -> ModelSignature:
-        """What the model takes and gives. Raises NotSupportedError where that cannot be found out."""
+        """The model's inputs and outputs. Raises NotSupportedError if they cannot be inferred."""
         longest = min(self._rows or _LONGEST, _LONGEST) - 2  # two rows of a table may be no token's
-        # no length is another's, nor what a convolution leaves of an image
+        # no length equals another's, or a convolution's output for an image
         sizes = (
             Size(batch=5, choice=11, sequence=min(17, longest - 1), source=min(19, longest - 1)),
             Size(batch=7, choice=13, sequence=min(24, longest), source=min(29, longest)),
@@ -189,7 +189,7 @@ class GenericOnnxConfig(OnnxConfigWithPast):
         if "model_signature" in vars(self) and self.encoded_length and size.cached_source >= size.source:
             lengths["past_encoder_sequence"] = self.encoded_length  # of an image all is held, or nothing
         if self._has_encoder and self.task == "sequence-classification":
-            lengths["decoder_sequence"] = size.source  # the label is read where the encoder's input ends, in the decoder's output
+            lengths["decoder_sequence"] = size.source  # the label is read at the end of the encoder's input, in the decoder's output
         return lengths
 
     def size(self, batch: int, sequence: int, choice: int) -> Size:

@@ -1,4 +1,4 @@
-"""Functions with a gradient of their own, of which an artifact is only to have the value: no archive of TorchScript holds them."""
+"""Functions with a custom gradient, replaced by their value: no archive of TorchScript can hold them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def values_alone(model: torch.nn.Module) -> Iterator[None]:
 
 
 class _Forgetful:
-    """What a forward is given to keep things for its gradient in."""
+    """A context for a forward, without saving anything for a gradient."""
 
     def save_for_backward(self, *_: Any) -> None:
         """Keep nothing."""

@@ -1,6 +1,6 @@
-"""What the inputs of models are called all over transformers, and what each of them is: axes, lengths, values.
+"""The names of inputs all over transformers, with their axes, lengths and values.
 
-A layout is one way an input may be laid out. Where a name has several, the first that the model runs with is its own.
+A layout is one arrangement of an input. If a name has several, the first one that the model runs with is used.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def layouts(name: str, config: Any, any_image_size: bool = False) -> Sequence[La
 
 
 def setting(config: Any, *names: str) -> Any:
-    """The first of some settings that a configuration, or one of its parts, has; None where none has."""
+    """The first of some settings in a configuration or one of its parts; None if there is none."""
     for part in (config, *_parts(config)):
         for name in names:
             value = getattr(part, name, None)
@@ -79,15 +79,15 @@ def has_other_parts(config: Any) -> bool:
 
 
 def placeholder(config: Any) -> str:
-    """The setting that names the token which stands in a text for a part of an image or a sound; empty where none does."""
+    """The setting with the placeholder token for a part of an image or a sound; empty for none."""
     names = (f"{kind}_token_{what}" for kind in ("image", "audio", "video", "speech") for what in ("id", "index"))
     return next((name for name in names if getattr(config, name, None) is not None), "")
 
 
 def image_sizes(config: Any) -> list[tuple[int, int]]:
-    """The heights and widths in pixels that a model of one size may be for: what its processor gives, and what its settings say.
+    """The possible heights and widths in pixels of a model of one size: its processor's, and its settings'.
 
-    None for a model whose settings name none, as it takes any.
+    None without such settings, as it takes any size.
     """
     size = _pixels(setting(config, "image_size"))
     if size is None and hasattr(config, "eval_size"):  # RT-DETR and its kin, whose anchors are of one image
@@ -122,7 +122,7 @@ def _processor_frames(config: Any) -> int | None:
 
 
 def _processor_size(config: Any) -> tuple[int, int] | None:
-    """The size of the images that a checkpoint's processor gives, by the file beside its config.json; None where it names no one size."""
+    """The image size of a checkpoint's processor, by the file beside config.json; None if it names no single size."""
     settings = _processor(config)
     if not settings or settings.get("do_resize") is False:
         return None
@@ -191,7 +191,7 @@ _LAYOUTS: Mapping[str, Callable[[Any], Iterator[Layout]]] = {
 
 
 def lengths(sequence: int, config: Any) -> Mapping[str, int]:
-    """How long the axes of images and sounds are beside a text of `sequence` tokens: pixels, samples, frames, none of them too few."""
+    """The lengths of images and sounds beside a text of `sequence` tokens: pixels, samples, frames, large enough for the model."""
     patch = setting(config, "patch_size")
     unit = 32 if not isinstance(patch, int) or 32 % patch == 0 else 2 * patch
     ratio = getattr(config, "inputs_to_logits_ratio", 0)
@@ -205,9 +205,9 @@ def lengths(sequence: int, config: Any) -> Mapping[str, int]:
 
 
 def usual_size(config: Any) -> tuple[int, int] | None:
-    """The height and width in pixels of what a checkpoint's processor makes of a square image, or what its settings name.
+    """The height and width in pixels after a checkpoint's processor of a square image, or by its settings.
 
-    None where there is neither, and for more pixels than are tried.
+    None without either, and for more pixels than are tried.
     """
     settings = _processor(config)
     size = settings.get("size")
@@ -228,7 +228,7 @@ def half_a_minute(config: Any, labels: Collection[str]) -> int | None:
 
 
 def draw(name: str, shape: tuple[int, ...], rng: Any, config: Any) -> Array:
-    """Values for an input that is no text: normal numbers, boxes on a page, which pixels there are."""
+    """Values for an input other than text: normal numbers, boxes on a page, masks of pixels."""
     import numpy as np
 
     if name == "bbox":  # (left, top, right, bottom), whose width and height have embeddings too and so are not negative

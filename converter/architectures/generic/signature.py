@@ -1,7 +1,7 @@
-"""What a model takes and gives, found by running it without weights at two sizes: an axis that is as long as an input's both times is that.
+"""Infer a model's inputs and outputs from a run without weights at two sizes: an axis as long as an input's both times is that axis.
 
-The model is built of tensors that have shapes and no memory: some milliseconds for most, whatever their size. They are those of torch's
-meta device, and for the few models that mix devices its fake tensors, which cost more.
+The model is built from tensors with shapes and without memory, which takes milliseconds at any size: on torch's meta device, or as fake
+tensors, which cost more, for the few models that mix devices.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import torch
 
 PRIMARY = ("input_ids", "inputs", "pixel_values", "pixel_values_videos", "input_features", "input_values", "past_values")
-"""What a model may be about, one or more of them; all else goes with these."""
+"""Main inputs of models, one or more per model; the others accompany them."""
 _IMAGES = frozenset({"pixel_values", "pixel_values_videos"})
 _SOUNDS = frozenset({"input_features", "input_values"})
 _NEEDED: Mapping[str, frozenset[str]] = {
@@ -32,7 +32,7 @@ _NEEDED: Mapping[str, frozenset[str]] = {
     "zero-shot-image-classification": _IMAGES,
     **dict.fromkeys(("automatic-speech-recognition", "audio-classification"), _SOUNDS),
 }
-"""What an artifact has to take, one of these, to be of use for a task."""
+"""Main inputs of a task, one of which an artifact needs."""
 _NO_RESULT = (
     "accuracy_drop",
     *CACHE_NAMES,
@@ -46,7 +46,7 @@ _NO_RESULT = (
 
 @dataclass(frozen=True)
 class CachedLayer:
-    """Of a layer's cache what does not vary: heads and features of its keys and its values; the same of those of an encoder's output."""
+    """The fixed dimensions of a layer's cache: heads and features of keys and values; the same for an encoder's output."""
 
     key: tuple[int, int]
     value: tuple[int, int]
@@ -56,7 +56,7 @@ class CachedLayer:
 
 @dataclass(frozen=True)
 class ModelSignature:
-    """What a model takes and gives: each input's layout in the order of its forward, each output's named axes, the cache's layers."""
+    """A model's inputs and outputs: each input's layout in the order of its forward, each output's named axes, the cache's layers."""
 
     inputs: Mapping[str, Layout]
     outputs: Mapping[str, Axes]
@@ -69,7 +69,7 @@ class ModelSignature:
 
 @dataclass(frozen=True)
 class SignatureProbe:
-    """What is asked for: a head of a model, with or without its cache, and how long named axes are at two sizes."""
+    """A question about a model: a head, with or without its cache, and the lengths of named axes at two sizes."""
 
     config: Any
     auto_class: str
@@ -86,7 +86,7 @@ class SignatureProbe:
 
 
 def probe_signature(probe: SignatureProbe) -> ModelSignature:
-    """Run the model that `probe` is about. Raises NotSupportedError where it runs with none of the inputs that are known here."""
+    """Run the model of `probe`. Raises NotSupportedError if it runs with none of the known inputs."""
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -97,15 +97,15 @@ def probe_signature(probe: SignatureProbe) -> ModelSignature:
             again = _find_again(probe)
         if again is None:
             raise NotSupportedError(
-                f"nobody has described the inputs of this {probe.auto_class}, and it could not be found out: {signature}",
-                "describe them in a configuration of your own, see --config",
+                f"the inputs of this {probe.auto_class} have no dedicated configuration, and inferring them failed: {signature}",
+                "describe them in a custom configuration, see --config",
             )
         signature = again
     return signature
 
 
 def _find_again(probe: SignatureProbe) -> ModelSignature | None:
-    """The same in the hope that it goes better; None where it does not, as what was said at first is nearer to the cause."""
+    """The same with fake tensors; None if this fails too, as the first reason is closer to the cause."""
     try:
         again = _find(probe)
     except NotSupportedError:
@@ -114,7 +114,7 @@ def _find_again(probe: SignatureProbe) -> ModelSignature | None:
 
 
 def _find(probe: SignatureProbe) -> ModelSignature | str:
-    """The same with tensors of the kind that are made now; why it runs with no inputs that are known here, where it does not."""
+    """The same with the current kind of tensors, or the reason why the model runs with no known inputs."""
     import torch
 
     shell = _meta_model(probe)
@@ -128,13 +128,13 @@ def _find(probe: SignatureProbe) -> ModelSignature | str:
             continue
         names = _results(first, probe.feature, chosen)
         if not names:
-            failures.append(f"what it gives are no tensors ({', '.join(first)})")
+            failures.append(f"its outputs are not tensors ({', '.join(first)})")
             continue
         cache = _cache(cache_of(first), probe) if probe.feature.use_past else ()
         outputs = _label({name: (first[name].shape, second[name].shape) for name in names}, chosen, probe.lengths)
         encoded = _encoded(first, second, probe) if cache and cache[0].encoder_key and "input_ids" not in chosen else None
         return ModelSignature(chosen, outputs, cache, rows_unused=_rows_unused(shell), encoded=encoded)
-    return failures[0] if failures else "its forward takes none of the inputs that are known here"
+    return failures[0] if failures else "its forward has no known inputs"
 
 
 def _meta_model(probe: SignatureProbe) -> Any:
@@ -142,7 +142,7 @@ def _meta_model(probe: SignatureProbe) -> Any:
     logging.getLogger("transformers").setLevel(logging.ERROR)
     try:
         shell = make_model(probe.auto_class, probe.config, attn_implementation="eager")
-    except Exception as error:  # transformers raises what it likes over a configuration
+    except Exception as error:  # transformers raises anything for a configuration
         raise NotSupportedError(f"transformers makes no {probe.auto_class} of this config.json: {reason(error)}") from error
     if shell._can_set_experts_implementation():
         shell.set_experts_implementation("batched_mm")  # the usual one has a kernel for bfloat16 alone on this device
@@ -162,10 +162,10 @@ def _choices(shell: Any, probe: SignatureProbe) -> Iterator[dict[str, Layout]]:
 
 
 def _subjects(arguments: Sequence[str], main: str, probe: SignatureProbe) -> list[tuple[str, ...]]:
-    """What the model may be about: all that it takes, then its main input alone, then each other.
+    """The possible inputs: all, then the main input alone, then each other.
 
-    An artifact takes what its feature is about, and a model of several kinds of input all of them, but for a task that is one of text.
-    Raises NotSupportedError for a model whose text has tokens in the place of an image or a sound.
+    An artifact has the inputs of its feature, and a model with several kinds of input has all, except for a task of text. Raises
+    NotSupportedError for a model with placeholder tokens for images or sounds in its text.
     """
     primary = tuple(name for name in PRIMARY if name in arguments and probe.layouts(name))
     needed = _NEEDED.get(probe.feature.task, frozenset())
@@ -173,7 +173,7 @@ def _subjects(arguments: Sequence[str], main: str, probe: SignatureProbe) -> lis
     if (needed or is_mixed) and "input_ids" in primary and (named := placeholder(probe.config)):
         raise NotSupportedError(
             f"in the text of {probe.config.model_type} an image or a sound is a number of tokens ({named}), which nobody has described",
-            "describe its inputs in a configuration of your own, see --config",
+            "describe its inputs in a custom configuration, see --config",
         )
     alone = [(name,) for name in (main, *primary) if name in primary]
     if probe.feature.task == "causal-lm" and "input_ids" in primary:
@@ -214,7 +214,7 @@ def _run(shell: Any, chosen: Mapping[str, Layout], lengths: Mapping[str, int], u
     dtype = next(shell.parameters()).dtype
     arguments: dict[str, Any] = {}
     for name, layout in chosen.items():
-        # of a cache nothing is past yet, so that a mask is as long as what is new
+        # the cache is empty, so a mask is as long as the new tokens
         sizes = {
             axis: lengths[label.removeprefix("past_sequence + ").removeprefix("past_decoder_sequence + ")]
             for axis, label in layout.axes.items()
@@ -230,11 +230,11 @@ def _run(shell: Any, chosen: Mapping[str, Layout], lengths: Mapping[str, int], u
 
 
 def _results(result: Mapping[str, Any], feature: Feature, chosen: Mapping[str, Layout]) -> list[str]:
-    """The outputs that an artifact gives: the feature's, or all tensors where the model gives none of these."""
+    """The outputs of an artifact: the feature's, or all tensors if the model has none of these."""
     import torch
 
     values = {name: value for name, value in result.items() if isinstance(value, torch.Tensor) and name not in _NO_RESULT}
-    tensors = [name for name, value in values.items() if value.is_floating_point()]  # codes and lengths go with what they are of
+    tensors = [name for name, value in values.items() if value.is_floating_point()]  # codes and lengths belong to another output
     wanted = [*feature.outputs]
     if feature.task == "default" and "input_ids" not in chosen:
         wanted.append("pooler_output")  # of an image or a sound it is what stands for the whole
@@ -248,7 +248,7 @@ def _cache(cache: Any, probe: SignatureProbe) -> list[CachedLayer]:
     others = list(encoder.layers) if encoder is not None and getattr(encoder, "layers", None) and _is_filled(encoder.layers[0]) else []
     if not layers:
         raise NotSupportedError(
-            f"this {probe.config.model_type} gives no cache: it is no decoder, or its cache is none of transformers' own",
+            f"this {probe.config.model_type} returns no cache of transformers' own",
             f"export it as {probe.feature.task}",
         )
     if not all(map(_is_filled, layers)):
@@ -290,7 +290,7 @@ def _is_filled(layer: Any) -> bool:
 def _label(
     shapes: Mapping[str, tuple[torch.Size, torch.Size]], chosen: Mapping[str, Layout], lengths: Sequence[Mapping[str, int]]
 ) -> dict[str, Axes]:
-    """The names of the outputs' axes that vary: the input's axis that is as long both times, or one of their own."""
+    """The names of the outputs' dynamic axes: the input's axis of the same lengths, or a new name."""
     labels = dict.fromkeys(label.split(" + ")[-1] for layout in chosen.values() for label in layout.axes.values())
     known = {(lengths[0][label], lengths[1][label]): label for label in reversed(list(labels))}
     outputs: dict[str, Axes] = {}

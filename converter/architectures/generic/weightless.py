@@ -1,4 +1,4 @@
-"""A model runs without weights: whoever asks what a tensor without memory holds is told ones."""
+"""Run a model without weights: a value read from a tensor without memory is 1."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def every_value_is_one() -> AbstractContextManager[Any]:
-    """While it lasts, a model that asks what a tensor without memory holds is told ones, so that masks are of what is no padding."""
+    """Let every read of a value from a tensor without memory return 1, so that masks mask nothing."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -51,7 +51,7 @@ def _has_no_memory(tensor: torch.Tensor) -> bool:
 
 
 def _places(index: Any) -> Sequence[Any]:
-    """An index as whole numbers: what a mask without memory chooses, if it is all ones."""
+    """An index as integers: the positions that a mask of ones selects."""
     import torch
 
     if index is None or index.dtype != torch.bool or not _has_no_memory(index):
