@@ -1,4 +1,4 @@
-"""Events as lines: a log file of each job, which lies beside its record, and what is told of a batch to other programs."""
+"""Events as lines: the log file of each job beside its record, and the batch's events for other programs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from converter.core.files import open_regular
 from converter.core.records import Event, Job, LogFormat
 
 _TOKENS = re.compile(r"hf_[A-Za-z0-9]{16,}|(?<=Bearer )\S+|(?<=://)[^/\s@]+:[^/\s@]+(?=@)|(?<=[?&]X-Amz-Signature=)\w+")
-"""A token of the Hub's as it makes them, and what else opens doors in what a library may say of a request."""
+"""Tokens of the Hub, and other secrets that a library may print of a request."""
 _PLAIN = re.compile(r"[^\s\"=]+")
 
 
 def line(event: Event, log_format: LogFormat) -> str:
-    """An event in one line, without secrets: as JSON, or as `name=value`, a value quoted as JSON where it has to be."""
+    """An event in one line, without secrets: as JSON, or as `name=value` with values quoted as JSON if necessary."""
     dumped = event.model_dump(mode="json", exclude_none=True)
     fields = {name: redacted(value) if isinstance(value, str) else value for name, value in dumped.items()}
     if log_format == "json":
@@ -36,7 +36,7 @@ def _value(value: object) -> str:
 
 
 def _json(value: object) -> str:
-    """JSON in which nothing stands for itself that a terminal obeys, or that is no character."""
+    """JSON with terminal controls and lone surrogates escaped."""
     text = json.dumps(value, ensure_ascii=False)
     return text if text.isprintable() else json.dumps(value)
 
@@ -54,11 +54,10 @@ def about(job: Job, event: Event) -> Event:
 
 
 class JobLog:
-    """The log of one job: while it runs, and if it fails, `NAME.converter.log` beside its destination; in it with an artifact.
+    """The log of one job: `NAME.converter.log` beside its destination while it runs and after a failure, otherwise inside.
 
-    Each line is written as it happens, so that a killed job has told how far it came. A job without `log` has none. No conversion
-    fails for its log: what cannot be written is left out. A file that is no log of this job stays as it is, and another name is taken.
-    `kept` is for a job whose artifact is there.
+    Each line is written at once, so that a killed job leaves its progress. A job without `log` has none. A log that cannot be written
+    never fails a conversion. Another file of that name stays, and the log gets another name. `kept` is for a job with an artifact.
     """
 
     def __init__(self, job: Job, *, kept: bool = False) -> None:
@@ -67,7 +66,7 @@ class JobLog:
 
     @property
     def path(self) -> Path | None:
-        """Where it is; None if there is none."""
+        """The path of the log; None if there is none."""
         return next(filter(self._is_own, self._places()), None) if self._job.log else None
 
     def write(self, *events: Event) -> None:
@@ -81,7 +80,7 @@ class JobLog:
             any(self._create(path, events) for path in self._places())
 
     def stage(self, staged: Path) -> None:
-        """Copy it to what is staged, to come to lie beside the record, unless somebody else has a file there."""
+        """Copy the log into the staged folder, beside the record, unless the destination has another file there."""
         path, there = self.path, self._job.destination / LOG
         if path and (is_log(there) or not os.path.lexists(there)):
             with suppress(OSError):
@@ -134,7 +133,7 @@ class JobLog:
 _NAMES = 9
 """Names that are tried for a log, if somebody else has a file by the first."""
 _FIRST: Final = "job-began"
-"""What a log begins with, and nothing else that we write: by it one is known from what a user has redirected into a file."""
+"""The beginning of every log, which distinguishes it from a redirected file of the user."""
 _BEGINNING = re.compile(rf"\d{{4}}-\d\d-\d\dT[\d:.]+Z {_FIRST} (model=.*? backend=[\w-]+)(?: |$)")
 _LONGEST = 2**16  # bytes of a first line; a path has 4,096 at most
 
@@ -154,7 +153,7 @@ def is_log(path: Path, job: Job | None = None) -> bool:
 
 
 def _job_of(first: str) -> str | None:
-    """The model and the backend that the first line of a log names; None if it is no such line."""
+    """The model and backend in the first line of a log; None for another line."""
     if not first.startswith("{"):
         said = _BEGINNING.match(first)
         return said[1] if said else None

@@ -1,4 +1,4 @@
-"""What is said of an artifact that failed its validation."""
+"""The error for an artifact that failed its validation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def rejection(verdict: Verdict, job: Job, staged: Path) -> ValidationError:
     if verdict.unvalidated and not verdict.problems:
         return ValidationError(
             f"the artifact could not be validated: {verdict.unvalidated}{kept}",
-            "convert it where something runs it, or keep it with --allow-unvalidated and run `converter validate` there",
+            "convert it on a machine that can run it, or keep it with --allow-unvalidated and run `converter validate` there",
             verdict,
         )
     lost = [f"{variant.files[-1]} {'; '.join(variant.problems)}" for variant in verdict.variants if not variant.passed]
@@ -31,14 +31,14 @@ def rejection(verdict: Verdict, job: Job, staged: Path) -> ValidationError:
         )
     allowed = "" if verdict.problems else "; a difference that you accept can be allowed with --atol"
     return ValidationError(
-        f"the artifact does not do what the checkpoint does: {verdict.first_problem}{kept}",
+        f"the artifact does not match the checkpoint: {verdict.first_problem}{kept}",
         f"see every figure with --json{allowed}",
         verdict,
     )
 
 
 def _kept(verdict: Verdict, job: Job, staged: Path) -> str:
-    """Keep a rejected artifact, and return where it is or why it could not be kept, as the end of a sentence."""
+    """Keep a rejected artifact; return its place, or why it could not be kept, as the end of a sentence."""
     try:
         return f"; it is kept in {keep_rejected(staged, verdict, job.destination)}"
     except OutputError as error:  # the verdict matters more

@@ -22,8 +22,8 @@ from converter.core.records import Allowed, Checkpoint, FileRecord, Source
 def resolve(source: Source, allowed: Allowed = NOTHING_ELSE, known: Sequence[FileRecord] = ()) -> Checkpoint:
     """Resolve `source`: its commit or content digest, its config, its files and their sizes.
 
-    `known` descriptions of a folder's files save reading untouched ones. Raises CheckpointError for a missing checkpoint, one that cannot be
-    converted, or forbidden contents.
+    `known` descriptions of a folder's files save reading untouched ones. Raises CheckpointError for a missing checkpoint, one that
+    cannot be converted, or forbidden contents.
     """
     contents = _look_into(source, allowed)
     files = {name: contents.files[name].size for name in _needed(str(source), contents, allowed)}

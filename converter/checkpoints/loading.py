@@ -135,8 +135,8 @@ def load_model(
 ) -> LoadedModel:
     """Load the weights of `folder` into `auto_class`; parameters are views of the mapped file if the dtype allows it.
 
-    `attn_implementation` None is transformers' default. Raises CheckpointError if transformers refuses, and for trained weights of no class,
-    unless `allowed` drops them.
+    `attn_implementation` None is transformers' default. Raises CheckpointError if transformers refuses, and for trained weights of no
+    class, unless `allowed` drops them.
     """
     has_safetensors = (folder / WEIGHTS).is_file() or (folder / WEIGHTS_INDEX).is_file()
     stored = sum(path.stat().st_size for pattern in ("*.safetensors", "*.bin") for path in folder.glob(pattern))

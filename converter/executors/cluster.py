@@ -1,7 +1,7 @@
-"""Ray's driver, in a process of its own: tasks in by a pipe, what happens to them out by it.
+"""Ray's driver in a separate process: tasks come in by a pipe, messages go out.
 
-Ray ends the process whose cluster is lost, and writes to its standard error: neither shall befall the command. So the pipe's end
-is the cluster's, and whoever holds the other end has everything that was said until then.
+Ray ends the process whose cluster is lost, and prints to its standard error. Neither may affect the command. The end of the pipe is the
+end of the cluster, and its reader has all messages until then.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _OBJECT_STORE_BYTES = 80_000_000
 _CONNECT = 5.0  # seconds for a first word with the cluster's address
 _TURN = 0.05  # seconds between two looks at the pipe while tasks are under way
 _LOOK = 2.0  # seconds between two looks at the nodes
-_FAREWELL = 15.0  # seconds that cancelled tasks have to clear away what they have begun
+_FAREWELL = 15.0  # seconds for cancelled tasks to clean up
 
 End = Literal["done", "cancelled", "lost", "fault"]
 """`lost` is with its node or its worker, which another attempt may not be; `fault` is that the node could not do it at all."""
@@ -55,7 +55,7 @@ class Cancel:
 
 @dataclass(frozen=True)
 class Node:
-    """What a node has, taken or free: cores, and bytes of memory."""
+    """A node's resources, used or free: cores, and bytes of memory."""
 
     cores: int
     memory: int
@@ -63,7 +63,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Refused:
-    """There is no cluster to be had: why, in a clause."""
+    """No cluster is available; the reason is a clause."""
 
     cause: str
 
@@ -85,7 +85,7 @@ class Heard:
 
 @dataclass(frozen=True)
 class TaskEnded:
-    """A task has ended; the cause is a clause, empty where it is done."""
+    """A task ended; the cause is a clause, empty after a success."""
 
     number: int
     how: End
@@ -111,7 +111,7 @@ def serve(connection: Connection, address: str) -> None:
 
 
 def _start(address: str) -> str:
-    """Be a driver of the cluster; a clause where there is none to be had."""
+    """Run as a driver of the cluster; a clause if there is none."""
     import ray
 
     try:
@@ -174,7 +174,7 @@ class _Driver:
 
         if isinstance(order, Submit):
             remote: Any = ray.remote(work)
-            # one attempt: who gives another clears away what the first has left; and Ray itself would repeat one without end for memory
+            # one attempt: our retry cleans up first; and Ray would repeat one forever for memory
             chosen = remote.options(num_cpus=order.cores, memory=order.memory, max_retries=0, num_returns="streaming", name="conversion")
             self.streams[chosen.remote(order.task)] = order.number
         else:

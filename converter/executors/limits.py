@@ -1,4 +1,4 @@
-"""What one job may take, and what becomes of one that has met what may pass."""
+"""The limits of one job, and its retries after a transient failure."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ def pause_before(attempt: int) -> float:
 
 
 def limit_memory(available: int, weights: int) -> None:
-    """Have this process be refused what goes beyond all of the memory that is `available`, before the kernel has to end somebody for it.
+    """Limit this process to the `available` memory in bytes, so that an allocation fails before the kernel kills a process.
 
-    The kernel counts what could be written to (RLIMIT_DATA), in bytes: what the process has by now, and its mapped `weights`, go on top.
-    Should memory run out nevertheless, it is to be this process that ends.
+    The kernel counts writable memory (RLIMIT_DATA): the current use of the process, and its mapped `weights`, are added. If memory runs
+    out anyway, the kernel kills this process first.
     """
     most = _writable_bytes() + available + _MAPPED * weights
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
-    with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:  # where the kernel lets it
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:  # if the kernel allows it
         file.write("500")
 
 
 def _writable_bytes() -> int:
-    """What this process could write to, in bytes, as the kernel counts it."""
+    """The writable memory of this process in bytes, as the kernel counts it."""
     with open("/proc/self/status", encoding="ascii", errors="replace") as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmData:"))

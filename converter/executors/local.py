@@ -31,19 +31,19 @@ from converter.executors.worker import GRACE, TELL_WHERE, work
 from converter.pipeline import Plan, finish, plan_job
 
 _PRELOAD = ["converter.executors.preload", "converter.cli"]
-"""What the server imports; the second is what the script `converter` does, which multiprocessing runs in each worker (43 CPU ms)."""
-_PRINTED = 64_000  # bytes that are kept of what a job's libraries print, the last ones
+"""Imports of the server; the second is the import of the script `converter`, which multiprocessing repeats in each worker (43 CPU ms)."""
+_PRINTED = 64_000  # bytes that are kept of a job's library output, the last ones
 
 
 class Observer(Protocol):
-    """Is told how the batch goes; `index` is the job's place in the sequence that was given."""
+    """Receives the events of a batch; `index` is the job's position in the given sequence."""
 
     def tell(self, index: int, event: Event) -> None: ...
 
 
 @dataclass(frozen=True)
 class _Attempt:
-    """A job to be done for the time `number`, from `due` on by the monotonic clock; `alone` where it met what others may have caused."""
+    """A job for the attempt `number`, from `due` on by the monotonic clock; `alone` if other jobs may have caused its failure."""
 
     index: int
     job: Job
@@ -54,7 +54,7 @@ class _Attempt:
 
 @dataclass(frozen=True)
 class _Planned:
-    """What an attempt is to do, and the bytes of memory that this is predicted to take."""
+    """The jobs of an attempt, and their predicted memory in bytes."""
 
     attempt: _Attempt
     plan: Plan
@@ -63,7 +63,8 @@ class _Planned:
 
 @dataclass
 class _Worker:
-    """A process at its job, which has had company or has it. `deadline` is by the monotonic clock; who waits for another run has none."""
+    """A process with its job, and whether others ran beside it. `deadline` is by the monotonic clock; None while it waits for another
+    run."""
 
     process: ForkServerProcess
     planned: _Planned
@@ -81,7 +82,7 @@ class _Worker:
             self.deadline = time.monotonic() + timeout
 
     def end(self) -> None:
-        """End it and all that it has started, and take with it what it has staged."""
+        """End the process and its children, and remove its staged files."""
         self.process.terminate()
         self.process.join(GRACE)
         self.process.kill()
@@ -99,13 +100,13 @@ def run(
     halted: Callable[[], bool] = lambda: False,
     limits: Limits = Limits(),  # noqa: B008 - it is frozen
 ) -> Iterator[Outcome]:
-    """Do `jobs`, at most `workers` at a time, and give each Outcome as soon as there is one.
+    """Run `jobs`, at most `workers` at a time, and yield each Outcome when it is ready.
 
-    Where `workers` is None it is as many as there are cores and as memory is predicted to hold: see `admission.Admission`.
-    Once `halted` says so no other is started; those that run come to their end.
+    Without `workers` the number follows cores and predicted memory, see `admission.Admission`. After `halted` returns true nothing is
+    started; running jobs continue.
 
-    A job that is done already, or that fails before its weights are touched, never costs a process. On an interruption
-    the workers are ended, and take with them what they staged; what a killed one leaves is swept away for it.
+    An unchanged job, or one that fails before its weights are read, needs no process. An interruption ends the workers, which remove
+    their staged files; the files of a killed one are removed for it.
     """
     with tempfile.TemporaryDirectory(prefix="converter-") as folder:
         batch = _Batch(jobs, workers, observer, halted, limits, Path(folder))
@@ -137,7 +138,7 @@ class _Batch:
         return bool(self._unplanned or self._waiting or self._running or self._later)
 
     def step(self) -> Iterator[Outcome]:
-        """Begin one job or plan one, and hear what the workers have to say; where there is nothing to begin, wait for that."""
+        """Start or plan one job, and read the workers' messages; with nothing to start, wait for them."""
         now = time.monotonic()
         for attempt in [attempt for attempt in self._later if attempt.due <= now]:
             self._later.remove(attempt)
@@ -185,7 +186,7 @@ class _Batch:
             yield planned
 
     def _start(self, planned: _Planned) -> Iterator[Outcome]:
-        """Begin a job in a process of its own."""
+        """Start a job in a separate process."""
         left = len(self._running) + 1 + len(self._waiting) + len(self._unplanned) + len(self._later)
         threads = self._admission.threads(planned.predicted, left)
         printed = self._folder / f"{planned.attempt.index}-{planned.attempt.number}"
@@ -206,7 +207,7 @@ class _Batch:
             theirs.close()
 
     def _hear(self, timeout: float | None) -> Iterator[Outcome]:
-        """What the workers have to say, waiting for it `timeout` seconds at most; those that have ended are no longer running."""
+        """The workers' messages, after at most `timeout` seconds; ended workers are removed."""
         if not self._running and timeout is None:
             return
         for connection in wait(list(self._running), timeout):
@@ -228,7 +229,7 @@ class _Batch:
                 yield from self._ended(connection, _too_long(worker, self._limits.timeout))
 
     def _receive(self, connection: Connection, worker: _Worker) -> Event | Outcome:
-        """The worker's next word: what happens, its Outcome, or the Outcome of its death."""
+        """The worker's next message: an event, its Outcome, or the Outcome of its death."""
         try:
             said: Event | Outcome = connection.recv()
         except (EOFError, OSError):
@@ -245,7 +246,7 @@ class _Batch:
         yield from self._settle(worker.planned.attempt, outcome)
 
     def _settle(self, attempt: _Attempt, outcome: Outcome) -> Iterator[Outcome]:
-        """Give the outcome of an attempt, or make another where that may end otherwise."""
+        """Yield the outcome of an attempt, or retry after a transient failure."""
         failure = outcome.failure
         if not (failure and failure.is_transient and attempt.number <= self._limits.retries) or self._halted():
             yield finish(attempt.job, outcome.model_copy(update={"attempts": attempt.number}))
@@ -259,7 +260,7 @@ class _Batch:
 
 
 def _printed(file: Path) -> Iterator[Event]:
-    """What a job's libraries have printed, a line each, the last of it."""
+    """The last lines that a job's libraries printed."""
     try:
         size = file.stat().st_size
         with open(file, "rb") as stream:
@@ -288,7 +289,7 @@ def _not_started(job: Job, error: EOFError | OSError) -> Outcome:
 
 
 def _died(worker: _Worker) -> Outcome:
-    """What is told of a worker that ended without an Outcome. One that was killed among others may have been so for their memory."""
+    """The error for a worker that ended without an Outcome. One that was killed beside others may have lacked memory."""
     code = worker.process.exitcode or 0
     cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     killed = code == -signal.SIGKILL
@@ -308,7 +309,7 @@ def _died(worker: _Worker) -> Outcome:
 def _too_long(worker: _Worker, timeout: float) -> Outcome:
     job = worker.planned.plan.job
     log = JobLog(job).path
-    look = f", or look into {log} for what it was doing" if log else ""
+    look = f", or see its log {log}" if log else ""
     failure = Failure(
         stage=worker.last_stage,
         kind="TimedOut",

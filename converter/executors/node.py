@@ -1,6 +1,6 @@
-"""What a node of a cluster does with a task: jobs done by its own local executor, told word for word, and pushed where asked.
+"""A task on a node of a cluster: its jobs run in the node's local executor, with all events reported, and their artifacts pushed.
 
-It knows nothing of the cluster: `work` is a generator of messages, whoever carries them.
+This module knows nothing of the cluster: `work` is a generator of messages.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _LOOK = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class SharedFolderProbe:
-    """A file that the driver has put into its output folder: who reads its token there sees the same folder."""
+    """A file with a token in the driver's output folder: a node that reads the token sees the same folder."""
 
     folder: Path
     name: str
     token: str
 
     def is_seen(self) -> bool:
-        """Whether this machine sees the driver's folder by this path, and no other of its own."""
+        """Whether this machine sees the driver's folder by this path, and not another one."""
         try:
             return (self.folder / self.name).read_text(encoding="ascii") == self.token
         except (OSError, UnicodeDecodeError):
@@ -86,9 +86,9 @@ Message = TaskStarted | JobEvent | Done | Pushed
 
 
 def work(task: Task) -> Iterator[Message]:
-    """Do a task: what happens, as it happens; an Outcome for each of its jobs, and what became of the push.
+    """Run a task: yield its events, an Outcome for each of its jobs, and the result of the push.
 
-    What a node lacks becomes the Outcome of every job: the driver's output folder, a checkpoint's folder, the driver's versions.
+    If the node lacks the driver's output folder, a checkpoint's folder or the driver's versions, every job gets a failed Outcome.
     """
     yield TaskStarted(platform.node())
     if failure := _other_versions(task) or _unshared(task):
@@ -108,7 +108,7 @@ def work(task: Task) -> Iterator[Message]:
 
 
 def _other_versions(task: Task) -> Failure | None:
-    """What the artifacts are made with counts among what they are known by: it has to be the same everywhere."""
+    """The differing versions: they are part of the cache key, so they have to be the same everywhere."""
     for backend, wanted in task.versions.items():
         versions = versions_of(BACKENDS[backend].packages)
         for name in sorted({*wanted, *versions}):
@@ -139,7 +139,7 @@ def _unshared(task: Task) -> Failure | None:
 
 @contextmanager
 def _output(probe: SharedFolderProbe) -> Iterator[Path]:
-    """The driver's output folder where it is seen; elsewhere one of the node's own, until what is in it is pushed."""
+    """The driver's output folder if visible; otherwise a temporary one of the node, until its contents are pushed."""
     if probe.is_seen():
         yield probe.folder
         return
@@ -159,7 +159,7 @@ def _told(outcome: Outcome, task: Task, folder: Path) -> Outcome:
         str(task.probe.folder / Path(path).relative_to(folder)) if path else None for path in (outcome.destination, outcome.log)
     )
     away = folder != task.probe.folder and outcome.artifact is not None
-    notes = (f"it was made on {platform.node()}, where it is pushed from and not kept",) if away else ()
+    notes = (f"it was made and pushed on {platform.node()}, and deleted there",) if away else ()
     return outcome.model_copy(update={"destination": destination, "log": None if away else log, "notes": (*outcome.notes, *notes)})
 
 
@@ -171,7 +171,7 @@ def _told_of_push(pushed: Pushed, task: Task, folder: Path) -> Pushed:
 
 @dataclass(frozen=True)
 class _Teller:
-    """An observer that puts what happens into a queue."""
+    """An observer that puts events into a queue."""
 
     said: SimpleQueue[JobEvent | Outcome | BaseException | None] = field(default_factory=SimpleQueue)
 
@@ -188,7 +188,7 @@ def _followed(jobs: Sequence[Job], limits: Limits) -> Iterator[JobEvent | Outcom
             for outcome in local.run(jobs, 1, teller, stopped.is_set, limits):
                 teller.said.put(outcome)
             teller.said.put(None)
-        except BaseException as error:  # it is raised where it is heard
+        except BaseException as error:  # raised in the consumer
             teller.said.put(error)
 
     with _no_main_module():

@@ -1,9 +1,9 @@
-"""What the fork server loads once, so that no worker pays for it: most of a small model's time is imports and first uses.
+"""Loads for the fork server, once for all workers: most of a small model's time is imports and first uses.
 
-The smallest BERT there is is made and converted, and once more by the graph that this left, which loads all of it: transformers'
-loading and tokenizers, torch.export and the 470 modules that the exporter loads at its first graph, ONNX Runtime. What is there then
-is frozen: no collection of garbage looks at it, which would copy it into each worker. OpenMP's threads do not survive a fork: hence
-one thread, so that none are made, until a worker sets its number.
+The smallest BERT is made and converted, and once more with its cached graph. This loads transformers' loading and tokenizers,
+torch.export, the 470 modules that the exporter loads at its first graph, and ONNX Runtime. Then the heap is frozen: a garbage
+collection would copy it into each worker. OpenMP's threads do not survive a fork, so there is one thread until a worker sets its
+number.
 """
 
 import gc

@@ -13,7 +13,7 @@ from converter.pipeline import Plan
 START_SECONDS = 1.5
 """CPU seconds of a conversion of a tiny model, on two cores; measured on three BERTs, see docs/reference/measurements.md."""
 SECONDS_PER_GB: Mapping[str, float] = {"onnx": 12.0, "torchscript": 33.0, "neuron": 33.0}
-"""CPU seconds that each gigabyte of weights adds, of the same; neuron's was measured by nobody and is taken for TorchScript's."""
+"""CPU seconds per gigabyte of weights, from the same measurement; neuron's is not measured and set to TorchScript's."""
 
 
 @dataclass
@@ -26,10 +26,10 @@ class Shard:
 
 
 def divide(planned: Sequence[Plan | Outcome], shards: int) -> list[Shard]:
-    """Divide planned jobs over at most `shards` machines, the costliest line first, each to the one that has least so far.
+    """Divide planned jobs among at most `shards` machines, longest line first, each to the shard with the smallest sum.
 
-    A line stays whole, as its artifacts share a download. What is done already, or fails before it begins, costs nothing and goes
-    along, so that every line is told of.
+    A line stays whole, because its artifacts share a download. Unchanged jobs, and jobs that fail at once, cost nothing and are
+    included, so that every line is reported.
     """
     costs: dict[int, float] = defaultdict(float)
     for entry in planned:

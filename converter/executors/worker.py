@@ -1,4 +1,4 @@
-"""A worker's whole life: one job, in a process of its own that may crash, be ended, or outlive who started it."""
+"""A worker's life: one job, in a process that may crash, be ended, or outlive its parent."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from converter.executors.limits import limit_memory
 from converter.pipeline import Observer, Plan, execute
 
 GRACE = 5.0
-"""Seconds that a worker has to take its staged files with it, once it is told to end."""
+"""Seconds for a worker to remove its staged files after SIGTERM."""
 TELL_WHERE = signal.SIGUSR1
-"""Has a worker write where it is, each thread's stack, to its standard error, even from within a native call."""
+"""Lets a worker print each thread's stack to its standard error, even from within a native call."""
 
 
 class WorkerTerminated(BaseException):
-    """The worker was told to end: nothing that a job raises, and nothing that it may catch."""
+    """Ends a worker: a BaseException, so that no job catches it."""
 
 
 def work(plan: Plan, connection: Connection, threads: int, memory: int, output: Path | None) -> None:
-    """Do one job and say over `connection` what happens, its Outcome last.
+    """Run one job and send its events over `connection`, the Outcome last.
 
-    `memory` is what it may take, in bytes, beyond what it has as it begins; whatever any library prints goes into the file `output`.
+    `memory` is its limit in bytes beyond its use at the start; library output goes to the file `output`.
     """
-    os.setpgid(0, 0)  # so that who ends it ends what it has started too, and Ctrl-C is the parent's to hear
+    os.setpgid(0, 0)  # a process group: its children end with it, and Ctrl-C reaches only the parent
     signal.signal(signal.SIGTERM, _end)
     if output:
         _print_into(output)
@@ -60,7 +60,7 @@ def work(plan: Plan, connection: Connection, threads: int, memory: int, output: 
 
 
 def _end(*_: object) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough, and what is staged is on its way out
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the staged files are being removed
     raise WorkerTerminated
 
 
@@ -72,7 +72,7 @@ def _print_into(output: Path) -> None:
 
 
 def _end_with_parent() -> None:
-    """End this process, and what it has started, when the one that wanted the job ends, however that does."""
+    """End this process and its children when its parent ends."""
     parent = multiprocessing.parent_process()
     assert parent
     wait([parent.sentinel])
@@ -82,7 +82,7 @@ def _end_with_parent() -> None:
 
 
 class _Teller(logging.Handler):
-    """Tells what this package logs as events."""
+    """Reports the package's log records as events."""
 
     def __init__(self, tell: Observer) -> None:
         super().__init__(logging.WARNING)

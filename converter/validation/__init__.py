@@ -1,4 +1,4 @@
-"""Does the artifact do what the checkpoint does? Measured on the written file, independently of how it was made.
+"""Compare an artifact with its checkpoint, on the written file, independently of the export.
 
-`validate` judges a float32 artifact case by case, `accuracy` what a variant of less precision loses on text.
+`validate` judges a float32 artifact by cases, `accuracy` the accuracy drop of a variant.
 """

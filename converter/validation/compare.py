@@ -26,10 +26,10 @@ class Tolerance:
 
 
 def kept_positions(name: str, output: Array, config: OnnxConfig, inputs: Mapping[str, Array]) -> Array:
-    """Which elements of an output belong to no padding: a boolean array that broadcasts to the output's shape.
+    """A boolean array of the output elements outside padding, broadcastable to the output's shape.
 
-    What a model gives at a padded position means nothing, and differs 20 times more than elsewhere. Where a mask covers a cache too,
-    the output of the new tokens goes with its last columns.
+    Outputs at padded positions mean nothing, and differ 20 times more than others. If a mask covers a cache too, its last columns
+    belong to the new tokens.
     """
     everything = np.ones((1,) * output.ndim, bool)
     of_encoder = ".encoder." in name or inputs.keys().isdisjoint(("decoder_attention_mask", "decoder_input_ids"))
@@ -43,9 +43,9 @@ def kept_positions(name: str, output: Array, config: OnnxConfig, inputs: Mapping
 
 
 def compare(name: str, artifact: Array, reference: Array, kept: Array, tolerance: Tolerance, decides: bool) -> Comparison:
-    """Compare one output at the positions in `kept`; where it `decides`, the argmax of its last axis has to be the same.
+    """Compare one output at the positions in `kept`; if it `decides`, the argmax of its last axis has to be equal.
 
-    It goes row by row in blocks: a vocabulary's logits at the model's maximum length are 60 MB, and their doubles many times that.
+    This runs in blocks of rows: logits of a vocabulary at the maximum length take 60 MB, and in float64 many times more.
     """
     specs = {
         "output": name,
@@ -63,7 +63,7 @@ def compare(name: str, artifact: Array, reference: Array, kept: Array, tolerance
         for start in range(0, len(ours), step)
     ]
     made, same, ties = (sum(counts) for counts in zip(*(block.decisions for block in blocks), strict=True)) if blocks else (0, 0, 0)
-    max_error = float(np.max([block.max_error for block in blocks], initial=0.0))  # NaN, where there is one
+    max_error = float(np.max([block.max_error for block in blocks], initial=0.0))  # NaN, if there is one
     scale = max((block.scale for block in blocks), default=0.0)
     decided = ours.shape[1] > 1 and made > 0
     return Comparison(
@@ -101,9 +101,9 @@ def _compare_rows(ours: Array, theirs: Array, kept: Array, tolerance: Tolerance,
 
 
 def _clearly_close(ours: Array, theirs: Array, kept: Array, tolerance: Tolerance, decides: bool) -> _Block | None:
-    """What `_compare_exactly` gives, at a fifth of its cost; None where no look at differences in float32 can tell.
+    """The result of `_compare_exactly` at a fifth of its cost; None if float32 differences cannot decide.
 
-    It can where rows are kept whole or not at all, and where no element needs the relative part of the tolerance.
+    They can if rows are kept whole or not at all, and no element needs the relative tolerance.
     """
     rows = kept[:, 0]
     if ours.dtype != np.float32 or theirs.dtype != np.float32 or not (kept == rows[:, None]).all():
@@ -114,7 +114,7 @@ def _clearly_close(ours: Array, theirs: Array, kept: Array, tolerance: Tolerance
         return None
     with np.errstate(invalid="ignore", over="ignore"):
         error = np.subtract(ours, theirs)
-        place = np.unravel_index(np.abs(error, out=error).argmax(), error.shape)  # that of a NaN where there is one
+        place = np.unravel_index(np.abs(error, out=error).argmax(), error.shape)  # NaN, if there is one
     largest = abs(float(ours[place]) - float(theirs[place]))
     if not largest * (1 + _ROUNDED) <= tolerance.atol * (1 - _ROUNDED):
         return None

@@ -38,7 +38,7 @@ class NoisyWeights:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Give the model its noisy weights for a while; the memory that its own are mapped to is left as it is."""
+        """Give the model its noisy weights for a while; mapped memory is not written to."""
         with torch.inference_mode():
             kept = {name: parameter.data for name, parameter in self._parameters.items()}
         try:

@@ -1,4 +1,4 @@
-"""What the checkpoint itself says of tensors: which weights its outputs depend on, and which constants it computes.
+"""Questions to the checkpoint: the weights that its outputs depend on, and the constants that it computes.
 
 Relied on: `torch.utils._python_dispatch.TorchDispatchMode` sees every tensor that a model computes.
 """
@@ -44,7 +44,7 @@ def _searched(weights: Sequence[str], matter: Callable[[Sequence[str]], bool]) -
 
 @contextmanager
 def _other_numbers(module: torch.nn.Module, weights: Sequence[str]) -> Iterator[None]:
-    """Give weights other numbers for a while; the memory that they are mapped to is left as it is."""
+    """Give weights other numbers for a while; mapped memory is not written to."""
     named = (*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False))
     tensors: dict[str, torch.Tensor] = dict(named)
     places = {tensors[name].data_ptr() for name in weights}

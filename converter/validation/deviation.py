@@ -1,7 +1,7 @@
-"""How far a variant is from its checkpoint at every case of the grid: beside what it loses on text, which has no past and no long row.
+"""The deviation of a variant from its checkpoint at every case: texts have no past and no long row.
 
-A variant rounds its weights, so no absolute tolerance holds. What holds is that it is about as far off everywhere: a variant that
-ignores its cache or a mask is right on plain texts, and off by the whole spread of its output elsewhere.
+A variant has rounded weights, so no absolute tolerance holds. But its error is similar everywhere. A variant that ignores its cache or
+a mask is right on plain texts, and off by the whole spread elsewhere.
 """
 
 from __future__ import annotations
@@ -92,9 +92,9 @@ _APART = 3.0
 
 @dataclass(frozen=True)
 class _Factors:
-    """How many times the usual error the worst case and the worst row may be off, and a cache from no cache.
+    """The bounds of the worst case and the worst row, and of a cache against no cache, in multiples of the usual error.
 
-    `least` and `least_row` are what the first two may be off in any case, in parts of the spread.
+    `least` and `least_row` are lower limits of the first two, relative to the spread.
     """
 
     case: float
@@ -117,7 +117,7 @@ _ITSELF_OF_TAIL = 2.0
 
 
 class VariantGrid:
-    """The cases of the grid, with what the checkpoint gives for them, for all variants of one artifact."""
+    """The cases with the checkpoint's outputs, for all variants of one artifact."""
 
     def __init__(self, reference: Reference, config: OnnxConfig, tokenizer: Any | None) -> None:
         self._reference, self._config = reference, config
@@ -128,21 +128,21 @@ class VariantGrid:
         self._past = OwnPast(expected) if config.use_past else None
         grid = [case for case in self._maker.grid(self._past) if case.name not in SCALES]  # outputs of another size have another error
         self._cases = [*grid, longest]
-        with suppress(ValueError):  # there is no real text, as the verdict on the float32 files says
+        with suppress(ValueError):  # without real text, as the verdict on the float32 files says
             self._cases.append(self._maker.text())
         self._expected: dict[str, Outputs] = {}
         self._room = _KEPT
         self._generated = generate(reference, config, rng) if generates(config) else None
 
     def problems(self, session: Session) -> Iterator[str]:
-        """What a variant ignores: an input that moves the checkpoint has to move it too."""
+        """The inputs that a variant ignores: an input that moves the checkpoint has to move it too."""
         for influence in measure_influences(session, self._reference, self._config, self._maker, self._past, _SHARE):
             yield from influence.problems()
 
     def deviations(self, session: Session, *, activations: Activations) -> tuple[Deviation, ...]:
-        """How far `session` is off at every case, the output that is farthest beyond its bound first.
+        """The deviation of `session` at every case, the output furthest beyond its bound first.
 
-        Raises ConversionError where it does not run or gives another shape.
+        Raises ConversionError if it does not run or returns another shape.
         """
         measured = {name: output for name, output in self.measure(session).items() if output.errors and output.variance.value > 0}
         itself = measured.pop(_ITSELF, None)
@@ -226,7 +226,7 @@ class VariantGrid:
 
 
 def _in_rows(name: str, array: Array) -> Array:
-    """An output with the features of a row in its last axis: those of all heads for a cache, (batch, heads, tokens, features)."""
+    """An output with a row's features in its last axis; for a cache (batch, heads, tokens, features), of all heads."""
     if array.ndim == 4 and name.startswith("present."):
         return array.swapaxes(1, 2).reshape(array.shape[0], array.shape[2], -1)
     return array.reshape(-1, 1) if array.ndim < 2 else array
@@ -253,7 +253,7 @@ def _made(output: str, usual: float, worst: tuple[float, float, str], row: tuple
 
 
 def _add_rows(output: _Output, case: str, ours: Array, theirs: Array, kept: Any, *, is_copied: bool = False) -> None:
-    """Add the kept rows of a case: `kept` has the shape of the others but for their last axis."""
+    """Add the kept rows of a case: `kept` has the shape of the others except for their last axis."""
     ours, theirs = ours[kept].astype(np.float64), theirs[kept].astype(np.float64)
     if not theirs.size:
         return
@@ -266,14 +266,14 @@ _FACTORS: Mapping[Activations, _Factors] = {
     "dynamic": _Factors(8.0, 20.0, 2.0, least=0.15, least_row=0.35),
     "static": _Factors(8.0, 20.0, 0.5, least=0.5, least_row=0.8),
 }
-"""By what a variant rounds its activations to: some inputs are beyond a static range. docs/explanation/precision.md has the figures."""
+"""By the type of activations: some inputs exceed a static range. docs/explanation/precision.md has the figures."""
 _ITSELF = "a token at a time against all at once"
 _MOST, _LEAST_FACTOR = 0.7, 3.0
 """A case is not off by more of the spread than this, whatever the median, unless the median itself is near it."""
 _NOISE = 1e-5
 """Of the spread: what float32 is off by itself."""
 _SHARE = 1 / 16
-"""Of the checkpoint's change, what a variant has to change by where an input matters."""
+"""The share of the checkpoint's change that a variant has to show for an input that matters."""
 _SEED = 20261129
 _KEPT = 2**28
-"""Bytes of what the checkpoint gave that are kept for the next variant; what is more is computed again."""
+"""Bytes of checkpoint outputs that are kept for the next variant; the rest is computed again."""

@@ -1,7 +1,7 @@
-"""As near to float64 as PyTorch float32 is: the judgement where the documented tolerance is missed.
+"""As exact as PyTorch float32, against float64: the criterion for an output that misses the tolerance.
 
-An absolute tolerance asks more of large logits than float32 can hold. So an output that misses it is held against the checkpoint in
-float64, beside PyTorch's own float32: pooled over all cases, since with few numbers PyTorch is right by luck.
+An absolute tolerance demands more of large logits than float32 has. So such an output is compared with the checkpoint in float64, and
+so is PyTorch's float32: over all cases together, since with few numbers PyTorch is right by luck.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from converter.validation.reference import Reference
 RMS_RATIO, MAX_RATIO = 2.0, 4.0
 """How many times PyTorch's own error an artifact's may be, by root mean square and at most."""
 FLOOR = 8
-"""What is allowed beside, in units of the last place of the output's scale."""
+"""The allowance in units of the last place of the output's scale."""
 _MOST_ERROR, _MOST_UNITS = 0.01, 64
-"""What is allowed if PyTorch is too far off for its error to say anything, as by another choice of the largest few: in parts of the
-output's scale, or in units of its last place."""
+"""The allowance if PyTorch's own error is too large to compare with, such as after another top-k choice: relative to the output's
+scale, or in units of its last place."""
 _FAR = 5
 """How many times that PyTorch may be off for its error to count: an I-BERT in integers is off by 1.8% of its scale."""
 CASE_FACTOR = 4.0
@@ -34,7 +34,7 @@ CASE_FACTOR = 4.0
 _ENOUGH = 64
 """Numbers of a case from which on it is judged by itself too."""
 _MASKING, _MASKING_RTOL = 2.0**24, 1e-5
-"""From which magnitude on a number masks others, as -1e9 and the smallest float do, and what it may be off by in parts of itself."""
+"""The magnitude of numbers that mask others, such as -1e9 and the smallest float, and their relative tolerance."""
 
 
 @dataclass
@@ -61,7 +61,7 @@ class _Errors:
             errors = np.stack([artifact - exact, reference - exact, exact])
         self.count += errors.shape[1]
         self.squares = self.squares + (errors**2).sum(axis=1)
-        self.largest = np.maximum(self.largest, np.abs(errors).max(axis=1, initial=0.0))  # NaN where there is one
+        self.largest = np.maximum(self.largest, np.abs(errors).max(axis=1, initial=0.0))  # NaN, if there is one
 
     def merged(self, other: _Errors) -> _Errors:
         return _Errors(self.count + other.count, self.squares + other.squares, np.maximum(self.largest, other.largest))
@@ -138,13 +138,13 @@ def _judge(name: str, cases: Sequence[_Errors], eps: float) -> Exactness:
 
 
 def _bound(ratio: float, error: float, scale: float, eps: float) -> float:
-    """What an artifact may be off, if PyTorch is off by `error`."""
+    """The allowed error of an artifact for PyTorch's `error`."""
     most = max(_MOST_ERROR, _MOST_UNITS * eps) * scale
     return (ratio * error if error <= _FAR * most else most) + FLOOR * eps * scale
 
 
 def _leads(ours: Array, theirs: Array, true: Array, kept: Array) -> Array:
-    """Where the artifact decides otherwise than the checkpoint: by how much the checkpoint's choice is ahead, in float64."""
+    """The decisions that differ: by how much the checkpoint's choice is ahead, in float64."""
     rows = kept.any(axis=-1).reshape(-1)
     ours, theirs, true = (array.reshape(-1, array.shape[-1])[rows] for array in (ours, theirs, true))
     mine, wanted = ours.argmax(axis=1), theirs.argmax(axis=1)

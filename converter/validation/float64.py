@@ -19,7 +19,7 @@ _CASTS = frozenset({torch.Tensor.float, torch.Tensor.half, torch.Tensor.bfloat16
 
 
 class _Widened(TorchFunctionMode):
-    """Turn each narrower floating point type that a torch function is asked for into float64."""
+    """Turns each narrower floating point type in a torch call into float64."""
 
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -46,9 +46,9 @@ def computing_in_float64() -> Iterator[None]:
 
 
 def in_float64(module: torch.nn.Module) -> torch.nn.Module:
-    """Return a copy of `module` whose floating point tensors are float64; tied ones stay tied.
+    """Return a copy of `module` with float64 tensors; tied ones stay tied.
 
-    The copy takes twice the memory of a float32 module. The values are those of `module`, not ones of more digits.
+    The copy takes twice the memory of a float32 module. The values are those in `module`, without more digits.
     """
     memo: dict[int, Any] = {}
     for submodule in module.modules():

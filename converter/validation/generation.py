@@ -19,7 +19,7 @@ from converter.validation.compare import Tolerance
 from converter.validation.reference import Generated, Reference
 
 TOKENS = 6
-_PROMPT = Size(batch=2, sequence=5, source=9)  # an encoder's text, or a decoder's first tokens; none of them is padding
+_PROMPT = Size(batch=2, sequence=5, source=9)  # an encoder's text, or a decoder's first tokens, without padding
 
 
 def compare_generation(
@@ -52,7 +52,7 @@ def generates(config: OnnxConfig) -> bool:
 
 
 def generate(reference: Reference, config: OnnxConfig, rng: np.random.Generator) -> tuple[Mapping[str, Array], Generated]:
-    """Random texts, and how the checkpoint goes on from them by `TOKENS` tokens or as many as it has positions for."""
+    """Random texts, and the checkpoint's continuation by `TOKENS` tokens, or up to its last position."""
     longest = config.max_sequence_length
     prompt = replace(_PROMPT, sequence=min(_PROMPT.sequence, max(1, longest // 2)), source=min(_PROMPT.source, longest))
     inputs = draw(config, prompt, rng, dtype=reference.model.dtype)
@@ -73,9 +73,9 @@ def at_once(session: Session, inputs: Mapping[str, Array], first: Array | None, 
 
 
 def follow(session: Session, inputs: Mapping[str, Array], first: Array | None, tokens: Array) -> Array:
-    """The artifact's logits (batch, steps, vocabulary) for the next token at each step, its cache growing from nothing.
+    """The artifact's logits (batch, steps, vocabulary) for the next token at each step, with a cache that grows from empty.
 
-    `first` are the tokens that a decoder of its own begins with; None where the prompt itself is continued.
+    `first` are the first tokens of a separate decoder; None if the prompt itself is continued.
     """
     feed = dict(inputs)
     name = "input_ids" if first is None else "decoder_input_ids"

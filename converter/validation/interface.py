@@ -1,4 +1,4 @@
-"""What an artifact says of itself, and whether it keeps to it: names, axes, dtypes, the same numbers twice, no length but its own."""
+"""The artifact's declared interface and its behaviour: names, axes, dtypes, repeatability, fixed lengths."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from converter.validation.cases import Maker
 
 
 def run(session: Session, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
-    """What the artifact gives for inputs of any shape, by padding where it takes but one. Raises ConversionError or InputError."""
+    """The artifact's outputs for inputs of any shape, padded if it takes one shape only. Raises ConversionError or InputError."""
     signature = session.signature
     if not signature.fixed:
         return session.run(arrays)
@@ -22,7 +22,7 @@ def run(session: Session, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
 
 
 def interface_problems(signature: Signature, config: OnnxConfig, arrays: Mapping[str, Array], dtype: str) -> Iterator[str]:
-    """Names in order, every axis named as the configuration names it, dtypes; `dtype` is that of the checkpoint's weights."""
+    """Compare names in order, axis names, dtypes with the configuration; `dtype` is the checkpoint's."""
     for kind, specs, expected in (("input", signature.inputs, config.inputs), ("output", signature.outputs, config.outputs)):
         names = [spec.name for spec in specs]
         if names != list(expected):
@@ -34,7 +34,7 @@ def interface_problems(signature: Signature, config: OnnxConfig, arrays: Mapping
                     yield f"axis {axis} of {kind} {spec.name!r} is {dim!r} instead of {label!r}"
     unknown = signature.fixed.keys() - {label for axes in config.inputs.values() for label in axes.values()}
     if unknown:
-        yield f"it fixes {', '.join(sorted(unknown))}, which is no axis of its inputs"
+        yield f"it fixes {', '.join(sorted(unknown))}, which is not an axis of its inputs"
     yield from _dtype_problems(
         signature, {**{name: str(array.dtype) for name, array in arrays.items()}, **dict.fromkeys(config.outputs, dtype)}
     )
@@ -48,7 +48,7 @@ def _dtype_problems(signature: Signature, wanted: Mapping[str, str]) -> Iterator
 
 
 def first_run(session: Session, arrays: Mapping[str, Array]) -> Mapping[str, Array] | None:
-    """What the artifact gives before any other call; None where it does not run, as the cases tell."""
+    """The artifact's outputs before any other call; None if it does not run, as the cases report."""
     try:
         return run(session, arrays)
     except (ConversionError, InputError):
@@ -56,9 +56,9 @@ def first_run(session: Session, arrays: Mapping[str, Array]) -> Mapping[str, Arr
 
 
 def behaviour_problems(session: Session, arrays: Mapping[str, Array], first: Mapping[str, Array] | None = None) -> Iterator[str]:
-    """The shape it returns is the one it declares, the same inputs give the same numbers, and no call changes another.
+    """Check that it returns the declared shape, repeats its results, and that no call changes another.
 
-    `first` is what it gave for `arrays` before all other calls, where there were some.
+    `first` are its outputs for `arrays` before all other calls, if there were some.
     """
     try:
         before, after = (run(session, arrays) for _ in range(2))
@@ -76,7 +76,7 @@ def behaviour_problems(session: Session, arrays: Mapping[str, Array], first: Map
     changed = [*session.changes()]
     if changed:
         others = f" ({len(changed) - 1} more)" if len(changed) > 1 else ""
-        yield f"running it changes {changed[0]}{others}, and an artifact has to stay as it is from one call to the next"
+        yield f"running it changes {changed[0]}{others}, and an artifact has to stay the same between calls"
 
 
 def guard_problems(session: Session, maker: Maker) -> Iterator[str]:

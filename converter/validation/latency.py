@@ -13,14 +13,14 @@ from converter.validation.reference import Reference
 
 _CALLS = 5
 _ENOUGH = 0.02  # seconds: once one side has taken so long no other call is made
-_CALLS_OF_TWO, _ENOUGH_OF_TWO = 20, 0.3  # of two variants, whose difference is what is asked
+_CALLS_OF_TWO, _ENOUGH_OF_TWO = 20, 0.3  # of two variants, whose difference matters
 
 
 def measure_latency(session: Session, reference: Reference, inputs: Sequence[Inputs], cases: Sequence[Case]) -> Latency | None:
-    """Time the first of `inputs` that the artifact takes unpadded, so that both compute the same; None where it gave an error.
+    """Time the first of `inputs` that the artifact takes unpadded, so that both compute the same; None after an error.
 
-    `cases` are the inputs as they were compared, in order: both sides have run them, so nothing is timed that happens once. TorchScript
-    optimises at its second call of a shape, and has had three by then (`behaviour_problems`), or every case padded to the one it takes.
+    `cases` are the compared inputs, in order: both sides ran them, so no first-time costs are measured. TorchScript optimises at its
+    second call of a shape, and has had three (`behaviour_problems`), or every case padded to its shape.
     """
     for sample, case in zip(inputs, cases, strict=True):
         if _is_whole(sample.axes, session.signature):
@@ -29,7 +29,7 @@ def measure_latency(session: Session, reference: Reference, inputs: Sequence[Inp
 
 
 def measure_pair(session: Session, other: Session, inputs: Inputs, threads: int) -> Latency:
-    """Time two artifacts by the same inputs, which each has run twice by then. Raises ConversionError where one does not run them."""
+    """Time two artifacts on the same inputs, which each ran twice before. Raises ConversionError if one fails."""
     for side in (session, other, session, other):
         side.time(inputs.arrays)
     return _in_turn(session, other.time, inputs, threads, _CALLS_OF_TWO, _ENOUGH_OF_TWO)
@@ -56,6 +56,6 @@ def _in_turn(
 
 
 def _is_whole(axes: Mapping[str, int], signature: Signature) -> bool:
-    """Whether inputs of these lengths are of a shape that the artifact takes as they are."""
+    """Whether the artifact takes inputs of these lengths unpadded."""
     shapes = signature.shapes
     return not shapes or any(all(axes.get(label, length) == length for label, length in shape.items()) for shape in shapes)

@@ -45,7 +45,7 @@ def measure(backend: Backend, artifact: Path, checkpoint: Path, architecture: Ar
 def measure_variants(
     backend: Backend, artifact: Path, checkpoint: Path, architecture: Architecture, options: Options, exact: Verdict, *, make: bool
 ) -> Measurement:
-    """The same of its variants, by what they lose, beside the verdict on the `exact` files; `make` makes them first, of these."""
+    """The accuracy drop of the variants, beside the verdict on the `exact` files; `make` derives them from these first."""
     model, config = load_reference(checkpoint, architecture, backend, options)
     variants = judge(backend, artifact, model, config, load_tokenizer(checkpoint, options.allowed), options, make=make)
     if make and backend.exact not in backend.variants(options):

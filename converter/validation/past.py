@@ -15,10 +15,10 @@ _IN, _OUT = "past_key_values.", "present."
 
 
 class OwnPast:
-    """Keys and values that the checkpoint gave for one long text, (heads, tokens, features) each, to be cut to any length.
+    """The checkpoint's keys and values for one long text, (heads, tokens, features) each, to be cut to any length.
 
-    Every row begins with the first token's, as many models attend to it from everywhere, and goes on at a place of its own; a past that
-    is longer than the text begins again behind its end.
+    Every row begins with the first token's, because many models attend to it from everywhere, and continues at a different position. A
+    past longer than the text repeats it.
     """
 
     def __init__(self, outputs: Mapping[str, Array]) -> None:

@@ -20,8 +20,8 @@ from converter.validation.state import Change, ModelState
 
 @dataclass(frozen=True)
 class Generated:
-    """What `generate` gave: the tokens (batch, steps), the logits (batch, steps, vocabulary) that each was chosen by, and the tokens
-    (batch, 1) that a decoder of its own began with, None where there is no such decoder."""
+    """The result of `generate`: the tokens (batch, steps), the logits (batch, steps, vocabulary) that chose each, and the first tokens
+    (batch, 1) of a separate decoder, or None."""
 
     tokens: Array
     logits: Array
@@ -29,9 +29,9 @@ class Generated:
 
 
 class Reference:
-    """A model loaded in the ordinary way, called with arrays by name: each time as it was loaded, whatever a call changes of it.
+    """A model loaded in the ordinary way, called with arrays by name: each call starts from the loaded state.
 
-    `changes` are what calls have changed, by path; `unsteady` are the paths that more than one call has changed and nobody can put back.
+    `changes` are the changes by calls, by path; `unsteady` are the paths that several calls changed and that cannot be restored.
     """
 
     def __init__(self, model: LoadedModel, outputs: Sequence[str], *, is_float64: bool = False) -> None:
@@ -62,13 +62,13 @@ class Reference:
             self.changes = changes | self.changes
 
     def _state_now(self) -> ModelState:
-        """What the model is before a call: taken anew only where somebody has changed it since, as `overridden` does."""
+        """The model's state before a call, recorded again only after somebody changed it, as `overridden` does."""
         if self._state is None or not self._state.is_now():
             self._state = ModelState(self.model.module)
         return self._state
 
     def in_turn(self, cases: Iterable[Mapping[str, Array]]) -> Iterator[tuple[Mapping[str, Array], Mapping[str, Array]]]:
-        """The outputs of each case of a model as it was loaded, and those of one that keeps what the cases before have changed."""
+        """The outputs of each case of a model as loaded, and of one that keeps the changes of earlier cases."""
         loaded = ModelState(self.model.module)
         try:
             for inputs in cases:
@@ -83,7 +83,7 @@ class Reference:
             loaded.restore()
 
     def call(self, inputs: Mapping[str, Array], outputs: Sequence[str] | None = None) -> Mapping[str, Array]:
-        """The outputs by name, of a model that keeps what this call changes of it."""
+        """The outputs by name, of a model that keeps the changes of this call."""
         names = self.outputs if outputs is None else outputs
         tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
         if self._is_float64:
@@ -111,7 +111,7 @@ class Reference:
         prompt = ("input_ids", "attention_mask", *ENCODED)
         tensors: dict[str, Any] = {name: torch.from_numpy(inputs[name]) for name in prompt if name in inputs}
         cache = cache_argument(GenerationMixin.prepare_inputs_for_generation)
-        # a cache that generate makes itself has as many layers as the encoder, even where the decoder has more
+        # generate makes a cache with as many layers as the encoder, even if the decoder has more
         if encoder:
             tensors[cache] = EncoderDecoderCache(DynamicCache(), DynamicCache())
         elif hasattr(module.config, "decoder_layers"):

@@ -40,7 +40,7 @@ _REWRITTEN = frozenset({"tokenizer_class", "special_tokens_map_file", "tokenizer
 _TOKENS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 _SETTINGS = ("padding_side", "truncation_side", "model_max_length", "model_input_names", "chat_template")
 _MOST_PIECES = 4096
-"""Pieces of a vocabulary, at most, that are tokenized as texts of their own."""
+"""Maximum number of vocabulary pieces that are tokenized as single texts."""
 _MOST_NAMED = 5
 
 
@@ -66,10 +66,10 @@ def _is_of_model(folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class Sidecars:
-    """The sidecar files in `folder`, and those of the `checkpoint`'s folder that they have to agree with.
+    """The sidecar files in `folder`, and the files in the `checkpoint`'s folder that they have to match.
 
-    `generated` are the files that a conversion makes for clients: their contents, None for one that this artifact has not. `allowed` is
-    for the checkpoint alone.
+    `generated` are files that a conversion makes for clients: their contents, or None for one that this artifact lacks. `allowed`
+    applies to the checkpoint only.
     """
 
     folder: Path
@@ -97,7 +97,7 @@ class Sidecars:
             if wanted is None:
                 yield f"{name} is of another artifact: delete it"
             else:
-                yield from _named_keys(name, _read_json(self.folder / name), json.loads(wanted), "what the artifact needs")
+                yield from _named_keys(name, _read_json(self.folder / name), json.loads(wanted), "the files of the artifact")
         elif name in self._theirs and name != _TOKENIZER:
             yield from self._file_problems(name)
 
@@ -107,12 +107,12 @@ class Sidecars:
 
     @cached_property
     def _made(self) -> Mapping[str, bytes | None]:
-        """What the conversion makes; a checkpoint's own file by the name stays, but for config.json."""
+        """The generated files; a checkpoint's own file by the name wins, except for config.json."""
         return {name: content for name, content in self.generated.items() if name == CONFIG or name not in self._theirs}
 
     @cached_property
     def _changed(self) -> frozenset[str]:
-        """The files that are not, byte for byte, what the checkpoint has or the conversion makes."""
+        """The files that differ, byte for byte, from the checkpoint's or the generated ones."""
         return frozenset(name for name in _sidecars_in(self.folder) if not self._is_same(name))
 
     def _is_same(self, name: str) -> bool:
@@ -123,7 +123,7 @@ class Sidecars:
                 return read_at_most(self.folder / name, SIDECAR_LIMIT) == self._made[name]
             return describe(self.folder, name).sha256 == describe(self.checkpoint, name).sha256
         except OSError:
-            return False  # what it is, is told when it is compared
+            return False  # an invalid file is reported by the comparison
 
     def _config_problems(self) -> Iterator[str]:
         ours, theirs = (_settings(_read_json(folder / CONFIG)) for folder in (self.folder, self.checkpoint))
@@ -149,7 +149,7 @@ class Sidecars:
         yield from _named_keys(GENERATION, *(_settings(config.to_dict()) for config in (ours, theirs)))
 
     def _file_problems(self, name: str) -> Iterator[str]:
-        """A file that is read by clients as it is."""
+        """A file that clients read directly."""
         if name == _TOKENIZER_CONFIG:
             ours, theirs = (_tokens_as_text(_settings(_read_json(folder / name))) for folder in (self.folder, self.checkpoint))
             both = (ours.keys() & theirs.keys()) - _REWRITTEN
@@ -195,7 +195,7 @@ def tokenizer_differences(ours: Any, theirs: Any) -> Iterator[str]:
 
 
 def _other_inputs(ours: Any, theirs: Any) -> Iterator[str]:
-    """The same of what the two give for texts, pairs of texts, and padded texts."""
+    """The differing results of the two for texts, pairs of texts, and padded texts."""
     texts = _texts(theirs.get_vocab(), theirs.all_special_tokens)
     ids = theirs(texts)["input_ids"]
     yield from _first_other(texts, ours(texts)["input_ids"], ids)
@@ -258,7 +258,7 @@ def _read_json(path: Path) -> Any:
 
 
 def _settings(value: Any) -> Any:
-    """What a file says, without who wrote it."""
+    """A file's settings, without its author's versions."""
     if isinstance(value, Mapping):
         return {key: _settings(inner) for key, inner in value.items() if key not in _WRITER}
     return [_settings(inner) for inner in value] if isinstance(value, list | tuple) else value

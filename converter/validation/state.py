@@ -45,14 +45,14 @@ class Change:
 
 
 class ModelState:
-    """All that a model's forward may change, as it is now: attributes, buffers, modules and hooks of every module, and the values in
-    its configurations. Parameters are too large to copy: that one was written to is seen, and cannot be taken back."""
+    """Everything that a model's forward may change: attributes, buffers, modules and hooks of every module, and the values in its
+    configurations. Parameters are too large to copy: a write is detected and cannot be undone."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         self._owners = [_Owner(path, owner) for path, owner in _owners(model)]
 
     def is_now(self) -> bool:
-        """Whether the model is as it was, as far as can be seen without reading its parameters."""
+        """Whether the model is unchanged, as far as can be seen without reading its parameters."""
         return all(owner.is_same() for owner in self._owners)
 
     def restore(self) -> list[Change]:
@@ -107,7 +107,7 @@ def _has_state(value: Any) -> bool:
 
 
 class _Owner:
-    """The attributes of a module, or of another object, as they were."""
+    """The recorded attributes of a module or another object."""
 
     def __init__(self, path: str, owner: Any) -> None:
         self._path, self._owner = path, owner
@@ -128,7 +128,7 @@ class _Owner:
         return any(value.is_lost() for value in self._filled)
 
     def changes(self, *, put_back: bool) -> Iterator[Change]:
-        """What has changed; with `put_back` it is as it was afterwards."""
+        """The changes; with `put_back` they are undone."""
         attributes = vars(self._owner)
         for name in [name for name in attributes if name not in self._values]:
             yield Change(_joined(self._path, name), after=_plain(attributes[name]))

@@ -16,7 +16,7 @@ from converter.backends.base import Quantized, StoredWeight
 from converter.core.typing import Array
 
 _CHUNK = 1 << 18
-"""Elements compared at once: what a processor's cache holds of each step."""
+"""Elements compared at once: each step fits a processor's cache."""
 _MASK = float(np.finfo(np.float32).max) / 4
 """From this magnitude on a number is a mask, which is half of the largest number of float16 there."""
 _MASK_IN_FLOAT16 = float(np.finfo(np.float16).max) / 2
@@ -62,7 +62,7 @@ def is_same(stored: Array, tensor: Array, *, narrow: bool) -> bool:
 def rounded(array: Array, dtype: str) -> Array:
     """A float32 array in float16, or in bfloat16 as its bits.
 
-    In float16 a mask stays one, and what is not 0 does not become 0.
+    In float16, masks stay masks, and nonzero values stay nonzero.
     """
     if dtype == "bfloat16":
         whole = np.ascontiguousarray(array).view(np.uint32)
@@ -79,7 +79,7 @@ def rounded(array: Array, dtype: str) -> Array:
 
 
 def is_identity(array: Array) -> bool:
-    """Whether a constant is an identity matrix: what transformers solves triangular systems from while a model is exported."""
+    """Whether a constant is an identity matrix, from which transformers solves triangular systems during an export."""
     return array.ndim == 2 and array.shape[0] == array.shape[1] and np.array_equal(array, np.eye(len(array)))
 
 
@@ -90,14 +90,14 @@ def may_be_near(one: Any, other: Any) -> bool:
 
 
 def is_near(constant: Array, values: Array) -> bool:
-    """Whether a constant has these values, as many as it has: to a few roundings, in their order or in that of their transpose."""
+    """Whether a constant equals the first of these values up to a few roundings, in their order or their transpose's."""
     ours = constant.reshape(-1)
     if constant.dtype.kind in "biu":
         return any(np.array_equal(ours, theirs) for theirs in _orders(constant, values))
     unit = {"float16": 2**-10, "bfloat16": 2**-7}.get(constant.dtype.name, 1e-6)
     ours = ours.astype(np.float64)
     for theirs in _orders(constant, values):
-        with np.errstate(over="ignore"):  # what a model computes in float64 may have no place in float32
+        with np.errstate(over="ignore"):  # a float64 value may exceed float32
             expected = (rounded(theirs.astype(np.float32), "float16") if constant.dtype.name == "float16" else theirs).astype(np.float64)
         largest = np.abs(expected).max(initial=0, where=np.isfinite(expected))
         if np.allclose(ours, expected, rtol=unit, atol=1e-6 * largest, equal_nan=True):
@@ -106,14 +106,14 @@ def is_near(constant: Array, values: Array) -> bool:
 
 
 def _orders(constant: Array, values: Array) -> Iterator[Array]:
-    """The values in a row; those of a matrix also column by column."""
+    """The values in a row; for a matrix also column by column."""
     yield values.reshape(-1)
     if min(values.ndim, constant.ndim) > 1:
         yield values.T.reshape(-1)
 
 
 def _is_quantized(stored: Quantized, parts: Sequence[Array], *, transposed: bool) -> bool:
-    """Whether integers are the nearest to a matrix that their scales allow, and each scale is that of its block."""
+    """Whether integers are the nearest to a matrix for their scales, and each scale fits its block."""
     if not all(part.ndim == 2 and part.dtype == np.float32 and part.shape[1] == parts[0].shape[1] for part in parts):
         return False
     shape = sum(map(len, parts)), parts[0].shape[1]

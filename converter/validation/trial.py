@@ -1,4 +1,4 @@
-"""Cases run on both sides, the artifact's and the checkpoint's, and judged by what they give."""
+"""Run cases on both sides, the artifact and the checkpoint, and compare the outputs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Trial:
         return self.run(case, expected), OwnPast(expected) if expected else None
 
     def run(self, case: Inputs, expected: Mapping[str, Array] | None = None) -> Case:
-        """Compare one case; `expected` is what the checkpoint gives, if it was run before."""
+        """Compare one case; `expected` are the checkpoint's outputs, if it ran before."""
         try:
             outputs = run(self.session, case.arrays)  # first: the runtime needs more memory on the way than the reference does
         except (ConversionError, InputError) as error:
@@ -80,7 +80,7 @@ class Trial:
 
 
 def _untrue_label(session: Session, arrays: Mapping[str, Array]) -> str:
-    """Which axis name stands for two lengths at once, in a clause; empty where all tell the truth."""
+    """The axis name with two lengths at once, in a clause; empty if there is none."""
     lengths: dict[str, int] = {}
     for spec in (*session.signature.inputs, *session.signature.outputs):
         for dim, length in zip(spec.shape, arrays[spec.name].shape, strict=False):

@@ -119,26 +119,26 @@ def _short_sound(maker: Maker, reference: Reference) -> Iterator[Inputs]:
 
 
 def _overrides(model_config: Any, config: OnnxConfig) -> Iterator[str]:
-    """What the configuration changes of the model beside whether it gives its cache."""
+    """The configuration's changes to the model, besides the cache."""
     for name, value in (config.values_override or {}).items():
         if name != "use_cache" and getattr(model_config, name, None) != value:
             yield f"with {name} = {value!r} in place of {getattr(model_config, name, None)!r}, in the checkpoint too"
 
 
 def _padding(model: LoadedModel, config: OnnxConfig, tokenizer: Any | None) -> Iterator[str]:
-    """Yield what a user should know of padding: a checkpoint that names no token for it, or two different ones."""
+    """Yield notes on padding: a checkpoint without a padding token, or with two different ones."""
     if lacks_padding_token(model.module):
         yield "config.json has no pad_token_id: the artifact finds the last token of each text by attention_mask"
     named, padded = padding_token(model.module), getattr(tokenizer, "pad_token_id", None)
     if named is not None and padded is not None and named != padded and "input_ids" in config.inputs:
         yield (
-            f"config.json has pad_token_id {named} and the tokenizer pads with {padded}: where the model looks for padding, it takes "
-            f"{named} for it, in PyTorch too; if that is wrong, set pad_token_id in config.json to {padded}"
+            f"config.json has pad_token_id {named} and the tokenizer pads with {padded}: the model uses {named}, "
+            f"in PyTorch too; if that is wrong, set pad_token_id in config.json to {padded}"
         )
 
 
 def _single_lengths(config: OnnxConfig, inputs: Sequence[Inputs]) -> Iterator[str]:
-    """The axes that a configuration of the user's own gives one length only, so that nothing is known of others."""
+    """The axes that a custom configuration only gives one length, so that nothing is known of others."""
     for label in inputs[0].axes:
         lengths = {case.axes[label] for case in inputs}
         if len(lengths) == 1 and makes_its_own(config):
@@ -158,7 +158,7 @@ _LONGER = 4096
 
 
 def state_problems(inputs: Sequence[Inputs], maker: Maker, reference: Reference, tolerance: Tolerance) -> Iterator[str]:
-    """Say what calls change of the checkpoint, if that changes what it gives: an artifact keeps nothing from one call to the next."""
+    """Report changes of the checkpoint by calls if they change its outputs: an artifact has no state between calls."""
     changes = [*reference.changes.values()]
     if not changes:
         return
@@ -194,7 +194,7 @@ def _remedy(changes: Sequence[Change], model_config: Any) -> str:
     """What to do: a configuration that begins as the model ends, if the change is of a value in it."""
     for change in changes:
         if change.after is not None and getattr(model_config, change.name, _NONE) == change.before:
-            return f"to convert what it becomes, set {json.dumps(change.name)}: {json.dumps(change.after)} in config.json"
+            return f"to convert the changed model, set {json.dumps(change.name)}: {json.dumps(change.after)} in config.json"
     return "take a checkpoint, or a configuration of it, that calls do not change"
 
 

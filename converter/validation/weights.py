@@ -1,4 +1,4 @@
-"""The stored tensors against the checkpoint's, and the checkpoint's against what is stored."""
+"""Compare stored tensors with the checkpoint's, and the checkpoint's with the stored ones."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _Cases = Sequence[Mapping[str, Array]]
 def check_weights(session: Session, reference: Reference, cases: _Cases, keeps_ties: bool) -> WeightCheck:
     """Compare every stored tensor with the checkpoint: no sample of inputs reaches each row of an embedding.
 
-    A tensor with a weight's name has to be that weight, bit for bit, and one that names several has to be made of them. Any other large
-    one has to be a weight or a buffer, as it is, transposed or a slice of it, or a constant that the checkpoint computes in one of the
-    `cases`. Each weight that the outputs of the cases depend on has to be there. Names that are tied in the checkpoint have to share
-    their bytes, or, if `keeps_ties` is False, to have bytes of their own.
+    A tensor with a weight's name has to be this weight, bit for bit, and a packed one has to be made of its weights. Any other large
+    one has to be a weight or a buffer, unchanged, transposed or sliced, or a constant that the checkpoint computes in one of the
+    `cases`. Each weight that the outputs depend on has to be stored. Names that are tied in the checkpoint have to share their bytes,
+    or, if `keeps_ties` is False, to have separate ones.
     """
     check = _Check(reference, narrow=False)
     check.compare(session)
@@ -56,7 +56,7 @@ def check_variant_weights(session: Session, reference: Reference, cases: _Cases)
 
 @dataclass
 class _Check:
-    """What was found so far. `there` are the names of weights that are stored and used, `slices` those of which parts are."""
+    """The result so far. `there` are the names of stored and used weights, `slices` names of partly stored ones."""
 
     reference: Reference
     narrow: bool
@@ -73,7 +73,7 @@ class _Check:
         self.tensors = {name: tensor.numpy() for name, tensor in self.reference.model.tensors().items()}
 
     def compare(self, session: Session) -> None:
-        """Compare what bears names, and put aside what does not."""
+        """Compare named tensors, and set aside the others."""
         for stored in session.weights():
             names = stored.of or (stored.name,)
             if self.tensors.keys() >= {*names}:
@@ -134,7 +134,7 @@ class _Check:
         return False
 
     def _is(self, array: Array, tensor: Array) -> bool:
-        """Whether a tensor is a weight, as it is or transposed, in whatever shape."""
+        """Whether a tensor is a weight, unchanged or transposed, in any shape."""
         row = array.reshape(-1)
         if is_same(row, tensor.reshape(-1), narrow=self.narrow):
             return True
@@ -185,12 +185,12 @@ class _Check:
 
 
 def _is_plain(stored: StoredWeight) -> bool:
-    """Whether a constant has several numbers of its own."""
+    """Whether a constant has several numbers."""
     return stored.quantized is None and stored.array.dtype.kind in "biuf" and stored.array.size > 1
 
 
 def _memory(tensor: Array) -> tuple[int, int]:
-    """Where a tensor lies: the same for tied ones."""
+    """The storage of a tensor, the same for tied ones."""
     return tensor.ctypes.data, tensor.nbytes
 
 

@@ -37,8 +37,8 @@ def patched(model: torch.nn.Module) -> Iterator[None]:
 
     This relies on private names of `transformers.models.ibert.quant_modules`, and on each `forward`: `QuantEmbedding` (`weight`,
     `weight_bit`), `QuantAct` (`x_min`, `x_max`, `activation_bit`), `QuantLinear` (`weight`, `bias`, `weight_bit`, `bias_bit`,
-    `per_channel`), `IntGELU` (`int_erf`, `k`), `IntLayerNorm` (`weight`, `bias`, `shift`), all with `quant_mode`; on the arguments `identity`
-    and `identity_scaling_factor` of `QuantAct.forward`, and on `floor_ste`.
+    `per_channel`), `IntGELU` (`int_erf`, `k`), `IntLayerNorm` (`weight`, `bias`, `shift`), all with `quant_mode`; on the arguments
+    `identity` and `identity_scaling_factor` of `QuantAct.forward`, and on `floor_ste`.
     """
     import torch
     from transformers.models.ibert import quant_modules

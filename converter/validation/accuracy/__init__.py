@@ -1,1 +1,1 @@
-"""What a variant loses: measured on real text, by what its model is for, and judged by tiers."""
+"""The accuracy drop of variants: measured on real text, by the model's task, and judged by tiers."""

@@ -10,7 +10,7 @@ _MATTER = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int
 
 
 def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """The architecture, and those of its extensions that matter to narrow products."""
+    """The architecture, and its extensions for narrow products."""
     try:
         lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""A metric of the user's own: a function that is given an artifact and its checkpoint to call, and gives figures."""
+"""A custom metric: a user's function that compares an artifact with its checkpoint and returns figures."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 Call = Callable[[Mapping[str, "Array"]], Mapping[str, "Array"]]
 Evaluate = Callable[[Call, Call, Any], Mapping[str, float | bool]]
-"""Called with the artifact and the checkpoint, each a function of arrays by name that gives arrays by name, and the tokenizer, or None.
+"""Called with the artifact and the checkpoint, each a function from arrays by name to arrays by name, and the tokenizer, or None.
 
-It gives figures by name; one called `passed` says whether they are good enough. What it raises fails the job.
+It returns figures by name; `passed` says whether they are good enough. An exception fails the job.
 """
 
 PASSED = "passed"
-_HINT = "docs/explanation/precision.md says what such a function is given and gives"
+_HINT = "docs/how-to/precision.md describes the function"
 
 
 def load(name: str) -> Evaluate:
-    """The function `module:function`, or `file.py:function`. Raises NotSupportedError where there is none; its module is run."""
+    """The function `module:function` or `file.py:function`. Raises NotSupportedError if it is missing; its module is run."""
     where, _, function = name.rpartition(":")
     try:
         with _working_folder():
@@ -46,7 +46,7 @@ def load(name: str) -> Evaluate:
 
 
 def origin(name: str | None) -> dict[str, str]:
-    """What a metric is known by, where there is one: the contents of its file. Raises NotSupportedError where it cannot be loaded."""
+    """The digest of a metric's file, if there is one. Raises NotSupportedError if it cannot be loaded."""
     if not name:
         return {}
     where = name.rpartition(":")[0]
@@ -58,13 +58,13 @@ def origin(name: str | None) -> dict[str, str]:
     except (OSError, ImportError, ValueError) as error:
         raise NotSupportedError(f"the metric {name} cannot be read: {reason(error)}", _HINT) from error
     if not digest:
-        raise NotSupportedError(f"there is no module {where} for the metric {name}", _HINT)
+        raise NotSupportedError(f"no module {where} for the metric {name}", _HINT)
     load(name)
     return {f"{Path(where).name}:{name.rpartition(':')[2]}": f"sha256:{digest}"}
 
 
 def measure(name: str, artifact: Call, checkpoint: Call, tokenizer: Any) -> Mapping[str, float | bool]:
-    """The figures that the metric `name` gives. Raises ConversionError for what it raises, and for what are no figures."""
+    """The figures of the metric `name`. Raises ConversionError for its exceptions and for invalid figures."""
     evaluate = load(name)
     try:
         result = evaluate(artifact, checkpoint, tokenizer)
@@ -76,7 +76,9 @@ def measure(name: str, artifact: Call, checkpoint: Call, tokenizer: Any) -> Mapp
     for key, value in result.items():
         number = value if isinstance(value, bool) else _number(value)
         if number is None or not isinstance(key, str):
-            raise ConversionError(f"the metric {name} gave {printable(repr(value))[:60]} for {key!r}, which is no finite number", _HINT)
+            raise ConversionError(
+                f"the metric {name} returned {printable(repr(value))[:60]} for {key!r}, which is not a finite number", _HINT
+            )
         figures[key] = number
     if not isinstance(figures.get(PASSED, True), bool):
         raise ConversionError(f"the metric {name} gave {figures[PASSED]} for {PASSED!r}, which is neither true nor false", _HINT)

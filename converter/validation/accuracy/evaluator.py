@@ -23,26 +23,26 @@ from converter.validation.reference import Reference
 
 _BATCH = 8
 _LONGEST = 128
-"""Tokens of the longest text: what is behind them is cut off."""
+"""Tokens of the longest text; longer ones are cut."""
 _ENOUGH_TEXTS = 64
 """Of a model that decides at every token: it decides some thousand times in as many."""
 _STEPS = 16
 """Tokens that a model with an encoder goes on by, as the checkpoint chooses them."""
 _KEPT = 2**28
-"""Bytes of what the checkpoint gave that are kept; what is more is computed each time again."""
+"""Bytes of checkpoint outputs that are kept; the rest is computed again each time."""
 _AT_RANDOM = 24
-"""Tokens of a random input: about those of a shipped sentence."""
+"""Tokens of a random input, about as many as in a built-in sentence."""
 _SAMPLES = 4
 """Batches that are enough to see how large values become: from the shortest texts to the longest."""
 _SHORT = (1, 2)
 """Tokens of two more inputs to calibrate by: activations of a text of one token are larger than any sentence's."""
 _SEED = 20261126
 _AIMED = 0.7
-"""Of what a tier allows, what a setting may lose on the texts to choose by: they are fewer, so that their worst is better."""
+"""The share of a tier's bounds for the choosing texts: they are fewer, so their worst is better."""
 
 
 class AccuracyEvaluator:
-    """Measures what an artifact loses against a checkpoint: on the inputs to choose by, and, apart from them, on the final ones."""
+    """Measures the accuracy drop of an artifact against a checkpoint: on the inputs for choosing, and separately on the final ones."""
 
     def __init__(self, reference: Reference, config: OnnxConfig, tokenizer: Any | None, texts: Texts, tier: Tier) -> None:
         self._reference, self._config = reference, config
@@ -66,7 +66,7 @@ class AccuracyEvaluator:
 
     @cached_property
     def calibration(self) -> Sequence[Mapping[str, Array]]:
-        """The inputs to calibrate by, made once somebody asks for them: a decoder's are what the checkpoint goes on by."""
+        """The inputs for calibration, made on first use; a decoder's are the checkpoint's continuation."""
         short = [self._maker.at_random(rows, rows) for rows in _SHORT]
         return [self._continued(inputs).arrays for inputs in (*self._to_calibrate, *short)]
 
@@ -82,7 +82,7 @@ class AccuracyEvaluator:
         ), accuracy_drop.distance if accuracy_drop.distance == accuracy_drop.distance else float("inf")
 
     def accuracy_drop(self, session: Session) -> AccuracyDrop:
-        """What an artifact loses on the final inputs. Raises ConversionError where its runtime fails."""
+        """The accuracy drop on the final inputs. Raises ConversionError if the runtime fails."""
         return self._measure(session, self._final)
 
     def _measure(self, session: Session, side: _Side) -> AccuracyDrop:
@@ -108,7 +108,7 @@ class AccuracyEvaluator:
         return texts if is_whole else texts[:_ENOUGH_TEXTS]
 
     def _of_texts(self, texts: Sequence[str]) -> Iterator[Inputs]:
-        """The texts in batches of about equal lengths, each padded on the right; a text a batch where the tokenizer has no padding."""
+        """The texts in batches of similar lengths, padded on the right; one text per batch if the tokenizer has no padding."""
         rows = 1 if self._maker.tokenizer is None or self._maker.tokenizer.pad_token is None else _BATCH * self._choices
         ordered = sorted(texts, key=len)
         for start in range(0, len(ordered) - self._choices + 1, max(rows, self._choices)):
@@ -116,7 +116,7 @@ class AccuracyEvaluator:
             yield self._maker.of_texts(batch[: len(batch) // self._choices * self._choices], _LONGEST)
 
     def _at_random(self, texts: Sequence[str]) -> Iterator[Inputs]:
-        """Random inputs in the place of as many texts."""
+        """Random inputs instead of texts."""
         for start in range(0, len(texts), _BATCH):
             yield self._maker.at_random(min(_BATCH, len(texts) - start), _AT_RANDOM)
 
@@ -125,7 +125,7 @@ class AccuracyEvaluator:
         return 2 if any(label == "choice" for axes in self._config.inputs.values() for label in axes.values()) else 1
 
     def _continued(self, inputs: Inputs) -> Inputs:
-        """The inputs with what the checkpoint itself goes on by, where a decoder has tokens of its own."""
+        """The inputs with the checkpoint's own continuation, for a decoder with separate tokens."""
         if "decoder_input_ids" not in inputs.arrays or not self._config.feature.generates:
             return inputs
         steps = min(_STEPS, self._config.max_sequence_length - 1)
@@ -143,7 +143,7 @@ _DECODED = ("decoder_input_ids", "input_ids")
 
 
 class _Side:
-    """Inputs, and what the checkpoint gives for them: kept as long as there is room."""
+    """Inputs and the checkpoint's outputs for them, kept as far as memory allows."""
 
     def __init__(self, reference: Reference, inputs: Sequence[Inputs]) -> None:
         self._reference, self._inputs = reference, inputs

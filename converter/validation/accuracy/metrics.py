@@ -17,7 +17,7 @@ Outputs = Mapping[str, Array]
 
 
 class Metric(Protocol):
-    """Takes what both gave for a batch, and in the end says what was lost over all of them."""
+    """Takes both outputs batch by batch, and returns the accuracy drop over all of them."""
 
     def add(self, inputs: Inputs, outputs: Outputs, expected: Outputs) -> None: ...
 
@@ -39,16 +39,16 @@ class _RSquared:
 
     @property
     def value(self) -> float | None:
-        """1 - the sum of squared errors over that of squared deviations; None of a single row, and where all rows are the same."""
+        """r2: 1 - the sum of squared errors over the sum of squared deviations; None for a single row, or equal rows."""
         total, squares, errors = (np.asarray(array) for array in self._sums)
         spread = float((squares - total**2 / max(1, self._rows)).sum())
         return 1 - float(errors.sum()) / spread if self._rows > 1 and spread > 1e-9 * float(squares.sum()) else None
 
 
 class Embeddings:
-    """Cosines of what a model gives for each input: each output of its own, pooled by the mean over its tokens where it has any.
+    """Cosines of a model's outputs for each input, pooled by the mean over tokens.
 
-    Neighbours are told of a model with one output, for texts: among random inputs nobody is anybody's neighbour.
+    Neighbours are only measured for a model of text with one output: among random inputs they mean nothing.
     """
 
     def __init__(self, config: OnnxConfig, has_neighbours: bool) -> None:
@@ -100,9 +100,9 @@ class Embeddings:
 
 
 class Decisions:
-    """Which is largest along the last axis of each output: the same in both, and how far it was ahead where it is not.
+    """The argmax along the last axis of each output: the share of equal ones, and the margin of those that differ.
 
-    Where an output is one number, as a reranker's is, what is decided is which of two inputs has more of it.
+    For an output of one number, such as a reranker's, the decision is which of two inputs has more.
     """
 
     def __init__(self, config: OnnxConfig) -> None:

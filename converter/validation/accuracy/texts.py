@@ -16,7 +16,7 @@ from converter.core.files import read_at_most
 SHIPPED = Path(__file__).with_name("sentences.txt")
 
 FEWEST = 64
-"""Texts in a file of one's own: of them 32 measure, which is few enough."""
+"""The minimum of texts in a custom file: 32 of them measure."""
 
 _PART = 8
 _LARGEST = 2**26  # bytes
@@ -24,7 +24,7 @@ _LARGEST = 2**26  # bytes
 
 @dataclass(frozen=True)
 class Texts:
-    """Texts, and what is told of where they are from. No text of one part is in another."""
+    """Texts, and a note on their origin. No text is in two parts."""
 
     of: str
     calibration: tuple[str, ...]
@@ -33,10 +33,10 @@ class Texts:
 
 
 def texts_for(file: str | None) -> Texts:
-    """The texts of a user's own `file`, one a line, or those that come with the converter.
+    """The texts of a custom `file`, one per line, or the built-in ones.
 
-    Of eight lines one calibrates, three choose, and four measure: about as many, as in a larger crowd neighbours are lost sooner.
-    Raises NotSupportedError for a file that is not there, is no text, or has too few.
+    Of eight lines one calibrates, three choose, and four measure; choosing and measuring need about as many, because neighbours change
+    more easily among more texts. Raises NotSupportedError for a missing file, a binary one, or too few texts.
     """
     path = Path(file) if file else SHIPPED
     hint = "name a file of UTF-8 with a text on each line, or leave text out for the converter's own sentences"
@@ -46,7 +46,7 @@ def texts_for(file: str | None) -> Texts:
     except OSError as error:
         raise NotSupportedError(f"the texts in {path} cannot be read: {error.strerror or error}", hint) from None
     except UnicodeDecodeError as error:
-        raise NotSupportedError(f"the texts in {path} are not UTF-8: byte {error.start} is no part of a character", hint) from None
+        raise NotSupportedError(f"the texts in {path} are not UTF-8 at byte {error.start}", hint) from None
     texts = tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
     if len(texts) < FEWEST:
         raise NotSupportedError(f"{path} has {len(texts)} different texts, and {FEWEST} are needed to choose and to measure with", hint)
@@ -57,5 +57,5 @@ def texts_for(file: str | None) -> Texts:
 
 
 def origin(file: str | None) -> dict[str, str]:
-    """What a user's own texts are known by, where there are any: another content is another measurement. Raises as `texts_for` does."""
+    """The digest of custom texts, if there are any: other contents are another measurement. Raises like `texts_for`."""
     return {"text": texts_for(file).of} if file else {}

@@ -1,4 +1,4 @@
-"""What may be lost: the bounds of each tier."""
+"""The bounds of each tier on the accuracy drop."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Bounds:
     perplexity: float
 
     def of(self, share: float) -> Bounds:
-        """The bounds that allow a share of what these do."""
+        """Bounds for a share of these."""
         least = {name: 1 - share * (1 - getattr(self, name)) for name in ("cosine", "neighbours", "agreement", "r2")}
         return Bounds(**least, margin=share * self.margin, perplexity=share * self.perplexity)
 
@@ -35,12 +35,12 @@ not (docs/explanation/precision.md); spread, margin and perplexity are ours."""
 
 
 def achieved_tier(accuracy_drop: AccuracyDrop) -> Tier:
-    """The best tier whose bounds a loss keeps to; `any` where it keeps to none."""
+    """The best tier whose bounds an accuracy drop keeps; `any` if it keeps none."""
     return next((tier for tier in BOUNDS if not any(tier_violations(accuracy_drop, tier))), "any")
 
 
 def tier_violations(accuracy_drop: AccuracyDrop, tier: Tier, share: float = 1.0) -> Iterator[str]:
-    """Where a loss is beyond the bounds of a tier, or beyond a share of what they allow, a clause each."""
+    """The violations of a tier's bounds, or of a share of them, a clause each."""
     if tier not in BOUNDS:
         return
     bounds = BOUNDS[tier].of(share)

@@ -1,6 +1,6 @@
-"""The story of an artifact's variants: each is made of the float32 files, opened afresh, measured against the checkpoint, and judged.
+"""The story of an artifact's variants: derive each from the float32 files, open it again, measure it, judge it.
 
-It is a failure to lose more than was asked for, to be no smaller, and to be what was asked for in name alone.
+A variant fails if it loses too much, is not smaller, or is not quantized.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from converter.validation.weights import check_variant_weights
 def judge(
     backend: Backend, folder: Path, model: LoadedModel, config: OnnxConfig, tokenizer: Any, options: Options, *, make: bool
 ) -> tuple[Variant, ...]:
-    """The variants that are asked for of the artifact in `folder`, measured against `model`; `make` makes each first, of the exact files.
+    """The requested variants of the artifact in `folder`, measured against `model`; `make` derives each first.
 
-    Raises NotSupportedError for texts or a metric that are not to be used, ConversionError or OutputError where a variant cannot be made
-    or is not there. What one lost is in its record.
+    Raises NotSupportedError for unusable texts or metrics, ConversionError or OutputError if a variant cannot be made or is missing.
+    Its accuracy drop is in its record.
     """
     with overridden(model.config, config.values_override):
         measuring = _Measuring(backend, folder, model, config, tokenizer, options)
@@ -113,18 +113,18 @@ class _Measuring:
         yield from check_variant_weights(session, self._reference, [arrays]).problems()
         yield from (f"lost more than {self._asked.tier} allows: {clause}" for clause in tier_violations(accuracy_drop, self._asked.tier))
         if accuracy_drop.distance != accuracy_drop.distance:
-            yield "gives what is no number"
+            yield "its outputs have NaN or infinity"
         if custom_figures.get(PASSED) is False:
             yield f"does not pass {self._asked.evaluate}"
 
     def _custom_metrics(self, session: Session) -> Mapping[str, float | bool]:
-        """What the user's own metric gives, where there is one."""
+        """The figures of a custom metric, if there is one."""
         if not self._asked.evaluate:
             return {}
         return measure(self._asked.evaluate, partial(run, session), self._reference.run, self._tokenizer)
 
     def _latency(self, name: str) -> Latency | None:
-        """Beside the float32 files, where these are there: both as their users open them."""
+        """The latency beside the float32 files, if they exist: both opened as users do."""
         exact = self._backend.exact
         if name == exact or not self._has(exact):
             return None
