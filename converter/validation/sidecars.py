@@ -97,7 +97,7 @@ class Sidecars:
             if wanted is None:
                 yield f"{name} is of another artifact: delete it"
             else:
-                yield from _named_keys(name, _read_json(self.folder / name), json.loads(wanted), "the files of the artifact")
+                yield from _named_keys(name, _read_json(self.folder / name), json.loads(wanted), "the artifact's")
         elif name in self._theirs and name != _TOKENIZER:
             yield from self._file_problems(name)
 

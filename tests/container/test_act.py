@@ -75,4 +75,4 @@ def test_a_matrix_converts_every_line_but_the_one_that_fails(act: Act, models: N
 def test_a_failing_manifest_fails_the_job_with_an_error_at_its_line(act: Act, models: None) -> None:
     done = act("--workflows", "tests/container/workflow.yml", "--job", "fails")
     assert done.returncode == 1
-    assert re.search(r"::error file=models\.txt,line=3,col=1,title=\./checkpoints/missing to onnx::there is no folder ", done.stdout)
+    assert re.search(r"::error file=models\.txt,line=3,col=1,title=\./checkpoints/missing to onnx::no folder ", done.stdout)

@@ -168,7 +168,7 @@ def test_a_manifest_whose_third_line_fails_is_annotated_there_and_converts_the_o
     step = runner.uses({"manifest": "models.txt", "jobs": "2"})
     assert step.code == 1
     (annotation,) = step.annotations
-    assert annotation.startswith("::error file=models.txt,line=3,col=1,title=./checkpoints/missing to onnx::there is no folder ")
+    assert annotation.startswith("::error file=models.txt,line=3,col=1,title=./checkpoints/missing to onnx::no folder ")
     assert (step.outputs["converted"], step.outputs["failed"]) == ("3", "1")
     assert "❌ failed" in step.summary
 

@@ -65,7 +65,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, tiny: Callable[..., Path
 
 
 WHAT_IS_TOLD = {
-    1: "there is no folder",
+    1: "no folder",
     2: "has no config.json",
     3: "has no model_type",
     4: "'gpt_nobody_made' is not supported",
@@ -115,7 +115,7 @@ def test_a_manifest_that_is_wrong_starts_nothing_and_tells_every_problem(workspa
         "wrong.txt:1:8: ",
         "wrong.txt:2:24: ",
         "wrong.txt:3:4: ",
-        "wrong.txt:4:8: opset=7: it cannot be made; choose one from 18 to 25",
+        "wrong.txt:4:8: opset=7: choose an opset from 18 to 25",
     ):
         assert place in result.stderr
     assert "Traceback" not in result.stderr

@@ -49,8 +49,8 @@ CONFIGS: dict[str, tuple[dict[str, Any], str]] = {
     "type-ours": ({"model_type": "dummies"}, "the architecture 'dummies' is not supported"),
     "type-of-commands": ({"model_type": "\x1b[2J\x1b]0;owned\x07"}, "is not supported"),
     "type-without-end": ({"model_type": "b" * 10**6}, "has no model_type"),
-    "classes": ({"architectures": [5, {}]}, "says that the checkpoint is a 5"),
-    "code": ({"auto_map": {"AutoModel": "x--y.Z"}}, "brings code of its own"),
+    "classes": ({"architectures": [5, {}]}, "names a 5"),
+    "code": ({"auto_map": {"AutoModel": "x--y.Z"}}, "has its own code"),
     "weights-elsewhere": ({"transformers_weights": "../../x.safetensors"}, "transformers cannot load the weights"),
 }
 """Values in config.json, and what is told of them."""
@@ -89,10 +89,10 @@ HEADERS: dict[str, dict[str, Any]] = {
 """What the first tensor of the header is, differently."""
 
 INDICES: dict[str, tuple[str, str]] = {
-    "shard-above": ("../../etc/passwd", "which is no file beside it"),
-    "shard-absolute": ("/etc/passwd", "which is no file beside it"),
+    "shard-above": ("../../etc/passwd", "which is not a file beside it"),
+    "shard-absolute": ("/etc/passwd", "which is not a file beside it"),
     "shard-missing": ("gone.safetensors", "lacks 1 of its 1 weight files"),
-    "shard-of-commands": ("\x1b[2J", "which is no file beside it"),
+    "shard-of-commands": ("\x1b[2J", "which is not a file beside it"),
 }
 """The shard that an index names."""
 

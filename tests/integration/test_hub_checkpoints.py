@@ -115,7 +115,7 @@ def test_fetching_brings_the_files_of_the_resolved_commit_after_the_branch_has_m
     }
 
 
-_CHECK = "check the network, HF_ENDPOINT and the cache's folder; HF_HUB_OFFLINE=1 takes what the cache has"
+_CHECK = "check the network, HF_ENDPOINT and the cache's folder; HF_HUB_OFFLINE=1 uses the cache"
 _HIDDEN = "check the spelling; for a private one set HF_TOKEN; a local path starts with ./"
 FAILURES: Mapping[str, tuple[str, str, str, str]] = {
     "a missing repository": ("org/none@main", TOKEN, "org/none is not on the Hub, or is private", _HIDDEN),
@@ -133,8 +133,8 @@ FAILURES: Mapping[str, tuple[str, str, str, str]] = {
     "a Hub that is broken": ("org/broken@main", TOKEN, "the Hub answered org/broken@main with status 500", "try again later"),
     "a file that is refused": ("org/refused", TOKEN, "the Hub answered org/refused@{commit} with status 403", "check HF_TOKEN"),
     "a file that breaks the Hub": ("org/halfway", TOKEN, "the Hub answered org/halfway@{commit} with status 500", "try again later"),
-    "a file that is gone": ("org/gone", TOKEN, "org/gone@{commit} lacks a file that it lists", "try again later"),
-    "a login page": ("org/page", TOKEN, "what answered for org/page is no Hub", "check the network and HF_ENDPOINT"),
+    "a file that is gone": ("org/gone", TOKEN, "a listed file of org/gone@{commit} is missing", "try again later"),
+    "a login page": ("org/page", TOKEN, "the server that answered for org/page is not a Hub", "check the network and HF_ENDPOINT"),
     "a server that is down": ("org/down@main", TOKEN, "the Hub could not be reached for org/down@main: ConnectError", _CHECK),
 }
 
@@ -256,11 +256,9 @@ def test_without_the_hub_the_cache_is_taken_only_where_it_is_asked_for_and_that_
     asked = len(hub.requests)
     for name in ("org/cached@main", "org/cached", f"org/cached@{commit}"):
         answer = ask(name, HF_HUB_OFFLINE="1")
-        assert answer["notes"] == [
-            f"HF_HUB_OFFLINE is set: {name} is what the cache has, commit {commit[:12]}, which may be neither the latest nor whole"
-        ]
+        assert answer["notes"] == [f"HF_HUB_OFFLINE is set: {name} is the cached commit {commit[:12]}, which may be old or incomplete"]
         assert _contents(answer) == ONE_FILE
-    assert "the cache has it not" in ask("org/never", HF_HUB_OFFLINE="1")["message"]
+    assert "is not in the cache" in ask("org/never", HF_HUB_OFFLINE="1")["message"]
     assert len(hub.requests) == asked
     hub.fail("/org/cached", status=503, times=99)
     answer = ask("org/cached@main")

@@ -219,7 +219,7 @@ def test_a_configuration_converts_from_the_command_line_and_again_only_when_it_c
     line = ("onnx", f"--config={workspace}/my_config.py:ElectraOnnxConfig", f"--model={workspace}/electra", workspace / "onnx")
     first = command(*line)
     assert first.returncode == 0, first.stderr
-    assert "feature: sequence-classification, by the checkpoint's own files" in first.stderr
+    assert "feature: sequence-classification, from the checkpoint's own files" in first.stderr
     assert "nothing has changed" in command(*line).stderr
     record = json.loads((workspace / "onnx/converter.json").read_text())
     assert record["versions"]["ElectraOnnxConfig"].startswith("sha256:")
@@ -253,7 +253,7 @@ def test_a_configuration_converts_from_a_manifest_relative_to_it(
         ("my_config.py:WrongOutputs", "ElectraForSequenceClassification gives no output pooled"),
         ("my_config.py:Nothing", "Nothing of"),
         ("my_config.py:OrderedDict", "is not a subclass of converter.onnx.OnnxConfig"),
-        ("no_config.py:Mine", "there is no configuration"),
+        ("no_config.py:Mine", "cannot read the configuration"),
         ("my_config.py:OldOpset", "opset 13 cannot be made"),
         ("my_config.py:Raises", "cannot be used: KeyError: 0 in inputs, line"),
         ("my_config.py:NoOutputs", "NoOutputs declares no outputs"),
@@ -361,7 +361,7 @@ def test_a_configuration_converts_from_python(workspace: Path) -> None:
 
     with torch.no_grad():
         next(model.parameters())[5] += 0.01
-    with pytest.raises(ValueError, match="does not do what the model does") as caught:
+    with pytest.raises(ValueError, match="does not match the model") as caught:
         validate_model_outputs(config, None, model, path, outputs, config.atol_for_validation)
     assert isinstance(caught.value, ValidationError) and not caught.value.verdict.passed
     with pytest.raises(ValidationError, match="outputs logits are not the configuration's"):

@@ -131,7 +131,7 @@ def test_code_is_run_where_it_is_allowed_and_its_commit_is_named(
 ) -> None:
     commit = hub.add_repository("org/code", with_code)
     refused = client("onnx", "--model=org/code", tmp_path / "onnx", expect=1)
-    assert "org/code brings code of its own (auto_map), which is not run" in refused.err
+    assert "org/code has its own code (auto_map), which is not allowed" in refused.err
     for name in ("org/code", "org/code@main"):
         refused = client("onnx", f"--model={name}", "--trust-remote-code", tmp_path / "onnx", expect=1)
         assert f"{name} may bring other code tomorrow" in refused.err and f"org/code@{commit}" in refused.err

@@ -221,7 +221,7 @@ def test_a_verdict_is_told_even_if_its_artifact_cannot_be_kept(
     (tmp_path / ".rejected").write_text("a user's own", encoding="utf-8")
     result = command("onnx", "--model", tiny("bert"), "--atol", "1e-12", "--keep-rejected", tmp_path / "out")
     assert result.returncode == 1
-    assert "does not do what the checkpoint does: last_hidden_state" in result.stderr
+    assert "does not match the checkpoint: last_hidden_state" in result.stderr
     assert "it could not be kept: cannot write to" in result.stderr
     assert (tmp_path / ".rejected").read_text(encoding="utf-8") == "a user's own"
 

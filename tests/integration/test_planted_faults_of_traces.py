@@ -101,8 +101,8 @@ FAULTS: dict[str, tuple[Callable[[Any, Signature], Planted], str]] = {
     "a changed weight": (change_a_weight, "bert.encoder.layer.1.output.dense.weight"),
     "noise below the tolerance": (put(Noisy), "another each time"),
     "a token that is taken for another": (put(Replacing), "differs by"),
-    "a buffer that changes": (put(Writing), "running it changes calls, and an artifact has to stay as it is"),
-    "a counter": (count, "running it changes count, and an artifact has to stay as it is"),
+    "a buffer that changes": (put(Writing), "running it changes calls, and an artifact has to stay the same"),
+    "a counter": (count, "running it changes count, and an artifact has to stay the same"),
 }
 """Those that figures tell, and those that they do not: `tests/planted` has the others."""
 

@@ -393,12 +393,12 @@ def test_all_precisions_that_lost_too_much_are_told_at_once(bert: Path, tmp_path
 def test_how_much_may_be_lost_is_told_where_a_record_says_it(made: tuple[Path, Outcome], bert: Path, command: Command) -> None:
     asked = ["validate", str(made[0] / "onnx"), "--reference", str(bert)]
     result = command(*asked)
-    assert "note: tier any is what its record says" in result.stdout
+    assert "note: tier any comes from its record" in result.stdout
     assert result.returncode == 1
     assert "its record says tier any, which is looser than the default lossy: to accept that, pass --tier any" in result.stderr
     accepted = command(*asked, "--tier", "any")
     assert accepted.returncode == 0, accepted.stderr
-    assert "what its record says" not in accepted.stdout
+    assert "comes from its record" not in accepted.stdout
 
 
 @pytest.mark.parametrize("with_record", [True, False])
@@ -485,7 +485,7 @@ def test_a_metric_and_texts_of_ones_own_are_used_and_their_figures_told(bert: Pa
     assert "difference" in report
     (tmp_path / "mine.py").write_text((tmp_path / "mine.py").read_text(encoding="utf-8") + "\n", encoding="utf-8")
     again = command("--manifest", str(tmp_path / "models.txt"), "--output", str(tmp_path / "out"))
-    assert "1 converted, 0 done already" in again.stdout
+    assert "1 converted, 0 unchanged" in again.stdout
 
 
 def test_bfloat16_is_stored_and_not_computed_and_the_user_is_told_how_to_have_it(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_a_manifest_has_the_files_of_the_hub_and_on_request_the_documented_ones(
     assert [part["file"] for part in kept["t5"]["signature"]["submodels"]] == ["encoder_model.onnx", "decoder_model_merged.onnx"]
     assert "genai_config.json" in {file["path"] for file in kept["gpt2"]["sidecars"]}
     again = command("--manifest", str(tmp_path / "models.txt"), "--output", str(tmp_path / "out"))
-    assert "0 converted, 3 done already" in again.stdout
+    assert "0 converted, 3 unchanged" in again.stdout
 
 
 def test_a_decoder_of_an_encoder_has_no_branches_and_each_weight_once(t5: Path, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_an_encoder_that_encodes_another_text_is_found(t5: Path, tmp_path: Path,
     outcome = convert(t5, tmp_path, feature=T5)
     assert outcome.status == "failed"
     assert outcome.failure
-    assert "does not do what the checkpoint does" in outcome.failure.message
+    assert "does not match the checkpoint" in outcome.failure.message
 
 
 def test_a_feature_without_its_cache_is_one_file_and_told_to_be_none_of_the_clients(t5: Path, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_one_command_validates_an_artifact_of_two_files(command: Command, t5: Pa
     for path in (tmp_path, tmp_path / "onnx", tmp_path / "onnx/decoder_model_merged.onnx"):
         result = command("validate", str(path), "--reference", str(t5))
         assert result.returncode == 0, result.stderr
-        assert "decoder_model_merged.onnx does what the checkpoint does" in result.stdout
+        assert "decoder_model_merged.onnx matches the checkpoint" in result.stdout
 
 
 def test_without_its_record_an_artifact_is_known_by_its_files(command: Command, t5: Path, gpt2: Path, tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_without_its_record_an_artifact_is_known_by_its_files(command: Command, 
         (tmp_path / name / "onnx/converter.json").unlink()
         result = command("validate", tmp_path / name / "onnx", "--reference", checkpoint)
         assert result.returncode == 0, result.stderr
-        assert f"does what the checkpoint does for {feature}" in result.stdout
+        assert f"matches the checkpoint for {feature}" in result.stdout
 
 
 def test_the_command_says_how_its_two_files_are_called(command: Command, t5: Path, tmp_path: Path) -> None:

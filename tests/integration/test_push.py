@@ -111,7 +111,7 @@ def test_what_was_pushed_can_be_validated_by_who_downloads_it(
     for path in hub.files("owner/tiny-ONNX"):
         (tmp_path / "copy" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "copy" / path).write_bytes(hub.read("owner/tiny-ONNX", path))
-    assert "does what the checkpoint does" in client("validate", tmp_path / "copy", "--reference", source).out
+    assert "matches the checkpoint" in client("validate", tmp_path / "copy", "--reference", source).out
 
 
 def test_pushing_again_commits_nothing(hub: HubServer, source: str, artifacts: Path, push: Callable[..., Said]) -> None:
@@ -243,7 +243,7 @@ def test_a_hub_that_stays_broken_is_told_in_a_sentence_and_the_next_push_does_it
     hub.fail("/commit/", status=500, times=99)
     said = push(source, expect=1)
     assert "error: the Hub answered org/tiny with status 500\n  to do: try again later" in said.err
-    assert "the Hub did not do what it was asked (status 500); again in 1 s" in said.err
+    assert "Hub request failed (status 500); retrying in 1 s" in said.err
     assert hub.repositories[source].log() == ["a commit"]
     assert "again in" not in push(source, "--quiet", expect=1).err
     hub.end_faults()
@@ -276,7 +276,7 @@ def test_a_checkpoint_that_has_moved_on_gets_no_artifacts_of_the_old_one(
 ) -> None:
     hub.add_repository(source, {**checkpoint, "config.json": checkpoint["config.json"] + b" "})
     for flags in ((), ("--create-pr",)):
-        assert "main of org/tiny is another checkpoint than that of commit:" in push(source, *flags, expect=1).err
+        assert "main of org/tiny has another checkpoint than commit:" in push(source, *flags, expect=1).err
     assert _commits(hub) == 0
 
 
@@ -302,7 +302,7 @@ def test_a_card_with_a_broken_front_matter_is_kept_and_told(
 ) -> None:
     broken = b"---\nlicense: [mit\n---\n# Words\n"
     hub.add_repository(source, {**checkpoint, "README.md": broken})
-    assert "the card of org/tiny is left as it is: its metadata is not YAML" in push(source).out
+    assert "the card of org/tiny stays unchanged: its metadata is not YAML" in push(source).out
     assert hub.read(source, "README.md") == broken
     assert "onnx/model.onnx" in hub.files(source)
 
@@ -311,7 +311,7 @@ def test_a_card_that_the_hub_refuses_is_left_out_and_told(hub: HubServer, source
     hub.refused_metadata.add("license")
     said = push(source).out
     assert "org/tiny: on the Hub already" in push(source).out
-    assert "the Hub refuses the card of org/tiny:" in said and "it is left as it is" in said
+    assert "the Hub refuses the card of org/tiny:" in said and "it stays unchanged" in said
     assert hub.read(source, "README.md") == CARD.encode()
     assert hub.repositories[source].log() == [TITLE, "a commit"]
 
@@ -446,7 +446,7 @@ def test_a_pause_that_nobody_would_sit_through_is_told_and_not_slept(
 ) -> None:
     hub.fail(place, status=429, headers={"Retry-After": "7200"}, times=9)
     said = push(source, expect=1)
-    assert "the Hub asks to wait 7200 s before org/tiny is asked for again" in said.err
+    assert "the Hub requests a pause of 7200 s for org/tiny" in said.err
     assert said.slept == []
 
 
@@ -462,7 +462,7 @@ def test_whatever_page_a_gateway_sends_the_push_goes_on(
 
 def test_the_hubs_own_words_are_told_where_it_refuses_and_without_the_token(hub: HubServer, source: str, push: Callable[..., Said]) -> None:
     hub.say("/commit/", {"error": f"no more room, {OWNER_TOKEN}"}, status=422)
-    assert "the Hub refuses what it was asked for org/tiny (status 422): no more room, …" in push(source, expect=1).err
+    assert "the Hub refused the request for org/tiny (status 422): no more room, …" in push(source, expect=1).err
     oid = _oid_of_the_model(hub, source, push)
     hub.storage.clear()
     hub.say("/objects/batch", {"objects": [{"oid": oid, "size": 1, "error": {"code": 507, "message": "storage limit reached"}}]})
@@ -481,11 +481,11 @@ def _oid_of_the_model(hub: HubServer, source: str, push: Callable[..., Said]) ->
 
 
 RIGHTS = {
-    "no token": (("org/tiny",), "", "there is no token, and without one nothing can be pushed"),
+    "no token": (("org/tiny",), "", "there is no token, which a push needs"),
     "a token that only reads": (("org/tiny",), READER_TOKEN, "the token of reader may only read"),
     "a token that is none": (("org/tiny",), "hf_nobodynobody", "the Hub does not know the token (status 401)"),
     "somebody else's repository": (("org/tiny",), STRANGER_TOKEN, "you may not write to org/tiny: the Hub answered with status 403"),
-    "somebody else's name": (("other/tiny",), OWNER_TOKEN, "there is no repository other/tiny, and owner may not make one there"),
+    "somebody else's name": (("other/tiny",), OWNER_TOKEN, "no repository other/tiny, and owner may not create it"),
     "a name that escapes": (("../tiny",), OWNER_TOKEN, "'../tiny' cannot be a repository"),
     "a name that is a path": (("a/b/c",), OWNER_TOKEN, "'a/b/c' cannot be a repository"),
     "a branch that is none": (("tiny", "--branch", "refs/pr/1"), OWNER_TOKEN, "'refs/pr/1' cannot be a branch"),

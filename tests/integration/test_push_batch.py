@@ -104,7 +104,7 @@ REFUSED = {
     ),
     "somebody else's repository": ("org/tiny\n", ("--push", "commit"), STRANGER_TOKEN, "models.txt:1:1: you may not write to org/tiny"),
     "a token that only reads": ("org/tiny\n", ("--push", "pr"), READER_TOKEN, "the token of reader may only read; nothing was started"),
-    "no token": ("org/tiny\n", ("--push", "pr"), "", "there is no token, and without one nothing can be pushed; nothing was started"),
+    "no token": ("org/tiny\n", ("--push", "pr"), "", "there is no token, which a push needs; nothing was started"),
     "two models to one name": (
         "org/tiny\nowner/tiny output=b\n",
         ("--push", "repo"),
@@ -117,8 +117,8 @@ REFUSED = {
         OWNER_TOKEN,
         "models.txt:2:1: its onnx artifact would go to org/tiny, where line 1 has its own",
     ),
-    "a pattern that is none": ("org/tiny\n", ("--push", "repo", "--push-to", "{x}"), OWNER_TOKEN, "'{x}' is no pattern of names"),
-    "a pattern without a name": ("org/tiny\n", ("--push", "repo", "--push-to", "all"), OWNER_TOKEN, "'all' is no pattern of names"),
+    "a pattern that is none": ("org/tiny\n", ("--push", "repo", "--push-to", "{x}"), OWNER_TOKEN, "'{x}' is not a pattern of names"),
+    "a pattern without a name": ("org/tiny\n", ("--push", "repo", "--push-to", "all"), OWNER_TOKEN, "'all' is not a pattern of names"),
     "a name that escapes": ("org/tiny\n", ("--push", "repo", "--push-to", "../{name}"), OWNER_TOKEN, "'../tiny' cannot be a repository"),
 }
 

@@ -326,7 +326,7 @@ def test_a_node_that_shares_no_folder_pushes_and_keeps_nothing(hub: HubServer, t
         left = [path for path in Path(own).iterdir() if path.name.startswith("converter-")]
     assert len(said.stdout.splitlines()) == 2, said.stdout + said.stderr
     made, pushed = said.stdout.splitlines()
-    assert made.startswith("converted|/nowhere/that/is/shared/a/onnx|") and "pushed from and not kept" in made, said.stderr
+    assert made.startswith("converted|/nowhere/that/is/shared/a/onnx|") and "and deleted there" in made, said.stderr
     assert pushed == "pushed|/nowhere/that/is/shared/a/onnx"
     assert "onnx/model.onnx" in hub.files("org/one")
     assert left == []

@@ -135,7 +135,7 @@ def test_weights_that_are_widened_are_in_the_file_as_the_checkpoint_does_not_hav
     artifact = outcome.artifact
     assert artifact and artifact.shared_files == ()
     assert [note.partition(" MB ")[2] for note in outcome.notes] == [
-        "of weights are in the ONNX file, as no safetensors of the checkpoint has them as they are used"
+        "of weights are in the ONNX file, because no safetensors file has them in this form"
     ]
     assert artifact.size > 2 * (folder / "model.safetensors").stat().st_size * 0.9
     run(folder / "model.onnx")

@@ -117,7 +117,7 @@ def test_faults_in_sidecar_files_are_found_whatever_the_record_says(
     for message in (
         "../config.json is not the checkpoint's: id2label",
         "../generation_config.json is not the checkpoint's: eos_token_id",
-        "../genai_config.json is not what the artifact needs: search",
+        "../genai_config.json is not the artifact's: search",
         "../the tokenizer beside it has another vocabulary than the checkpoint's",
     ):
         assert message in messages, messages
@@ -130,7 +130,7 @@ def test_a_graph_that_was_not_validated_is_found(with_record: bool, folder: Path
         (folder / "onnx/converter.json").unlink()
     result = validate(command, folder, checkpoint, "--feature", "causal-lm-with-past")
     assert result.returncode == 1
-    message = "lies in its folder and is no part of what was validated, so clients may load it unchecked: move it elsewhere"
+    message = "in its folder was not validated, and clients may load it: move it elsewhere"
     assert problems(result) == [f"decoder_model.onnx {message}"]
 
 
@@ -158,4 +158,4 @@ def test_a_record_that_loosens_the_tolerance_fails_unless_it_is_asked_for(folder
     tighter = validate(command, folder, checkpoint)
     assert tighter.returncode == 0, tighter.stderr
     (row,) = json.loads(tighter.stdout)
-    assert (row["verdict"]["atol"], "atol 9e-06 is what its record says" in row["verdict"]["notes"]) == (9e-6, True)
+    assert (row["verdict"]["atol"], "atol 9e-06 comes from its record" in row["verdict"]["notes"]) == (9e-6, True)

@@ -118,7 +118,7 @@ def test_a_trace_that_holds_for_some_values_alone_is_refused(tiny: Callable[...,
     """transformers' Longformer counts its global tokens as it is traced, and takes that number for ever."""
     outcome = convert(tiny("longformer"), backend="torchscript", config=f"{own}:WithGlobalTokens", sequence_length=16)
     assert outcome.failure and outcome.failure.stage == "validate"
-    assert "the artifact does not do what the checkpoint does" in outcome.failure.message
+    assert "the artifact does not match the checkpoint" in outcome.failure.message
     assert not Path(outcome.destination).exists()
 
 
@@ -370,7 +370,7 @@ def test_both_backends_of_an_entry_and_what_is_done_already(command: Run, tiny: 
     manifest.write_text(f"{tiny('distilbert')} to=onnx,torchscript output=ours sequence-length=9 opset=20\n")
     first = command("--manifest", manifest, "--output", tmp_path / "out", "--json")
     assert first.returncode == 0, first.stderr
-    assert first.stderr.count("PyTorch calls TorchScript deprecated") == 1
+    assert first.stderr.count("TorchScript is deprecated by PyTorch") == 1
     assert [outcome["status"] for outcome in json.loads(first.stdout)["outcomes"]] == ["converted"] * 2
     left = {path.relative_to(tmp_path / "out/ours").as_posix() for path in (tmp_path / "out/ours").rglob("*") if path.is_file()}
     onnx, torchscript = (

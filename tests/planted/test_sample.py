@@ -48,7 +48,7 @@ SAMPLE = {
     "outputs that bear each other's names, torchscript": "outputs are end_logits, start_logits instead of",
     "an output that the signature forgets, torchscript": "gives 2 outputs, and its signature.json names 1",
     "a length that nothing guards, torchscript": "does not refuse another length",
-    "a length of an axis that there is not, torchscript": "which is no axis of its inputs",
+    "a length of an axis that there is not, torchscript": "which is not an axis of its inputs",
     "a length where a constant was traced, torchscript": "differs by",
     "float64 for float32, torchscript": "float64",
     "no tuple, torchscript": "and no tuple of tensors",

@@ -104,7 +104,7 @@ def test_a_missing_input_is_told_with_those_that_are_wanted() -> None:
 
 
 def test_a_length_is_at_least_one() -> None:
-    with pytest.raises(ValueError, match="an axis is at least 1 long"):
+    with pytest.raises(ValueError, match="an axis has a length of at least 1"):
         signature(fixed={"batch": 0})
 
 

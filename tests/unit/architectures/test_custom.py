@@ -64,7 +64,7 @@ def test_what_is_no_configuration_is_told_by_name(file: Path, name: str, message
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(NotSupportedError, match=r"there is no configuration .*nothing\.py:Mine"):
+    with pytest.raises(NotSupportedError, match=r"cannot read the configuration .*nothing\.py:Mine"):
         custom_architecture(f"{tmp_path}/nothing.py:Mine", "bert")
 
 

@@ -121,5 +121,5 @@ def test_what_a_colbert_was_pretrained_with_is_another_head(tmp_path: Path) -> N
 
 def test_a_colbert_without_its_projection_is_a_checkpoint_error(tmp_path: Path) -> None:
     folder = save_tiny(tmp_path / "checkpoint", "bert")
-    with pytest.raises(CheckpointError, match=r"names HF_ColBERT, and there is no matrix linear\.weight"):
+    with pytest.raises(CheckpointError, match=r"names HF_ColBERT, and the matrix linear\.weight is missing"):
         load_model(folder, COLBERT, "float32")

@@ -131,7 +131,7 @@ def test_missing_shards_are_named() -> None:
     "shard", ["../a.safetensors", "/a.safetensors", "x/a.safetensors", "..", "", "pytorch_model.bin", "./a.safetensors"]
 )
 def test_an_index_that_names_what_is_no_safetensors_file_beside_it_is_refused(shard: str) -> None:
-    with pytest.raises(CheckpointError, match="which is no file beside it"):
+    with pytest.raises(CheckpointError, match="which is not a file beside it"):
         weight_files("org/a", [WEIGHTS_INDEX, shard], lambda _: json.dumps({"weight_map": {"a": shard}}))
 
 

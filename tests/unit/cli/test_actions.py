@@ -80,7 +80,7 @@ def test_a_summary_is_cut_at_a_line_to_what_github_takes(github: Path) -> None:
     summary = (github / "summary").read_bytes().removeprefix(b"before\n")
     assert SUMMARY_BYTES - 20 < len(summary) <= SUMMARY_BYTES
     *kept, blank, last = summary.decode().splitlines()
-    assert (set(kept), blank, last) == ({"| zwölf |"}, "", "There is more than a summary may have; all of it is in report.md.")
+    assert (set(kept), blank, last) == ({"| zwölf |"}, "", "The report is longer than a summary may be; report.md has all of it.")
 
 
 def test_a_failure_is_an_annotation_at_its_line_whatever_its_words(github: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -178,7 +178,7 @@ def test_what_is_wrong_with_a_manifest_is_told_at_each_line(github: Path, conver
     result = converter("run", "--manifest", path)
     assert result.code == 2
     assert [command.partition("::")[2].rpartition("::") for command in commands(result.err)] == [
-        (f"error file={path},line=1,col=5,title=manifest", "::", "there is no backend 'nowhere'; there are: onnx, torchscript, neuron"),
+        (f"error file={path},line=1,col=5,title=manifest", "::", "unknown backend 'nowhere'; known: onnx, torchscript, neuron"),
         (f"error file={path},line=3,col=5,title=manifest", "::", "'nonsense' is not of the form key=value"),
         (
             "error title=converter",
@@ -194,16 +194,16 @@ def test_what_is_wrong_with_a_manifest_is_told_at_each_line(github: Path, conver
         ({}, "Missing option '--manifest'. It is the input 'manifest' of the action."),
         ({"CONVERTER_MANIFEST": ""}, "It is the input 'manifest' of the action."),
         ({"CONVERTER_MANIFEST": "models.txt", "CONVERTER_JOBS": "many"}, "It is the input 'jobs' of the action."),
-        ({"CONVERTER_MANIFEST": "models.txt", "CONVERTER_BACKENDS": "onnx,tensorrt"}, "there is no backend 'tensorrt'"),
+        ({"CONVERTER_MANIFEST": "models.txt", "CONVERTER_BACKENDS": "onnx,tensorrt"}, "unknown backend 'tensorrt'"),
         ({"CONVERTER_MANIFEST": "models.txt", "CONVERTER_LINES": "3-7"}, "'3-7' is not of the form 3,7."),
         ({"CONVERTER_MANIFEST": "no-such.txt"}, "the manifest no-such.txt cannot be read: No such file or directory"),
         ({"INPUT_MANIFST": "models.txt"}, "the action has no input 'manifst', did you mean 'manifest'?"),
         ({"INPUT_FAIL-FST": "true"}, "the action has no input 'fail-fst', did you mean 'fail-fast'?"),
-        ({"INPUT_MATRIX": "4"}, "matrix is no input of the command run"),
-        ({"INPUT_OUTPUT": "../out"}, "the output ../out lies outside of the workspace, where no other step would find it"),
+        ({"INPUT_MATRIX": "4"}, "matrix is not an input of the command run"),
+        ({"INPUT_OUTPUT": "../out"}, "the output ../out is outside the workspace, so no other step can read it"),
         (
             {"INPUT_OUTPUT": "/out", "INPUT_MANIFST": "models.txt"},
-            "did you mean 'manifest'?; the output /out lies outside of the workspace",
+            "did you mean 'manifest'?; the output /out is outside the workspace",
         ),
     ],
     ids=lambda value: "-".join(value) or "nothing" if isinstance(value, dict) else "",
@@ -236,7 +236,7 @@ def test_an_output_folder_that_is_a_link_out_of_the_workspace_is_refused(
     (action / "workspace" / "out").symlink_to(action)
     monkeypatch.setenv("GITHUB_WORKSPACE", str(action / "workspace"))
     result = converter("run", "--manifest", "models.txt")
-    assert (result.code, "the output out lies outside of the workspace" in result.err) == (2, True)
+    assert (result.code, "the output out is outside the workspace" in result.err) == (2, True)
 
 
 @pytest.mark.torch
@@ -287,7 +287,7 @@ def test_no_name_of_a_manifest_gives_a_command(github: Path, converter: Run, man
 def test_what_cannot_be_planned_is_annotated(github: Path, converter: Run, manifest: Callable[..., Path]) -> None:
     path = manifest("./nothing\n")
     (command,) = commands(converter("plan", "--manifest", path).err)
-    assert command.startswith(f"::error file={path},line=1,col=1,title=./nothing to onnx::there is no folder")
+    assert command.startswith(f"::error file={path},line=1,col=1,title=./nothing to onnx::no folder")
 
 
 def test_outside_of_github_there_is_no_command(converter: Run, manifest: Callable[..., Path], tmp_path: Path) -> None:

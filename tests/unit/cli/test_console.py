@@ -53,7 +53,7 @@ def test_a_document_with_infinite_errors_is_json(capsys: pytest.CaptureFixture[s
 
 def test_a_line_tells_what_became_of_a_job() -> None:
     assert outcome_line(outcome()) == "✓ org/name → onnx: 0 B in out/org/name/onnx, largest error 1.0e-07, 1.5 s"
-    assert outcome_line(outcome(status="skipped")) == "= org/name → onnx: done already, 0 B in out/org/name/onnx"
+    assert outcome_line(outcome(status="skipped")) == "= org/name → onnx: unchanged, 0 B in out/org/name/onnx"
     unknown = outcome(status="unvalidated", verdict=verdict(unvalidated="nothing runs it here", cases=()))
     assert outcome_line(unknown) == "? org/name → onnx: 0 B in out/org/name/onnx, NOT VALIDATED: nothing runs it here"
     assert outcome_line(failed()) == "✗ org/name → onnx: failed at stage fetch"

@@ -22,7 +22,7 @@ def test_without_a_model_every_architecture_is_listed(converter: Run) -> None:
     header, *lines, others = result.out.splitlines()
     assert header.split("  ")[0] == "model type"
     assert [line.split()[0] for line in lines] == list(architectures())
-    assert others.startswith(f"The {len(known_types() - architectures().keys())} other model types of transformers describe themselves")
+    assert others.startswith(f"The {len(known_types() - architectures().keys())} other model types are inferred")
 
 
 @pytest.mark.torch
@@ -37,7 +37,9 @@ def test_a_model_type_that_nobody_has_described_has_the_features_of_its_heads(co
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize(("model_type", "message"), [("nezha", "4.57 was the last that had"), ("vitpose", "are none of the features")])
+@pytest.mark.parametrize(
+    ("model_type", "message"), [("nezha", "4.57 was the last that had"), ("vitpose", "has none of the supported heads")]
+)
 def test_a_model_type_that_cannot_be_exported_is_told_why_without_a_look_at_the_hub(converter: Run, model_type: str, message: str) -> None:
     result = converter("features", model_type)
     assert (result.code, result.out) == (1, "")

@@ -25,7 +25,7 @@ def test_the_plan_says_what_would_be_converted_and_what_cannot(converter: Run, m
     assert (first["action"], first["feature"], first["destination"]) == ("convert", "masked-lm", str(tmp_path / "out/ours/onnx"))
     assert first["weight_bytes"] == (folder / "model.safetensors").stat().st_size
     assert (second["action"], third["action"]) == ("cannot", "cannot")
-    assert f"{path}:2:1: ./nothing: there is no folder" in result.err
+    assert f"{path}:2:1: ./nothing: no folder" in result.err
     assert f"{path}:3:1: ./ours: BERT (model type bert) has no feature" in result.err
     assert not (tmp_path / "out").exists()
 
@@ -42,4 +42,4 @@ def test_what_is_done_already_would_not_be_done_again(
     monkeypatch.setattr("converter.pipeline.cache_key", lambda *_: "the key")
     result = converter("plan", "--manifest", manifest("./ours\n"), "--output", tmp_path / "out")
     assert result.code == 0
-    assert result.out.splitlines()[-1] == "0 to convert with 0 B of weights, 1 done already"
+    assert result.out.splitlines()[-1] == "0 to convert with 0 B of weights, 1 unchanged"

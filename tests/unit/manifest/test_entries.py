@@ -26,7 +26,7 @@ def test_a_backend_named_twice_is_one(entries_of: Entries) -> None:
 def test_an_unknown_backend_is_told_with_those_there_are(problems_of: Problems, to: str) -> None:
     ((line, column, problem),) = problems_of(f"org/a to={to}\n")
     assert (line, column) == (1, 7)
-    assert problem == f"there is no backend {to.rpartition(',')[2]!r}; there are: onnx, torchscript, neuron"
+    assert problem == f"unknown backend {to.rpartition(',')[2]!r}; there are: onnx, torchscript, neuron"
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_wrong_value_is_told_with_the_setting_as_written(problems_of: Problems
         ("decoder-length=many", "input should be a valid integer"),
         ("freeze=perhaps", "input should be a valid boolean"),
         ("feature=causal-lm-with-past", "a trace has no cache; choose causal-lm"),
-        ("freeze=true untie=true", "a frozen model stores equal weights once; leave out one of freeze and untie"),
+        ("freeze=true untie=true", "a frozen model stores equal weights once; pass either freeze or untie"),
     ],
 )
 def test_what_cannot_be_traced_is_told_before_anything_starts(problems_of: Problems, setting: str, message: str) -> None:
@@ -73,7 +73,7 @@ def test_an_option_is_for_the_backends_that_have_it(entries_of: Entries, problem
     (entry,) = entries_of("org/a to=onnx,torchscript opset=20 sequence-length=64 freeze=yes\n")
     onnx, torchscript = (options.model_dump() for options in entry.backends.values())
     assert (onnx["opset"], torchscript["sequence_length"], torchscript["freeze"]) == (20, 64, True)
-    assert "'opset' is no option of torchscript" in problems_of("org/a to=torchscript opset=20\n")[0][2]
+    assert "'opset' is not an option of torchscript" in problems_of("org/a to=torchscript opset=20\n")[0][2]
 
 
 @pytest.mark.parametrize("key", ["attol", "model", "_atol", "ATOL", ""])
@@ -82,7 +82,7 @@ def test_an_unknown_key_is_told_with_those_there_are(problems_of: Problems, key:
         (
             1,
             7,
-            f"{key!r} is no option of onnx; there are: to, output, allow-pickle, atol, config, drop-weights, evaluate, feature, "
+            f"{key!r} is not an option of onnx; known: to, output, allow-pickle, atol, config, drop-weights, evaluate, feature, "
             "opset, optimize, precision, profile, text, tier, trust-remote-code, weights",
         )
     ]
@@ -115,7 +115,7 @@ def test_two_entries_that_would_meet_are_told_with_both_lines(problems_of: Probl
 def test_two_models_do_not_share_a_folder_even_for_different_backends(problems_of: Problems, entries_of: Entries) -> None:
     """Their configs and tokenizers would meet there."""
     ((line, _, problem),) = problems_of("org/a output=x\norg/b output=x to=torchscript\n")
-    assert line == 2 and "where the files of line 1 go" in problem
+    assert line == 2 and "belongs to another model, of line 1" in problem
     assert len(entries_of("org/a\norg/a to=torchscript\n")) == 2
 
 
@@ -164,4 +164,4 @@ def test_an_onnx_artifact_is_for_the_clients_of_the_hub_unless_something_else_is
 def test_a_configuration_of_ones_own_is_in_no_other_profile(problems_of: Problems) -> None:
     ((line, column, problem),) = problems_of("org/a config=mine.py:Mine profile=hub\n")
     assert (line, column) == (1, 27)
-    assert problem.endswith("a configuration of your own says itself what its files take; leave profile out")
+    assert problem.endswith("a custom configuration defines its own files; leave profile out")

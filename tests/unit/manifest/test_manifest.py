@@ -233,7 +233,7 @@ def test_a_manifest_that_is_no_file_is_told_and_not_waited_for(tmp_path: Path, k
         os.mkfifo(path)
     else:
         path.symlink_to("/dev/zero")
-    with pytest.raises(UsageError, match="cannot be read: it is no regular file"):
+    with pytest.raises(UsageError, match="cannot be read: it is not a regular file"):
         read_manifest(path)
 
 
@@ -257,7 +257,7 @@ def test_a_file_of_nothing_but_problems_is_read_no_further_than_ten_thousand(tmp
     (tmp_path / name).write_text(text, encoding="utf-8")
     pairs = problems(tmp_path / name)
     assert len(pairs) <= MOST_PROBLEMS + 1
-    assert "there are more problems than are told; is this a manifest?" in {problem for _, problem in pairs}
+    assert "there are more problems; is this a manifest?" in {problem for _, problem in pairs}
 
 
 def test_more_models_than_any_manifest_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,7 +66,7 @@ def test_unknown_keys_are_told_at_their_place(yaml_problems: Problems) -> None:
     assert top[:2] == (1, 9)
     assert top[2] == "'modles' is not known here; there are: defaults, models"
     assert inner[:2] == (3, 25)
-    assert inner[2].startswith("'attol' is no option of onnx; there are: to, output, allow-pickle, atol, ")
+    assert inner[2].startswith("'attol' is not an option of onnx; known: to, output, allow-pickle, atol, ")
 
 
 def test_a_mistake_in_the_defaults_is_told_once_however_many_models_there_are(yaml_problems: Problems) -> None:

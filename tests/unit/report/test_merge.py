@@ -104,7 +104,7 @@ def test_the_report_of_an_earlier_merge_is_passed_over(tmp_path: Path) -> None:
 )
 def test_what_is_no_report_is_an_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "report.json").write_text(text, encoding="latin-1")
-    with pytest.raises(UsageError, match="is no report that this version knows"):
+    with pytest.raises(UsageError, match="is not a report that this version can read"):
         merge([tmp_path], [])
 
 
@@ -121,5 +121,5 @@ def test_a_report_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
 
 def test_a_report_that_is_a_pipe_is_an_error_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "report.json")
-    with pytest.raises(UsageError, match="cannot be read: it is no regular file"):
+    with pytest.raises(UsageError, match="cannot be read: it is not a regular file"):
         merge([tmp_path / "report.json"], [])

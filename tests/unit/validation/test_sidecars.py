@@ -103,7 +103,7 @@ FAULTS: dict[str, tuple[Plant, str]] = {
         lambda folder: edit(
             folder / "genai_config.json", model={**json.loads((folder / "genai_config.json").read_bytes())["model"], "context_length": 7}
         ),
-        "genai_config.json is not what the artifact needs: model",
+        "genai_config.json is not the artifact's: model",
     ),
     "another vocabulary in a file that transformers does not read": (
         lambda folder: (folder / "vocab.txt").write_text("with\nusing\n"),

@@ -134,7 +134,7 @@ def test_a_setting_that_can_be_made_in_the_configuration_is_told(model: LoadedMo
 
     plant(model, switch)
     _, (problem,) = problems_of(model)
-    assert problem.endswith('; to convert what it becomes, set "mode_of_test": "full" in config.json')
+    assert problem.endswith('; to convert the changed model, set "mode_of_test": "full" in config.json')
 
 
 def count_calls(module: Any, tokens: torch.Tensor) -> None:

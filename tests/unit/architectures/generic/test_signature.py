@@ -123,7 +123,7 @@ def test_of_an_image_or_a_sound_the_cache_holds_all_or_nothing() -> None:
 @pytest.mark.parametrize(
     ("model_type", "feature", "message"),
     [
-        ("electra", "causal-lm-with-past", "this electra gives no cache: it is no decoder"),
+        ("electra", "causal-lm-with-past", "this electra returns no cache of transformers' own"),
         # from transformers 5.24 on its states are called a cache too
         ("mamba", "causal-lm-with-past", "(this mamba gives no cache|the cache of mamba is not of keys and values)"),
         ("bamba", "causal-lm-with-past", r"the cache of bamba is not of keys and values in each layer"),
@@ -138,7 +138,7 @@ def test_a_cache_that_cannot_go_in_and_out_is_told(model_type: str, feature: str
 
 def test_a_model_whose_inputs_are_not_known_is_told_with_what_to_do() -> None:
     with pytest.raises(
-        NotSupportedError, match="nobody has described the inputs of this AutoModel, and it could not be found out"
+        NotSupportedError, match="the inputs of this AutoModel have no dedicated configuration, and inferring them failed"
     ) as caught:
         _ = generic("lxmert", "default").inputs
     assert "--config" in caught.value.hint

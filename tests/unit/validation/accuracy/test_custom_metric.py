@@ -38,9 +38,9 @@ def test_it_is_given_the_artifact_the_checkpoint_and_the_tokenizer_and_gives_fig
         ("raise SystemExit(3)", "failed: SystemExit: 3"),
         ("return 3", "gave int in place of figures by name"),
         ("return {}", "gave dict in place of figures by name"),
-        ("return {'a': float('nan')}", "gave nan for 'a', which is no finite number"),
-        ("return {'a': 'high'}", "gave 'high' for 'a', which is no finite number"),
-        ("return {1: 2.0}", "which is no finite number"),
+        ("return {'a': float('nan')}", "returned nan for 'a', which is not a finite number"),
+        ("return {'a': 'high'}", "returned 'high' for 'a', which is not a finite number"),
+        ("return {1: 2.0}", "which is not a finite number"),
         ("return {'passed': 1}", "which is neither true nor false"),
     ],
 )

@@ -198,9 +198,9 @@ def test_a_graph_with_any_byte_changed_is_none_or_the_same(empty: GraphCache) ->
 
 
 def test_a_message_of_something_else_is_no_graph() -> None:
-    with pytest.raises(ValueError, match="no captured graph"):
+    with pytest.raises(ValueError, match="not a captured graph"):
         Graph.from_bytes(helper.make_model(graph().model.graph).SerializeToString())
-    with pytest.raises(ValueError, match="no captured graph"):
+    with pytest.raises(ValueError, match="not a captured graph"):
         Graph.from_bytes(onnx.ModelProto().SerializeToString())
 
 

@@ -22,7 +22,7 @@ def test_a_name_is_read_as_the_recipe_that_it_was_made_of(of: tuple[str, ...], t
 
 @pytest.mark.parametrize("name", ["", " + ", "a + ", " + a", "a+b", ".T()", ".T(a", "a)", ".T(.T(a))", ".T(a + )", "(a)"])
 def test_what_is_no_recipe_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="says of no weights"):
+    with pytest.raises(ValueError, match="is not a recipe of weights"):
         PackedWeight.named(name)
 
 
