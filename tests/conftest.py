@@ -16,7 +16,7 @@ from tests.support.checkpoints import MINILM, SMOLLM2, save_smollm2, save_tiny
 from tests.support.neuron_doubles import Doubles
 from tests.support.torch_free import block, needs_torch
 
-collect_ignore = [] if find_spec("torch_xla") else ["xla"]  # these have an environment of their own: make neuron-check
+collect_ignore = [] if find_spec("torch_xla") else ["xla"]  # these need another environment: make neuron-check
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test that would reach beyond this machine fails, and says where it wanted to go."""
+    """Let a test fail that connects to another machine, with the address."""
     connect = socket.socket.connect
 
     def guarded(self: socket.socket, address: Any) -> None:
@@ -102,5 +102,5 @@ def _unwritable(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def doubles(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Doubles:
-    """Doubles of the Neuron SDKs, none of them installed yet, on a machine that seems to have no device."""
+    """Doubles of the Neuron SDKs, none installed yet, on a machine without a device."""
     return Doubles(monkeypatch, tmp_path_factory.mktemp("doubles"))

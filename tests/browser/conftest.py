@@ -22,7 +22,7 @@ HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'&{{ 7 * 7 }}"
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Chromium, or Chrome where that is the one at hand."""
+    """Chromium, or Chrome if installed."""
     executable = shutil.which("chromium") or shutil.which("google-chrome")
     if not executable:
         install("chromium", why="there is no Chrome")

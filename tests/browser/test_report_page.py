@@ -1,4 +1,4 @@
-"""report.html in a real browser that has no network: nothing but the page is asked for, nothing is refused, and it does what it offers."""
+"""report.html in a real browser without a network: it requests only the page, refuses nothing, and its controls work."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COUNTS = {"converted": 2, "unchanged": 1, "failed": 3}  # distilbert and one mad
 
 @pytest.fixture
 def said() -> list[str]:
-    """All that a page asked for beyond itself, and all that the browser had to say of it."""
+    """The requests of a page beyond itself, and the browser's messages."""
     return []
 
 
@@ -33,7 +33,7 @@ def opened(context: BrowserContext, path: Path, said: list[str]) -> Page:
 
 @pytest.fixture
 def page(browser: Browser, written: Path, said: list[str]) -> Iterator[Page]:
-    """The page; a test with it fails where the browser had anything to say."""
+    """The page; a test with it fails after any message of the browser."""
     context = browser.new_context(offline=True)
     yield opened(context, written, said)
     context.close()
@@ -86,7 +86,7 @@ def test_a_column_sorts_one_way_then_the_other_then_as_the_manifest_has_it(page:
     figures = [value for value in values if value is not None]
     if column != "Model":
         assert [float(value) for value in figures] == sorted(map(float, figures), reverse=True)
-        assert values[: len(figures)] == figures  # what has no figure comes last
+        assert values[: len(figures)] == figures  # rows without a figure come last
     head.get_by_role("button").click()
     assert shown(page) != once
     head.get_by_role("button").click()
@@ -136,7 +136,7 @@ def test_without_javascript_all_is_there_but_the_filter(browser: Browser, writte
 
 
 def test_a_script_that_got_into_the_page_would_not_run_nor_load_anything(browser: Browser, written: Path, said: list[str]) -> None:
-    """The policy is in force, and what the other tests listen for is heard."""
+    """The policy is in force, and the other tests' listeners work."""
     context = browser.new_context(offline=True)
     page = opened(context, written, said)
     added = """() => { const script = document.createElement("script"); script.textContent = "window.ran = true";

@@ -1,4 +1,4 @@
-"""A client in a process of its own, which answers one request a line."""
+"""A client in a separate process that answers one request per line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Client:
         )
 
     def ask(self, folder: str, what: str, content: Any, precision: str = "fp32") -> Any:
-        """What it gives for an input, with the model in a folder in a precision, by transformers.js's name for it."""
+        """Its output for an input, with the model in a folder in a precision, by transformers.js's name for it."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(f"{json.dumps([folder, what, content, precision])}\n")

@@ -1,4 +1,4 @@
-"""Checkpoints of what clients load, converted by the command with what it does by itself: a manifest, and nothing chosen but precisions."""
+"""Checkpoints for clients, converted by a manifest without options except precisions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXTERNAL = ("tagger", "bart")
 """The models whose tensors are in a file beside the ONNX file."""
 
 OURS = {"int8": "int8-static"}
-"""What a precision is called here that transformers.js calls otherwise."""
+"""Names of precisions in this package, if transformers.js has another one."""
 
 PRECISIONS = dict.fromkeys(("minilm", "llama", "t5"), ("fp32", "fp16", "q8", "int8", "q4", "q4f16"))
 """The models that come in several precisions, and these."""
@@ -43,7 +43,7 @@ def save_all(folder: Path) -> None:
 
 
 def convert_all(folder: Path) -> Path:
-    """Convert them, and give the output folder, where each is below its name."""
+    """Convert them; return the output folder, with each below its name."""
     save_all(folder / "checkpoints")
     names = sorted(path.name for path in (folder / "checkpoints").iterdir())
     variants = {name: ",".join(OURS.get(precision, precision) for precision in precisions) for name, precisions in PRECISIONS.items()}

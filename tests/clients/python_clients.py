@@ -49,7 +49,7 @@ def generated(kind: Any, folder: str, inputs: dict[str, Any], suffix: str) -> An
 
 
 def continued_by_genai(folder: str, inputs: dict[str, Any], suffix: str) -> Any:
-    """The tokens of greedy generation by onnxruntime-genai; of one text, as it pads none of several."""
+    """The tokens of greedy generation by onnxruntime-genai; of one text, because it has no padding."""
     import onnxruntime_genai as genai
 
     (tokens,) = inputs["input_ids"]
@@ -84,7 +84,7 @@ ANSWERS = {
 
 if __name__ == "__main__":
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print is no answer
+    os.dup2(2, 1)  # libraries print to standard output too
     for line in sys.stdin:
         folder, what, inputs, precision = json.loads(line)
         try:

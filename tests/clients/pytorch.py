@@ -20,7 +20,7 @@ STEPS = 12
 
 
 def lost(model: Path, precision: str) -> dict[str, Any]:
-    """What the record of an artifact says that a precision loses."""
+    """The accuracy drop of a precision in an artifact's record."""
     record = json.loads((model / "onnx" / "converter.json").read_text(encoding="utf-8"))
     (loss,) = (variant["accuracy_drop"] for variant in record["verdict"]["variants"] if variant["name"] == OURS.get(precision, precision))
     return dict(loss)
@@ -51,7 +51,7 @@ def embed(checkpoint: Path, texts: Sequence[str]) -> torch.Tensor:
 
 def greedy(model: Any, steps: int, **inputs: Any) -> list[list[int]]:
     """The tokens of greedy generation, `steps` of them whatever they are."""
-    if model.config.is_encoder_decoder:  # one that generate makes has as many layers as the encoder, even where the decoder has more
+    if model.config.is_encoder_decoder:  # generate makes a cache with as many layers as the encoder, even if the decoder has more
         inputs[CACHE] = transformers.EncoderDecoderCache(transformers.DynamicCache(), transformers.DynamicCache())
     sequences = transformers.GenerationMixin.generate(
         model, **inputs, max_new_tokens=steps, min_new_tokens=steps, do_sample=False, num_beams=1, use_cache=True

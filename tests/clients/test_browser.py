@@ -47,7 +47,7 @@ def site(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
 
 @pytest.fixture(scope="module")
 def ask(site: str) -> Iterator[Ask]:
-    """Asks transformers.js in Chromium for what a task gives for an input; the page has no network but its site."""
+    """Runs a task of transformers.js in Chromium on an input; the page reaches its own site only."""
     if not shutil.which("chromium"):
         install("chromium", why="there is no Chromium")
     with sync_playwright() as playwright:

@@ -24,7 +24,7 @@ Ask = Callable[..., Any]
 
 @pytest.fixture(scope="session")
 def ask(models: Path) -> Iterator[Ask]:
-    """Asks a client, in the environment of its own, for what it gives for an input with the model in a folder."""
+    """Runs a client, in its environment, on an input with the model in a folder."""
     client = Client([PYTHON, PROGRAM])
     yield lambda folder, *asked: client.ask(str(models / folder), *asked)
     client.close()

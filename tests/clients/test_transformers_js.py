@@ -28,8 +28,8 @@ Ask = Callable[..., Any]
 
 @pytest.fixture(scope="session")
 def ask(models: Path) -> Iterator[Ask]:
-    """Asks transformers.js for what a task gives for an input, with the model in a folder."""
-    for name in ("transformers_js.mjs", "tasks.mjs"):  # Node looks for packages from where a program lies
+    """Runs a task of transformers.js on an input, with the model in a folder."""
+    for name in ("transformers_js.mjs", "tasks.mjs"):  # Node searches for packages from the program's folder
         shutil.copy(Path(__file__).with_name(name), NODE)
     client = Client(["node", NODE / "transformers_js.mjs", f"{models}/"])
     yield client.ask

@@ -1,7 +1,7 @@
-"""A container engine for the tests: Docker's daemon where one answers, else Podman's service, set up here as root on Debian.
+"""A container engine for the tests: Docker's daemon if one answers, otherwise Podman's service, installed here as root on Debian.
 
-Without a daemon there is no registry either, so the base image is made of Debian's packages and kept in a cache, and what pip on
-this machine is told holds in the build too. Podman's storage is a folder of its own that goes at the end.
+Without a daemon there is no registry, so the base image is made from Debian's packages and cached. pip's settings of this machine hold
+in the build too. Podman's storage is a temporary folder.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LOCAL_BASE = "localhost/base:bookworm"
 COMMANDS = ("podman", "buildah", "runc", "mmdebstrap")
 """What Podman's way needs, each of the Debian package that has its name."""
 INCLUDED = "ca-certificates,python3,python3-venv,python3-pip"
-"""What the Dockerfile takes from its own base: Python with venv, and the certificates."""
+"""The Dockerfile's needs from its base: Python with venv, and certificates."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Engine:
-    """Docker's client with what it talks to. `base` is an image that has bash and Python."""
+    """Docker's client with its address. `base` is an image with bash and Python."""
 
     base: str
     prefix: str = ""
@@ -102,7 +102,7 @@ def engine() -> Iterator[Engine]:
                     build_args={"BASE_IMAGE": LOCAL_BASE, "TORCH_INDEX_URL": ""},
                 )
         finally:
-            _podman("system", "reset", "--force", environment=environment)  # it knows what is mounted
+            _podman("system", "reset", "--force", environment=environment)  # the service knows the mounts
             shutil.rmtree(folder)
 
 
@@ -132,7 +132,7 @@ def _podman(*args: str, environment: Mapping[str, str]) -> None:
 
 
 def _base() -> Path:
-    """The base image as an archive, made of Debian's packages where the cache has none: minutes, once."""
+    """The base image as an archive, made from Debian's packages if it is not cached: minutes, once."""
     archive = CACHE / "base.tar"
     if not archive.exists():
         partial = CACHE / f"base-{os.getpid()}.tar"
@@ -162,7 +162,7 @@ def _settings(folder: Path) -> dict[str, str]:
 
 
 def _pip() -> tuple[str, list[Path]]:
-    """What pip is told here, as one file, and the files and folders of this machine that it names."""
+    """pip's settings here, as one file, and the local files and folders that they name."""
     listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True).stdout
     values: dict[str, str] = {}
     for line in listed.splitlines():

@@ -15,12 +15,12 @@ from tests.container.engine import Engine
 from tests.container.inputs import action
 
 RUNNER = (1001, 127) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
-"""The user and group that own the workspace: those of GitHub's own runners, where these tests can give it away."""
+"""The owner and group of the workspace: GitHub's, if these tests can change the owner."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a step of the action left behind."""
+    """The results of a step of the action."""
 
     code: int
     log: str

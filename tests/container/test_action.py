@@ -1,4 +1,4 @@
-"""What action.yml promises is what the package reads and writes; no linter sees a name misspelt between the two."""
+"""action.yml matches the package's options; no linter sees a misspelt name between the two."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def test_precisions_are_made_and_measured_in_the_image_with_the_texts_that_it_br
 
 
 def test_a_checkpoint_of_a_configuration_that_the_image_knows_costs_no_capture(docker: Engine, runner: Runner) -> None:
-    """What is captured is kept in the folder of `--cache`: of the two, the small one's graph alone."""
+    """Captured graphs are kept in the folder of `--cache`: of the two, the small one's graph only."""
     (runner.workspace / "models.txt").write_text("./checkpoints/all-MiniLM-L6-v2\n", encoding="utf-8")
     options = ("--read-only", "--network=none", "--tmpfs", "/tmp")
     known = by_hand(docker, runner.workspace, "--manifest", "models.txt", "--cache", "cache", options=options)

@@ -1,4 +1,4 @@
-"""What the Neuron image is made of: exact versions of its own, and nothing of it in what everybody installs."""
+"""The Neuron image has exact versions, and nothing of it is in the ordinary installation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SDK = {"torch-neuronx", "neuronx-cc"}
 
 
 def pins(name: str) -> dict[str, str]:
-    """The lines of a requirements file; one that is no exact version fails."""
+    """The lines of a requirements file; fails for one without an exact version."""
     lines = [line for line in (ROOT / name).read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines), lines
     return dict(line.split("==") for line in lines)

@@ -1,4 +1,4 @@
-"""Workflows, ours and the examples: what no linter sees."""
+"""Workflows, ours and the examples: checks that no linter has."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def steps(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def script(path: Path, name: str) -> str:
-    """What the step of this name, or id, runs."""
+    """The script of the step with this name or id."""
     (command,) = (step["run"] for step in steps(path) if name in (step.get("name"), step.get("id")))
     return str(command)
 

@@ -1,7 +1,7 @@
-"""`make coverage-table`: try all model types, or those that are named, and write docs/reference/model-types.md.
+"""`make coverage-table`: try all model types, or the named ones, and write docs/reference/model-types.md.
 
-What was found before is kept, so that an interrupted run goes on; `--again` tries it once more. A feature without its cache is tried
-on ONNX where the one with it fails.
+Earlier results are kept, so that an interrupted run continues; `--again` repeats them. A feature without cache is tried on ONNX if the
+one with cache fails.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.coverage.survey import survey
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.coverage", description=__doc__)
     parser.add_argument("model_types", nargs="*", metavar="MODEL_TYPE")
-    parser.add_argument("--again", choices=("nothing", "failed", "all"), default="nothing", help="What is tried though it was before.")
+    parser.add_argument("--again", choices=("nothing", "failed", "all"), default="nothing", help="Which earlier results are repeated.")
     parser.add_argument("--jobs", type=int, help="How many conversions run at the same time.")
     chosen = parser.parse_args()
     rows = list(rows_of(chosen.model_types or all_types()))

@@ -47,7 +47,7 @@ def make(specs: Mapping[str, Sequence[int | str]], shape: Mapping[str, int], see
 
 
 def kept(array: np.ndarray[Any, Any], inputs: Arrays) -> np.ndarray[Any, Any]:
-    """The part of an output that is no padding, where it has something for each token of a padded text."""
+    """The part of an output outside padding, if it has an entry for each token of a padded text."""
     mask = inputs.get("attention_mask")
     if mask is not None and "decoder_input_ids" not in inputs and array.shape[: mask.ndim] == mask.shape:
         return array[mask.astype(bool)]
@@ -55,7 +55,7 @@ def kept(array: np.ndarray[Any, Any], inputs: Arrays) -> np.ndarray[Any, Any]:
 
 
 def expected(model: Any, inputs: Arrays, names: Sequence[str]) -> Arrays:
-    """What the checkpoint gives by itself, without a cache."""
+    """The checkpoint's own output, without a cache."""
     tensors = {name: torch.from_numpy(array) for name, array in inputs.items() if not name.startswith("past_key_values")}
     with torch.inference_mode():
         result = model(**tensors)
@@ -63,7 +63,7 @@ def expected(model: Any, inputs: Arrays, names: Sequence[str]) -> Arrays:
 
 
 def compare_onnx(file: Path, checkpoint: Path, auto_class: str, tolerance: float) -> None:
-    """Hold an ONNX file against its checkpoint at two shapes, and, where it has a cache, through its first tokens."""
+    """Compare an ONNX file with its checkpoint at two shapes, and, with a cache, through its first tokens."""
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     model = getattr(transformers, auto_class).from_pretrained(checkpoint, dtype=torch.float32).eval()
     specs = {node.name: node.shape for node in session.get_inputs()}

@@ -41,7 +41,7 @@ NOT_OF_TRANSFORMERS = {
     ),
     "default-timm-config": "timm's models, which is another library; those that transformers wraps are of the type timm_wrapper",
     "transformer": "sentence-transformers' name for any model; here it is converted by its own model type",
-    "internlm2": "transformers has no such model: its checkpoints bring code of their own, which takes --trust-remote-code and --config",
+    "internlm2": "transformers has no such model: its checkpoints have their own code, which needs --trust-remote-code and --config",
     "mctct": "transformers 5 has it no more; 4.57 was the last version that had",
 }
-"""Of these the ones that are no model types of transformers 5.23, and what they are."""
+"""Names among these that are not model types of transformers 5.23."""

@@ -1,4 +1,4 @@
-"""What the general rules of `tiny.py` do not give, as data."""
+"""Exceptions to the general rules of `tiny.py`, as data."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ BACKBONE: dict[str, Any] = {
 """What stands in for a backbone of timm."""
 
 CANNOT: dict[str, str] = {
-    "gemma4_assistant": "It has no cache of its own, and transformers does not make its default configuration.",
-    "gemma4_unified_assistant": "It has no cache of its own, and transformers does not make a model of its default configuration.",
+    "gemma4_assistant": "It has no separate cache, and transformers does not make its default configuration.",
+    "gemma4_unified_assistant": "It has no separate cache, and transformers does not make a model of its default configuration.",
 }
 
 
@@ -33,7 +33,7 @@ _DETR_CHANNELS = {"encoder_in_channels": [16, 32, 32]}
 _RELATIVE = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "type_vocab_size": 0, "position_biased_input": False}
 
 OVERRIDES: dict[str, dict[str, Any]] = {
-    # as their checkpoints on the Hub are, where the default configurations have absolute positions
+    # like their checkpoints on the Hub; the default configurations have absolute positions
     "deberta": _RELATIVE,
     "deberta-v2": {**_RELATIVE, "position_buckets": 16, "norm_rel_ebd": "layer_norm", "share_att_key": True},
     # text
@@ -241,4 +241,4 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     # several
     "bridgetower_vision_model": {"hidden_size": 64},
 }
-"""By type, also of a part of another configuration, what goes over the limited default."""
+"""Settings on top of the limited default, by type, also for a part of another configuration."""

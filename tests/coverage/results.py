@@ -1,4 +1,4 @@
-"""What was found of each row, kept as data: a file for each version of transformers, from which the table is written."""
+"""The result of each row as data: a file for each version of transformers, from which the table is written."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.coverage.rows import Row
 
 FOLDER = Path(__file__).parent / "results"
 _LONGEST = 240  # characters of a reason
-_OF_THIS_RUN = re.compile(r"(/[\w.@:+-]+){2,}/?")  # a path, or what an address looks like
+_OF_THIS_RUN = re.compile(r"(/[\w.@:+-]+){2,}/?")  # a path or an address
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Result:
 
     @classmethod
     def of(cls, row: Row, outcome: Outcome) -> Result:
-        """What an outcome of the pipeline says of a row."""
+        """The result of a row from an outcome of the pipeline."""
         seconds = round(sum(stage.cpu_seconds for stage in outcome.stages), 1)
         error = outcome.verdict.max_abs_error if outcome.verdict else None
         reason = brief(outcome.failure.message) if outcome.failure else ""
@@ -61,7 +61,7 @@ def latest() -> dict[Row, Result]:
 
 
 def read(path: Path) -> dict[Row, Result]:
-    """The results in a file, by their rows; none where it is not there."""
+    """The results in a file, by row; empty without the file."""
     if not path.exists():
         return {}
     entries = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("{"))

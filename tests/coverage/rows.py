@@ -15,7 +15,7 @@ from converter.core.errors import NotSupportedError
 from converter.core.records import Options
 
 GENERATED = ("seq2seq-lm", "automatic-speech-recognition", "causal-lm", "image-to-text")
-"""What is generated token by token, a model of both kinds by its encoder first."""
+"""Features that generate token by token; for an encoder-decoder, by its encoder first."""
 HEADS = (
     *("masked-lm", "zero-shot-image-classification", "object-detection", "image-classification", "semantic-segmentation"),
     *("automatic-speech-recognition", "audio-classification", "sequence-classification", "question-answering", "default"),
@@ -38,18 +38,18 @@ class Row:
         return replace(self, feature=f"{self.feature}{WITH_PAST}")
 
     def options(self, **others: Any) -> Options:
-        """The options that it is converted with, in the documented profile but for `others`."""
+        """The options of its conversion, in the documented profile, except `others`."""
         profile = {"profile": "documented"} if self.backend == "onnx" else {}
         return BACKENDS[self.backend].options(feature=self.feature, **profile | others)
 
     @property
     def place(self) -> float:
-        """Where it stands in a sample: a number from 0 to 1 that its name alone decides."""
+        """Its place in a sample: a number from 0 to 1, from its name."""
         return zlib.crc32(repr(self).encode()) / 2**32
 
 
 def all_types() -> list[str]:
-    """The model types that can be asked for, in alphabetical order."""
+    """The available model types, in alphabetical order."""
     return sorted(filter(_has_features, known_types()))
 
 

@@ -1,7 +1,6 @@
-"""Changes that a forward pass makes to a model: `python -m tests.coverage.states [TYPE …]` tries tiny checkpoints and prints a line each.
+"""Changes of a model by its forward: `python -m tests.coverage.states [TYPE …]` tries tiny checkpoints and prints a line each.
 
-A checkpoint is read at every size that validation tries, short and long in turn, once as it was loaded and once as the calls before
-have left it.
+A checkpoint runs at every size of validation, short and long in turn, once as loaded and once with the changes of earlier calls.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ def state_of(row: Row, folder: Path) -> tuple[list[str], list[str]]:
 
 
 def states(rows: Iterator[Row]) -> Iterator[tuple[Row, list[str], list[str]]]:
-    """The same of many rows, each in a process of its own; one that cannot be tried has why as its only change."""
+    """The same for many rows, each in a separate process; the error of a failed one is its only change."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["converter.executors.preload"])
     for row in rows:

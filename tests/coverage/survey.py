@@ -23,7 +23,7 @@ _AT_ONCE = 12  # rows whose checkpoints are on the disk at the same time
 
 
 def survey(rows: Iterable[Row], folder: Path, workers: int | None = None) -> Iterator[Result]:
-    """Try each row, and give each result as soon as there is one. What it needs on the disk is in `folder`, for as long as it needs it."""
+    """Try each row, and yield each result when it is ready. Temporary files are in `folder`."""
     left, number = iter(rows), 0
     while some := list(islice(left, _AT_ONCE)):
         yield from _survey(some, folder / str(number), workers)
@@ -48,7 +48,7 @@ def _survey(rows: Iterable[Row], folder: Path, workers: int | None) -> Iterator[
 
 class _Unheard:
     def tell(self, index: int, event: Event) -> None:
-        """Nobody listens: results are told as they come."""
+        """Ignore events: results are reported one by one."""
 
 
 def _checkpoint(folder: Path, row: Row) -> Path:
@@ -66,7 +66,7 @@ def _job(folder: Path, row: Row) -> Job:
 
 
 def _make(folder: Path, row: Row) -> str:
-    """Write the checkpoint of a row, in a process of its own; why there is none, in a sentence, where it cannot be made."""
+    """Write the checkpoint of a row, in a separate process; return why it cannot be made, or an empty text."""
     if (folder / "config.json").exists():
         return ""
     context = multiprocessing.get_context("forkserver")
@@ -96,7 +96,7 @@ def _make_and_tell(to: Connection, folder: Path, model_type: str, auto_class: st
         save_tiny(folder, model_type, auto_class)
     except CannotBeTiny as error:
         to.send(brief(f"no tiny checkpoint can be made: {error}"))
-    except Exception as error:  # transformers may raise anything over a configuration that is none of its makers'
+    except Exception as error:  # transformers may raise anything for another's configuration
         to.send(brief(f"no tiny checkpoint can be made: {reason(error)}"))
     else:
         to.send("")

@@ -31,7 +31,7 @@ def text(versions: Mapping[str, Mapping[object, Result]]) -> Iterator[str]:
     by_type: dict[str, list[Result]] = defaultdict(list)
     for result in outcomes.values():
         by_type[result.row.model_type].append(result)
-    yield "<!-- written by `make coverage-table`; the figures are those of tests/coverage/results -->"
+    yield "<!-- written by `make coverage-table`; the figures come from tests/coverage/results -->"
     yield "# Architectures"
     yield ""
     yield from _summary(version, by_type)
@@ -114,7 +114,7 @@ def _untried(outcomes: Mapping[object, Result]) -> Iterator[str]:
 
 
 def untried(outcomes: Mapping[object, Result]) -> list[Row]:
-    """The rows without a result, but for those whose feature passes with its cache: its first call is that of the one without."""
+    """The rows without a result, except those whose feature passes with its cache: its first call has none."""
     return [
         row for row in rows_of(all_types()) if row not in outcomes and not (row.with_past in outcomes and outcomes[row.with_past].passed)
     ]
@@ -131,7 +131,7 @@ def _without_features() -> Iterator[str]:
 
 
 def _optimum(by_type: Mapping[str, Sequence[Result]]) -> Iterator[str]:
-    """What optimum-onnx lists, by what becomes of it here."""
+    """optimum-onnx's model types, by the result here."""
     passing = [name for name in LISTED if _passes(by_type.get(name, ()), "onnx")]
     failing = [name for name in LISTED if name not in passing and name not in NOT_OF_TRANSFORMERS]
     yield "## What optimum-onnx lists"

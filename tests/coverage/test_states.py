@@ -1,4 +1,4 @@
-"""Of a sample of model types no call changes what the model gives; of those that are known to, it is noticed."""
+"""No call changes the outputs of a sample of model types; for known exceptions it is noticed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table says what the results say, and nothing else."""
+"""The table equals the results."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_every_row_has_a_result_or_is_told_as_not_tried() -> None:
     page = table.PATH.read_text(encoding="utf-8").splitlines()
     for row in table.untried(outcomes):
         assert f"- {row.model_type}, {row.feature}, {table.BACKENDS[row.backend]}" in page
-    for row in rows - outcomes.keys() - {*table.untried(outcomes)}:  # its first call is that of the one with a cache
+    for row in rows - outcomes.keys() - {*table.untried(outcomes)}:  # its first call equals the one with a cache
         assert outcomes[row.with_past].passed
 
 

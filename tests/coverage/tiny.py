@@ -86,7 +86,7 @@ _LIMITS: tuple[tuple[str, int], ...] = (
     (r"num_denoising|num_hash_buckets", 8),
     (r"num_classes|num_object_labels|num_attr_labels|num_qa_labels", 3),
 )
-# What is None counts as this, where the class does without but the model does not.
+# The value of None for a class that does without it while the model does not.
 _UNSET = {"vocab_size": VOCABULARY, "num_key_value_heads": 2, "n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1}
 _INITIAL = re.compile(r"initializer_range|init_std|embed_init_std|decoder_initializer_range")
 _TOKEN = re.compile(r".*(_token_id|_token_index|_token_ids)|(im|image)_\w+_id")
@@ -179,7 +179,7 @@ def _shrunk_value(name: str, value: Any) -> Any:
 
 
 def _shrunk(config: dict[str, Any]) -> dict[str, Any]:
-    """Return `config` with everything in it limited, and with what is said of its type."""
+    """Return `config` with all sizes limited, and with the settings of its type."""
     config = {name: list(value) if isinstance(value, tuple) else value for name, value in config.items()}
     cut = _cut_layers(config)
     shrunk = {name: cut[name] if name in cut else _shrunk_value(str(name), value) for name, value in config.items() if name not in _LABELS}
@@ -244,9 +244,9 @@ def _parts(config: PretrainedConfig) -> list[PretrainedConfig]:
 
 
 def tiny_config(model_type: str) -> PretrainedConfig:
-    """Return a configuration of `model_type` of a few layers, narrow, with every kind of layer that its default has.
+    """Return a configuration of `model_type` with few narrow layers, of every kind in its default.
 
-    Raises CannotBeTiny where there is none.
+    Raises CannotBeTiny if there is none.
     """
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
@@ -268,7 +268,7 @@ def tiny_config(model_type: str) -> PretrainedConfig:
 
 
 def _redraw(model: torch.nn.Module) -> None:
-    """Give values to what the model's own initialisation left without: memory as it was, and weights that are zero throughout."""
+    """Initialise weights that the model's own initialisation left as uninitialised memory or zeros."""
     import torch
 
     parameters = dict(model.named_parameters())
@@ -282,9 +282,9 @@ def _redraw(model: torch.nn.Module) -> None:
 
 
 def tiny_model(model_type: str, auto_class: str, seed: int = 0) -> PreTrainedModel:
-    """Return a random model of `model_type` with the head of `auto_class`, the same for the same seed.
+    """Return a random model of `model_type` with the head of `auto_class`, equal for equal seeds.
 
-    Raises CannotBeTiny where there is none.
+    Raises CannotBeTiny if there is none.
     """
     import torch
     import transformers
@@ -309,7 +309,7 @@ def tiny_model(model_type: str, auto_class: str, seed: int = 0) -> PreTrainedMod
         torch.use_deterministic_algorithms(deterministic[0], warn_only=deterministic[1])
     with torch.no_grad():
         _redraw(model)
-    torch.nn.Module.float(torch.nn.Module.eval(model))  # those of transformers have no types
+    torch.nn.Module.float(torch.nn.Module.eval(model))  # transformers' functions are untyped
     return model
 
 

@@ -10,7 +10,7 @@ from tests.coverage.results import Result
 
 @dataclass(frozen=True)
 class Defect:
-    """What is wrong with which library, how the reasons of rows that meet it read, and the test that reproduces it."""
+    """The defect, its library, the pattern of reasons that show it, and the test that reproduces it."""
 
     summary: str
     pattern: str
@@ -27,5 +27,5 @@ DEFECTS = (
 
 
 def bug_of(result: Result) -> str:
-    """What is known of the defect behind a failure, in a clause; empty where none is known."""
+    """The known defect behind a failure, in a clause; empty if unknown."""
     return next((defect.summary for defect in DEFECTS if re.search(defect.pattern, result.reason)), "")

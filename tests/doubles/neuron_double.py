@@ -1,7 +1,7 @@
-"""What the doubles of the Neuron SDKs share: a double notes how it is called and gives back a trace for this machine's CPU.
+"""Shared by the doubles of the Neuron SDKs: a double records its calls and returns a trace for this machine's CPU.
 
-None of it is the SDK's: that a call has the recorded signature's shape is all that a double can show. As a compiled model does by AWS's
-documentation, what it gives back has no named weights and takes the traced shape alone.
+It contains nothing of the SDK, and can only show the shape of a call. As AWS documents of a compiled model, the result has no named
+weights and takes the traced shape only.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class _Static(torch.nn.Module):
 
 
 def traced(model: Any, inputs: tuple[torch.Tensor, ...], dynamic: bool = False) -> torch.jit.ScriptModule:
-    """A frozen trace that takes the shape of `inputs` alone, of any batch where it is dynamic."""
+    """A frozen trace for the shape of `inputs` only, or for any batch if it is dynamic."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         made = torch.jit.trace(_Static(model, inputs, dynamic).eval(), inputs, strict=False, check_trace=False)

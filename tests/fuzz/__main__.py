@@ -1,6 +1,6 @@
 """Try thousands of broken inputs on every reader: `python -m tests.fuzz [--inputs N] [--seed S] [TARGET …]`.
 
-What fails is kept as a file under build/fuzz, and tried again by `--again FILE`. Exit code 1 where anything is wrong.
+Failing inputs are saved under build/fuzz, and repeated with `--again FILE`. Exit code 1 after any failure.
 """
 
 from __future__ import annotations

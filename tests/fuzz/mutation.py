@@ -57,11 +57,11 @@ VALUES: tuple[Any, ...] = (
     *([], {}, [[]], [{}], {"": {}}, [1, 2], ["a", "b"], [0, 2**63], [-1, 4], [4, 0], list(range(1000)), {str(n): n for n in range(1000)}),
     *([[["global", "local"], 10**9]], {"0": [99]}, [None], {"a": None}),
 )
-"""What stands where something else belongs."""
+"""Values of other types."""
 
 
 def mutated(rng: random.Random, seeds: Sequence[bytes]) -> bytes:
-    """One of `seeds` after one to six changes of its bytes or, where it is JSON, of its values."""
+    """One of `seeds` after one to six changes of its bytes or, for JSON, of its values."""
     data = rng.choice(seeds)
     if rng.random() < 0.4 and (changed := _changed_json(rng, data)) is not None:
         data = changed

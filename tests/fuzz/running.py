@@ -27,7 +27,7 @@ _KEPT = Path("build/fuzz")
 
 @dataclass
 class Result:
-    """What became of the inputs of a target: how many, the slowest's seconds, the peak of memory, and what is wrong, with its file."""
+    """The results of a target: the number of inputs, the slowest's seconds, the peak of memory, and failures with their files."""
 
     target: str
     tried: int = 0
@@ -38,7 +38,7 @@ class Result:
 
 
 def fuzz(target: Target, inputs: int, seed: int) -> Result:
-    """Try `inputs` broken inputs on a target, in a child that is ended where it hangs."""
+    """Try `inputs` broken inputs on a target, in a child that is killed if it hangs."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     child = context.Process(target=_child, args=(target.name, inputs, seed, theirs))
@@ -65,7 +65,7 @@ def fuzz(target: Target, inputs: int, seed: int) -> Result:
 def _child(name: str, inputs: int, seed: int, connection: Connection) -> None:
     os.environ |= {"HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:9", "TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):  # a panic of the tokenizers' Rust is told there, whatever we do
+    for stream in (1, 2):  # a panic of the tokenizers' Rust is printed there in any case
         os.dup2(nowhere, stream)
     logging.disable()
     target = next(candidate for candidate in TARGETS if candidate.name == name)
@@ -147,7 +147,7 @@ def outside(inputs: int, seed: int) -> Result:
 
 
 def again(path: Path) -> str:
-    """What is wrong with how an input that was kept ends."""
+    """The failure of a saved input."""
     target = next(candidate for candidate in TARGETS if candidate.name.replace(" ", "-") == path.parent.name)
     with tempfile.TemporaryDirectory(prefix="fuzz-") as made:
         return attempt(target.prepare(Path(made).resolve()), path.read_bytes())

@@ -1,4 +1,4 @@
-"""What is fuzzed: each target takes bytes as one reader of ours meets them, and may end in a ConverterError and in nothing else."""
+"""The targets of the fuzzer: each passes bytes to a reader, which may only raise ConverterError."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Make = Callable[[random.Random, Sequence[bytes]], bytes]
 
 
 class WrongError(Exception):
-    """What no input may lead to: its message says what."""
+    """A forbidden result; the message says which."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _manifest(name: str) -> Callable[[Path], Try]:
 
 
 def _checkpoint(folder: Path, name: str) -> Callable[[bytes], Path]:
-    """Writes what is fuzzed as the file `name` of an otherwise good checkpoint."""
+    """Writes an input as the file `name` of an otherwise valid checkpoint."""
     save_tiny(folder / "checkpoint", "bert")
 
     def write(data: bytes) -> Path:
@@ -325,7 +325,7 @@ _OUTWARD = re.compile(rb"(^|[=\n])[/~]+")
 
 
 def _command(folder: Path) -> Try:
-    """The command line in this process, on a machine without the Hub. What would convert, converts nothing: there is no weight."""
+    """The command line in this process, on a machine without the Hub. It converts nothing, because there are no weights."""
     from converter.cli import main
 
     (folder / "good").mkdir()
@@ -334,7 +334,7 @@ def _command(folder: Path) -> Try:
     (folder / "models.yaml").write_text("models: [./good]\n", encoding="utf-8")
 
     def run(data: bytes) -> None:
-        inside = _OUTWARD.sub(rb"\1_", data.replace(b"\0", b"").replace(b"..", b"__"))  # what a user names may be written to
+        inside = _OUTWARD.sub(rb"\1_", data.replace(b"\0", b"").replace(b"..", b"__"))  # files named by the user may be written to
         arguments = [os.fsdecode(word) for word in inside.split(b"\n")]
         streams = [stream for stream in (sys.__stdout__, sys.__stderr__) if stream]
         out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", stream.errors, write_through=True) for stream in streams)
@@ -374,7 +374,7 @@ def _line(rng: random.Random, seeds: Sequence[bytes]) -> bytes:
     )
 
 
-# --- what is looked at ----------------------------------------------------------------------------------------------------
+# --- checks ----------------------------------------------------------------------------------------------------
 
 
 def _sentence(message: str, kind: str) -> None:
@@ -395,7 +395,7 @@ def _shown(text: str) -> None:
 
 
 def attempt(run: Try, data: bytes) -> str:
-    """What is wrong with how an input ends, in a line; empty where nothing is."""
+    """The failure of an input, in a line; empty for none."""
     try:
         run(data)
     except ConverterError as error:

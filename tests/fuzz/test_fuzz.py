@@ -1,4 +1,4 @@
-"""The fuzzer runs, and what it would tell it tells: a short run of it, and readers that it has to find wrong."""
+"""A short run of the fuzzer, and broken readers whose failures it has to report."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import Self
 
 from tests.hub_server.server import HubServer
 
-# Runs each line's arguments with its variables; tells how it ended, what was said, and how long it would have slept.
+# Runs each line's arguments with its variables; prints the exit code, the output, and the requested pauses.
 _PROGRAM = """
 import contextlib, io, json, os, sys, time
 from converter.cli import main

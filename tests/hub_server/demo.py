@@ -30,7 +30,7 @@ def main() -> None:
             requests = len(hub.requests)
             _title(f"{heading}: converter --manifest models.txt --push pr")
             _run(["--manifest", "models.txt", "--push", "pr"], environment, folder)
-            _title(f"It asked the Hub {len(hub.requests) - requests} times; what the Hub was told to write:")
+            _title(f"{len(hub.requests) - requests} requests to the Hub; these wrote to it:")
             print("\n".join(request for request in hub.requests[requests:] if not request.startswith(("GET", "HEAD"))))
         (request,) = hub.repositories[NAME].pull_requests
         added = sorted(set(hub.files(NAME, request.revision)) - set(hub.files(NAME)))

@@ -27,7 +27,7 @@ class Request:
 
 @dataclass
 class Reply:
-    """An answer; only that of a file (`blob`) heeds Range. The connection ends after `cut` bytes of it, by a reset or in good order."""
+    """An answer; only a file (`blob`) respects Range. The connection ends after `cut` bytes, by a reset or in good order."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)

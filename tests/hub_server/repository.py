@@ -1,4 +1,4 @@
-"""What a Hub keeps: accounts, repositories, their commits, branches and pull requests."""
+"""The contents of a Hub: accounts, repositories, their commits, branches and pull requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LARGE = (".safetensors", ".onnx", ".onnx_data", ".bin", ".pt")  # kept by git LF
 
 @dataclass(frozen=True)
 class Account:
-    """Who a token belongs to. It may write to the repositories of its own name and of its organisations."""
+    """The account of a token. It may write to its own repositories and those of its organisations."""
 
     name: str
     role: str = "write"
@@ -102,7 +102,7 @@ class Repository:
         return sha
 
     def log(self, ref: str = "main") -> list[str]:
-        """What the commits of a branch say, the latest first."""
+        """The commit messages of a branch, latest first."""
         sha, messages = self.refs.get(ref), []
         while sha:
             messages.append(self.messages[sha])

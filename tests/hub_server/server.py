@@ -1,7 +1,7 @@
-"""A small Hub on loopback that the real huggingface_hub client reads from and writes to.
+"""A small Hub on loopback for the real huggingface_hub client.
 
-What a request is answered with is a `Reply`; which function answers it stands in `_ROUTES`, those for writing in `writing.py`.
-Faults are ordered beforehand: an error, a reset, an answer that is lost or slow, wrong bytes.
+Every answer is a `Reply`; `_ROUTES` maps requests to functions, those for writing in `writing.py`. Faults are requested in advance: an
+error, a reset, a lost or slow answer, wrong bytes.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class _Fault:
 
 
 class HubServer:
-    """The server, as a context manager; `requests` lists what was asked as "METHOD /path?query", quoted as it came.
+    """The server, as a context manager; `requests` lists requests as "METHOD /path?query", quoted as received.
 
-    `storage` has what was uploaded by its sha256, `moved` the new names of repositories, `refused_metadata` what no card may say.
-    Uploads by xet need `xet_storage`, a folder. `tokens` and `ranges` are those that came with a request.
+    `storage` has uploads by sha256, `moved` the new names of repositories, `refused_metadata` forbidden metadata of a card. Uploads by
+    xet need `xet_storage`, a folder. `tokens` and `ranges` come from requests.
     """
 
     def __init__(self) -> None:
@@ -103,13 +103,13 @@ class HubServer:
     def say(
         self, path_fragment: str, value: object, *, status: int = 200, times: int = 1, headers: Mapping[str, str] | None = None
     ) -> None:
-        """Answer the next `times` of these with `value`: bytes as they are, anything else as JSON."""
+        """Answer the next `times` requests with `value`: bytes unchanged, anything else as JSON."""
         reply = Reply(status, {}, Blob(value)) if isinstance(value, bytes) else json_reply(value, status)
         reply.headers.update(headers or {})
         self._faults.append(_Fault(path_fragment, times, reply))
 
     def reset(self, path_fragment: str, *, times: int = 1, after: int = 0) -> None:
-        """Reset the connection of the next `times` of these after `after` bytes: of what is sent to us, or of a GET's answer."""
+        """Reset the connection of the next `times` requests after `after` bytes of their body, or of a GET's answer."""
         self._faults.append(_Fault(path_fragment, times, resets_after=after))
 
     def cut_off(self, path_fragment: str, after: int, *, times: int = 1) -> None:
@@ -117,7 +117,7 @@ class HubServer:
         self._faults.append(_Fault(path_fragment, times, ends_after=after))
 
     def lose_reply(self, path_fragment: str, *, times: int = 1) -> None:
-        """Do what the next `times` of these ask for, and reset the connection instead of saying so."""
+        """Execute the next `times` requests, and reset the connection instead of answering."""
         self._faults.append(_Fault(path_fragment, times, loses_reply=True))
 
     def delay(self, path_fragment: str, seconds: float, *, times: int = 1) -> None:
@@ -140,7 +140,7 @@ class HubServer:
             kept.clear()
 
     def send_wrong_bytes(self, path: str, *, times: int = 1) -> None:
-        """Send other bytes of the right size the next `times` that a file's contents are asked for."""
+        """Send other bytes of the right size for the next `times` requests of a file's contents."""
         self._wrong_bytes[path] = times
 
     def environment(self, home: Path) -> dict[str, str]:
@@ -213,7 +213,7 @@ class HubServer:
         return json_reply({"id": name, "sha": sha, "private": repository.private, "gated": gated, "tags": [], "siblings": siblings})
 
     def _tree(self, request: Request, name: str, revision: str, path: str) -> Reply:
-        """Every file below `path`, which is what the client's `recursive` asks for, a page at a time."""
+        """Every file below `path`, page by page, for the client's `recursive`."""
         repository, sha = self._commit(request, name, revision)
         below = {file: blob for file, blob in repository.commits[sha].items() if not path or file.startswith(f"{path}/")}
         if path and not below:
@@ -231,7 +231,7 @@ class HubServer:
 
     def _file(self, request: Request, name: str, revision: str, path: str) -> Reply:
         repository, sha = self._commit(request, name, revision)
-        if repository.gated and not self._is_member(request.token, name):  # a gated repository hides its files, not what they are called
+        if repository.gated and not self._is_member(request.token, name):  # a gated repository hides its files, not their names
             raise RefusedError(403 if request.token else 401, "GatedRepo", f"Access to model {name} is restricted.")
         blob = repository.commits[sha].get(path)
         if blob is None:
@@ -261,12 +261,12 @@ _ROUTES: tuple[tuple[str, str, Callable[..., Reply]], ...] = (
 
 
 def _lfs(path: str, blob: Blob, digest: str) -> dict[str, object]:
-    """What a listing adds for a file of git LFS; `digest` is what that listing calls the sha256."""
+    """The listing's entry for a file in git LFS; `digest` is that listing's name for the sha256."""
     return {"lfs": {digest: blob.sha256, "size": blob.size, "pointerSize": _POINTER_SIZE}} if path.endswith(LARGE) else {}
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """HTTP around `HubServer.answer`: reads token, body and range, sends the reply, and does what goes wrong."""
+    """HTTP around `HubServer.answer`: reads token, body and range, sends the reply, and executes faults."""
 
     protocol_version = "HTTP/1.1"
     hub: HubServer
@@ -343,7 +343,7 @@ class _Handler(BaseHTTPRequestHandler):
         if reply.cut is not None:
             self.close_connection = True
             if reply.resets:
-                time.sleep(0.2)  # a reset takes what is still on its way with it
+                time.sleep(0.2)  # a reset discards data in flight
                 self._reset()
 
     def log_message(self, *_: object) -> None:

@@ -20,7 +20,7 @@ FILES: Mapping[str, bytes] = {
     "model.safetensors": bytes(3_000_000),
 }
 
-# Reads {"case": [function, arguments, keyword arguments]} and prints {"case": value, or what was raised}.
+# Reads {"case": [function, arguments, keyword arguments]} and prints {"case": value or error}.
 _CALLS = """
 import dataclasses, json, sys
 from huggingface_hub import HfApi, hf_hub_download

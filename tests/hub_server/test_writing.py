@@ -1,4 +1,4 @@
-"""The server takes what the real huggingface_hub client writes, and fails as it was ordered to."""
+"""The server accepts the real huggingface_hub client's writes, and fails on request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from tests.hub_server import OWNER_TOKEN, READER_TOKEN, STRANGER_TOKEN, HubServer
 
-# Does each of [[function, arguments, keyword arguments]] and prints what came of it, or what was raised.
+# Executes each of [[function, arguments, keyword arguments]] and prints its result or error.
 _CALLS = """
 import json, sys, time
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi

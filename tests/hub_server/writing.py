@@ -1,4 +1,4 @@
-"""What a Hub does for who may write: repositories, branches, uploads by LFS and xet, commits and pull requests."""
+"""The Hub's writing: repositories, branches, uploads by LFS and xet, commits and pull requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs on real artifacts: what the integration tests share."""
+"""Shared by the integration tests: jobs on real artifacts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from converter.pipeline import run_job
 from tests.hub_server import HubClient, HubServer
 
 DOCUMENTED: dict[str, dict[str, Any]] = {"onnx": {"profile": "documented"}}
-"""What a test converts with if it says nothing else, for each backend."""
+"""The default options of a test, for each backend."""
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def convert(tmp_path: Path) -> Callable[..., Outcome]:
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs the command line in this process, which spares the imports: for tests that need no process of their own."""
+    """Runs the command line in this process, which saves the imports: for tests that need no separate one."""
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         capsys.readouterr()
@@ -54,7 +54,7 @@ def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., subprocess.Comp
 
 @pytest.fixture
 def converter() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs the command line as a user does, in a process of its own."""
+    """Runs the command line like a user, in a separate process."""
 
     def run(*arguments: object, **more: Any) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "converter", *map(str, arguments)]
@@ -72,6 +72,6 @@ def hub() -> Iterator[HubServer]:
 
 @pytest.fixture(scope="module")
 def client(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubClient]:
-    """Runs commands against that Hub in a process of its own: `client("push", folder, "--to", "org/name", token=OWNER_TOKEN)`."""
+    """Runs commands against that Hub in a separate process: `client("push", folder, "--to", "org/name", token=OWNER_TOKEN)`."""
     with HubClient(hub, tmp_path_factory.mktemp("home")) as running:
         yield running

@@ -25,7 +25,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A T5 with a head of its own, as transformers initialises it: logits of some 50."""
+    """A T5 with an untied head, initialised by transformers: logits of about 50."""
     torch.manual_seed(0)
     config = transformers.T5Config(
         vocab_size=200,
@@ -63,7 +63,7 @@ def test_it_converts_and_the_documented_log_and_the_record_say_which_rule_decide
     assert any(comparison["exact"] for comparison in compared)
     assert all(comparison["exact"] != comparison["close"] for comparison in compared)
 
-    # a tolerance of the user's own is what they say
+    # a user's tolerance stays absolute
     result = command("validate", tmp_path / "out", "--reference", checkpoint, "--atol", "1e-5", "--json")
     (judged,) = json.loads(result.stdout)
     assert (result.returncode, judged["passed"], judged["verdict"]["exactness"]) == (1, False, [])

@@ -1,4 +1,4 @@
-"""One batch with everything that can be wrong with a checkpoint: each is told in a sentence, and the others go on."""
+"""One batch with every problem of a checkpoint: each has its message, and the others go on."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ CONFIGS: dict[str, tuple[dict[str, Any], str]] = {
     "code": ({"auto_map": {"AutoModel": "x--y.Z"}}, "has its own code"),
     "weights-elsewhere": ({"transformers_weights": "../../x.safetensors"}, "transformers cannot load the weights"),
 }
-"""Values in config.json, and what is told of them."""
+"""Values in config.json, and their messages."""
 
 _DEEP = "[" * 100_000
 TEXTS: dict[str, tuple[str, bytes, str]] = {
@@ -73,7 +73,7 @@ TEXTS: dict[str, tuple[str, bytes, str]] = {
     "weights-empty": ("model.safetensors", b"", "damaged or cut short"),
     "weights-pickled": ("model.safetensors", b"\x80\x02}q\x00.", "damaged or cut short"),
 }
-"""Files in the place of others."""
+"""Files that replace others."""
 
 HEADERS: dict[str, dict[str, Any]] = {
     "dtype-unknown": {"dtype": "F31"},
@@ -86,7 +86,7 @@ HEADERS: dict[str, dict[str, Any]] = {
     "shape-without-end": {"shape": [2**40, 2**40]},
     "shape-below": {"shape": [-1]},
 }
-"""What the first tensor of the header is, differently."""
+"""Changes to the first tensor in the header."""
 
 INDICES: dict[str, tuple[str, str]] = {
     "shard-above": ("../../etc/passwd", "which is not a file beside it"),
@@ -99,7 +99,7 @@ INDICES: dict[str, tuple[str, str]] = {
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """A folder with all of them, a manifest with a good one in the middle, and what is to be told of each broken one."""
+    """A folder with all of them, a manifest with a good one in the middle, and the message for each broken one."""
     folder = tmp_path_factory.mktemp("broken")
     good = save_tokenizer(save_tiny(folder / "good", "bert"), "input_ids", "attention_mask")
     sentences: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""examples/cpp: built as its README says against the libtorch of the installed torch, it gives what the checkpoint gives."""
+"""examples/cpp, built by its README against the installed libtorch, returns the checkpoint's outputs."""
 
 from __future__ import annotations
 

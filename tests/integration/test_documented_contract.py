@@ -18,7 +18,7 @@ from tests.support.by_hand import Arrays, inputs_of, reference, shapes_of
 from tests.support.contract import CONTRACT, ROWS, Axes, keeps, spread
 
 CANARIES = [("bert", "masked-lm"), ("gpt2", "causal-lm-with-past"), ("t5", "seq2seq-lm-with-past")]
-"""An encoder, a decoder with a cache, and both: what the newest releases are tried with."""
+"""An encoder, a decoder with a cache, and both: tried with the newest releases."""
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ def test_what_is_left_out_is_in_the_record_and_told_again(command: Callable[...,
     checked = command("validate", out, "--reference", strange, "--drop-weights")
     assert checked.returncode == 0, checked.stderr
     assert all(f"note: {note}" in checked.stdout for note in notes)
-    refused = command("validate", out, "--reference", strange)  # what a record allows, anybody may have written
+    refused = command("validate", out, "--reference", strange)  # anybody may have written the record
     assert refused.returncode == 1
     assert "value.weight" in refused.stderr and "--drop-weights" in refused.stderr
 

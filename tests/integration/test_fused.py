@@ -32,7 +32,7 @@ FEATURE = {
     "mbart": "causal-lm-with-past",
     "t5": "seq2seq-lm-with-past",
 }
-"""What each architecture is tried with; masked-lm where nothing is said. The others have been tried by hand."""
+"""The feature of each architecture; masked-lm by default. The others were tried by hand."""
 
 
 def operators(path: Path) -> Counter[str]:

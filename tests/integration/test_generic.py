@@ -1,4 +1,4 @@
-"""Model types that nobody has described: converted by the command line, told as what they are, and wrong artifacts of them are found."""
+"""Model types without a dedicated configuration: converted by the command line, named as such, and wrong artifacts of them are found."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def hear_another_recording(model: onnx.ModelProto) -> None:
 
 
 def forget_what_the_encoder_gave(model: onnx.ModelProto) -> None:
-    """The cache of one layer's keys is taken for that of another, of the same shape."""
+    """One layer's cache of keys is used for another's, of the same shape."""
     for node in model.graph.node:
         for index, name in enumerate(node.input):
             if name == "past_key_values.1.encoder.key":
@@ -150,7 +150,7 @@ def test_a_planted_fault_is_found(
 
 
 def test_an_encoder_is_not_run_again_once_the_cache_holds_what_it_gave(checkpoints: Path, convert: Convert) -> None:
-    """By what the profiler of ONNX Runtime says of the shapes: the convolutions of later calls have no rows."""
+    """By ONNX Runtime's profile of shapes: the convolutions of later calls have no rows."""
     folder = Path(convert(checkpoints / "whisper", feature="automatic-speech-recognition-with-past").destination)
     model = onnx.load(folder / "model.onnx")
     first_convolution = next(node for node in model.graph.node if node.op_type == "Conv")

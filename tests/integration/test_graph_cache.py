@@ -84,7 +84,7 @@ def test_a_checkpoint_of_another_configuration_is_captured_for_itself(tmp_path: 
 
 
 def _plant(cache: Path, graph: Graph) -> None:
-    """Put a graph in the place of the only one in a cache."""
+    """Replace the only graph in a cache."""
     import gzip
 
     (path,) = (cache / "graphs").iterdir()
@@ -119,7 +119,7 @@ def test_a_wrong_graph_under_the_right_key_is_dropped_and_captured_anew(
     captures.clear()
     convert(other, tmp_path / "out", tmp_path / "cache")
     assert len(captures) == 1
-    for left in (tmp_path / "cache" / "graphs").iterdir():  # what was found wrong is gone, or replaced
+    for left in (tmp_path / "cache" / "graphs").iterdir():  # the wrong graph is gone or replaced
         assert left.read_bytes() == right
     convert(other, tmp_path / "fresh", None)
     assert (tmp_path / "out" / "model.onnx").read_bytes() == (tmp_path / "fresh" / "model.onnx").read_bytes()

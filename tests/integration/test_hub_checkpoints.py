@@ -1,4 +1,4 @@
-"""Checkpoints from a Hub: what is resolved, what is downloaded, and what is told when it cannot be."""
+"""Checkpoints from a Hub: resolution, downloads, and the messages of failures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NEEDED: dict[str, bytes] = {
 NOT_NEEDED: dict[str, bytes] = {"README.md": b"# A model", "pytorch_model.bin": b"a pickle", "onnx/model.onnx": b"a graph"}
 ONE_FILE = {"config.json": NEEDED["config.json"], "model.safetensors": NEEDED[SHARDS[0]]}
 
-# Resolves argv[1] and prints what came of it.
+# Resolves argv[1] and prints the result.
 _RESOLVE = """
 import json, sys
 from pathlib import Path
@@ -141,7 +141,7 @@ FAILURES: Mapping[str, tuple[str, str, str, str]] = {
 
 @pytest.fixture(scope="module")
 def failed(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
-    """How each of FAILURES ended, and beside them "the owner" of a private repository, who is let in."""
+    """The results of FAILURES, and of "the owner" of a private repository, who has access."""
     for name in ("plain", "expired", "broken", "refused", "halfway", "gone", "page"):
         hub.add_repository(f"org/{name}", ONE_FILE)
     hub.add_repository("org/gated", ONE_FILE, gated=True)

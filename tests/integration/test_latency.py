@@ -1,4 +1,4 @@
-"""The time of a call stands beside PyTorch's in the verdict of an artifact that was run, and in that of a job that is done already."""
+"""A verdict has the time of a call beside PyTorch's, also for an unchanged job."""
 
 from __future__ import annotations
 

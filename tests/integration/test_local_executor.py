@@ -54,7 +54,7 @@ def test_a_worker_that_is_killed_costs_its_own_job_and_no_other(tiny: Callable[.
     assert "SIGKILL" in victim.failure.message and "memory" in victim.failure.hint
     assert bystander.status == "converted", bystander.failure
     assert (tmp_path / "bystander" / "onnx" / "converter.json").is_file()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bystander"]  # nor does the victim leave what it had staged
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bystander"]  # the victim leaves no staged files either
 
 
 class Together:
@@ -134,7 +134,7 @@ def test_once_halted_nothing_that_waits_for_memory_is_started(
 
 
 class KillServer(threading.Thread):
-    """Kills the server that starts the workers while it imports torch, as the system does where there is too little memory for that."""
+    """Kills the server of the workers during its import of torch, as the system does without enough memory."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -173,7 +173,7 @@ def test_a_system_that_lets_no_process_start_is_told_as_what_it_is(
 
 
 def heed_interruptions() -> None:
-    """A shell has what it starts in the background ignore Ctrl-C, and all that this starts in turn."""
+    """A shell's background processes, and their children, ignore Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

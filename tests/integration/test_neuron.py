@@ -1,4 +1,4 @@
-"""Neuron from a checkpoint to a folder, with doubles in the place of the SDKs: what is ours is tested, and of theirs the call alone."""
+"""Neuron from checkpoint to folder, with doubles of the SDKs: our code is tested, and of the SDK only the call."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _texts(batch: int, length: int) -> dict[str, Any]:
     return {"input_ids": tokens, "attention_mask": np.ones_like(tokens), "token_type_ids": np.zeros_like(tokens)}
 
 
-# --- what is compiled, and into which files ---------------------------------------------------------------------------
+# --- compiled files ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_several_lengths_are_buckets_and_each_is_validated(calls: Calls, tiny: T
     result = command("validate", folder / "buckets/16/model.neuron", "--reference", checkpoint, "--feature=masked-lm")
     assert result.returncode == 0, result.stderr
 
-    # optimum-neuron's clients take a folder with one archive in it, and want to know what it was compiled for
+    # optimum-neuron's clients load a folder with one archive, and read its compile settings
     for length, place in ((8, folder / "buckets/8"), (16, folder / "buckets/16"), (24, folder)):
         assert [path.name for path in place.glob("*.neuron")] == ["model.neuron"]
         assert json.loads((place / "config.json").read_text())["neuron"]["static_sequence_length"] == length
@@ -323,7 +323,7 @@ def test_with_a_device_what_does_not_run_is_a_failure_whatever_is_allowed(double
     assert outcome.failure and "the double has no runtime" in outcome.failure.message
 
 
-# --- what is refused before anything is compiled ----------------------------------------------------------------------
+# --- refused before any compilation ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""docs/how-to/neuron.md, typed in, with a double in the place of the SDK and of the device."""
+"""docs/how-to/neuron.md, typed in, with doubles of the SDK and the device."""
 
 from __future__ import annotations
 

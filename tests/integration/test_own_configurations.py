@@ -1,4 +1,4 @@
-"""Configurations of a user's own, in the documented style, for architectures that are not ready-made."""
+"""Custom configurations, in the documented style, for other architectures."""
 
 from __future__ import annotations
 
@@ -348,7 +348,7 @@ def test_inputs_that_a_configuration_makes_in_the_documented_way_are_what_it_is_
 
 def test_a_configuration_converts_from_python(workspace: Path) -> None:
     namespace: dict[str, Any] = {}
-    exec(MY_CONFIG, namespace)  # what a user would have typed
+    exec(MY_CONFIG, namespace)  # as a user would type it
     model = FeaturesManager.get_model_from_feature("causal-lm-with-past", str(workspace / "opt"))
     model.train()
     config: OnnxConfigWithPast = namespace["OPTOnnxConfig"].with_past(model.config, task="causal-lm")

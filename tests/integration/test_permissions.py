@@ -1,4 +1,4 @@
-"""What a checkpoint brings beside data, a pickle or code, is refused unless it is allowed, and the record says what was."""
+"""A pickle or code in a checkpoint is refused unless allowed, and the record names it."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_pickle_in_shards_is_taken_too(client: HubClient, plain: Path, tmp_pat
 
 
 class Malicious:
-    """What a pickle can do."""
+    """A pickle that runs code."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

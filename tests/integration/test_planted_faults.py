@@ -35,7 +35,7 @@ def change_a_weight(model: onnx.ModelProto) -> None:
 
 
 def leave_out_a_bias(model: onnx.ModelProto) -> None:
-    """It is added by a constant that is too small to be asked for, and is 1e-7 off."""
+    """The offset is a constant too small for the comparison of constants, and 1e-7 off."""
     tensor = _initializer(model, "bert.encoder.layer.1.output.dense.bias")
     array = numpy_helper.to_array(tensor) + np.float32(1e-7)
     _rename(model, tensor.name, "bias")
@@ -190,7 +190,7 @@ def test_a_checkpoint_that_gives_nan_is_what_is_told(tiny: Callable[..., Path], 
 def test_an_artifact_that_fails_its_validation_is_never_put_in_its_place(
     tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The fault is planted between writing and validating, where a bug of the exporter would be."""
+    """The fault is planted between writing and validating, like a bug of the exporter."""
     from converter.backends import Conversion
     from converter.backends.onnx import OnnxBackend
     from converter.cli import main

@@ -1,4 +1,4 @@
-"""A model with its cache: what it generates, and ties. `tests/planted` plants the faults."""
+"""A model with its cache: its generation, and ties. `tests/planted` plants the faults."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_token_that_differs_by_a_tie_is_told_as_one_and_another_is_a_failure(
     with torch.no_grad():
         embeddings = model.transformer.wte.weight
         embeddings[8] = embeddings[7] = 3 * embeddings[7]
-        model.transformer.ln_f.bias += 2 * embeddings[7]  # so that these two are what it says
+        model.transformer.ln_f.bias += 2 * embeddings[7]  # so that these two tokens are chosen
     model.save_pretrained(checkpoint)
     outcome = convert(checkpoint, feature="causal-lm-with-past")
     assert outcome.status == "converted", outcome.failure

@@ -52,7 +52,7 @@ class Noisy(_Around):
 
 
 class Replacing(_Around):
-    """One token is taken for another."""
+    """One token is replaced by another."""
 
     def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
         return self.inner(torch.where(input_ids == 77, 78, input_ids), attention_mask, token_type_ids)
@@ -161,7 +161,7 @@ def test_a_tied_weight_that_is_stored_twice_is_found(tiny: Make, command: Run, t
 
 
 def test_weights_that_share_their_bytes_where_each_was_to_have_its_own_are_found(tiny: Make, command: Run, tmp_path: Path) -> None:
-    """By the record, which says what was asked for."""
+    """By the record, which has the option."""
     checkpoint = tiny("bert", "AutoModelForMaskedLM")
     assert command("torchscript", "--model", checkpoint, "--feature=masked-lm", tmp_path / "tied").returncode == 0
     assert command("torchscript", "--model", checkpoint, "--feature=masked-lm", "--untie", tmp_path / "untied").returncode == 0

@@ -1,4 +1,4 @@
-"""Variants of a model with its cache go through the grid of cases: good ones pass, and what is planted in their graphs is found."""
+"""Variants of a model with its cache run all cases: good ones pass, and faults in their graphs are found."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def swap_the_presents(model: onnx.ModelProto) -> None:
 
 
 def count_padding_for_positions(model: onnx.ModelProto) -> None:
-    """Positions are those of a text that is not padded left."""
+    """Positions count as if the text were not padded left."""
     nodes = [
         constant("planted.axis", 1),
         constant("planted.one", 1),
@@ -156,7 +156,7 @@ def count_padding_for_positions(model: onnx.ModelProto) -> None:
 
 
 def once_nothing_is_cached(name: str, other: str, before: Sequence[onnx.NodeProto]) -> Plant:
-    """`other` is taken for the input `name` as long as the past is empty."""
+    """`other` replaces the input `name` as long as the past is empty."""
 
     def plant(model: onnx.ModelProto) -> None:
         nodes = [
@@ -239,7 +239,7 @@ class OffBehindAPast:
 def test_a_token_at_a_time_has_to_give_what_all_at_once_gives(
     name: str, made: tuple[Path, Outcome], grid: VariantGrid, model: tuple[Reference, OnnxConfig]
 ) -> None:
-    """It may be off less than by what is lost to rounding, which both have lost."""
+    """It may be off less than the rounding error that both have."""
     session = OnnxSession(made[0] / FILES[name])
     (good,) = [deviation for deviation in grid.deviations(session, activations="float") if deviation.case.startswith("a token")]
     spread = _spread(model)
@@ -260,7 +260,7 @@ def _spread(model: tuple[Reference, OnnxConfig]) -> float:
     return float(np.sqrt(logits.reshape(-1, logits.shape[-1]).var(axis=0).mean()))
 
 
-# the float32 file: what each input matters, with a past and without
+# the float32 file: the influence of each input, with and without a past
 
 
 @pytest.fixture(scope="module")

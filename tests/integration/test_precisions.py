@@ -163,7 +163,7 @@ def test_a_checkpoint_of_16_bits_loses_nothing_by_being_stored_in_them(dtype: st
     outcome = convert(checkpoint, tmp_path, variants=f"fp32,{ {'float16': 'fp16', 'bfloat16': 'bf16'}[dtype] }".replace(" ", ""))
     *_, variant = variants(outcome).values()
     assert variant.tier == "near-lossless"
-    if dtype == "bfloat16":  # it is widened to what the checkpoint is, and computed as the float32 file is
+    if dtype == "bfloat16":  # widened to the checkpoint's values, and computed like the float32 file
         exact, narrow = variants(outcome).values()
         assert narrow.accuracy_drop.distance == exact.accuracy_drop.distance
 
@@ -186,7 +186,7 @@ Change = Callable[[onnx.ModelProto], None]
 
 
 def zero_a_layer(model: onnx.ModelProto) -> None:
-    """What a product with quantized weights gives is thrown away; all weights stay as they are."""
+    """The outputs of quantized products are discarded; all weights stay unchanged."""
     products = ("MatMulNBits", "MatMulInteger")
     place, node = next(
         (place, node) for place, node in enumerate(model.graph.node) if node.op_type in products and "layer.1.intermediate" in node.input[1]

@@ -1,4 +1,4 @@
-"""`converter push` against a Hub on loopback: one commit, one pull request, whatever goes wrong, and only what was validated."""
+"""`converter push` against a Hub on loopback: one commit, one pull request after any failure, and only validated files."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_what_was_pushed_can_be_validated_by_who_downloads_it(
 
 def test_pushing_again_commits_nothing(hub: HubServer, source: str, artifacts: Path, push: Callable[..., Said]) -> None:
     push("tiny-ONNX")
-    record = _record(artifacts)  # converted again elsewhere, it differs in what it cost and by a rounding
+    record = _record(artifacts)  # another conversion differs in its cost and by a rounding
     record["stages"][0]["seconds"] += 1
     record["verdict"]["cases"][0]["comparisons"][0]["max_abs_error"] *= 1.5
     (artifacts / "onnx" / "converter.json").write_text(json.dumps(record))
@@ -372,7 +372,7 @@ def test_what_is_committed_is_what_was_validated_though_the_file_changes_meanwhi
 ) -> None:
     model = artifacts / "onnx" / "model.onnx"
     validated = model.read_bytes()
-    hub.meanwhile("preupload/main", lambda: None)  # that of the rights
+    hub.meanwhile("preupload/main", lambda: None)  # the permissions' message
     hub.meanwhile("preupload/main", lambda: model.write_bytes(bytes(model.stat().st_size)))
     push(source)
     assert hub.read(source, "onnx/model.onnx") == validated

@@ -1,4 +1,4 @@
-"""`--push` of a batch: what was validated goes to the Hub as soon as its model is done, and a second run does nothing."""
+"""`--push` of a batch: each model is pushed as soon as it is validated, and a second run does nothing."""
 
 from __future__ import annotations
 

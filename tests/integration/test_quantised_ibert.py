@@ -1,4 +1,4 @@
-"""I-BERT in its quantised mode: integer arithmetic, told in floats, has to come out as it is in transformers."""
+"""I-BERT in its quantised mode: integer arithmetic in floats equals transformers'."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A batch on a real Ray cluster of this machine: what a lost node, a crash or an unshared folder costs, and what is left behind."""
+"""A batch on a real Ray cluster of this machine: the cost of a lost node, a crash or an unshared folder, and the files left behind."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class RayCluster:
         self.address, self.raylets = json.loads(self._process.stdout.readline())
 
     def kill_node(self, number: int) -> None:
-        """All processes of a node at once, as it is when a machine is gone."""
+        """Kill all processes of a node at once, like a lost machine."""
         processes = [self.raylets[number], *below(self.raylets[number])]
         for process in processes:
             os.kill(process, signal.SIGKILL)
@@ -76,7 +76,7 @@ class RayCluster:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[RayCluster]:
-    """For the tests that leave it as it was."""
+    """For tests that do not change it."""
     running = RayCluster()
     yield running
     running.close()
@@ -320,7 +320,7 @@ def test_a_node_that_shares_no_folder_pushes_and_keeps_nothing(hub: HubServer, t
     checkpoint = save_tiny(tmp_path / "tiny", "bert", "AutoModelForMaskedLM")
     hub.forget()
     hub.add_repository("org/one", {path.name: path for path in checkpoint.iterdir()})
-    with tempfile.TemporaryDirectory() as own:  # a short path, as that of a socket is to lie below
+    with tempfile.TemporaryDirectory() as own:  # a short path, because a socket lies below it
         variables = hub.environment(tmp_path / "home") | {"HF_TOKEN": OWNER_TOKEN, "PYTHONPATH": str(ROOT), "TMPDIR": own}
         said = subprocess.run([sys.executable, "-c", _UNSHARED], env=os.environ | variables, capture_output=True, text=True, check=False)
         left = [path for path in Path(own).iterdir() if path.name.startswith("converter-")]

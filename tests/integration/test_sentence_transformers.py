@@ -1,4 +1,4 @@
-"""Repositories as sentence-transformers writes them, made by hand: the feature is chosen by what the repository is."""
+"""Repositories in the format of sentence-transformers, made by hand: their files choose the feature."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def shared(convert: Callable[..., Outcome]) -> Callable[..., Outcome]:
 
 
 def run(path: Path) -> list[np.ndarray[Any, Any]]:
-    """What a plain session and the checker, which know nothing of us, have of a file."""
+    """The results of a plain session and the checker for a file."""
     onnx.checker.check_model(path, full_check=True)
     return list(ort.InferenceSession(path).run(None, INPUTS))
 
@@ -208,7 +208,7 @@ def test_half_precision_that_is_kept_is_shared(tmp_path: Path, checkpoint: Path,
 def test_what_is_copied_and_what_one_file_cannot_hold_lie_apart(
     tmp_path: Path, checkpoint: Path, shared: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of two shards one is widened, and what is widened is too much for one file: only with a limit of one byte here."""
+    """One of two shards is widened, which is too large for one file: here by a limit of one byte."""
     folder = tmp_path / "mixed"
     transformers.AutoModel.from_pretrained(checkpoint).save_pretrained(folder, max_shard_size="40KB")
     first = sorted(folder.glob("*.safetensors"))[0]

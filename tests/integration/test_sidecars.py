@@ -62,7 +62,7 @@ def edit(path: Path, **changes: Any) -> None:
 
 
 def adopt(record: Path) -> None:
-    """Write into a record the sizes and sha256 of the files as they are now, as whoever edits the files can."""
+    """Write the current sizes and sha256 of the files into a record, as anybody can."""
     content = json.loads(record.read_bytes())
     for group, folder in (("files", record.parent), ("sidecars", record.parent.parent)):
         for file in content[group]:

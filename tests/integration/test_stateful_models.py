@@ -1,4 +1,4 @@
-"""A model that its own calls change is refused, and so is one whose positions follow what it has read; what they become is right."""
+"""A model changed by its own calls is refused, and so are positions that depend on earlier texts; the suggested settings are right."""
 
 from __future__ import annotations
 

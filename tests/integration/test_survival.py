@@ -1,4 +1,4 @@
-"""Batches that are stopped anywhere, and jobs that crash, hang or take too much: what is done stays done, whole, and is done once."""
+"""Batches that are stopped anywhere, and jobs that crash, hang or take too much: finished work stays, whole, and is done once."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def test_whatever_a_job_does_to_itself_it_does_to_no_other(tiny: Callable[..., P
     assert "test_survival" not in errors and "Traceback" not in errors
     assert list((tmp_path / "out").rglob(".*")) == []
     said = (tmp_path / "out" / "Segfault" / "onnx.converter.log").read_text()
-    assert "Segmentation fault" in said and "faults.py" in said  # where it was, for who has to find out why
+    assert "Segmentation fault" in said and "faults.py" in said  # the stack, to find out why
     assert "faults.py" in (tmp_path / "out" / "Hangs" / "onnx.converter.log").read_text()
 
 
@@ -235,7 +235,7 @@ def test_a_disk_that_is_full_in_the_middle_costs_what_does_not_fit(batch: Path, 
     made = seen(small_disk / "out")
     assert 0 < len(made) < COUNT
     assert list((small_disk / "out").rglob(".*")) == []
-    outcomes = json.loads(output)["outcomes"]  # which are told where they can no longer be written
+    outcomes = json.loads(output)["outcomes"]  # reported if they cannot be written any more
     assert len(outcomes) == COUNT
     assert [outcome["status"] for outcome in outcomes].count("converted") == len(made)
     failures = [outcome["failure"] for outcome in outcomes if outcome["status"] == "failed"]

@@ -1,4 +1,4 @@
-"""What a trace cannot do is refused, guarded or told; what it stores is the checkpoint's, once or twice as asked."""
+"""The limits of a trace are refused, guarded or reported; stored weights are the checkpoint's, once or twice as requested."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated")
 Convert = Callable[..., Outcome]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
-# transformers' own Longformer, as it is: its code cuts and indexes by the sizes that it is traced at
+# transformers' own Longformer: its code slices by the sizes of the trace
 OWN_LONGFORMER = """
 from contextlib import nullcontext
 from converter.onnx import LongformerOnnxConfig, OnnxConfig
@@ -115,7 +115,7 @@ def test_a_shorter_text_is_padded_to_the_shape_and_gives_what_the_checkpoint_giv
 
 
 def test_a_trace_that_holds_for_some_values_alone_is_refused(tiny: Callable[..., Path], convert: Convert, own: str) -> None:
-    """transformers' Longformer counts its global tokens as it is traced, and takes that number for ever."""
+    """transformers' Longformer counts its global tokens during the trace, and keeps this number."""
     outcome = convert(tiny("longformer"), backend="torchscript", config=f"{own}:WithGlobalTokens", sequence_length=16)
     assert outcome.failure and outcome.failure.stage == "validate"
     assert "the artifact does not match the checkpoint" in outcome.failure.message
@@ -141,7 +141,7 @@ def test_longformer_is_right_for_any_number_of_global_tokens_at_any_length(tiny:
             np.testing.assert_allclose(results[1].numpy(), expected["pooler_output"], rtol=1e-5, atol=1e-4)
 
 
-# --- what is stored ---------------------------------------------------------------------------------------------------
+# --- stored tensors ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_a_model_that_is_exported_stays_as_it_was(tiny: Callable[..., Path], tmp
 
 
 def test_what_the_feature_does_not_use_is_not_stored(tiny: Callable[..., Path], convert: Convert) -> None:
-    """A masked language model has no pooler, and transformers fills one in at random; nothing asks for what it gives."""
+    """A masked language model has no pooler; transformers fills one with random numbers, and no output depends on it."""
     checkpoint = tiny("bert", "AutoModelForMaskedLM")
     outcome = convert(checkpoint, backend="torchscript", feature="default")
     assert outcome.status == "converted", outcome.failure
@@ -248,7 +248,7 @@ def test_an_archive_tells_nothing_of_the_machine_it_was_made_on_and_is_the_same_
 def test_the_room_that_is_reserved_is_enough_for_the_code_of_many_layers(
     freeze: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """torch's writer would end this process if the disk had less: what it writes is measured before it is copied."""
+    """torch's writer would end this process on a full disk: its size is measured before the copy."""
     from converter.architectures import find_architecture
     from converter.backends.traced import archive
     from converter.torchscript import TorchScriptOptions, export
@@ -300,7 +300,7 @@ def test_real_sentences_are_tried_and_cut_to_the_shape_of_a_guarded_trace(conver
     assert {case.name: case.axes for case in outcome.verdict.cases}["whole"] == {"batch": 3, "sequence": 6}
 
 
-# --- what is wrong ----------------------------------------------------------------------------------------------------
+# --- errors --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -410,13 +410,13 @@ def test_code_that_is_another_beyond_some_length_is_noticed(tiny: Callable[..., 
     short = convert(tiny("bert"), tmp_path / "short", backend="torchscript", config=name, sequence_length=20)
     assert short.artifact and short.artifact.signature.fixed == {"sequence": 20}, short.failure
     whole = convert(tiny("bert"), tmp_path / "whole", backend="torchscript", config=name)
-    assert whole.failure and whole.failure.stage == "validate"  # the branch beyond 30 is not what the checkpoint does
+    assert whole.failure and whole.failure.stage == "validate"  # the branch beyond 30 differs from the checkpoint
 
 
 def test_what_torch_and_transformers_warn_of_while_a_model_is_traced_reaches_nobody(
     converter: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     checkpoint = save_other(tmp_path / "deberta", "deberta-v2", "AutoModel")
-    done = converter("torchscript", "--model", checkpoint, tmp_path / "out")  # in a process of its own, as pytest keeps warnings back
+    done = converter("torchscript", "--model", checkpoint, tmp_path / "out")  # in a separate process, because pytest holds warnings back
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr

@@ -1,4 +1,4 @@
-"""docs/how-to/torchscript.md, typed in: its commands and its code run in order, and what they give is what transformers gives."""
+"""docs/how-to/torchscript.md, typed in: its commands and its code run in order, and return transformers' results."""
 
 from __future__ import annotations
 

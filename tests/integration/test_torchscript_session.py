@@ -1,4 +1,4 @@
-"""The process that runs an archive: what it cannot import, what becomes of it, and what is told where it ends before its time."""
+"""The process that runs an archive: its imports, its end, and the error if it ends too early."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A conversion takes nothing that its user did not name: neither what a shell writes meanwhile, nor what lies beside the destination."""
+"""A conversion touches no file that its user did not name, in the working folder or beside the destination."""
 
 from __future__ import annotations
 

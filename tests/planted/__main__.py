@@ -1,6 +1,6 @@
-"""`make planted-faults`: plant every fault, or those whose name, kind or base contains a word; and convert what is right.
+"""`make planted-faults`: plant every fault, or those whose name, kind or base contains a word; and convert right checkpoints.
 
-Prints each as it is judged, then the tables. The exit status is 1 if a fault is missed that is not impossible to see, if a witness proves
+Prints each result, then the tables. The exit status is 1 if a fault is missed that is not impossible to see, if a witness proves
 nothing, or if a good conversion is refused.
 """
 
@@ -26,8 +26,8 @@ from tests.planted.faults import FAULTS
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.planted", description=__doc__)
     parser.add_argument("words", nargs="*", metavar="WORD", help="which faults; all if there is none")
-    parser.add_argument("--good", action="store_true", help="convert what is right, instead")
-    parser.add_argument("--keep", type=Path, help="a folder for the good artifacts, which a second run takes as they are")
+    parser.add_argument("--good", action="store_true", help="convert right checkpoints instead")
+    parser.add_argument("--keep", type=Path, help="a folder for the good artifacts, reused by a second run")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers' own lacks types

@@ -30,10 +30,10 @@ ALL_PRECISIONS = "fp32,fp16,bf16,q8,int8-static,w8,q4,q4f16"
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
-    """A tiny checkpoint and how it is converted.
+    """A tiny checkpoint and its options.
 
-    `changes` are to the tiny configuration of tests.coverage; `scale` is the standard deviation of its matrices. `tokenizer` are the
-    inputs that its tokenizer gives, of which it has none if they are none. `files` are JSON files beside them, by name.
+    `changes` apply to the tiny configuration of tests.coverage; `scale` is the standard deviation of its matrices. `tokenizer` are the
+    inputs from its tokenizer; without any it has none. `files` are JSON files beside them, by name.
     """
 
     model_type: str
@@ -54,7 +54,7 @@ class Base:
 
     @property
     def validation_options(self) -> dict[str, Any]:
-        """The options that its validation is asked with if there is no record: an archive says itself what it was compiled for."""
+        """The options of its validation without a record: an archive says itself how it was compiled."""
         return self.asked if self.backend == "onnx" else {"feature": self.feature}
 
 
@@ -215,9 +215,9 @@ class Good:
     folder: Path
     outcome: Outcome
     answers: dict[str, Any] = field(default_factory=dict)
-    """What the checkpoint and the good artifact give at the witnesses so far."""
+    """The outputs of the checkpoint and the good artifact for the witnesses so far."""
     verdicts: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """What validation says against it, by what it is asked."""
+    """The problems that validation finds, by its options."""
 
     @property
     def artifact(self) -> Path:
@@ -232,9 +232,9 @@ class Good:
         return Source(name=str(self.checkpoint), folder=self.checkpoint)
 
     def tier(self, asked: Mapping[str, Any]) -> dict[str, str]:
-        """The tier that a user asks for by default, or `any` if a good variant of those that are asked for does not reach it.
+        """The default tier, or `any` if a good variant does not reach it.
 
-        Random weights may lose more by four bits than trained ones do.
+        Random weights may lose more with four bits than trained ones.
         """
         if not self.outcome.verdict or not self.outcome.verdict.variants:
             return {}

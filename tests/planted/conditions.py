@@ -1,4 +1,4 @@
-"""Faults that show at some inputs alone: a condition on lengths or values, and what goes wrong where it holds."""
+"""Faults at some inputs only: a condition on lengths or values, and the fault under it."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def padded(value: str = "attention_mask", side: int = 0) -> Condition:
 
 
 def off_when(condition: Condition, output: str, factor: float = 1.05) -> Surgery:
-    """An output is some percent off where the condition holds."""
+    """An output is some percent off under the condition."""
 
     def plant(graph: Graph) -> None:
         holds = condition(graph)
@@ -112,7 +112,7 @@ def off_when(condition: Condition, output: str, factor: float = 1.05) -> Surgery
 
 
 def ones_when(condition: Condition, mask: str) -> Surgery:
-    """A mask is taken for ones where the condition holds."""
+    """A mask is replaced by ones under the condition."""
 
     def plant(graph: Graph) -> None:
         def change(graph: Graph, value: str) -> str:
@@ -125,7 +125,7 @@ def ones_when(condition: Condition, mask: str) -> Surgery:
 
 
 def shift_when(condition: Condition, value: str, by: int) -> Surgery:
-    """Something is added to an int64 input where the condition holds."""
+    """Something is added to an int64 input under the condition."""
 
     def plant(graph: Graph) -> None:
         def change(graph: Graph, value: str) -> str:
@@ -149,7 +149,7 @@ def clip(value: str, limit: float) -> Surgery:
 
 
 def first_row_for_all(value: str) -> Surgery:
-    """An input of the first row stands for those of all rows."""
+    """The first row's input is used for all rows."""
 
     def plant(graph: Graph) -> None:
         def spread(graph: Graph, name: str) -> str:

@@ -1,7 +1,7 @@
-"""How near to float64 right conversions are, and faulty ones, beside PyTorch float32: what the bounds of `exactness` were chosen by.
+"""The distance of right and faulty conversions from float64, relative to PyTorch float32: the source of the bounds in `exactness`.
 
-`python -m tests.planted.exactness FOLDER` converts what `good` has, holds every output against float64, and does the same for faults:
-PyTorch itself with the fault stands for an artifact that has it. FOLDER keeps the artifacts for a second run.
+`python -m tests.planted.exactness FOLDER` converts the checkpoints of `good` and compares every output with float64. The same for
+faults, made in PyTorch in place of an artifact. FOLDER keeps the artifacts for a second run.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ FAULTS: Mapping[str, Callable[[torch.nn.Module], None]] = {
 
 
 def measure(base: Base, folder: Path) -> Iterator[tuple[str, Exactness]]:
-    """The judgement of each output that is no cache: of the good artifact, and of each fault."""
+    """The judgement of each output except caches: of the good artifact, and of each fault."""
     checkpoint = folder / "checkpoint"
     backend = BACKENDS[base.backend]
     options = backend.options.model_validate(base.asked)

@@ -1,4 +1,4 @@
-"""What a planted fault is."""
+"""A planted fault."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def _nothing(folder: Path) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """A fault that is planted in a copy of a good model's folder.
+    """A fault in a copy of a good model's folder.
 
     Attributes:
         base: the good artifact, by its name in BASES.
-        prepare: what is done to the good copy before, and is no fault.
+        prepare: harmless changes to the good copy before.
         record: whether the artifact's record stays; without it no checksum helps.
-        asked: options of the command that the validation is asked with, beside those that the base was converted with.
+        asked: options of the validation, besides the base's own.
         impossible: why validation cannot see it, in a clause; empty for a fault that it must catch.
     """
 

@@ -188,7 +188,7 @@ def conversions() -> Iterator[Conversion]:
 
 
 def place_of(conversion: Conversion, folder: Path) -> Path:
-    """Where its checkpoint and its artifact are."""
+    """The folders of its checkpoint and its artifact."""
     return folder / conversion.name.replace(" ", "-").replace("=", "-")
 
 

@@ -92,7 +92,7 @@ class Graph:
         node.attribute.extend([*kept, helper.make_attribute(name, value)])
 
     def redirect(self, name: str, other: str, users: Collection[onnx.NodeProto] | None = None) -> None:
-        """Let the nodes that take `name`, or those of them in `users`, take `other`; nodes made of `name` by `first` or `after` keep it."""
+        """Let the nodes that read `name`, or those of them in `users`, read `other`; nodes that make `other` from `name` stay."""
         for node in self.users(name):
             if other not in node.output and (users is None or any(node is user for user in users)):
                 node.input[:] = [other if value == name else value for value in node.input]
@@ -124,7 +124,7 @@ class Graph:
         return self._insert(len(self.proto.node), kind, inputs, output=output, **attributes)
 
     def inner(self, output: str) -> str:
-        """Free the name of a graph's output for another node. Returns what the value is called now."""
+        """Free the name of a graph's output for another node. Returns the value's new name."""
         inside = f"{output} inside"
         self.rename(output, inside)
         return inside

@@ -18,7 +18,7 @@ _CRASH = "validation itself fails"
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a fault: `problems` are what validation says of it, a clause each; none if it passes."""
+    """The result of a fault: `problems` are those of validation, a clause each; empty if it passes."""
 
     fault: Fault
     harm: Harm
@@ -26,7 +26,7 @@ class Result:
 
     @property
     def caught(self) -> bool:
-        """Whether validation refuses the artifact; if it fails over it, that is no verdict."""
+        """Whether validation refuses the artifact; an exception is not a verdict."""
         return bool(self.problems) and not self.problems[0].startswith(_CRASH)
 
     def __str__(self) -> str:
@@ -48,7 +48,7 @@ def judge(workshop: Workshop, fault: Fault) -> Result:
     with _copy(workshop, good, fault) as folder:
         try:
             fault.plant(folder)
-        except (LookupError, ValueError, RuntimeError) as error:  # a graph that is not what the surgery takes it for
+        except (LookupError, ValueError, RuntimeError) as error:  # a graph that the surgery does not expect
             return Result(fault, Harm(False, f"cannot be planted: {error}"), ())
         harm = fault.witness.prove(good, folder)
         return Result(fault, harm, validate(good, folder, fault))
@@ -65,7 +65,7 @@ def _copy(workshop: Workshop, good: Good, fault: Fault) -> Iterator[Path]:
 
 
 def _refusal_of_good(workshop: Workshop, good: Good, fault: Fault) -> tuple[str, ...]:
-    """What validation says against the good artifact, asked as it is for the fault: nothing, or the fault proves nothing."""
+    """The problems of the good artifact under the fault's options: none, or the fault proves nothing."""
     key = f"{fault.asked} {fault.record}"
     if key not in good.verdicts:
         with _copy(workshop, good, fault) as folder:

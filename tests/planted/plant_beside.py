@@ -93,7 +93,7 @@ def in_turn(*plants: Plant) -> Plant:
 
 
 def rehash(folder: Path) -> None:
-    """Have the record name the files as they are, as if the converter itself had written them so."""
+    """Update the record to the files, as if the converter had written them."""
     (path,) = folder.glob(f"*/{RECORD}")
     record = json.loads(path.read_text(encoding="utf-8"))
     for files, place in ((record["files"], path.parent), (record["sidecars"], folder)):
@@ -120,7 +120,7 @@ TEXT = "the runtime was using a ! ? [MASK]"
 
 
 def tokens_of(folder: Path) -> object:
-    """What the tokenizer in a folder makes of a text and its padding."""
+    """The tokens and padding of a text by the tokenizer in a folder."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     return {name: list(value) for name, value in tokenizer([TEXT, "a"], padding=True).items()}
 

@@ -1,4 +1,4 @@
-"""Masks, windows, positions and caches: what goes wrong between the first call and the next."""
+"""Masks, windows, positions and caches: faults between the first call and the next."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def swap_inputs(one: str, other: str) -> Surgery:
 
 
 def see_all_of_the_past(graph: Graph) -> None:
-    """A mask of ones for what the cache holds, and that which is given for what is new."""
+    """A mask of ones for the cache, followed by the given one for new tokens."""
 
     def change(graph: Graph, mask: str) -> str:
         end = graph.first("Unsqueeze", graph.length("input_ids", 1), graph.constant([0]))
@@ -65,7 +65,7 @@ def count_by_another_padding(graph: Graph) -> None:
 
 
 def forget_the_oldest(condition: Condition, mask: str = "attention_mask") -> Surgery:
-    """The first token of the cache is taken for padding where the condition holds."""
+    """The first token of the cache counts as padding under the condition."""
 
     def plant(graph: Graph) -> None:
         def change(graph: Graph, value: str) -> str:
@@ -82,7 +82,7 @@ def forget_the_oldest(condition: Condition, mask: str = "attention_mask") -> Sur
 
 
 def set_window(change: int, condition: Condition | None = None) -> Surgery:
-    """A sliding window that is longer by `change`, or is where the condition holds."""
+    """A sliding window is longer by `change`, or exists under the condition."""
 
     def plant(graph: Graph) -> None:
         for node, name in _windows(graph):
@@ -131,7 +131,7 @@ def look_back_only(graph: Graph) -> None:
 
 
 def see_the_future(condition: Condition) -> Surgery:
-    """New tokens see those behind them where the condition holds."""
+    """New tokens see later ones under the condition."""
 
     def plant(graph: Graph) -> None:
         causal = graph.nodes("LessOrEqual")[0]
@@ -152,7 +152,7 @@ def _lookups(graph: Graph, weight: str) -> list[onnx.NodeProto]:
 
 
 def clip_rows(weight: str, limit: int) -> Surgery:
-    """Positions beyond a limit are that of the limit."""
+    """Positions beyond a limit stay at the limit."""
 
     def plant(graph: Graph) -> None:
         for node in _lookups(graph, weight):
@@ -163,7 +163,7 @@ def clip_rows(weight: str, limit: int) -> Surgery:
 
 
 def shift_rows(weight: str, by: int, condition: Condition) -> Surgery:
-    """Positions are off where the condition holds."""
+    """Positions are off under the condition."""
 
     def plant(graph: Graph) -> None:
         term = graph.first("Where", condition(graph), graph.constant(by), graph.constant(0))
@@ -186,7 +186,7 @@ def ignore_past(name: str) -> Surgery:
 
 
 def scale_present(name: str, factor: float) -> Surgery:
-    """The cache that comes out is off; what is computed with it here is not."""
+    """The returned cache is off; the outputs of this call are not."""
     return lambda graph: graph.replace_output(name, lambda graph, inner: graph.last("Mul", inner, graph.constant(factor, "float32")))
 
 
@@ -198,7 +198,7 @@ def truncate_present(name: str, tokens: int) -> Surgery:
 
 
 def drop_past_from_present(name: str) -> Surgery:
-    """The oldest token's place is taken by zeros."""
+    """The oldest token's entry is replaced by zeros."""
 
     def plant(graph: Graph) -> None:
         def change(graph: Graph, inner: str) -> str:
@@ -246,7 +246,7 @@ def limit_buckets(by: int) -> Surgery:
 
 
 def relative_positions_one_way(graph: Graph) -> None:
-    """An encoder that takes what comes behind for what came before."""
+    """An encoder that uses later tokens for earlier ones."""
     node = graph.nodes("Greater")[0]
     node.input[0], node.input[1] = node.input[1], node.input[0]
 
@@ -400,7 +400,7 @@ FAULTS = (
     _fault("the last bucket of relative positions of an encoder", "t5", limit_buckets(1), Call(batch=1, source=140), _ENCODER),
     _fault("relative positions that are turned round", "t5", relative_positions_one_way, Call(batch=2, source=12), _ENCODER),
     _fault("ALiBi to 40 tokens", "bloom", alibi_to_40, Call(batch=2, sequence=1, past=60)),
-    # what goes in
+    # inputs
     _fault("keys of two layers exchanged", "gpt2", swap_inputs("past_key_values.0.key", "past_key_values.1.key"), _NEXT),
     _fault("key and value of a past exchanged", "gpt2", swap_inputs("past_key_values.0.key", "past_key_values.0.value"), _NEXT),
     _fault("a past of the layers exchanged", "qwen2", swap_inputs("past_key_values.0.key", "past_key_values.1.key"), _NEXT),
@@ -413,7 +413,7 @@ FAULTS = (
     _fault("a past that is ignored by one layer", "llama", ignore_past("past_key_values.1.value"), _NEXT),
     _fault("a cache of the encoder that is ignored", "t5", ignore_past("past_key_values.1.encoder.value"), _NEXT, _DECODER),
     _fault("a cache of the encoder that is ignored, Whisper", "whisper", ignore_past("past_key_values.0.encoder.key"), _NEXT, _DECODER),
-    # what comes out
+    # outputs
     _fault("key and value that come out exchanged", "gpt2", swap_outputs("present.1.key", "present.1.value"), _NEXT),
     _fault("values of the layers that come out exchanged", "gpt2", swap_outputs("present.0.value", "present.1.value"), _NEXT),
     _fault("the last layer's cache comes out off", "mistral", scale_present("present.1.value", 1.01), _NEXT),
@@ -453,7 +453,7 @@ FAULTS = (
         _DECODER,
     ),
     _fault(
-        "a mask of the source that is ignored where it is padded left",
+        "a mask of the source that is ignored if padded left",
         "bart",
         ones_when(padded(), "attention_mask"),
         Call(batch=4, source=14, padding="left"),

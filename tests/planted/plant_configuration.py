@@ -1,4 +1,4 @@
-"""What an exporter takes from the configuration and gets wrong: constants, activations, scales, norms, heads."""
+"""Settings of the configuration that an exporter gets wrong: constants, activations, scales, norms, heads."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def scale_attention(factor: float, layer: int = 0) -> Surgery:
 
 
 def _scores(graph: Graph, layer: int) -> str:
-    """The product of queries and keys that a softmax is taken of, before its mask."""
+    """The product of queries and keys before the mask and the softmax."""
     node = graph.nodes("Softmax")[layer]
     while node.op_type not in ("MatMul", "Gemm"):
         node = next(graph.maker(name) for name in node.input if _comes_of_product(graph, name))
@@ -140,7 +140,7 @@ def split_heads_the_other_way(graph: Graph) -> None:
 
 
 def _order(graph: Graph) -> None:
-    """Put the nodes in an order in which each comes after what it takes."""
+    """Sort the nodes topologically."""
     known = {value.name for value in graph.proto.input} | {*graph.initializers, ""}
     waiting, ordered = list(graph.proto.node), []
     while waiting:
@@ -166,7 +166,7 @@ def drop_softcap(which: int) -> Surgery:
 
 
 def drop_last_norm(graph: Graph) -> None:
-    """The head reads what the norm before it is given."""
+    """The head reads the input of the norm before it."""
     norm = graph.nodes("LayerNormalization")[-1]
     result = norm.output[0]
     users = graph.users(result)

@@ -1,4 +1,4 @@
-"""What a file says of how it is called: names, axes, dtypes, shapes, and the same again."""
+"""A file's declared interface: names, axes, dtypes, shapes, and repeatability."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def take_int32(name: str) -> Surgery:
 
 
 def swap_outputs(one: str, other: str) -> Surgery:
-    """What is one comes out as the other."""
+    """Two outputs are exchanged."""
 
     def plant(graph: Graph) -> None:
         inner = {name: graph.inner(name) for name in (one, other)}

@@ -1,4 +1,4 @@
-"""Precisions: scales, zero points, rows and whole matrices of quantized files, and variants that are wrong where float32 is right."""
+"""Precisions: scales, zero points, rows and whole matrices of quantized files, and wrong variants of a right float32 file."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ FAULTS = (
         _ENCODER,
     ),
     _fault(
-        "a mask that is ignored where it is padded left",
+        "a mask that is ignored if padded left",
         "bf16",
         _BERT,
         ones_when(padded(), "attention_mask"),
@@ -240,7 +240,7 @@ FAULTS = (
         Call(variant="q8", sequence=40),
         _DECODER,
     ),
-    # what is stored
+    # stored tensors
     _fault(
         "scales of a matrix doubled",
         "int8-static",

@@ -1,4 +1,4 @@
-"""Sizes and values: what goes wrong at a batch, a length, a token or a magnitude that is seldom tried."""
+"""Sizes and values: faults at a batch, a length, a token or a magnitude that is seldom tried."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def tokens(relation: str, number: int) -> Condition:
 
 
 def mix_rows(share: float, condition: Condition) -> Surgery:
-    """Each row takes a share of the mean of all rows where the condition holds."""
+    """Each row gets a share of the mean of all rows under the condition."""
 
     def plant(graph: Graph) -> None:
         holds = condition(graph)
@@ -52,7 +52,7 @@ def mix_rows(share: float, condition: Condition) -> Surgery:
 
 
 def take_for(token: int, other: int) -> Surgery:
-    """One token's id is taken for another's."""
+    """One token's id is replaced by another's."""
 
     def plant(graph: Graph) -> None:
         graph.replace_input(
@@ -63,7 +63,7 @@ def take_for(token: int, other: int) -> Surgery:
 
 
 def mask_token(token: int) -> Surgery:
-    """A token is taken for padding wherever it stands."""
+    """A token counts as padding at any position."""
 
     def plant(graph: Graph) -> None:
         def change(graph: Graph, name: str) -> str:
@@ -81,7 +81,7 @@ def even_past(graph: Graph) -> str:
 
 
 def stop_at(token: int) -> Surgery:
-    """All behind a token is taken for padding."""
+    """Everything behind a token counts as padding."""
 
     def plant(graph: Graph) -> None:
         def change(graph: Graph, mask: str) -> str:
@@ -101,7 +101,7 @@ def pool_at_the_last(graph: Graph) -> None:
 
 
 def wrong_first(least: int) -> Surgery:
-    """A token of the upper half is taken for the one below it, if it begins a row."""
+    """A token of the upper half is replaced by the one below it at the beginning of a row."""
 
     def plant(graph: Graph) -> None:
         def change(graph: Graph, ids: str) -> str:
@@ -116,7 +116,7 @@ def wrong_first(least: int) -> Surgery:
 
 
 def off_row(row: int, condition: Condition) -> Surgery:
-    """One row of the batch is off where the condition holds."""
+    """One row of the batch is off under the condition."""
 
     def plant(graph: Graph) -> None:
         holds = condition(graph)
@@ -133,7 +133,7 @@ def off_row(row: int, condition: Condition) -> Surgery:
 
 
 def reverse_rows(condition: Condition) -> Surgery:
-    """The rows come out in another order where the condition holds."""
+    """The rows come out in another order under the condition."""
 
     def plant(graph: Graph) -> None:
         holds = condition(graph)
@@ -248,9 +248,7 @@ FAULTS = (
     _fault("a past of one token", "gpt2", off_when(past("Equal", 1), "logits"), Call(sequence=1, past=1)),
     _fault("a past of one token, Llama", "llama", off_when(past("Equal", 1), "logits"), Call(sequence=1, past=1)),
     _fault("an even past", "opt", off_when(both(past("Greater", 0), even_past), "logits"), Call(sequence=1, past=6)),
-    _fault(
-        "a past of more than half of what there is room for", "gpt_neox", off_when(past("Greater", 32), "logits"), Call(sequence=1, past=40)
-    ),
+    _fault("a past of more than half of the maximum", "gpt_neox", off_when(past("Greater", 32), "logits"), Call(sequence=1, past=40)),
     _fault(
         "a source of one token", "marian", off_when(length(IDS, 1, "Equal", 1), "last_hidden_state"), Call(source=1), "encoder_model.onnx"
     ),

@@ -38,7 +38,7 @@ def on_archive(base: str, operation: Operation) -> Plant:
 def around(code: str, **buffers: torch.Tensor) -> Operation:
     """Another module around the one in the archive.
 
-    `code` are lines in which the inputs go by their names, `inner` is a call with what they are by then, and `result` what it gave.
+    `code` are lines that may change the inputs by name, `inner` is the call with them, and `result` its result.
     """
 
     def operate(module: Any, signature: Signature) -> tuple[Any, Signature]:
@@ -62,7 +62,7 @@ _CALL = "other = CALL\nresult = other[0]\n"
 
 
 def after(code: str, **buffers: torch.Tensor) -> Operation:
-    """Do something with what the archive gives."""
+    """Change the archive's result."""
     return around(_CALL + code, **buffers)
 
 
@@ -141,7 +141,7 @@ _BERT, _LM, _GPT2, _VIT, _NEURON = "trace-bert", "trace-bert-lm", "trace-gpt2", 
 _ROW = "bert.encoder.layer.1.output.dense.weight"
 
 FAULTS = (
-    # what is kept between calls
+    # state between calls
     _fault(
         "the mean of the call before",
         _BERT,
@@ -183,7 +183,7 @@ FAULTS = (
         Call(before=Call(scale=1000)),
         impossible="pixels beyond two hundred standard deviations are of no processor, and until then no buffer changes",
     ),
-    # what was traced at a value
+    # a traced value
     _fault("a batch of more than 6", _BERT, after("if input_ids.shape[0] > 6:\n    result = result * 1.05"), Call(batch=7)),
     _fault("a batch of more than 6 images", _VIT, after("if pixel_values.shape[0] > 6:\n    result = result * 1.05"), Call(batch=8)),
     _fault("a batch of one", _LM, after("if input_ids.shape[0] == 1:\n    result = result * 1.05"), Call(batch=1)),
@@ -250,7 +250,7 @@ FAULTS = (
     _fault("an output that the signature forgets", _BERT, forget_an_output),
     _fault("a length that nothing guards", _BERT, claim(fixed={"sequence": 16}, padding={"input_ids": 0}), Interface()),
     _fault("a length of an axis that there is not", _BERT, claim(fixed={"time": 16}), Interface()),
-    _fault("a length where a constant was traced", _BERT, after("result = result * (1 + (input_ids.shape[1] - 8) * 1e-2)")),
+    _fault("a length in place of a constant", _BERT, after("result = result * (1 + (input_ids.shape[1] - 8) * 1e-2)")),
     _fault("no tuple", _BERT, alone),
     # Neuron, by a double of its SDK
     _fault(

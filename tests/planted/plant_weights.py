@@ -67,7 +67,7 @@ def transpose_square_matrix(ending: str) -> Surgery:
 
 
 def exchange(one: str, other: str) -> Surgery:
-    """Use one weight for the other: both are stored as they are."""
+    """Use one weight for the other: both stay stored."""
 
     def plant(graph: Graph) -> None:
         graph.rename(one, "one of two")
@@ -91,7 +91,7 @@ def use_changed_copy(name: str, row: int) -> Surgery:
 
 
 def hide(name: str, row: int) -> Surgery:
-    """A changed weight under a name that is no weight's."""
+    """A changed weight under another name."""
 
     def plant(graph: Graph) -> None:
         change_row(name, row)(graph)

@@ -49,7 +49,7 @@ SAMPLE = {
     "an output that the signature forgets, torchscript": "gives 2 outputs, and its signature.json names 1",
     "a length that nothing guards, torchscript": "does not refuse another length",
     "a length of an axis that there is not, torchscript": "which is not an axis of its inputs",
-    "a length where a constant was traced, torchscript": "differs by",
+    "a length in place of a constant, torchscript": "differs by",
     "float64 for float32, torchscript": "float64",
     "no tuple, torchscript": "and no tuple of tensors",
     "a changed tokenizer whose record is the old one": "its sha256 is not the record's",

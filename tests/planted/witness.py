@@ -47,14 +47,14 @@ class Witness(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """A call of the artifact with random inputs of a size; those of a cache are the model's own keys and values.
+    """A call of the artifact with random inputs of a size; a cache is the model's own keys and values.
 
     Attributes:
-        variant: the precision that is called, or none for an artifact that has one alone.
-        token: stands in the middle of each row.
+        variant: the precision to call, or none for an artifact of one.
+        token: in the middle of each row.
         tokens: fill each row in turn.
-        first: stands at the beginning of each row.
-        scale: of what is no token, such as pixels.
+        first: at the beginning of each row.
+        scale: of inputs other than tokens, such as pixels.
         resize: lengths of axes of an input, by its name.
         before: a call that the same session answers first, `times` over.
     """
@@ -142,14 +142,14 @@ class Call:
 
 
 def open_artifact(good: Good, artifact: Path, variant: str = "") -> Session | Archive:
-    """Open the files of a variant, or those of an artifact that has but one; an archive in this process, which takes less time."""
+    """Open the files of a variant, or of an artifact with one precision; an archive in this process, which is faster."""
     if good.base.backend != "onnx":
         return Archive(artifact / good.backend.main_file, by_name=good.base.backend == "torchscript")
     return good.backend.open_variant(artifact, variant) if variant else good.backend.open(artifact)
 
 
 def _run(session: Session | Archive, arrays: Arrays) -> Arrays:
-    """What an artifact gives for inputs of any shape, by padding if it takes but one."""
+    """An artifact's outputs for inputs of any shape, padded if it takes one shape only."""
     if not session.signature.fixed:
         return session.run(arrays)
     return cut(session.run(pad(arrays, session.signature)), arrays, session.signature)
@@ -212,7 +212,7 @@ def _harm(good: Good, arrays: Arrays, expected: Arrays, right: Arrays, wrong: Ar
             done = factor > 1
             message = f"{name} is {off.max():.1e} off, {tolerances:.0f} tolerances; the good one {usual.max():.1e}"
         if np.isnan(off).any():
-            return Harm(True, f"{name} is no number")
+            return Harm(True, f"{name} is NaN")
         if factor > largest:
             largest, worst = factor, Harm(done, message)
     return worst
@@ -239,7 +239,7 @@ def _is_by_token(array: Array, arrays: Arrays) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Interface:
-    """What a file says of how it is called is not what the good one says, and that is what its clients go by."""
+    """The file's declared interface differs from the good one's, and clients rely on it."""
 
     variant: str = ""
 
@@ -254,7 +254,7 @@ class Interface:
         others = [line for line in described[1] if line not in described[0]] or [line for line in described[0] if line not in described[1]]
         if not others and described[0] != described[1]:
             others = [f"another order: {', '.join(line.split()[1] for line in described[1])}"]
-        return Harm(bool(others), others[0] if others else "it says what the good one says")
+        return Harm(bool(others), others[0] if others else "it equals the good one's")
 
 
 def _described(session: Session | Archive) -> Iterator[str]:
@@ -265,9 +265,9 @@ def _described(session: Session | Archive) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Folder:
-    """What a client reads beside the artifact gives another value than the checkpoint's own files give, or nothing.
+    """A value that a client reads beside the artifact differs from the checkpoint's own files, or is missing.
 
-    `read` is what a client does with a folder.
+    `read` is the client's function of a folder.
     """
 
     read: Callable[[Path], object]

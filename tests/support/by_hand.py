@@ -33,7 +33,7 @@ class Shape:
 def shapes_of(feature: str, model_type: str) -> Iterator[Shape]:
     """Shapes that a row's artifact has to take."""
     if (feature, model_type) in (("sequence-classification", "bart"), ("sequence-classification", "mbart")):
-        yield from (Shape(1, 6, source=6), Shape(4, 31, source=31))  # it reads the decoder where the encoder's text ends
+        yield from (Shape(1, 6, source=6), Shape(4, 31, source=31))  # it reads the decoder at the end of the encoder's text
     elif not feature.endswith("-with-past"):
         yield from (Shape(1, 2, source=3, choice=1), Shape(4, 21, source=14, choice=5), Shape(7, 38, source=36, choice=2))
     else:
@@ -74,7 +74,7 @@ def reference(model: Any, inputs: Arrays, outputs: list[str]) -> Arrays:
     elif past:
         own, cross = (list(zip(past[start::4], past[start + 1 :: 4], strict=True)) for start in (0, 2))
         tensors[CACHE] = EncoderDecoderCache(DynamicCache(own), DynamicCache(cross))
-    model.config.use_cache = bool(past)  # a cache of BART's own is too short where its decoder has more layers than its encoder
+    model.config.use_cache = bool(past)  # BART's own cache is too short if its decoder has more layers than its encoder
     if model.config.model_type in ("gpt2", "gpt_neo"):
         model.config.pad_token_id = 0  # as documented for a classifier that has none
     with torch.no_grad():

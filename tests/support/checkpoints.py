@@ -1,4 +1,4 @@
-"""Checkpoints for the tests: tiny random ones of every architecture, and where the real one lies."""
+"""Checkpoints for the tests: tiny random ones of every architecture, and the path of the real one."""
 
 from __future__ import annotations
 

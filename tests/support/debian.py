@@ -8,7 +8,7 @@ import subprocess
 
 
 def install(*commands: str, why: str) -> None:
-    """Install what is missing of `commands`, each of the package that has its name, where that can be done: as root, with apt-get."""
+    """Install missing `commands` from the packages of the same name, as root with apt-get if possible."""
     missing = [command for command in commands if not shutil.which(command)]
     if missing:
         assert os.geteuid() == 0 and shutil.which("apt-get"), f"{why}, and these are missing: {', '.join(missing)}"

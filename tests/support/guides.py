@@ -10,9 +10,9 @@ from typing import Any
 
 
 def play(name: str, command: Callable[..., Any], *, but: str = "") -> tuple[list[str], dict[str, Any]]:
-    """Run the blocks `sh` and `python` of a guide; give their kinds in order, and the names that the code has left.
+    """Run the blocks `sh` and `python` of a guide; return their kinds in order, and the names from the code.
 
-    Every command has to be the converter's and to succeed, but those of the program `but`, which are left out.
+    Every command has to be the converter's and to succeed. Commands of the program `but` are skipped.
     """
     guide = (Path(__file__).parents[2] / "docs" / name).read_text(encoding="utf-8")
     blocks = re.findall(r"^```(sh|python)\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)

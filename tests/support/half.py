@@ -1,4 +1,4 @@
-"""float16 files evaluated as they are declared: by onnx's reference evaluator, which rounds every value to its type."""
+"""Evaluate float16 files as declared: onnx's reference evaluator rounds every value to its type."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class LayerNormalization(OpRun):  # type: ignore[misc]  # its base has no types
-    """onnx's own computes the sums in the type of its input, where the standard has them in float32 (`stash_type`)."""
+    """onnx's version computes the sums in the input's type; the standard has them in float32 (`stash_type`)."""
 
     op_domain = ""
 
@@ -34,6 +34,6 @@ def evaluate(path: Path, inputs: Mapping[str, Array]) -> dict[str, Array]:
     model = onnx.load(path)
     names = [value.name for value in model.graph.output]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of overflows: what comes of them is looked at
+        warnings.simplefilter("ignore", RuntimeWarning)  # of overflows, whose results are checked
         arrays = ReferenceEvaluator(model, new_ops=[LayerNormalization]).run(names, dict(inputs))
     return dict(zip(names, (np.asarray(array) for array in arrays), strict=True))

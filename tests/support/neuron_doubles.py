@@ -1,4 +1,4 @@
-"""Doubles of the Neuron SDKs in the place of those, which cannot be had: see `tests/doubles`. They prove the shape of a call, no more."""
+"""Doubles instead of the Neuron SDKs, which are not available: see `tests/doubles`. They only prove the shape of a call."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Calls = Callable[[], list[dict[str, Any]]]
 
 
 class Doubles:
-    """Puts a double into this process's path and that of those it starts; `install(name)` returns what reads the calls that reached it."""
+    """Puts a double into the path of this process and its children; `install(name)` returns a reader of its calls."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self._monkeypatch = monkeypatch
@@ -40,7 +40,7 @@ class Doubles:
         self._monkeypatch.setattr(sdk, "DEVICES", devices)
 
     def runs(self, there: bool) -> None:
-        """Whether what is compiled from now on runs."""
+        """Whether newly compiled archives run."""
         self._monkeypatch.setenv("NEURON_DOUBLE_RUNS", str(int(there)))
 
     def install(self, name: str | None) -> Calls:

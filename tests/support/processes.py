@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def below(process: int) -> list[int]:
-    """All that a process has started and that has not ended, and what these have."""
+    """The running children of a process, and their children."""
     processes: list[int] = []
     for path in Path(f"/proc/{process}/task").glob("*/children"):
         with suppress(OSError):  # it has ended

@@ -1,4 +1,4 @@
-"""Small valid records and folders that the unit tests bend to what each is about."""
+"""Small valid records and folders for unit tests to change."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from converter.core.records import (
 
 
 def comparison(**changes: Any) -> Comparison:
-    """An output that is what it should be, but for `changes`."""
+    """A right output with `changes`."""
     same = {"dtype": "float32", "expected_dtype": "float32", "shape": (2, 3), "expected_shape": (2, 3)}
     return Comparison(**{"output": "logits", **same, "close": True, "max_abs_error": 1e-7, "max_rel_error": 1e-7, **changes})
 
@@ -42,7 +42,7 @@ def case(*comparisons: Comparison, error: str | None = None) -> Case:
 
 
 def verdict(**changes: Any) -> Verdict:
-    """A verdict that has passed, but for `changes`."""
+    """A passed verdict with `changes`."""
     measured = {
         "cases": (case(comparison()),),
         "influences": (Influence(input="input_ids", reference_change=1.0, artifact_change=1.0, passed=True),),
@@ -52,7 +52,7 @@ def verdict(**changes: Any) -> Verdict:
 
 
 def variant(**changes: Any) -> Variant:
-    """A quantized variant that has passed, but for `changes`."""
+    """A passed quantized variant with `changes`."""
     accuracy_drop = AccuracyDrop(
         kind="embeddings", inputs=320, of="texts", distance=0.01, cosine_min=0.99, cosine_mean=0.995, neighbours=0.9
     )
@@ -90,14 +90,14 @@ def artifact_record(*files: FileRecord, key: str = "key", **changes: Any) -> Art
 
 
 def outcome(**changes: Any) -> Outcome:
-    """A converted model, but for `changes`."""
+    """A converted model with `changes`."""
     stage = Stage(name="convert", seconds=1.5, cpu_seconds=1.0, peak_anonymous_bytes=2_000_000)
     what = {"model": "org/name", "backend": "onnx", "feature": "default", "status": "converted", "destination": "out/org/name/onnx"}
     return Outcome(**{**what, "artifact": artifact_record(), "verdict": verdict(), "stages": (stage,), **changes})
 
 
 def failed(**changes: Any) -> Outcome:
-    """A model that failed, but for `changes`."""
+    """A failed model with `changes`."""
     failure = Failure(stage="fetch", kind="CheckpointError", message="it is not there", hint="look elsewhere")
     return outcome(**{"status": "failed", "artifact": None, "verdict": None, "failure": failure, **changes})
 
@@ -112,6 +112,6 @@ def save_checkpoint(folder: Path, config: dict[str, Any] | None = None) -> Path:
 
 
 def pushed(**changes: Any) -> Pushed:
-    """A pull request that was opened, but for `changes`."""
+    """An opened pull request with `changes`."""
     fields = {"repository": "org/name", "status": "pushed", "artifacts": ("out/org/name/onnx",), "commit": "0123456789" * 4}
     return Pushed(**{**fields, "pull_request": 3, "url": "https://hub/org/name/discussions/3", **changes})

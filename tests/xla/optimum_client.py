@@ -1,7 +1,7 @@
 """Loads a compiled folder with a class of the real optimum-neuron, and calls it; started as a file by test_optimum.py.
 
-optimum-neuron imports the SDK as it is loaded. Mocks stand in its place: what is shown is that its own code reads the folder, pads to the
-shapes that config.json names, calls the archive by position, and takes its outputs apart.
+optimum-neuron imports the SDK at load, so mocks replace it. This shows that its own code reads the folder, pads to the shapes in
+config.json, calls the archive by position, and splits its outputs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class _Mocks(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return module  # type: ignore[no-any-return]
 
     def exec_module(self, module: ModuleType) -> None:
-        """A mock is whole as it is."""
+        """A mock needs no state."""
 
 
 def main(folder: str, name: str, batch: int) -> dict[str, Any]:

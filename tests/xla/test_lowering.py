@@ -1,6 +1,6 @@
-"""What `converter neuron --check` says without torch-xla, held against what torch-xla does; `make neuron-check` runs it.
+"""`converter neuron --check` without torch-xla, compared with torch-xla; `make neuron-check` runs it.
 
-torch_neuronx.trace records a model with torch-xla before the compiler sees it; that the compiler takes what torch-xla lowers is not shown.
+torch_neuronx.trace records a model with torch-xla before it is compiled; whether the compiler accepts this is not shown.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ROWS = [
     if not FEATURES[feature].use_past and not (issubclass(architecture.onnx_config, OnnxSeq2SeqConfigWithPast) and feature in GENERATED)
 ]
 BY_THE_END = {(model_type, "sequence-classification") for model_type in ("bart", "mbart")}
-"""They classify by the last token that is none of padding, and look for it."""
+"""They classify by the last token before the padding, and search for it."""
 
 OPTIONS = NeuronOptions.model_validate({"target": "inf2", "batch_size": 2, "sequence_length": 16})
 

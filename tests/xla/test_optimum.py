@@ -1,6 +1,6 @@
-"""The classes of the real optimum-neuron take the folders that are written for them; the SDK below both is a double or a mock.
+"""The classes of the real optimum-neuron load our folders; the SDK below is a double or a mock.
 
-optimum-neuron is bound to transformers 4, and so lies in a folder of its own: `make neuron-check` puts it there.
+optimum-neuron is bound to transformers 4, so `make neuron-check` installs it in a separate folder.
 """
 
 from __future__ import annotations
