@@ -1,6 +1,6 @@
-"""`make bench`: prints what was measured beside its target; exit code 1 where a target is missed.
+"""`make bench`: print measurements beside their targets; exit code 1 if a target is missed.
 
-`python -m bench latency memory` measures some of it.
+`python -m bench latency memory` measures some of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bench.table import Row, render
 
 
 def _torchscript() -> Iterator[Row]:
-    """Print what has no target."""
+    """Print measurements without a target."""
     print("  CPU milliseconds of a call on one thread, side by side, in brackets over eager")
     for name, shape, times in torchscript.latencies():
         figures = "  ".join(f"{kind} {value:.2f} ({value / times['eager']:.2f})" for kind, value in times.items())
@@ -35,10 +35,10 @@ PARTS: dict[str, tuple[str, Callable[[], Iterator[Row]]]] = {
     "many": ("a batch of a hundred", many.measure),
     "latency": ("latency in ONNX Runtime", latency.measure),
     "fused": ("latency of fused graphs in ONNX Runtime", fused.measure),
-    "precision": ("what each precision is in bytes, loses and takes", precision.measure),
-    "shared": ("what a shared graph adds to a repository", shared.measure),
+    "precision": ("size, accuracy drop and latency of each precision", precision.measure),
+    "shared": ("bytes that a shared graph adds to a repository", shared.measure),
     "memory": ("peak anonymous memory of converting BERT-base, validation included", memory.rows),
-    "demand": ("what a worker takes of memory, beside what --jobs auto predicts", demand.measure),
+    "demand": ("memory of a worker, beside the prediction of --jobs auto", demand.measure),
     "growth": ("what grows with a batch, beside what bench.scaling takes for it", growth.measure),
     "cluster": ("a small batch on a Ray cluster of this machine", cluster.measure),
     "limits": ("the largest inputs that are read at all", limits.measure),
@@ -51,7 +51,7 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"one of {', '.join(PARTS)}; all by default")
     chosen = parser.parse_args().parts or list(PARTS)
     if unknown := [name for name in chosen if name not in PARTS]:
-        parser.error(f"there is no part {unknown[0]!r}; there are: {', '.join(PARTS)}")
+        parser.error(f"unknown part {unknown[0]!r}; known: {', '.join(PARTS)}")
     transformers.utils.logging.disable_progress_bar()
     rows: list[Row] = []
     for name in chosen:

@@ -43,7 +43,7 @@ def measure() -> Iterator[Row]:
 
 
 def _floor(model: Model, checkpoint: Path, artifact: Path) -> dict[str, float]:
-    """CPU seconds by what they go to, measured in a process of its own."""
+    """CPU seconds by purpose, measured in a separate process."""
     cost = run([sys.executable, "-m", "bench.floor", checkpoint, model.feature, artifact])
     seconds: dict[str, float] = json.loads(cost.output.splitlines()[-1])
     return seconds

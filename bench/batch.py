@@ -19,7 +19,7 @@ _MEGABYTE = 1e6
 
 
 def measure() -> Iterator[Row]:
-    """Convert the ten with us, in one batch whose graph cache is empty, then with the peer, each in a process of its own."""
+    """Convert the ten with us, in one batch with an empty graph cache, then with the peer, each in a separate process."""
     with tempfile.TemporaryDirectory(prefix="converter-bench-") as name:
         place = Path(name)
         entries = [Entry(model, model.checkpoint(place / "checkpoints" / model.slug)) for model in TEN]

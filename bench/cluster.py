@@ -1,4 +1,4 @@
-"""The same small batch by this machine's workers and by a Ray cluster of its cores: what the cluster costs, its start and end included."""
+"""The same small batch on this machine's workers and on a Ray cluster of its cores: the cost of the cluster, with start and end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker takes of memory beyond the imports, beside what `--jobs auto` predicts by the factors in `executors/admission.py`."""
+"""The memory of a worker beyond the imports, beside the prediction of `--jobs auto` by the factors in `executors/admission.py`."""
 
 from __future__ import annotations
 

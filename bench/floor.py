@@ -1,7 +1,7 @@
-"""What no conversion can leave out: `python -m bench.floor CHECKPOINT FEATURE ARTIFACT` prints its CPU seconds as JSON.
+"""The unavoidable cost of a conversion: `python -m bench.floor CHECKPOINT FEATURE ARTIFACT` prints its CPU seconds as JSON.
 
-Read the weights for their sha256, write as many bytes as the artifact has and hash them, open an ONNX Runtime session, and
-run what the validation runs in each runtime. The imports are outside, as are loading, comparing and everything else that we do.
+Read the weights for their sha256, write and hash as many bytes as the artifact has, open an ONNX Runtime session, and run the calls of
+the validation in each runtime. Imports, loading, comparing and all other work are excluded.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _TIMES = 3
 
 
 class _Session(onnxruntime.InferenceSession):  # type: ignore[misc]  # onnxruntime lacks types
-    """Remembers how it was opened and what it was asked."""
+    """Records how it was opened and called."""
 
     opened: ClassVar[list[tuple[Any, Any]]] = []
     calls: ClassVar[list[tuple[Any, ...]]] = []
@@ -48,7 +48,7 @@ class _Session(onnxruntime.InferenceSession):  # type: ignore[misc]  # onnxrunti
 
 
 class _Reference(Reference):
-    """Remembers what it was asked."""
+    """Records its calls."""
 
     calls: ClassVar[list[Mapping[str, Array]]] = []
 
@@ -71,7 +71,7 @@ class _Floor:
 
 
 def measure(checkpoint: Path, feature: str, artifact: Path) -> dict[str, float]:
-    """CPU seconds by part: the median of three, after a validation that tells what is run."""
+    """CPU seconds by part: the median of three, after a validation that records the calls."""
     backend = BACKENDS["onnx"]
     options = backend.options(feature=feature, profile="documented")
     auto_class = FEATURES[feature].auto_classes[0]

@@ -1,7 +1,7 @@
-"""CPU time of a call of fused graphs in ONNX Runtime, beside the fused graphs of others of the same checkpoint.
+"""CPU time of a call of fused graphs in ONNX Runtime, beside the fused graphs of other tools from the same checkpoint.
 
-Each file is called in a process of its own, and the files take turns: of several sessions in one process those that were opened first
-are slower by up to 5%, as others have the larger pages.
+Each file is called in a separate process, and the files take turns: of several sessions in one process the first are slower by up to
+5%, because later ones have the larger pages.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _by_onnxscript(captured: Path, path: Path) -> Path:
 
 
 def _take_turns(files: Mapping[str, Path], feature: str) -> Mapping[str, list[list[float]]]:
-    """Of each file, of each round, the median of each kind of call; who is first changes with every round."""
+    """The median of each kind of call, by file and round; the order rotates."""
     medians: dict[str, list[list[float]]] = {who: [] for who in files}
     for turn in range(_ROUNDS):
         names = list(files)

@@ -34,7 +34,7 @@ _LOOKS = 50
 
 
 def measure() -> Iterator[Row]:
-    """Each beside the figure that is taken. Nothing is demanded of them: they are for whoever changes one."""
+    """Measurements beside the assumed figures, without targets: for whoever changes one."""
     measured = Measured()
     with tempfile.TemporaryDirectory(prefix="converter-bench-") as name:
         place = Path(name)
@@ -124,7 +124,7 @@ _CONVERTER: tuple[str | Path, ...] = (sys.executable, "-m", "converter")
 
 
 def _look() -> float:
-    """Seconds that `ray.wait` takes for each of many streams of which none has a word, as `executors.cluster` calls it."""
+    """Seconds of `ray.wait` for each of many silent streams, as `executors.cluster` calls it."""
     import ray
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -147,7 +147,7 @@ def _quiet() -> Iterator[int]:
 
 
 def _grow(source: Path, count: int, place: Path) -> Mapping[str, float]:
-    """Bytes of memory before; then, for each of so many outcomes, those kept and those of each file; and the CPU seconds of writing all."""
+    """Bytes of memory before; then the bytes kept per outcome and per file; and the CPU seconds of writing all."""
     one = json.loads(source.read_bytes())
     assert page  # it is imported before, as its imports are no outcome's
     before = anonymous_bytes()

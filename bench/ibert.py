@@ -1,7 +1,7 @@
-"""How far a quantised I-BERT is from itself: `python -m bench.ibert` measures the figures that docs/reference/onnx.md has of it.
+"""The distance of a quantised I-BERT from itself: `python -m bench.ibert` measures the figures in docs/reference/onnx.md.
 
-Two processes compute the same model on the same inputs in PyTorch, one as it is and one with MKL's other order of sums; and small
-random models are captured once and validated with the weights of each seed.
+Two processes compute the same model on the same inputs in PyTorch, one with MKL's other order of sums. Small random models are captured
+once and validated with the weights of each seed.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
 
 
 def take_turns(sessions: Mapping[str, onnxruntime.InferenceSession], shape: tuple[int, int], rounds: int) -> Mapping[str, list[float]]:
-    """CPU milliseconds of each call; who is first changes with every round."""
+    """CPU milliseconds of each call; the order rotates."""
     inputs = {
         "input_ids": np.random.default_rng(0).integers(1000, 20000, shape),
         "attention_mask": np.ones(shape, np.int64),

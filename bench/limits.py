@@ -1,6 +1,6 @@
-"""What the largest inputs that are read at all take: what a stranger's file can cost, each read in a process of its own.
+"""The cost of the largest inputs that are accepted, each read in a separate process.
 
-`python -m bench.limits KIND FILE` is that process; it prints the bytes and the CPU seconds that reading took.
+`python -m bench.limits KIND FILE` is that process; it prints the bytes and CPU seconds of the reading.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _read(kind: str, path: Path) -> None:
     read = _KINDS[kind][1]
     import safetensors  # noqa: F401 - as are the imports that come late
 
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak so far is that of who started us
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak so far belongs to the parent
     before, started = _peak_bytes(), time.process_time()
     try:
         read(path)

@@ -1,4 +1,4 @@
-"""A batch of a hundred: what its processes hold as it goes on, and how soon it is done where nothing has changed."""
+"""A batch of a hundred: the memory of its processes over time, and the time of an unchanged run."""
 
 from __future__ import annotations
 

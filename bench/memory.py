@@ -1,7 +1,7 @@
-"""Peak anonymous memory of converting BERT-base, beyond what the imports take, sampled from outside.
+"""Peak anonymous memory of a conversion of BERT-base, beyond the imports, sampled from outside.
 
-Target: at most 1.3 times the weights, validation included. Anonymous memory is what the kernel cannot drop; pages of the
-mapped checkpoint and of the written artifact, which it can, do not count.
+Target: at most 1.3 times the weights, validation included. The kernel cannot drop anonymous memory; pages of the mapped checkpoint and
+of the written artifact, which it can drop, do not count.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ outcome = run_job(job, lambda event: event.event == "stage-began" and print("sta
 print("outcome", outcome.model_dump_json(), flush=True); sys.stdin.readline()
 """
 
-# How a session is opened in a process of its own, and what it holds then: by the file's name, or as validation opens it.
+# The memory of a session in a separate process: opened by the file's name, or as validation does.
 _OPEN = """
 import sys
 from pathlib import Path
@@ -75,7 +75,7 @@ def rows() -> Iterator[Row]:
 
 
 def measure(feature: str) -> dict[str, float]:
-    """Convert a BERT-base of random weights for `feature` in a process of its own; megabytes are 10^6 bytes."""
+    """Convert a BERT-base with random weights for `feature` in a separate process; megabytes are 10^6 bytes."""
     with tempfile.TemporaryDirectory(prefix="converter-bench-") as folder:
         checkpoint = Path(folder, "checkpoint")
         subprocess.run([sys.executable, "-c", _MAKE, str(checkpoint)], check=True, capture_output=True)

@@ -17,7 +17,7 @@ from tests.support.checkpoints import MINILM as MINILM_FOLDER
 
 @dataclass(frozen=True)
 class Model:
-    """A model at the size of one that is used, by what its configuration has beside the defaults; a folder has its trained weights."""
+    """A model of a real size, by the changes to its default configuration; a folder has trained weights."""
 
     name: str
     feature: str
@@ -25,7 +25,7 @@ class Model:
     config: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
     atol: float | None = None
-    """The tolerance that our validation is given, where it is another than its own."""
+    """The tolerance of our validation, if not the default."""
 
     @property
     def slug(self) -> str:
@@ -49,7 +49,7 @@ class Model:
 
 
 def weight_bytes(checkpoint: Path) -> int:
-    """The size of a checkpoint's weights as they are stored."""
+    """The size of a checkpoint's weights on disk."""
     return sum(file.stat().st_size for file in checkpoint.glob("*.safetensors"))
 
 

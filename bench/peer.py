@@ -1,4 +1,4 @@
-"""optimum-cli, the peer, in an environment of its own (`make build/peer/done.stamp`), a process for each model."""
+"""optimum-cli, the peer, in a separate environment (`make build/peer/done.stamp`), one process per model."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _TASKS = {
     "causal-lm-with-past": "text-generation-with-past",
     "seq2seq-lm-with-past": "text2text-generation-with-past",
 }
-"""What it calls our features."""
+"""Its names for our features."""
 
 
 def export(model: Model, checkpoint: Path, place: Path, optimize: str = "") -> Cost:
-    """Export a checkpoint into the folder `place`, validated as it does by itself, and optimized if a level such as O2 is given.
+    """Export a checkpoint into the folder `place`, with its own validation, and optimized at a level such as O2.
 
-    Raises RuntimeError where it fails or leaves no file.
+    Raises RuntimeError after a failure or without a file.
     """
     command: list[str | Path] = [
         _CLI,
@@ -39,13 +39,13 @@ def export(model: Model, checkpoint: Path, place: Path, optimize: str = "") -> C
         place,
     ]
     cost = run(command)
-    if not list(place.glob("*.onnx")):  # it ends with 0 where its validation fails
+    if not list(place.glob("*.onnx")):  # it exits with 0 after a failed validation
         raise RuntimeError(f"optimum-cli left no file for {model.name}:\n{cost.output[-2000:]}")
     return cost
 
 
 def quantize(exported: Path, place: Path) -> Cost:
-    """Quantize what it exported to int8 with ranges found at each call, as its documentation has it for this kind of processor."""
+    """Quantize its export to int8 with ranges per call, by its documentation for this kind of processor."""
     cost = run([_CLI, "onnxruntime", "quantize", "--onnx_model", exported, "--avx512_vnni", "-o", place])
     if not list(place.glob("*.onnx")):
         raise RuntimeError(f"optimum-cli left no file:\n{cost.output[-2000:]}")

@@ -25,7 +25,7 @@ _VARIANTS = "fp32,fp16,bf16,q8,int8-static,w8,q4,q4f16"
 
 
 def measure() -> Iterator[Row]:
-    """Print a row for each file; there is no target, but that of the gate."""
+    """Print a row for each file; the tier is the only target."""
     with tempfile.TemporaryDirectory(prefix="converter-bench-") as name:
         place = Path(name)
         checkpoint = MINILM.checkpoint(place / "checkpoint")
@@ -54,7 +54,7 @@ _SHAPES = (((1, 16), 200), ((1, 128), 60))
 
 
 def _lost(checkpoint: Path, files: Sequence[Path]) -> Iterator[AccuracyDrop]:
-    """What others' files lose, by the same gauge; their inputs and outputs have the documented names."""
+    """The accuracy drop of other tools' files, by the same evaluator; their inputs and outputs have the documented names."""
     architecture = find_architecture("bert")
     model = load_model(checkpoint, architecture.auto_class("default"), "float32")
     config = BACKENDS["onnx"].configure(architecture, model, BACKENDS["onnx"].options(feature="default", profile="documented"))

@@ -1,4 +1,4 @@
-"""What a command costs, measured from outside: the CPU seconds of all processes that it leads to, and the memory of a batch's workers."""
+"""The cost of a command, measured from outside: the CPU seconds of all its processes, and the memory of a batch's workers."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Cost:
 
 
 def run(command: Sequence[str | Path], watch: Callable[[int], None] | None = None, environment: Mapping[str, str] | None = None) -> Cost:
-    """Run a command with one OpenMP thread and without the network, or in an `environment` of its own; `watch` is called with its
-    process id every few milliseconds.
+    """Run a command with one OpenMP thread and without the network, or in an `environment`; `watch` is called with its process id every
+    few milliseconds.
 
-    A process that outlives its parent, as a fork server does, becomes this one's child and is waited for too.
+    A process that outlives its parent, such as a fork server, becomes this one's child and is waited for too.
 
-    Raises RuntimeError, with what it wrote, where the command fails.
+    Raises RuntimeError with the output if the command fails.
     """
     _adopt_orphans()
     before, started = _cpu_seconds_of_children(), time.perf_counter()
@@ -74,10 +74,10 @@ def _cpu_seconds_of_children() -> float:
 
 @dataclass
 class WorkerMemory:
-    """Watches a batch: the anonymous bytes of its workers beyond what their server's imports take.
+    """Watches a batch: the anonymous bytes of its workers beyond their server's imports.
 
-    `artifacts` are the folders that the jobs make, in their order: a job ends where its record stands. The largest peak is that of
-    any worker; which job it belongs to is known where one is done at a time.
+    `artifacts` are the folders of the jobs, in their order: a job ends when its record exists. The largest peak is over all workers; it
+    belongs to a known job if jobs run one at a time.
     """
 
     artifacts: Sequence[Path]

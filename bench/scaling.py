@@ -1,7 +1,7 @@
-"""`python -m bench.scaling`: how 100,000 checkpoints would go over the nodes of a cluster, and what would end first. A simulation.
+"""`python -m bench.scaling`: simulate 100,000 checkpoints on the nodes of a cluster, and find the first limit.
 
-Where it has a figure of ours, that was measured (`Measured`, again by `python -m bench growth`); what nobody measured is an assumption,
-with where it is from (`Assumed`). Seconds, bytes and US dollars. The seed is fixed: the same figures each time.
+`Measured` has our measurements (repeated by `python -m bench growth`), `Assumed` assumptions with their sources. Seconds, bytes and US
+dollars. The seed is fixed, so the figures repeat.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _HOUR = 3600.0
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What a checkpoint costs beside its conversion, which is `executors.parts`' to say. Questions are those for MiniLM's 11 files."""
+    """The cost of a checkpoint besides its conversion, which `executors.shards` predicts. Requests are those for MiniLM's 11 files."""
 
     planning: float = 0.96e-3
     """CPU seconds to plan a checkpoint in a folder, a tiny one of 0.1 MB."""
     hashing: float = 0.68e-9
-    """CPU seconds that planning takes for each byte of weights in a folder, as it is known by their sha256."""
+    """CPU seconds of planning per byte of weights in a folder, for their sha256."""
     asking: float = 5.2e-3
     """CPU seconds of a question to the Hub, in the client."""
     plan_api: int = 1
@@ -43,7 +43,7 @@ class Measured:
     """Seconds of `ray.wait` for each task that is under way, and so of every word: it is given all of them."""
     outcome_bytes: int = 70_000
     writing_bytes: int = 130_000
-    """Memory of the command for each outcome of a MiniLM: as it is kept, and at most, while the report is written."""
+    """Memory of the command per outcome of a MiniLM: kept, and at most while the report is written."""
     json_bytes: int = 23_000
     markdown_bytes: int = 1_300
     html_bytes: int = 5_200
@@ -55,7 +55,7 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class Assumed:
-    """What was not measured here. Change it to what you have."""
+    """Assumptions. Change them to your values."""
 
     checkpoints: int = 100_000
     parameters: tuple[tuple[float, float, float], ...] = (
@@ -65,9 +65,9 @@ class Assumed:
         (0.0615, 0.5e9, 1e9),
         (0.0752, 1e9, 8e9),
     )
-    """Shares of checkpoints with from so many to so many parameters, evenly over the logarithm. They are the shares of downloads from the
-    Hub (https://huggingface.co/blog/lbourdois/huggingface-models-stats, 2025), as nobody tells those of repositories; the least and the
-    most are ours."""
+    """Shares of checkpoints by ranges of parameters, uniform over the logarithm. They are the shares of downloads from the Hub
+    (https://huggingface.co/blog/lbourdois/huggingface-models-stats, 2025), because shares of repositories are not published; the
+    extremes are our assumption."""
     parameter_bytes: int = 4
     """float32, on both sides."""
     cores: int = 16
@@ -91,7 +91,7 @@ class Assumed:
     replacement: float = 300.0
     """Seconds until there is another node in place of a lost one."""
     timeout: float = 2 * _HOUR
-    """`--timeout`, as it is by default."""
+    """`--timeout`, by default."""
     core_hour: float = 0.04
     egress: float = 0.09 / 1e9
     """Dollars, at about what large clouds list: of a core for an hour, and of a byte of artifacts that leaves the cloud."""
@@ -142,7 +142,7 @@ class Line:
 
 @dataclass
 class Allowance:
-    """What the Hub lets an account ask in each window of so many seconds; who is refused asks again a second after it has ended."""
+    """The Hub's limit of an account per window of seconds; a refused request is repeated a second after its end."""
 
     limit: int
     window: float
@@ -164,7 +164,7 @@ class Allowance:
         return max(now, self._number * self.window + 1) if self._number > current else now
 
     def seconds(self) -> float:
-        """How long all of it takes at the least; what the first window lets through takes none."""
+        """The minimum time of all of it; the first window takes none."""
         return max(0.0, self.used / self.limit - 1) * self.window
 
 
@@ -182,7 +182,7 @@ class Task:
 
 @dataclass(eq=False)
 class Node:
-    """A node's free cores and memory, its network, and what it does."""
+    """A node's free cores and memory, its network, and its tasks."""
 
     cores: int
     memory: int
@@ -412,7 +412,7 @@ _ALIGNED = "|---:|---:|---|---|---:|---:|---:|---:|---:|---:|"
 
 
 def _cells(cluster: Cluster) -> Iterator[str]:
-    """A row of the table: what of it is used most tells what ends first, were there less of it or more to do."""
+    """A row of the table: the most used resource is the first limit."""
     shares, hours = cluster.shares(), cluster.clock.now / _HOUR
     full = cluster.assumed.disk * cluster.nodes / cluster.weights if cluster.assumed.from_hub else 1.0
     yield f"{cluster.nodes}"

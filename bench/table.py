@@ -1,4 +1,4 @@
-"""What was measured beside its target: the rows of the table that `make bench` prints at its end."""
+"""Measurements beside their targets: the rows of the table that `make bench` prints at its end."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _HEADER = ("what", "beside", "ours", "ratio", "target", "")
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement: ours, what it is measured beside, and what either it or its ratio may be at most.
+    """One measurement: ours, the reference, and the maximum of either it or its ratio.
 
-    A row with neither limit is shown and misses nothing.
+    A row without a limit is shown and misses nothing.
     """
 
     what: str
@@ -25,7 +25,7 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """Ours over what it is beside, to two decimals, as it is shown and judged."""
+        """Ours over the reference, to two decimals, for display and judgement."""
         return round(self.ours / self.beside, 2) if self.beside else None
 
     @property
@@ -35,7 +35,7 @@ class Row:
         return ratio_kept and (self.at_most is None or self.ours <= self.at_most)
 
     def cells(self) -> tuple[str, ...]:
-        """What the table shows of it."""
+        """Its cells in the table."""
         limits = [
             *([f"≤ {self.ratio_at_most:.2f} of it"] if self.ratio_at_most is not None else []),
             *([f"≤ {_figure(self.at_most)} {self.unit}"] if self.at_most is not None else []),

@@ -34,7 +34,7 @@ _BART_BASE = {
 
 @dataclass(frozen=True)
 class Subject:
-    """A model at real size, with random weights where it has no folder, and the shapes (batch, tokens) to call it at."""
+    """A model of a real size, with random weights if it has no folder, and the shapes (batch, tokens) of its calls."""
 
     name: str
     feature: str
@@ -44,7 +44,7 @@ class Subject:
     folder: Path | None = None
 
     def checkpoint(self, place: Path) -> Path:
-        """Its folder, made in `place` where there is none."""
+        """Its folder, made in `place` if missing."""
         if self.folder:
             return self.folder
         torch.manual_seed(0)

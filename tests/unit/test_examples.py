@@ -1,4 +1,4 @@
-"""The examples are what they say they are."""
+"""The examples match their descriptions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Imports go downward only, and what is slow to import is imported where it is needed."""
+"""Imports go down only, and slow ones happen late."""
 
 from __future__ import annotations
 

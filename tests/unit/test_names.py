@@ -1,4 +1,4 @@
-"""Names say what a thing is, by one word each; those that say nothing, and those that were replaced, do not come back."""
+"""Names are the field's terms: names that say nothing, and replaced ones, do not come back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inputs are filled up to the shape that an artifact takes, and its outputs cut back to what was asked."""
+"""Inputs are padded to the shape of an artifact, and its outputs cut back."""
 
 from __future__ import annotations
 

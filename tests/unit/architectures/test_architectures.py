@@ -36,7 +36,7 @@ def configured(model_type: str, feature: str = "default") -> OnnxConfig:
 
 
 def true_label(feature: str, name: str, label: str) -> str:
-    """The row's label, or where it would call two lengths equal, the true one."""
+    """The row's label, or the true one if the label would equate two lengths."""
     kind = "present.encoder" if name.startswith("present.") and ".encoder." in name else name.partition(".")[0]
     if kind == "past_key_values" and (".encoder." in name or ".decoder." in name):
         return label

@@ -1,4 +1,4 @@
-"""What a profile makes of a configuration."""
+"""A profile changes the names in a configuration."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def test_a_log_lies_beside_its_destination_and_goes_with_the_artifact(tmp_path: 
     staged = tmp_path / "staged"
     staged.mkdir()
     log.stage(staged)
-    assert log.path.exists()  # where the artifact does not come to its place, this is all that tells of it
+    assert log.path.exists()  # without an installed artifact, only this log reports the job
     staged.rename(tmp_path / "m" / "onnx")
     log.keep()
     log.write(Event(event="stage-ended", stage="fetch"))

@@ -397,9 +397,9 @@ def test_a_users_link_or_empty_folder_in_the_place_of_an_artifact_stays(kind: st
 
 def test_a_users_output_that_goes_into_the_artifacts_folder_stays(tmp_path: Path) -> None:
     put(tmp_path / "onnx", "one", model__onnx="old")
-    (tmp_path / "onnx" / "converter.log").write_text("what a shell has redirected", encoding="utf-8")
+    (tmp_path / "onnx" / "converter.log").write_text("a shell's redirection", encoding="utf-8")
     put(tmp_path / "onnx", "two", model__onnx="new", converter__log="ours")
-    assert contents(tmp_path) == {"onnx/model.onnx": "new", "onnx/converter.log": "what a shell has redirected"}
+    assert contents(tmp_path) == {"onnx/model.onnx": "new", "onnx/converter.log": "a shell's redirection"}
 
 
 def owners(folder: Path) -> set[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""What is done is known by content."""
+"""An artifact is up to date by its content."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_every_option_of_a_backend_is_part_of_the_key() -> None:
         "optimize": "cpu",
         "tier": "any",
     }
-    assert set(values) == set(OnnxOptions.model_fields) - {*USERS_FILES, *OnnxOptions.aliases}  # files count by what is in them
+    assert set(values) == set(OnnxOptions.model_fields) - {*USERS_FILES, *OnnxOptions.aliases}  # files count by their contents
     keys = {cache_key(CHECKPOINT, "onnx", OnnxOptions.model_validate({name: value}), VERSIONS) for name, value in values.items()}
     assert len(keys | {KEY}) == len(values) + 1
 
@@ -181,7 +181,7 @@ def test_a_record_that_is_a_pipe_or_without_end_is_none(artifact: Path) -> None:
 
 @pytest.mark.parametrize("field", ["size", "mtime_ns"])
 def test_a_record_of_files_larger_than_any_is_none(artifact: Path, field: str) -> None:
-    """Its size was an OverflowError, where it was told."""
+    """Its size was an OverflowError when it was shown."""
     record = json.loads((artifact / RECORD).read_text(encoding="utf-8"))
     record["files"][0][field] = 10**400
     (artifact / RECORD).write_text(json.dumps(record), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The simulation of a large batch: that its parts keep what they are to keep, and that its time is what they allow."""
+"""The simulation of a large batch: its parts respect their limits, and its time follows from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights that are not loaded: another head's are named, unknown ones are an error, and what is no trained weight is neither."""
+"""Weights that are not loaded: another head's are named, unknown ones are an error, untrained ones are ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a folder is, by its contents; and whether its weights are whole."""
+"""A folder is identified by its contents, and its weights have to be complete."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def test_a_panic_of_the_tokenizers_is_a_checkpoint_error(tmp_path: Path, monkeyp
 
 
 def test_a_name_in_a_tokenizer_is_not_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """The tokenizers' Rust printed it as it is, in the middle of the one JSON document of --json."""
+    """The tokenizers' Rust printed it unescaped, into the one JSON document of --json."""
     token = {"content": "[PAD]", "id": 0, "special": True, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     path = save_tokenizer(tmp_path, "input_ids") / "tokenizer_config.json"
     config = json.loads(path.read_text())
@@ -108,8 +108,8 @@ IDS = {
     "t5": [3, 5, 6, 1],
     "xlm-roberta": [0, 4, 6, 7, 2],
 }
-"""What the tokenizers of transformers 5.23 and 5.24 make of "the ferry leaves" by a vocabulary that is written by hand: its own
-numbers, moved by as many as each model type has before them, with the tokens that it puts around a text."""
+"""The tokens of "the ferry leaves" with a handwritten vocabulary in transformers 5.23 and 5.24: its numbers, offset as in each model
+type, between that type's special tokens."""
 
 
 @pytest.mark.parametrize("model_type", IDS)

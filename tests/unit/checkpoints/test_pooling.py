@@ -109,7 +109,7 @@ def test_a_classifier_that_no_mask_and_no_token_tells_of_padding_is_refused() ->
 def test_a_model_of_two_texts_is_asked_for_the_padding_token_of_its_decoder() -> None:
     class TwoTexts(transformers.PreTrainedConfig):
         def get_text_config(self, *_: Any, **__: Any) -> Any:
-            raise ValueError("Multiple valid text configs were found")  # what transformers says of such a configuration
+            raise ValueError("Multiple valid text configs were found")  # transformers' message for such a configuration
 
     config = TwoTexts()
     config.decoder = transformers.GPT2Config(pad_token_id=7)

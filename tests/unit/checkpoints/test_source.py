@@ -1,4 +1,4 @@
-"""What a user may write for a model."""
+"""Sources of a model as users write them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a safetensors file says that its tensors lie, they lie."""
+"""The tensors of a safetensors file lie at the places in its header."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ _TENSOR = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
 @pytest.mark.parametrize(
     "header",
     [
-        {"a": {**_TENSOR, "dtype": ["F32"]}},  # was a TypeError of the whole batch, where its type was looked up
+        {"a": {**_TENSOR, "dtype": ["F32"]}},  # was a TypeError of the whole batch, when its type was looked up
         {"a": {**_TENSOR, "dtype": "F31"}},
-        {"a": {**_TENSOR, "data_offsets": [0, 10**400]}},  # was an OverflowError of the whole batch, where memory was predicted
+        {"a": {**_TENSOR, "data_offsets": [0, 10**400]}},  # was an OverflowError of the whole batch, when memory was predicted
         {"a": {**_TENSOR, "data_offsets": [0, 4.0]}},
         {"a": {**_TENSOR, "data_offsets": [-4, 0]}},
         {"a": {**_TENSOR, "data_offsets": [4, 0]}},

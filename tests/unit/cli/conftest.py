@@ -1,4 +1,4 @@
-"""Runs the command line as the console script does, in this process or in one of its own."""
+"""Runs the command line like the console script, in this process or in a separate one."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def converter(capsys: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture
 def python(tmp_path: Path) -> Run:
-    """`python("-m", "converter", "--help")`, in a process of its own that runs in an empty folder."""
+    """`python("-m", "converter", "--help")`, in a separate process in an empty folder."""
 
     def run(*args: str | Path) -> Result:
         done = subprocess.run([sys.executable, *map(str, args)], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)

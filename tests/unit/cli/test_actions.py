@@ -1,4 +1,4 @@
-"""What GitHub Actions is told."""
+"""Output for GitHub Actions."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def github(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def action(github: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """… that is a step of this action: GitHub hands over all of its inputs, empty where they are not given."""
+    """… inside a step of this action: GitHub passes all of its inputs, empty ones too."""
     for name in inputs.action()["inputs"]:
         monkeypatch.setenv(f"INPUT_{name.upper()}", "")
     return github
@@ -161,7 +161,7 @@ def test_no_line_of_anybody_elses_is_a_command_and_those_of_later_steps_are(
 ) -> None:
     path = tmp_path / "models.txt"
     monkeypatch.setattr("converter.cli.plan.jobs_of", _raise("no:\n::warning::planted\n::stop-commands::mine\n::mine::"))
-    log = converter("plan", "--manifest", path, "--debug").err  # with the traceback, whose last line is the message as it is
+    log = converter("plan", "--manifest", path, "--debug").err  # with the traceback, whose last line is the message
     assert "\n::warning::planted\n" in log
     assert [command.split("::")[1].split(" ")[0] for command in commands(f"{log}::notice::later")] == ["error", "notice"]
 

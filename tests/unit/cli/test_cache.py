@@ -1,4 +1,4 @@
-"""`converter cache warm`: which configurations, and where to."""
+"""`converter cache warm`: the configurations and the folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Source, str | None, Path]]:
-    """What was to be warmed, where nothing is."""
+    """The requested configurations; nothing is warmed."""
     calls: list[tuple[Source, str | None, Path]] = []
     monkeypatch.setattr(cache, "warm", lambda source, feature, folder, _: calls.append((source, feature, folder)) or [])
     return calls

@@ -1,4 +1,4 @@
-"""`converter features`: what can be exported."""
+"""`converter features`: the list of features."""
 
 from __future__ import annotations
 

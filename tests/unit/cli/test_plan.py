@@ -1,4 +1,4 @@
-"""`converter plan`: what would be done."""
+"""`converter plan`: the list of jobs."""
 
 from __future__ import annotations
 

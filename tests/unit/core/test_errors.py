@@ -1,4 +1,4 @@
-"""What is told is a sentence on a terminal, whoever wrote the words in it."""
+"""A message is one line on a terminal, whoever wrote its words."""
 
 from __future__ import annotations
 

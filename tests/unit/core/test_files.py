@@ -1,4 +1,4 @@
-"""Nothing but a regular file is opened, and none is read further than was asked for."""
+"""Only regular files are opened, and none is read beyond the limit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from converter.core.records import FileRecord
 
 @pytest.fixture(params=["pipe", "socket", "device", "folder", "loop", "nowhere", "nothing"])
 def irregular(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """What stands where a file belongs; opening a pipe waits for a writer, for ever."""
+    """Files of other kinds; opening a pipe waits for a writer forever."""
     path = tmp_path / "file"
     if request.param == "pipe":
         os.mkfifo(path)

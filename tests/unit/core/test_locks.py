@@ -67,7 +67,7 @@ def test_of_many_who_want_one_place_each_has_it_alone(tmp_path: Path) -> None:
                 most.append(inside)
                 inside -= 1
             try:
-                (tmp_path / "gone").rmdir()  # as who makes nothing cleans up after itself
+                (tmp_path / "gone").rmdir()  # a process that makes nothing cleans up nothing
             except OSError:
                 continue
 

@@ -1,4 +1,4 @@
-"""A verdict passes where everything was compared and nothing is wrong; a record is what it was when it is read back."""
+"""A verdict passes if everything was compared without a problem; a record survives a round trip."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from converter.core.timing import Stages, anonymous_bytes
 
 
 def sleep_in_steps(seconds: float) -> None:
-    """One long sleep is no look at the memory at all where the machine itself stands still for as long."""
+    """One long sleep would sample the memory never if the machine pauses as long."""
     for _ in range(round(seconds / 0.01)):
         time.sleep(0.01)
 

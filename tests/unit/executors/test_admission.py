@@ -1,4 +1,4 @@
-"""How many jobs at once: what a job is predicted to take, what there is, and which begins."""
+"""How many jobs run at once: predicted memory, available memory, and the order of starts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def planned(
 
 
 def kernel(root: Path, files: dict[str, str]) -> Path:
-    """A folder that has what the kernel tells of itself."""
+    """A folder with the kernel's files about itself."""
     for name, text in {"proc/meminfo": MEMINFO, **files}.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ def kernel(root: Path, files: dict[str, str]) -> Path:
     return root
 
 
-# --- what a job is predicted to take
+# --- predicted memory of a job
 
 
 def test_every_backend_has_a_demand() -> None:
@@ -110,7 +110,7 @@ def test_logits_over_a_vocabulary_count_at_the_longest_text() -> None:
     assert predicted_bytes(planned(config={"vocab_size": "many"}, feature="causal-lm-with-past")) == START
 
 
-# --- what there is
+# --- available memory
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_logits_over_a_vocabulary_count_at_the_longest_text() -> None:
         ),
         (
             {
-                "proc/self/cgroup": "4:memory:/docker/name\n1:cpu,cpuacct:/docker/name\n0::/",  # the host's name for what is mounted as /
+                "proc/self/cgroup": "4:memory:/docker/name\n1:cpu,cpuacct:/docker/name\n0::/",  # the host's name for the group mounted as /
                 "sys/fs/cgroup/memory/memory.limit_in_bytes": "7000",
                 "sys/fs/cgroup/memory/memory.usage_in_bytes": "6000",
                 "sys/fs/cgroup/memory/memory.stat": "active_file 1\ninactive_file 1\ntotal_active_file 100\ntotal_inactive_file 200",

@@ -1,4 +1,4 @@
-"""What a job may take."""
+"""The limits of a job."""
 
 from __future__ import annotations
 

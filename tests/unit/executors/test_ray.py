@@ -1,4 +1,4 @@
-"""The driver's end of the pipe to a cluster, with a double at the other end: what a cluster does once in a hundred times."""
+"""The driver's end of the pipe to a cluster, with a double at the other end, for rare events of a cluster."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Unobserved:
 
 @pytest.fixture
 def ends() -> Iterator[tuple[Connection, Connection]]:
-    """The batch's end of the pipe, and that of the double."""
+    """The batch's end of the pipe, and the double's."""
     ours, theirs = multiprocessing.Pipe()
     yield ours, theirs
     ours.close()

@@ -1,4 +1,4 @@
-"""What a token may do, as far as the Hub tells it."""
+"""The permissions of a token, as far as the Hub lists them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an entry may ask for, where its artifacts go, and which entries would meet."""
+"""The settings of an entry, the place of its artifacts, and collisions of entries."""
 
 from __future__ import annotations
 

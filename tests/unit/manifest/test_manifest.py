@@ -123,7 +123,7 @@ _YAML = st.recursive(
 
 
 def read_either(path: Path, data: bytes) -> tuple[Entry, ...]:
-    """The entries of a file with these bytes; none where it has a problem, which has to be a ManifestError with a place in the file."""
+    """The entries of a file with these bytes; empty after a problem, which has to be a ManifestError with a place in the file."""
     path.write_bytes(data)
     try:
         entries = read_manifest(path)

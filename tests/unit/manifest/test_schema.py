@@ -1,4 +1,4 @@
-"""The published JSON Schema: what an editor accepts, the reader accepts."""
+"""The published JSON Schema: a file that an editor accepts, the reader accepts."""
 
 from __future__ import annotations
 

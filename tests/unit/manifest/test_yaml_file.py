@@ -1,4 +1,4 @@
-"""models.yaml: the same keys, values as they are written, and every mistake told with its place."""
+"""models.yaml: the same keys, values as text, and every mistake with its place."""
 
 from __future__ import annotations
 

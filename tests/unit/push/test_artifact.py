@@ -1,4 +1,4 @@
-"""What of an artifact goes to a repository, and what of this machine does not."""
+"""The files of an artifact go to a repository, and details of this machine do not."""
 
 from __future__ import annotations
 

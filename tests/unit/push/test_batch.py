@@ -18,7 +18,7 @@ BACKENDS = ("onnx", "torchscript", "neuron")
 
 @pytest.fixture
 def pushes(monkeypatch: pytest.MonkeyPatch) -> Pushes:
-    """The pushes of one model to three backends; what is pushed is told by a double that only repeats the folders."""
+    """The pushes of one model to three backends; a double of the push only returns the folders."""
 
     def push_double(folders: Sequence[Path], target: Target, position: Position | None) -> Pushed:
         return pushed(artifacts=tuple(folder.name for folder in folders), repository=target.repository)

@@ -1,4 +1,4 @@
-"""What is missing in a card's metadata is added, and every character of its own stays."""
+"""Missing metadata is added to a card, and every character of the owner stays."""
 
 from __future__ import annotations
 

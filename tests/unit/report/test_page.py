@@ -1,4 +1,4 @@
-"""report.html as text: what it is made of, and that nothing in it is markup but ours. `tests/browser` looks at it."""
+"""report.html as text: its parts, and that all its markup is ours. `tests/browser` looks at it."""
 
 from __future__ import annotations
 
@@ -114,6 +114,6 @@ def test_an_artifact_of_several_precisions_has_a_row_for_each_and_no_error_that_
         variants=(variant(left_out={"<b>layer</b>": "8 bits"}), variant(name="q4", files=("model_q4.onnx",), problems=("lost",)))
     )
     text = page(outcome(verdict=measured, artifact=artifact_record(verdict=measured)))
-    assert text.count("model_quantized.onnx") == text.count("model_q4.onnx") - 1 == 1  # what is wrong names its file too
+    assert text.count("model_quantized.onnx") == text.count("model_q4.onnx") - 1 == 1  # a problem names its file
     assert "<b>layer</b>" not in text
     assert "1.0e-07" not in text.partition("<details>")[0]

@@ -117,7 +117,7 @@ def test_beside_images_the_token_that_ends_a_text_alone_occurs_twice() -> None:
     assert config.special_tokens == {end}
     case = Maker(config, "float32", SimpleNamespace(all_special_ids=[3, 55]), np.random.default_rng(0), (), 10**5).longest_case()
     ids = case.arrays["input_ids"]
-    assert ids[0, 1] == ids[0, 3] == end  # and none of the tokenizer's, which may stand for an image
+    assert ids[0, 1] == ids[0, 3] == end  # and none of the tokenizer's, which may be a placeholder for an image
 
 
 def test_short_sound_is_a_frame_and_a_quarter_long_and_what_takes_none_has_no_such_case() -> None:
@@ -235,7 +235,7 @@ def test_all_tokens_of_a_small_model_are_tried() -> None:
     maker = maker_of("bert")
     arrays = tokens_of(maker)
     assert arrays is not None
-    assert set(arrays["input_ids"].ravel().tolist()) == set(range(120)) - {0}  # without that of padding
+    assert set(arrays["input_ids"].ravel().tolist()) == set(range(120)) - {0}  # without the padding token
     assert arrays["input_ids"].shape[1] <= maker.longest and arrays["attention_mask"].all()
 
 

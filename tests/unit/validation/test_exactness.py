@@ -50,10 +50,10 @@ def inputs(model: tuple[Reference, OnnxConfig]) -> list[Inputs]:
 
 @pytest.fixture(scope="module")
 def rms_error(model: tuple[Reference, OnnxConfig], inputs: list[Inputs]) -> float:
-    """PyTorch float32's own root mean square error, as it is measured of an artifact that has none."""
+    """PyTorch float32's own root mean square error, as the comparison measures it for a perfect artifact."""
     reference, config = model
     ((judged,), _) = measure_exactness(inputs, [OUTPUT], MadeUpErrors(reference.in_float64([OUTPUT]), np.zeros_like), reference, config)
-    assert judged.rms_error < judged.rms_reference_error  # but for the last rounding
+    assert judged.rms_error < judged.rms_reference_error  # except for the last rounding
     return judged.rms_reference_error
 
 
@@ -79,7 +79,7 @@ def test_errors_as_large_as_those_of_float32_pass_and_the_ratio_tells_them(
 
 
 def test_errors_ten_times_as_large_are_refused(model: tuple[Reference, OnnxConfig], inputs: list[Inputs], rms_error: float) -> None:
-    """The floor of a few units of the last place is no more than float32's own errors are here."""
+    """The floor of a few units of the last place is at most float32's own error here."""
     judged, _ = judge(model, inputs, noise(10 * rms_error))
     assert not judged.passed and judged.rms_error > judged.rms_bound and judged.max_error > judged.max_bound, judged
 
@@ -234,7 +234,7 @@ def test_padding_is_no_part_of_the_measure(model: tuple[Reference, OnnxConfig], 
     assert judged.passed and judged.max_error < 100 * rms_error
 
 
-# what is made of the measure
+# the bound from the error
 
 
 EXACT = Exactness(

@@ -1,4 +1,4 @@
-"""The checkpoint in float64 is float64 to the last bits, and the model that it was made from is as it was."""
+"""The checkpoint in float64 is float64 to the last bits, and the original model is unchanged."""
 
 from __future__ import annotations
 

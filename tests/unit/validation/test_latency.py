@@ -27,7 +27,7 @@ class Clock:
 
 
 class Side:
-    """The artifact or the checkpoint: its calls take the seconds that it is told, in turn, and then always the last of them."""
+    """The artifact or the checkpoint: its calls take the given seconds, in turn, and then always the last."""
 
     unrunnable, runtime, notes, threads = "", "", (), 3
 

@@ -101,7 +101,7 @@ Grid = tuple[OnnxConfig, dict[str, Array], list[Inputs]]
 
 @pytest.fixture(scope="module", params=["gpt2", "t5"])
 def grid(request: pytest.FixtureRequest, tiny: Callable[..., Path]) -> Grid:
-    """A configuration with a cache, what the checkpoint gives for its longest text, and the other cases."""
+    """A configuration with a cache, the checkpoint's outputs for its longest text, and the other cases."""
     kind, feature = {"gpt2": ("AutoModelForCausalLM", "causal-lm"), "t5": ("AutoModelForSeq2SeqLM", "seq2seq-lm")}[request.param]
     model = load_model(tiny(request.param, kind), kind, "float32")
     config = find_architecture(request.param).configure(model.config, f"{feature}-with-past")

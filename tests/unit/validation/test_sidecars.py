@@ -1,4 +1,4 @@
-"""Sidecar files are held against the checkpoint's: by their bytes, and otherwise by what they say."""
+"""Sidecar files are compared with the checkpoint's: by their bytes, otherwise by their settings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(checkpoint: Path, tmp_path: Path) -> Path:
-    """What a conversion leaves: copies, and what it makes for onnxruntime-genai."""
+    """The files of a conversion: copies, and generated ones for onnxruntime-genai."""
     copy = shutil.copytree(checkpoint, tmp_path / "model", ignore=shutil.ignore_patterns("*.safetensors"))
     (copy / "genai_config.json").write_bytes(GENAI)
     return copy

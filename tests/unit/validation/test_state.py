@@ -1,4 +1,4 @@
-"""What a forward pass changes of a model is seen, put back, and told if it changes what the model gives."""
+"""A forward's changes to a model are detected, undone, and reported if they change its outputs."""
 
 from __future__ import annotations
 

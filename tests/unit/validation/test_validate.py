@@ -1,4 +1,4 @@
-"""A checkpoint that cannot be measured against is told by output and case."""
+"""A checkpoint without usable outputs is reported by output and case."""
 
 from __future__ import annotations
 

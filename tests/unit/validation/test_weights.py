@@ -1,4 +1,4 @@
-"""What an artifact stores is held against the checkpoint, and the checkpoint against what it stores."""
+"""Stored tensors are compared with the checkpoint, and the checkpoint with the stored tensors."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Stored:
 
 
 def stored(*but: str, made: Callable[[Array], Array] = lambda array: array) -> list[StoredWeight]:
-    """All that an artifact of the model has, without what is named."""
+    """All tensors of an artifact of the model, without the named ones."""
     return [StoredWeight(name, made(array), name) for name, array in WEIGHTS.items() if name not in but and array.dtype == np.float32]
 
 

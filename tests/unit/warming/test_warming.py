@@ -1,4 +1,4 @@
-"""The configurations that come with the package are ones that it can convert, for what each was trained for."""
+"""The built-in configurations can be converted for the feature of their checkpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LeViT's biases are computed from its weights wherever they are captured, and its layers are as they were afterwards."""
+"""LeViT's biases are computed from its weights during a capture, and its layers are unchanged afterwards."""
 
 from __future__ import annotations
 

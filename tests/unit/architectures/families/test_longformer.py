@@ -121,6 +121,6 @@ def test_the_private_names_that_the_patch_relies_on_are_there() -> None:
     mark = (object(),)
     hook: Callable[..., None] = lambda module, args, kwargs: masks.append(kwargs.get("attention_mask", args[1:]))  # noqa: E731
     attention.register_forward_pre_hook(hook, with_kwargs=True)
-    with pytest.raises((TypeError, AttributeError)):  # a layer hands the mask on as it is, and the attention makes nothing of this one
+    with pytest.raises((TypeError, AttributeError)):  # a layer passes the mask on unchanged, and the attention ignores it
         model.encoder.layer[0](torch.zeros(1, 8, 32), attention_mask=mark)
     assert mark in masks or (mark,) in masks

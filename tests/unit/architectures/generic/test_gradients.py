@@ -1,4 +1,4 @@
-"""A function with a gradient of its own is its value alone while a model is captured, and itself again afterwards."""
+"""A function with a custom gradient is its value only during a capture, and itself again afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How inputs are laid out follows from settings, wherever in a configuration they stand, and from what a checkpoint's processor gives."""
+"""The layout of inputs follows from settings, anywhere in a configuration, and from a checkpoint's processor."""
 
 from __future__ import annotations
 

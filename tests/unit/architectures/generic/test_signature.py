@@ -1,4 +1,4 @@
-"""What a model takes and gives is found by a run without weights."""
+"""A run without weights finds a model's inputs and outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be asked of Neuron, and what is refused before anything is done."""
+"""Neuron's options, and the values that are refused at once."""
 
 from __future__ import annotations
 

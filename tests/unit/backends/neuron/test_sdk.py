@@ -1,4 +1,4 @@
-"""Which SDK is found, and the call that reaches a double with its recorded signature. What the real ones do with it was not seen."""
+"""The SDK that is chosen, and the call that reaches a double with its recorded signature. Real SDKs were not tried."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def options(target: str, **more: Any) -> NeuronOptions:
 
 
 def called(doubles: Doubles, double: str, tmp_path: Path, asked: NeuronOptions, *, device: bool = True) -> list[dict[str, Any]]:
-    """The calls that reach a double, without what is the same in all: the model, its inputs, the compiler's folder."""
+    """The calls that reached a double, without their common part: the model, its inputs, the compiler's folder."""
     doubles.device(device)
     calls = doubles.install(double)
     sdk.find(asked.target).trace(MODEL, INPUTS, asked, tmp_path)
@@ -151,7 +151,7 @@ def test_an_sdk_that_cannot_be_imported_is_told(doubles: Doubles, tmp_path: Path
 
 
 def test_what_a_compiler_prints_and_writes_goes_aside(doubles: Doubles, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """neuronx-cc says how it goes on standard output, and writes its log where it stands."""
+    """neuronx-cc reports progress on standard output, and writes its log into the working folder."""
     doubles.install(NEURONX)
     toolkit = sdk.find("inf2")
     trace, here = toolkit.module.trace, Path.cwd()

@@ -1,4 +1,4 @@
-"""A trace and its model are the same for some inputs, or are not, and it is told why."""
+"""A trace equals its model for some inputs, or the difference is reported."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def test_code_that_looks_tokens_up_names_few_numbers() -> None:
 
 
 class Counting(torch.nn.Module):
-    """A counter that is no tensor."""
+    """A counter that is not a tensor."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ class Overwriting(torch.nn.Module):
 
 
 class WithNan(Overwriting):
-    """A buffer with NaN in it that stays as it is."""
+    """A buffer with NaN that does not change."""
 
     def forward(self, values: torch.Tensor) -> tuple[torch.Tensor]:
         return (values + self.seen[0],)

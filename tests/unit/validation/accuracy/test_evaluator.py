@@ -87,7 +87,7 @@ def test_what_is_off_is_not_good_enough_and_what_is_no_number_is_off_the_most(be
     rng = np.random.default_rng(0)
     noisy = SameSession(reference, lambda array: array + rng.standard_normal(array.shape).astype(np.float32))
     enough, off = evaluator.attempt(noisy)  # type: ignore[arg-type]  # as above
-    assert not enough  # any takes what it gets, and is made as good as lossy where that can be
+    assert not enough  # any accepts every drop, and still aims at lossy
     assert off > 0.001
     assert evaluator.attempt(SameSession(reference, lambda array: array * np.float32(np.nan))) == (False, float("inf"))  # type: ignore[arg-type]
 

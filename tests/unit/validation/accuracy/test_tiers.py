@@ -1,4 +1,4 @@
-"""What may be lost."""
+"""The bounds of the tiers."""
 
 from __future__ import annotations
 

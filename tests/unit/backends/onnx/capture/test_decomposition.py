@@ -1,4 +1,4 @@
-"""Decomposition where it is needed alone: the same graph for a third of the time, and never another one."""
+"""Decomposition only if needed: the same graph in a third of the time."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_model_is_not_decomposed_and_its_graph_is_the_same(
         assert decomposed == []
         monkeypatch.setattr(capture, "decomposition_where_needed", lambda _: pytest.MonkeyPatch.context())
         theirs = capture.capture(model, config, None)
-    assert len(decomposed) == 1  # the table that the exporter hands over is still where we look for it
+    assert len(decomposed) == 1  # the exporter's table is still at the expected place
     kinds = [Counter(node.op_type for node in graph.model.graph.node if node.op_type != "Constant") for graph in (ours, theirs)]
     assert kinds[0] == kinds[1]
 

@@ -1,4 +1,4 @@
-"""Which files a model is exported to, and what each takes."""
+"""The files of an export, and their inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exporter does nothing twice, and what it makes is the same. These notice when torch renames what is relied on."""
+"""The exporter repeats no work, with equal results. These tests notice renamed private interfaces of torch."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_what_needs_no_promotion_is_not_run_again(tmp_path: Path, runs: list[tor
     assert runs == []
     with exporter._quiet():
         export(tmp_path / "model.onnx", model=model, inputs=INPUTS[:1])
-    assert runs  # as torch does it; and the class is still called what we look for
+    assert runs  # as torch does it; and the class still has its name
 
 
 def test_the_table_of_translations_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

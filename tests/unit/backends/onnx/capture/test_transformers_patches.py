@@ -1,4 +1,4 @@
-"""Where torch alone does not export a model, transformers' own patches are tried; the names that this relies on are there."""
+"""If torch alone cannot export a model, transformers' own patches are tried; the private names exist."""
 
 from __future__ import annotations
 

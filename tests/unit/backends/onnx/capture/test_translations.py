@@ -1,4 +1,4 @@
-"""Operators that are translated by our own table give what torch's give, at any shape, an empty one too."""
+"""Operators translated by our table equal torch's, at any shape, an empty one too."""
 
 from __future__ import annotations
 

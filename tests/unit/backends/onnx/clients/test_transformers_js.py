@@ -1,4 +1,4 @@
-"""What transformers.js has to be told of files beside an ONNX file."""
+"""The setting of transformers.js for files beside an ONNX file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A graph names its weights, of which some are made of several, and what is read back is what was kept."""
+"""A graph names its weights, some of them packed, and survives a round trip."""
 
 from __future__ import annotations
 

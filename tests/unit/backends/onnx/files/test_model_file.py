@@ -1,4 +1,4 @@
-"""The ONNX file on disk: what is written is what onnx reads, and what is read is what was written."""
+"""The ONNX file on disk: onnx reads the written file, and our reader reads it back."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WEIGHTS = {
 
 
 def graph_over(weights: dict[str, torch.Tensor]) -> Graph:
-    """A graph whose outputs are `weights`, which it names and does not hold; a constant of its own is in it."""
+    """A graph whose outputs are `weights`, which it only names; it has one constant."""
     nodes = [helper.make_node("Identity", [name], [f"{name}.out"], name=name) for name in weights]
     outputs = [helper.make_tensor_value_info(f"{name}.out", DTYPES[tensor.dtype], tensor.shape) for name, tensor in weights.items()]
     constant = helper.make_tensor("constant", TensorProto.FLOAT, [2], [3.0, 4.0])
@@ -138,7 +138,7 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
             model_file.write(graph_over(WEIGHTS), WEIGHTS, tmp_path / "nothing" / "model.onnx", limit)
 
 
-# --- what is no ONNX file ---------------------------------------------------------------------------------------------
+# --- other files ------------------------------------------------------------------------------------------------------
 
 
 def field(number: int, content: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""A tensor that is made of several weights says so in its name, and is made of them whenever it is asked for."""
+"""A packed weight has its recipe as its name, and is computed at each access."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The token ids that a graph treats apart are found: by its constants, and by what its embeddings are given."""
+"""The token ids that a graph treats apart are found, by its constants and by the inputs of its embeddings."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_ids_beyond_the_vocabulary_and_numbers_that_are_no_ids_are_left_out(tmp_
 
 
 def test_each_of_two_files_is_asked_by_its_own_name_for_the_tokens(tmp_path: Path) -> None:
-    """The decoder's file calls input_ids what the model calls decoder_input_ids."""
+    """The decoder's file calls the model's decoder_input_ids input_ids."""
     wide = helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, ["batch", "sequence", 64])
     ids = helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "sequence"])
     embeddings = np.random.default_rng(0).normal(size=(VOCABULARY, 64)).astype(np.float32)

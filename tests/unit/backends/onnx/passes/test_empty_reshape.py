@@ -1,4 +1,4 @@
-"""A reshape takes an empty tensor once a length of 0 is one and none is left to be inferred."""
+"""A reshape accepts an empty tensor once 0 is a length and nothing is inferred."""
 
 from __future__ import annotations
 

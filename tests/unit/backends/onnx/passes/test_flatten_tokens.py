@@ -1,4 +1,4 @@
-"""Tokens are kept as rows from one linear layer to the next, at any shape, and what asks for an axis has it as it was."""
+"""Tokens stay rows from one linear layer to the next, at any shape, and other operators get the axes back."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Attention(torch.nn.Module):
 
 
 class Gated(torch.nn.Module):
-    """A layer whose output is halved, reduced and scaled by row, one whose axis is asked for, and what is given in between."""
+    """A layer whose output is halved, reduced and scaled by row, with operators between that need the axes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ def test_the_products_of_an_attention_read_the_heads_as_they_lie(tmp_path: Path)
     optimized = onnx.load(tmp_path / "optimized.onnx")
     counts = Counter(node.op_type for node in optimized.graph.node)
     assert (counts["FusedMatMul"], counts["Gemm"], counts["SkipLayerNormalization"]) == (2, 4, 0)
-    assert counts["Transpose"] == 3, "of the input, of the output, and of what the heads give"
+    assert counts["Transpose"] == 3, "of the input, of the output, and of the heads"
 
 
 def test_an_axis_of_one_length_or_without_a_name_is_left_as_it_is() -> None:

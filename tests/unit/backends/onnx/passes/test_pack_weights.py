@@ -24,7 +24,7 @@ def graph(*nodes: ir.Node) -> ir.Graph:
 
 
 def named(made: ir.Graph) -> list[str | None]:
-    """What the last node takes, if it is a weight."""
+    """The input of the last node, if it is a weight."""
     PackWeightsPass(frozenset("qkv"))(ir.Model(made, ir_version=10))
     value = next(iter(reversed(made))).inputs[0]
     assert value is not None

@@ -37,7 +37,7 @@ def run(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
 
 
 def halved(path: Path, x: np.ndarray) -> onnx.ModelProto:
-    """The float16 model of a file whose ranges are those of an input."""
+    """The float16 model of a file with the ranges of an input."""
     model, _ = to_float16(path, measure(path, [{"x": x}]))
     return model
 
@@ -104,7 +104,7 @@ def test_matrices_are_stored_in_bfloat16_and_widened_by_the_runtime(norm: Path) 
     model = to_bfloat16(norm)
     kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     assert kinds.pop("weight.bfloat16") == TensorProto.BFLOAT16
-    assert TensorProto.BFLOAT16 not in kinds.values()  # what is small stays as it is
+    assert TensorProto.BFLOAT16 not in kinds.values()  # small values stay unchanged
     x = RNG.standard_normal((2, 64)).astype(np.float32)
     np.testing.assert_allclose(run(model, x), run(onnx.load(norm), x), atol=0.05)
     exact = onnx.load(norm)
@@ -134,7 +134,7 @@ def kinds(model: onnx.ModelProto) -> dict[str, int]:
 
 
 def cut(path: Path, name: str) -> onnx.ModelProto:
-    """The model that gives one of its own values."""
+    """The model with one of its inner values as an output."""
     model = onnx.load(path)
     del model.graph.output[:]
     model.graph.output.append(onnx.ValueInfoProto(name=name))
@@ -217,7 +217,7 @@ def test_a_weight_beyond_float16_stays_in_float32(tmp_path: Path) -> None:
 
 
 def attention(path: Path, scale: float, least: float = F32_MIN) -> Path:
-    """Scores, masked where the input is negative, and their softmax twice: of large scores, and of small ones."""
+    """Scores, masked at negative inputs, and their softmax twice: of large scores, and of small ones."""
     nodes = [
         helper.make_node("GreaterOrEqual", ["x", "zero"], ["is_kept"], name="is_kept"),
         helper.make_node("Where", ["is_kept", "zero", "least"], ["mask"], name="mask"),
@@ -279,7 +279,7 @@ def test_a_root_behind_an_epsilon_is_not_of_0(tmp_path: Path) -> None:
     ]
     path = saved(tmp_path / "root.onnx", nodes, epsilon=np.float32(1e-12))
     x = np.concatenate([np.zeros((1, 64)), np.ones((1, 64))]).astype(np.float32)
-    model = halved(path, np.ones((1, 64), np.float32))  # no 0 among what was measured
+    model = halved(path, np.ones((1, 64), np.float32))  # no 0 among the measured values
     np.testing.assert_allclose(evaluated(model, tmp_path, x), run(onnx.load(path), x), rtol=2e-3)
 
 
