@@ -56,7 +56,7 @@ def sentence(error: Exception, repository: str, revision: str | None, kind: type
     if isinstance(error, errors.RemoteEntryNotFoundError):
         return kind(f"a listed file of {named} is missing", "try again later")
     if isinstance(error, errors.LocalTokenNotFoundError):
-        return RightsError("there is no token, which a push needs", "set HF_TOKEN to a token with write access")
+        return RightsError("no token found, which a push needs", "set HF_TOKEN to a token with write access")
     if isinstance(error, UnicodeEncodeError | httpx2.LocalProtocolError):  # a header is ASCII, and all else in it is ours
         return kind("HF_TOKEN holds a character that no token has", "copy the token again, whole")
     return _internal_error(root_of(error), named, kind)

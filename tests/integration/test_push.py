@@ -481,7 +481,7 @@ def _oid_of_the_model(hub: HubServer, source: str, push: Callable[..., Said]) ->
 
 
 RIGHTS = {
-    "no token": (("org/tiny",), "", "there is no token, which a push needs"),
+    "no token": (("org/tiny",), "", "no token found, which a push needs"),
     "a token that only reads": (("org/tiny",), READER_TOKEN, "the token of reader may only read"),
     "a token that is none": (("org/tiny",), "hf_nobodynobody", "the Hub does not know the token (status 401)"),
     "somebody else's repository": (("org/tiny",), STRANGER_TOKEN, "you may not write to org/tiny: the Hub answered with status 403"),

@@ -104,7 +104,7 @@ REFUSED = {
     ),
     "somebody else's repository": ("org/tiny\n", ("--push", "commit"), STRANGER_TOKEN, "models.txt:1:1: you may not write to org/tiny"),
     "a token that only reads": ("org/tiny\n", ("--push", "pr"), READER_TOKEN, "the token of reader may only read; nothing was started"),
-    "no token": ("org/tiny\n", ("--push", "pr"), "", "there is no token, which a push needs; nothing was started"),
+    "no token": ("org/tiny\n", ("--push", "pr"), "", "no token found, which a push needs; nothing was started"),
     "two models to one name": (
         "org/tiny\nowner/tiny output=b\n",
         ("--push", "repo"),
