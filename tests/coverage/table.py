@@ -32,10 +32,10 @@ def text(versions: Mapping[str, Mapping[object, Result]]) -> Iterator[str]:
     for result in outcomes.values():
         by_type[result.row.model_type].append(result)
     yield "<!-- written by `make coverage-table`; the figures come from tests/coverage/results -->"
-    yield "# Architectures"
+    yield "# Model types"
     yield ""
     yield from _summary(version, by_type)
-    yield "## What passes"
+    yield "## Passing features"
     yield ""
     yield "| model type | ONNX | TorchScript |"
     yield "|---|---|---|"
@@ -43,7 +43,7 @@ def text(versions: Mapping[str, Mapping[object, Result]]) -> Iterator[str]:
         if any(row.passed for row in rows):
             yield f"| {model_type} | {_cells(rows, 'onnx')} | {_cells(rows, 'torchscript')} |"
     yield ""
-    yield "## What fails, and why"
+    yield "## Failures"
     yield ""
     yield from _failures(by_type)
     yield from _untried(outcomes)
@@ -100,13 +100,10 @@ def _failures(by_type: Mapping[str, Sequence[Result]]) -> Iterator[str]:
 
 
 def _untried(outcomes: Mapping[object, Result]) -> Iterator[str]:
-    """What nothing is known of: the next `make coverage-table` tries it."""
+    """The rows without a result; the next `make coverage-table` tries them."""
     missing = untried(outcomes)
     if missing:
-        yield (
-            "Not tried, and nothing is claimed of these. A later transformers has them, their capture takes minutes, or a run ended before"
-            " them:"
-        )
+        yield ("Not tried: a later transformers has them, their capture takes minutes, or a run ended before them:")
         yield ""
         for row in missing:
             yield f"- {row.model_type}, {row.feature}, {BACKENDS[row.backend]}"
@@ -123,7 +120,7 @@ def untried(outcomes: Mapping[object, Result]) -> list[Row]:
 def _without_features() -> Iterator[str]:
     others = sorted(known_types() - set(all_types()))
     if others:
-        yield "Of these transformers has classes for other tasks alone, which are no features:"
+        yield "transformers has classes for other tasks only:"
         yield ""
         for name in others:
             yield f"- {name}: {', '.join(auto for auto, table in sorted(auto_models().items()) if name in table)}"
@@ -134,14 +131,14 @@ def _optimum(by_type: Mapping[str, Sequence[Result]]) -> Iterator[str]:
     """optimum-onnx's model types, by the result here."""
     passing = [name for name in LISTED if _passes(by_type.get(name, ()), "onnx")]
     failing = [name for name in LISTED if name not in passing and name not in NOT_OF_TRANSFORMERS]
-    yield "## What optimum-onnx lists"
+    yield "## Model types of optimum-onnx"
     yield ""
     yield (
         f"optimum-onnx 0.1.0 registers {len(LISTED)} names. {len(passing)} of them are model types that pass here to ONNX,"
-        f" {len(failing)} are not, and {len(NOT_OF_TRANSFORMERS)} are no model types of the transformers that this is for:"
+        f" {len(failing)} are not, and {len(NOT_OF_TRANSFORMERS)} are not model types of the supported transformers:"
     )
     yield ""
-    yield "| name | why not |"
+    yield "| name | reason |"
     yield "|---|---|"
     for name in failing:
         yield f"| {name} | {cell(_why(by_type.get(name, ()), name))} |"
@@ -160,11 +157,11 @@ def _why(rows: Sequence[Result], name: str) -> str:
 
 
 def _changes(versions: Mapping[str, Mapping[object, Result]]) -> Iterator[str]:
-    """What passes no more, or now, from each version to the next."""
-    yield "## Version by version"
+    """The changed results from each version to the next."""
+    yield "## Changes between versions"
     yield ""
     names = list(versions)
-    yield f"Results are kept of transformers {', '.join(names)}."
+    yield f"Versions of transformers with results: {', '.join(names)}."
     for before, after in pairwise(names):
         yield ""
         yield f"From {before} to {after}:"
