@@ -48,7 +48,7 @@ def test_every_name_that_optimum_lists_is_told_of() -> None:
     page = "\n".join(lines(results.latest()))
     passing = {row.model_type for row, result in results.latest().items() if result.passed and row.backend == "onnx"}
     for name in LISTED:
-        assert name in passing or f"\n| {name} | " in page.split("## What optimum-onnx lists")[1], name
+        assert name in passing or f"\n| {name} | " in page.split("## Model types of optimum-onnx")[1], name
     assert NOT_OF_TRANSFORMERS.keys() <= {*LISTED}
 
 

@@ -169,7 +169,7 @@ def test_what_is_asked_for_goes_before_what_the_checkpoint_was_trained_for() -> 
 
 @pytest.mark.parametrize("name", ["BertForNextSentencePrediction", "Something", "BertForConditionalGeneration"])
 def test_a_checkpoint_of_a_head_that_is_no_feature_is_told_with_those_there_are(name: str) -> None:
-    with pytest.raises(NotSupportedError, match=f"is a {name}, which matches none of the features of BERT") as caught:
+    with pytest.raises(NotSupportedError, match=f"names a {name}, which matches none of the features of BERT") as caught:
         find_architecture("bert").choose_feature(None, [name])
     assert "masked-lm" in caught.value.hint
 

@@ -64,7 +64,7 @@ def test_a_bare_name_is_a_folder_where_there_is_one_and_a_hub_id_otherwise(tmp_p
     ],
 )
 def test_what_is_neither_a_path_nor_a_hub_id_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ValueError, match=r"neither a folder here nor a Hub id|is no name"):
+    with pytest.raises(ValueError, match=r"neither a folder here nor a Hub id|is not a name"):
         parse_source(text, tmp_path)
 
 

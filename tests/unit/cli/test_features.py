@@ -22,7 +22,7 @@ def test_without_a_model_every_architecture_is_listed(converter: Run) -> None:
     header, *lines, others = result.out.splitlines()
     assert header.split("  ")[0] == "model type"
     assert [line.split()[0] for line in lines] == list(architectures())
-    assert others.startswith(f"The {len(known_types() - architectures().keys())} other model types are inferred")
+    assert others.startswith(f"The configurations of {len(known_types() - architectures().keys())} other model types are inferred")
 
 
 @pytest.mark.torch

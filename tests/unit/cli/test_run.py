@@ -47,7 +47,7 @@ def test_lines_choose_models_by_their_places_which_stay_what_they_are(
 def test_a_line_without_a_model_is_an_error_and_nothing_is_started(converter: Run, manifest: Callable[..., Path], tmp_path: Path) -> None:
     path = manifest("# ours\n./a\n")
     result = converter("run", "--manifest", path, "--output", tmp_path / "out", "--lines", "1,2,9")
-    assert (result.code, result.err) == (2, f"error: {path} has no model at line 1, 9\n  to do: check --lines\n")
+    assert (result.code, result.err) == (2, f"error: no model at line 1, 9 of {path}\n  to do: check --lines\n")
     assert not (tmp_path / "out").exists()
 
 

@@ -26,7 +26,7 @@ def test_a_backend_named_twice_is_one(entries_of: Entries) -> None:
 def test_an_unknown_backend_is_told_with_those_there_are(problems_of: Problems, to: str) -> None:
     ((line, column, problem),) = problems_of(f"org/a to={to}\n")
     assert (line, column) == (1, 7)
-    assert problem == f"unknown backend {to.rpartition(',')[2]!r}; there are: onnx, torchscript, neuron"
+    assert problem == f"unknown backend {to.rpartition(',')[2]!r}; known: onnx, torchscript, neuron"
 
 
 @pytest.mark.parametrize(

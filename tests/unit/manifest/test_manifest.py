@@ -289,7 +289,7 @@ def test_an_output_that_no_folder_is_called_is_refused(tmp_path: Path, output: s
 def test_a_name_that_a_terminal_would_obey_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "models.txt").write_text(f"{name}\n", encoding="utf-8")
     ((_, problem),) = problems(tmp_path / "models.txt")
-    assert "is no name" in problem
+    assert "is not a name" in problem
 
 
 @given(st.binary(max_size=300), st.sampled_from(["models.txt", "models.yaml"]))
