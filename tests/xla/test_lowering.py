@@ -20,7 +20,7 @@ from converter.backends.neuron.check import check
 from converter.backends.neuron.lowering import lower
 from converter.backends.neuron.static import reporting_tracing
 from converter.backends.traced.form import prepared
-from converter.checkpoints.calling import sample
+from converter.checkpoints.sample_inputs import sample
 from converter.checkpoints.loading import load_model
 from converter.core.records import Finding
 

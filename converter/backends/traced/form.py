@@ -14,7 +14,7 @@ from converter.architectures.config import overridden
 from converter.architectures.dummies import MASKED_BY, lengths_at
 from converter.architectures.size import Size
 from converter.backends.traced.runner import attributes_in_use
-from converter.checkpoints.calling import ExportWrapper
+from converter.checkpoints.export_wrappers import ExportWrapper
 from converter.checkpoints.loading import LoadedModel, made_up_error
 from converter.core.errors import ConversionError, ConverterError, NotSupportedError, reason
 from converter.core.records import Bucket, Signature, TensorSpec

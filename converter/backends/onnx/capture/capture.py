@@ -21,8 +21,9 @@ from converter.backends.onnx.files.graph import Graph
 from converter.backends.onnx.options import Optimize
 from converter.backends.onnx.passes.empty_reshape import allow_empty_reshape
 from converter.backends.onnx.passes.fusion import fuse
-from converter.checkpoints.calling import CACHE, sample
+from converter.checkpoints.cache_tensors import CACHE
 from converter.checkpoints.loading import LoadedModel
+from converter.checkpoints.sample_inputs import sample
 from converter.core.errors import ConversionError, ConverterError, reason
 
 _BATCH, _SEQUENCE, _CHOICE = 2, 8, 3
