@@ -20,7 +20,7 @@ from converter.artifacts.store import versions_of
 from converter.backends import BACKENDS
 from converter.core.errors import UsageError, output_error
 from converter.core.records import Failure, Job, Outcome, Pushed
-from converter.executors import admission
+from converter.executors import memory_prediction
 from converter.executors.cluster import Cancel, DriverMessage, Heard, Node, Nodes, Refused, Submit, TaskEnded, serve
 from converter.executors.limits import Limits
 from converter.executors.local import Observer
@@ -163,9 +163,9 @@ class _Batch:
 
     def _submit(self, unit: _Unit) -> None:
         plans = [plan for plan in unit.plans if isinstance(plan, Plan)]
-        predicted = max(map(admission.predicted_bytes, plans))
+        predicted = max(map(memory_prediction.predicted_bytes, plans))
         unit.cores, unit.memory = demand(predicted, self.cluster.nodes)
-        if self.cluster.nodes and unit.memory < predicted + admission.SERVER_BYTES:
+        if self.cluster.nodes and unit.memory < predicted + memory_prediction.SERVER_BYTES:
             _logger.warning(
                 "%s: no node has the %.1f GB that it is predicted to take; it gets all of one", plans[0].job.source, predicted / 1e9
             )
@@ -267,7 +267,7 @@ def demand(predicted: int, nodes: Sequence[Node]) -> tuple[int, int]:
     """
     if not nodes:
         return 1, 0
-    wanted = predicted + admission.SERVER_BYTES
+    wanted = predicted + memory_prediction.SERVER_BYTES
     roomiest = max(nodes, key=lambda node: (node.memory, node.cores))
     at_once = max(1, min(roomiest.cores, roomiest.memory // wanted))
     return roomiest.cores // at_once, min(wanted, roomiest.memory)

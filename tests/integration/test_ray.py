@@ -20,9 +20,9 @@ from converter.backends import BACKENDS
 from converter.core.errors import UsageError
 from converter.core.records import Event, Job, Outcome, Position, Pushed, Source
 from converter.executors import node, ray
-from converter.executors.admission import SERVER_BYTES
 from converter.executors.cluster import Node
 from converter.executors.limits import Limits
+from converter.executors.memory_prediction import SERVER_BYTES
 from converter.push.batch import Pushes
 from tests.hub_server import OWNER_TOKEN, HubServer
 from tests.support.checkpoints import save_tiny
