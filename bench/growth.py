@@ -124,7 +124,7 @@ _CONVERTER: tuple[str | Path, ...] = (sys.executable, "-m", "converter")
 
 
 def _look() -> float:
-    """Seconds that `ray.wait` takes for each of many streams of which none has a word, as `executors.cluster` calls it."""
+    """Seconds that `ray.wait` takes for each of many streams of which none has a word, as `executors.ray_driver` calls it."""
     import ray
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
