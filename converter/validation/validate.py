@@ -12,7 +12,7 @@ import numpy as np
 
 from converter.architectures import OnnxConfig
 from converter.architectures.dummies import MASKED_BY, makes_its_own
-from converter.architectures.config import overridden
+from converter.architectures.model_config import overridden
 from converter.backends import Session
 from converter.checkpoints.loading import LoadedModel
 from converter.checkpoints.pooling import lacks_padding_token, padding_token

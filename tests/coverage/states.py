@@ -23,7 +23,7 @@ def state_of(row: Row, folder: Path) -> tuple[list[str], list[str]]:
     import numpy as np
 
     from converter.architectures import find_architecture
-    from converter.architectures.config import overridden
+    from converter.architectures.model_config import overridden
     from converter.backends import BACKENDS
     from converter.backends.loading import load_reference
     from converter.validation.case_inputs import InputGenerator

@@ -17,7 +17,7 @@ import torch
 import transformers
 
 from converter.architectures import OnnxConfig, find_architecture
-from converter.architectures.config import overridden
+from converter.architectures.model_config import overridden
 from converter.backends import BACKENDS
 from converter.checkpoints.loading import LoadedModel, load_model
 from converter.core.records import Exactness, Signature

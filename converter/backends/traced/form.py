@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import torch
 
 from converter.architectures import OnnxConfig
-from converter.architectures.config import overridden
 from converter.architectures.dummies import MASKED_BY, lengths_at
+from converter.architectures.model_config import overridden
 from converter.architectures.size import Size
 from converter.backends.traced.runner import attributes_in_use
 from converter.checkpoints.export_wrappers import ExportWrapper
