@@ -1,4 +1,4 @@
-"""The memory of a worker beyond the imports, beside the prediction of `--jobs auto` by the factors in `executors/admission.py`."""
+"""The memory of a worker beyond the imports, beside the prediction for `--jobs auto` (`executors/memory_prediction.py`)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bench.processes import WorkerMemory
 from bench.table import Row
 from converter.backends import BACKENDS
 from converter.core.records import Job, Source
-from converter.executors.admission import predicted_bytes
+from converter.executors.memory_prediction import predicted_bytes
 from converter.pipeline import Plan, plan_job
 
 

@@ -124,7 +124,7 @@ _CONVERTER: tuple[str | Path, ...] = (sys.executable, "-m", "converter")
 
 
 def _look() -> float:
-    """Seconds of `ray.wait` for each of many silent streams, as `executors.cluster` calls it."""
+    """Seconds of `ray.wait` for each of many silent streams, as `executors.ray_driver` calls it."""
     import ray
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"

@@ -14,9 +14,10 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from converter.executors.admission import DEMANDS
-from converter.executors.cluster import Node as Capacity
-from converter.executors.ray import ATTEMPTS, PER_CORE, demand
+from converter.executors.cluster_messages import Node as Capacity
+from converter.executors.memory_prediction import DEMANDS
+from converter.executors.ray import ATTEMPTS, demand
+from converter.executors.ray_connection import PER_CORE
 from converter.executors.shards import SECONDS_PER_GB, START_SECONDS
 
 NODES = (1, 4, 16, 64, 256)

@@ -16,12 +16,14 @@ from importlib.metadata import EntryPoint, entry_points
 from converter.architectures import families
 from converter.architectures.architecture import Architecture
 from converter.architectures.auto import LEFT, is_later, known_types, transformers_version
-from converter.architectures.config import OnnxConfig, OnnxConfigWithPast, OnnxSeq2SeqConfigWithPast
+from converter.architectures.config import OnnxConfig
+from converter.architectures.config_with_past import OnnxConfigWithPast
 from converter.architectures.custom import custom_architecture, custom_code_error
 from converter.architectures.embedders import as_embedder, find_embedder
 from converter.architectures.features import FEATURES, Feature, canonical, feature_of_class
 from converter.architectures.generic import GenericOnnxConfig, generic_architecture
 from converter.architectures.profiles import PROFILES, Profile, in_profile, is_apart, is_for_clients
+from converter.architectures.seq2seq_config import OnnxSeq2SeqConfigWithPast
 from converter.core.errors import NotSupportedError, reason
 from converter.core.text import brief
 

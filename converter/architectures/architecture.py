@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from converter.architectures.auto import auto_models
-from converter.architectures.config import OnnxConfig, OnnxConfigWithPast
+from converter.architectures.config import OnnxConfig
+from converter.architectures.config_with_past import OnnxConfigWithPast
 from converter.architectures.features import FEATURES, WITH_PAST, canonical, feature_of_class
 from converter.core.errors import NotSupportedError
 

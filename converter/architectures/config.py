@@ -1,6 +1,6 @@
-"""`OnnxConfig` and its two kin, which say how an architecture is exported.
+"""`OnnxConfig`: how an architecture is exported.
 
-These are the documented classes of `transformers.onnx`. Nothing here imports torch or transformers: a configuration is data
+It is the documented class of `transformers.onnx`. Nothing here imports torch or transformers: a configuration is data
 about a model, not the model.
 """
 
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Mapping, MutableMapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from converter.architectures.features import FEATURES, WITH_PAST, Axes, Feature, canonical
+from converter.architectures.model_config import special_tokens, text_config, window_widths
 from converter.architectures.size import Size
 from converter.core.errors import NotSupportedError
 
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
 
 DEFAULT_OPSET = 20
 """The operator set that torch 2.13's exporter writes where none is asked for."""
-
-_WINDOWS = ("sliding_window", "attention_window", "window_size", "local_attention", "attention_chunk_size", "sliding_window_size")
-"""What configurations of transformers call the width of a sliding window."""
-
-_Config = TypeVar("_Config", bound="OnnxConfig")
 
 
 class OnnxConfig(ABC):
@@ -59,7 +55,7 @@ class OnnxConfig(ABC):
         self.task = FEATURES[name].task
 
     @classmethod
-    def from_model_config(cls: type[_Config], config: Any, task: str = "default") -> _Config:
+    def from_model_config(cls, config: Any, task: str = "default") -> Self:
         """The configuration of a model for a task, without its cache."""
         return cls(config, task=task)
 
@@ -147,18 +143,12 @@ class OnnxConfig(ABC):
     @property
     def windows(self) -> tuple[int, ...]:
         """The widths in tokens of the sliding windows that attention is limited to, by the checkpoint's settings."""
-        text = text_config(self._config)
-        settings = [getattr(text, name, None) for name in _WINDOWS]
-        flat = [width for setting in settings for width in (setting if isinstance(setting, list | tuple) else [setting])]
-        return tuple(sorted({width for width in flat if isinstance(width, int) and not isinstance(width, bool) and width > 0}))
+        return window_widths(self._config)
 
     @property
     def special_tokens(self) -> frozenset[int]:
         """The tokens that the configuration names, without the padding token: each occurs in a case."""
-        names = ("bos_token_id", "eos_token_id", "unk_token_id", "mask_token_id", "sep_token_id", "cls_token_id")
-        settings = [getattr(text_config(self._config), name, None) for name in names]
-        flat = [token for setting in settings for token in (setting if isinstance(setting, list | tuple) else [setting])]
-        return frozenset(token for token in flat if isinstance(token, int) and token >= 0) - {self.pad_token_id}
+        return special_tokens(self._config) - {self.pad_token_id}
 
     @property
     def begin(self) -> int | None:
@@ -256,172 +246,3 @@ class TextOnnxConfig(OnnxConfig):
         if self.task == "multiple-choice":
             axes = {0: "batch", 1: "choice", 2: "sequence"}
         return {"input_ids": axes, "attention_mask": axes}
-
-
-class OnnxConfigWithPast(OnnxConfig, ABC):
-    """An architecture that can be exported with its cache of keys and values: past_key_values in, present out."""
-
-    def __init__(self, config: Any, task: str = "default", patching_specs: None = None, use_past: bool = False) -> None:
-        super().__init__(config, task, patching_specs)
-        self.use_past = use_past or FEATURES[canonical(task)].use_past
-        if f"{self.task}{WITH_PAST}" not in FEATURES and self.use_past:
-            raise NotSupportedError(f"the task {self.task!r} has no cache", "leave use_past out")
-
-    @classmethod
-    def with_past(cls: type[_Config], config: Any, task: str = "default") -> _Config:
-        """The configuration of a model for a task, with its cache."""
-        return cls(config, task=task, use_past=True)  # type: ignore[call-arg]  # a subclass may have a signature of its own
-
-    @property
-    def outputs(self) -> Mapping[str, Axes]:
-        outputs = OrderedDict(super().outputs)
-        if self.use_past:
-            self.fill_with_past_key_values_(outputs, direction="outputs")
-        return outputs
-
-    @property
-    def values_override(self) -> Mapping[str, Any] | None:
-        return {"use_cache": self.use_past} if hasattr(self._config, "use_cache") else None
-
-    @property
-    def num_layers(self) -> int | tuple[int, int]:
-        """How many layers there are; the encoder's and the decoder's where there are two stacks."""
-        return int(self._config.num_hidden_layers)
-
-    @property
-    def num_attention_heads(self) -> int | tuple[int, int]:
-        """How many heads the keys and values of a layer have; the encoder's and the decoder's where there are two stacks."""
-        return int(self._config.num_attention_heads)
-
-    @property
-    def head_dim(self) -> int:
-        """The last dimension of keys and values."""
-        return int(getattr(self._config, "head_dim", None) or self._config.hidden_size // _of_decoder(self.num_attention_heads))
-
-    def fill_with_past_key_values_(self, inputs_or_outputs: MutableMapping[str, Axes], direction: Literal["inputs", "outputs"]) -> None:
-        """Add the cache's tensors, in order: (batch, heads, past tokens, head size) each.
-
-        The documented classes called the inputs' axis "past_sequence + sequence" too, which is another length.
-        """
-        name, axis = ("past_key_values", "past_sequence") if direction == "inputs" else ("present", "past_sequence + sequence")
-        for layer in range(_of_decoder(self.num_layers)):
-            for part in ("key", "value"):
-                inputs_or_outputs[f"{name}.{layer}.{part}"] = {0: "batch", 2: axis}
-
-    def generate_dummy_inputs(
-        self,
-        preprocessor: Any = None,
-        batch_size: int = -1,
-        seq_length: int = -1,
-        num_choices: int = -1,
-        is_pair: bool = False,
-        framework: Any = None,
-    ) -> Mapping[str, Any]:
-        """The same with the cache, of which `seq_length` new tokens are no part: float32 and under `past_key_values`, a tuple
-        (key, value) or (decoder key, decoder value, encoder key, encoder value) for each layer."""
-        if not self.use_past:
-            return super().generate_dummy_inputs(preprocessor, batch_size, seq_length, num_choices, is_pair, framework)
-        return self._dummies(self._documented_size(batch_size, seq_length, num_choices), framework)
-
-    def size(self, batch: int, sequence: int, choice: int) -> Size:
-        past = sequence + 2 if self.use_past else 0  # as documented
-        return Size(batch=batch, sequence=sequence, choice=choice, past=past)
-
-    def fixed_dims(self, name: str) -> Mapping[int, int]:
-        if name.startswith("past_key_values."):
-            return {1: _of_decoder(self.num_attention_heads), 3: self.head_dim}
-        return super().fixed_dims(name)
-
-
-class OnnxSeq2SeqConfigWithPast(OnnxConfigWithPast, ABC):
-    """An encoder and a decoder, whose cache holds the decoder's own keys and values and those of the encoder's output.
-
-    An exported model with a cache runs the encoder over what the cache does not hold yet: at the first call, where the cache is
-    empty, over all of `input_ids`, and later over nothing.
-    """
-
-    @property
-    def outputs(self) -> Mapping[str, Axes]:
-        return {name: axes if name.startswith("present.") else self._of_new_tokens(axes) for name, axes in super().outputs.items()}
-
-    def _of_new_tokens(self, axes: Axes) -> Axes:
-        """The axes of an output, which has something for each of the decoder's tokens."""
-        named = {axis: "decoder_sequence" if "sequence" in label else label for axis, label in axes.items()}
-        return {axis: label for axis, label in named.items() if not (self._one_token and label == "decoder_sequence")}
-
-    @property
-    def _one_token(self) -> bool:
-        """Whether the decoder takes one token at a time, as the documented classes had it with a cache."""
-        return self.use_past and 1 not in self.inputs.get("decoder_input_ids", {1: ""})
-
-    def axis_lengths(self, size: Size) -> Mapping[str, int]:
-        return super().axis_lengths(replace(size, sequence=1) if self._one_token else size)
-
-    @property
-    def num_layers(self) -> tuple[int, int]:
-        """How many layers the encoder and the decoder have."""
-        encoder = getattr(self._config, "encoder_layers", None) or self._config.num_hidden_layers
-        decoder = getattr(self._config, "decoder_layers", None) or getattr(self._config, "num_decoder_layers", None) or encoder
-        return encoder, decoder
-
-    @property
-    def num_attention_heads(self) -> tuple[int, int]:
-        """How many heads the encoder and the decoder have."""
-        heads = self._config.num_attention_heads
-        return getattr(self._config, "encoder_attention_heads", heads), getattr(self._config, "decoder_attention_heads", heads)
-
-    @property
-    def vocab_sizes(self) -> Mapping[str, int]:
-        sizes = super().vocab_sizes
-        return {**sizes, "decoder_input_ids": getattr(self._config, "decoder_vocab_size", None) or self._config.vocab_size}
-
-    def fill_with_past_key_values_(self, inputs_or_outputs: MutableMapping[str, Axes], direction: Literal["inputs", "outputs"]) -> None:
-        """Add the cache's tensors, in order: (batch, heads, tokens, head size) each, for each layer of the decoder.
-
-        The documented classes called the outputs' encoder axis "past_encoder_sequence" too, which is empty at the first call.
-        """
-        name, decoder, encoder = "past_key_values", "past_decoder_sequence", "past_encoder_sequence"
-        if direction == "outputs":
-            name, decoder, encoder = "present", "past_decoder_sequence + sequence", "encoder_sequence"
-        for layer in range(_of_decoder(self.num_layers)):
-            for stack, axis in (("decoder", decoder), ("encoder", encoder)):
-                for part in ("key", "value"):
-                    inputs_or_outputs[f"{name}.{layer}.{stack}.{part}"] = {0: "batch", 2: axis}
-
-    def size(self, batch: int, sequence: int, choice: int) -> Size:
-        size = Size(batch=batch, sequence=sequence, choice=choice, source=sequence + 2)
-        # the cache holds a part of the source, which it never does in use: so nothing is captured that is true of all or of nothing
-        return replace(size, past=sequence + 3, cached_source=max(1, sequence // 2)) if self.use_past else size
-
-    def fixed_dims(self, name: str) -> Mapping[int, int]:
-        return {1: 1} if name == "decoder_input_ids" and self._one_token else super().fixed_dims(name)
-
-
-def _of_decoder(count: int | tuple[int, int]) -> int:
-    """The stack of layers that has the cache."""
-    return count[1] if isinstance(count, tuple) else count
-
-
-@contextmanager
-def overridden(config: Any, values: Mapping[str, Any] | None) -> Iterator[None]:
-    """Set attributes of a model's configuration, and set them back at the end."""
-    before = {name: getattr(config, name) for name in values or {} if hasattr(config, name)}
-    for name, value in (values or {}).items():
-        setattr(config, name, value)
-    try:
-        yield
-    finally:
-        for name in values or {}:
-            if name in before:
-                setattr(config, name, before[name])
-            else:
-                delattr(config, name)
-
-
-def text_config(config: Any) -> Any:
-    """Return the part of a model's configuration that is about text, or all of it; of several parts, the decoder's."""
-    try:
-        part = config.get_text_config() if hasattr(config, "get_text_config") else config
-    except ValueError:  # there are several
-        part = getattr(config, "decoder", config)
-    return part if part is not None else config

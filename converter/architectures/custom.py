@@ -9,7 +9,8 @@ import traceback
 from pathlib import Path
 
 from converter.architectures.architecture import Architecture
-from converter.architectures.config import OnnxConfig, OnnxConfigWithPast
+from converter.architectures.config import OnnxConfig
+from converter.architectures.config_with_past import OnnxConfigWithPast
 from converter.architectures.features import FEATURES
 from converter.core.errors import NotSupportedError, reason
 

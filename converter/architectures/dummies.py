@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from converter.architectures.config import OnnxConfig
+from converter.architectures.config_with_past import OnnxConfigWithPast
 from converter.architectures.documented_inputs import PYTORCH, flat
 from converter.architectures.size import Size
 from converter.core.errors import NotSupportedError
@@ -57,7 +58,7 @@ def make_inputs(
 
 def makes_its_own(config: OnnxConfig) -> bool:
     """Whether a configuration overrides `generate_dummy_inputs`."""
-    return type(config).generate_dummy_inputs.__module__ != OnnxConfig.__module__
+    return type(config).generate_dummy_inputs not in (OnnxConfig.generate_dummy_inputs, OnnxConfigWithPast.generate_dummy_inputs)
 
 
 def draw(config: OnnxConfig, size: Size, rng: np.random.Generator, padding: Padding = "none", dtype: str = "float32") -> dict[str, Array]:

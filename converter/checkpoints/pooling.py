@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from converter.architectures.config import overridden, text_config
+from converter.architectures.model_config import overridden, text_config
 from converter.core.errors import ConversionError
 
 _HEAD = "ForSequenceClassification"

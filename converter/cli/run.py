@@ -20,7 +20,7 @@ from converter.cli.paths import cache_option
 from converter.cli.progress import PlainProgress, progress
 from converter.core.errors import OutputError
 from converter.core.records import Event, Job, Outcome, Pushed
-from converter.executors import local, ray
+from converter.executors import local, ray, ray_connection
 from converter.executors.limits import Limits
 from converter.push import batch
 
@@ -47,7 +47,7 @@ from converter.push import batch
 @click.option(
     "--ray-address",
     metavar="HOST:PORT|auto|local",
-    default=lambda: os.environ.get("RAY_ADDRESS") or ray.LOCAL,
+    default=lambda: os.environ.get("RAY_ADDRESS") or ray_connection.LOCAL,
     show_default="RAY_ADDRESS, or local",
     envvar="CONVERTER_RAY_ADDRESS",
     help="Head of the Ray cluster; auto for the cluster of this machine, local to start one here.",

@@ -25,7 +25,7 @@ from converter.artifacts.job_log import JobLog
 from converter.artifacts.staging import sweep
 from converter.core.errors import reason
 from converter.core.records import Event, Failure, Job, Outcome
-from converter.executors import admission
+from converter.executors import admission, machine, memory_prediction
 from converter.executors.limits import Limits, pause_before
 from converter.executors.worker import GRACE, TELL_WHERE, work
 from converter.pipeline import Plan, finish, plan_job
@@ -129,7 +129,7 @@ class _Batch:
         self._running: dict[Connection, _Worker] = {}
         self._later: list[_Attempt] = []
         self._admission = admission.admission(workers, len(jobs))
-        self._memory = admission.available_bytes()
+        self._memory = machine.available_bytes()
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(_PRELOAD)
 
@@ -178,7 +178,7 @@ class _Batch:
     def _plan(self, attempt: _Attempt) -> Iterator[Outcome]:
         planned = plan_job(attempt.job, lambda event: self._observer.tell(attempt.index, event))
         if isinstance(planned, Plan):
-            predicted = sys.maxsize if attempt.alone else admission.predicted_bytes(planned)
+            predicted = sys.maxsize if attempt.alone else memory_prediction.predicted_bytes(planned)
             self._waiting.append(_Planned(attempt, planned, predicted))
         elif planned.failure:
             yield from self._settle(attempt, planned)

@@ -1,6 +1,6 @@
 """A task on a node of a cluster: its jobs run in the node's local executor, with all events reported, and their artifacts pushed.
 
-This module knows nothing of the cluster: `work` is a generator of messages.
+It knows nothing of Ray: `work` is a generator of messages, whoever carries them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import platform
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,68 +21,13 @@ from converter.artifacts.store import versions_of
 from converter.backends import BACKENDS
 from converter.core.records import Event, Failure, Job, Outcome, Pushed
 from converter.executors import local
+from converter.executors.cluster_messages import Done, JobEvent, Message, Task, TaskStarted
 from converter.executors.limits import Limits
+from converter.executors.shared_folder import SharedFolderProbe
 from converter.push.batch import Pushes, PushGroup
-from converter.push.push import Target
 
 _LOOK = 0.2
 """Seconds between two looks for a cancellation, which Ray raises between two instructions and never in a wait."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SharedFolderProbe:
-    """A file with a token in the driver's output folder: a node that reads the token sees the same folder."""
-
-    folder: Path
-    name: str
-    token: str
-
-    def is_seen(self) -> bool:
-        """Whether this machine sees the driver's folder by this path, and not another one."""
-        try:
-            return (self.folder / self.name).read_text(encoding="ascii") == self.token
-        except (OSError, UnicodeDecodeError):
-            return False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """Jobs that are done one after the other on one node, their paths absolute; one job, or with `target` all of a model.
-
-    `versions` are those that the driver has of what shapes each backend's artifacts.
-    """
-
-    jobs: tuple[Job, ...]
-    limits: Limits
-    versions: Mapping[str, Mapping[str, str]]
-    probe: SharedFolderProbe
-    target: Target | None = None
-
-
-@dataclass(frozen=True)
-class TaskStarted:
-    """The task has come to a node."""
-
-    node: str
-
-
-@dataclass(frozen=True)
-class JobEvent:
-    """Something has happened to a job, by its place in the task."""
-
-    place: int
-    event: Event
-
-
-@dataclass(frozen=True)
-class Done:
-    """What became of a job, by its place in the task."""
-
-    place: int
-    outcome: Outcome
-
-
-Message = TaskStarted | JobEvent | Done | Pushed
 
 
 def work(task: Task) -> Iterator[Message]:

@@ -21,7 +21,8 @@ from converter.backends.base import Activations
 from converter.core.errors import ConversionError
 from converter.core.records import Deviation
 from converter.core.typing import Array
-from converter.validation.cases import SCALES, Inputs, Maker
+from converter.validation.case_inputs import InputGenerator, Inputs
+from converter.validation.case_plan import SCALES
 from converter.validation.compare import kept_positions
 from converter.validation.conditioning import NoisyWeights
 from converter.validation.generation import at_once, follow, generate, generates
@@ -122,21 +123,21 @@ class VariantGrid:
     def __init__(self, reference: Reference, config: OnnxConfig, tokenizer: Any | None) -> None:
         self._reference, self._config = reference, config
         rng = np.random.default_rng(_SEED)
-        self._maker = Maker(config, reference.model.dtype, tokenizer, rng, (), reference.model.size)
-        longest = self._maker.longest_case()
+        self._generator = InputGenerator(config, reference.model.dtype, tokenizer, rng, (), reference.model.size)
+        longest = self._generator.longest_case()
         expected = reference.run(longest.arrays)
         self._past = OwnPast(expected) if config.use_past else None
-        grid = [case for case in self._maker.grid(self._past) if case.name not in SCALES]  # outputs of another size have another error
+        grid = [case for case in self._generator.grid(self._past) if case.name not in SCALES]  # outputs of another size have another error
         self._cases = [*grid, longest]
         with suppress(ValueError):  # without real text, as the verdict on the float32 files says
-            self._cases.append(self._maker.text())
+            self._cases.append(self._generator.text())
         self._expected: dict[str, Outputs] = {}
         self._room = _KEPT
         self._generated = generate(reference, config, rng) if generates(config) else None
 
     def problems(self, session: Session) -> Iterator[str]:
         """The inputs that a variant ignores: an input that moves the checkpoint has to move it too."""
-        for influence in measure_influences(session, self._reference, self._config, self._maker, self._past, _SHARE):
+        for influence in measure_influences(session, self._reference, self._config, self._generator, self._past, _SHARE):
             yield from influence.problems()
 
     def deviations(self, session: Session, *, activations: Activations) -> tuple[Deviation, ...]:
@@ -185,7 +186,7 @@ class VariantGrid:
     def measure(self, session: Session) -> dict[str, _Output]:
         """What each output of `session` is off, row by row."""
         outputs: dict[str, _Output] = {}
-        tokens = self._maker.tokens_case(
+        tokens = self._generator.tokens_case(
             {name: session.tokens_apart(name, size) for name, size in self._config.vocab_sizes.items() if name in MASKED_BY}
         )
         for case in [*self._cases, *([tokens] if tokens else [])]:

@@ -15,7 +15,7 @@ from converter.architectures import OnnxConfig
 from converter.backends import Session
 from converter.core.records import Case, Comparison, Exactness
 from converter.core.typing import Array
-from converter.validation.cases import Inputs
+from converter.validation.case_inputs import Inputs
 from converter.validation.compare import Tolerance, kept_positions
 from converter.validation.interface import run
 from converter.validation.reference import Reference

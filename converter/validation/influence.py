@@ -12,7 +12,7 @@ from converter.backends import Session
 from converter.core.errors import ConversionError, InputError
 from converter.core.records import Influence
 from converter.core.typing import Array
-from converter.validation.cases import Inputs, Maker
+from converter.validation.case_inputs import InputGenerator, Inputs
 from converter.validation.compare import kept_positions
 from converter.validation.interface import run
 from converter.validation.past import OwnPast
@@ -20,17 +20,17 @@ from converter.validation.reference import Reference
 
 
 def measure_influences(
-    session: Session, reference: Reference, config: OnnxConfig, maker: Maker, past: OwnPast | None, share: float = 0.5
+    session: Session, reference: Reference, config: OnnxConfig, generator: InputGenerator, past: OwnPast | None, share: float = 0.5
 ) -> Iterator[Influence]:
     """Change one input at a time: what moves the checkpoint has to move the artifact by a `share` of that, however little it is.
 
     It is measured with a past and without: an artifact that reads an input only once there is a past is wrong at the first call.
     """
-    for where, base, changed in maker.variations(past):
+    for where, base, changed in generator.variations(past):
         cases = [base, *changed.values()]
-        expected_base, *expected = _run_each(reference.run, cases, maker)
+        expected_base, *expected = _run_each(reference.run, cases, generator)
         try:
-            outputs_base, *outputs = _run_each(partial(run, session), cases, maker)
+            outputs_base, *outputs = _run_each(partial(run, session), cases, generator)
         except (ConversionError, InputError):
             return  # the cases tell it
         scale = max(float(np.abs(array).max(initial=0.0)) for array in expected_base.values())
@@ -45,10 +45,10 @@ def measure_influences(
 
 
 def _run_each(
-    run_case: Callable[[Mapping[str, Array]], Mapping[str, Array]], cases: Sequence[Inputs], maker: Maker
+    run_case: Callable[[Mapping[str, Array]], Mapping[str, Array]], cases: Sequence[Inputs], generator: InputGenerator
 ) -> list[dict[str, Array]]:
     """What each case gives: in one call, a row each, where every input and output has a batch that may be of any size."""
-    if not maker.is_batched:
+    if not generator.is_batched:
         return [dict(run_case(case.arrays)) for case in cases]
     outputs = run_case({name: np.concatenate([case.arrays[name] for case in cases]) for name in cases[0].arrays})
     return [{name: array[row : row + 1] for name, array in outputs.items()} for row in range(len(cases))]

@@ -10,7 +10,7 @@ from converter.core.errors import ConversionError, InputError
 from converter.core.records import Signature
 from converter.core.typing import Array
 from converter.padding import cut, pad
-from converter.validation.cases import Maker
+from converter.validation.case_inputs import InputGenerator
 
 
 def run(session: Session, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
@@ -79,9 +79,9 @@ def behaviour_problems(session: Session, arrays: Mapping[str, Array], first: Map
         yield f"running it changes {changed[0]}{others}, and an artifact has to stay the same between calls"
 
 
-def guard_problems(session: Session, maker: Maker) -> Iterator[str]:
+def guard_problems(session: Session, generator: InputGenerator) -> Iterator[str]:
     """An axis that has one length only raises at any other: that is what keeps its user from wrong numbers."""
-    for label, arrays in maker.beyond():
+    for label, arrays in generator.beyond():
         try:
             session.run(arrays)
         except ConversionError:

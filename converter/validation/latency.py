@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from converter.backends import Session
 from converter.core.records import Case, Latency, Signature
 from converter.core.typing import Array
-from converter.validation.cases import Inputs
+from converter.validation.case_inputs import Inputs
 from converter.validation.reference import Reference
 
 _CALLS = 5

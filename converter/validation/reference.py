@@ -11,7 +11,8 @@ import torch
 from transformers import DynamicCache, EncoderDecoderCache, GenerationConfig, GenerationMixin
 
 from converter.architectures.cache_names import cache_argument
-from converter.checkpoints.calling import ENCODED, call
+from converter.checkpoints.calling import call
+from converter.checkpoints.export_wrappers import ENCODED
 from converter.checkpoints.loading import LoadedModel
 from converter.core.typing import Array
 from converter.validation.float64 import computing_in_float64, in_float64

@@ -23,7 +23,7 @@ from converter.core.errors import ConverterError, reason
 from converter.core.files import describe, read_at_most
 from converter.core.records import Allowed
 from converter.core.text import brief
-from converter.validation.cases import SENTENCES
+from converter.validation.case_inputs import SENTENCES
 
 GENERATION = "generation_config.json"
 _TOKENIZER, _TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"

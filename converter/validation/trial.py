@@ -10,7 +10,7 @@ from converter.backends import Session
 from converter.core.errors import ConversionError, InputError, reason
 from converter.core.records import Case, Comparison, Exactness, Generation
 from converter.core.typing import Array
-from converter.validation.cases import Inputs
+from converter.validation.case_inputs import Inputs
 from converter.validation.compare import Tolerance, compare, kept_positions
 from converter.validation.exactness import accepted, measure_exactness, widened
 from converter.validation.interface import run

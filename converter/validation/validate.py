@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from converter.architectures import OnnxConfig
-from converter.architectures.config import overridden
 from converter.architectures.dummies import MASKED_BY, makes_its_own
+from converter.architectures.model_config import overridden
 from converter.backends import Session
 from converter.checkpoints.loading import LoadedModel
 from converter.checkpoints.pooling import lacks_padding_token, padding_token
 from converter.core.errors import is_lack_of_memory, reason
 from converter.core.records import Exactness, Options, Verdict
 from converter.core.typing import Array
-from converter.validation.cases import Inputs, Maker
+from converter.validation.case_inputs import InputGenerator, Inputs
 from converter.validation.compare import Tolerance, compare, kept_positions
 from converter.validation.generation import compare_generation
 from converter.validation.influence import measure_influences
@@ -52,8 +52,8 @@ def validate(session: Session, reference: Reference, config: OnnxConfig, tokeniz
         tolerance = replace(tolerance, atol=options.atol)
     notes = [*_overrides(reference.model.config, config), *_padding(reference.model, config, tokenizer)]
     with overridden(reference.model.config, config.values_override):
-        maker = Maker(config, reference.model.dtype, tokenizer, rng, session.signature.shapes, reference.model.size)
-        longest = maker.longest_case()
+        generator = InputGenerator(config, reference.model.dtype, tokenizer, rng, session.signature.shapes, reference.model.size)
+        longest = generator.longest_case()
         if session.unrunnable:
             return Verdict(
                 atol=tolerance.atol,
@@ -64,13 +64,13 @@ def validate(session: Session, reference: Reference, config: OnnxConfig, tokeniz
             )
         trial = Trial(session, reference, config, tolerance)
         case, past = trial.run_longest(longest)
-        inputs = [*maker.grid(past), *_short_sound(maker, reference)]
+        inputs = [*generator.grid(past), *_short_sound(generator, reference)]
         try:
-            inputs.append(maker.text())
+            inputs.append(generator.text())
         except ValueError as error:
             notes.append(f"no real text was tried: {error}")
         apart = {name: session.tokens_apart(name, size) for name, size in config.vocab_sizes.items() if name in MASKED_BY}
-        tokens = maker.tokens_case(apart)
+        tokens = generator.tokens_case(apart)
         inputs += [tokens] if tokens else []
         first = first_run(session, inputs[0].arrays)
         expected = reference.run(inputs[0].arrays)
@@ -81,10 +81,10 @@ def validate(session: Session, reference: Reference, config: OnnxConfig, tokeniz
             *interface_problems(session.signature, config, inputs[0].arrays, reference.model.dtype),
             *behaviour_problems(session, inputs[0].arrays, first),
             *reference_problems(reference, inputs[0], expected),
-            *guard_problems(session, maker),
+            *guard_problems(session, generator),
         )
         sound = [sample for sample, case in zip(inputs, cases, strict=True) if not case.error]
-        problems += tuple(state_problems(sound, maker, reference, tolerance))
+        problems += tuple(state_problems(sound, generator, reference, tolerance))
         generation = compare_generation(session, reference, config, rng, tolerance)
         exactness: tuple[Exactness, ...] = ()
         if options.atol is None:
@@ -101,7 +101,7 @@ def validate(session: Session, reference: Reference, config: OnnxConfig, tokeniz
             problems=problems,
             cases=tuple(cases),
             exactness=exactness,
-            influences=tuple(measure_influences(session, reference, config, maker, past)),
+            influences=tuple(measure_influences(session, reference, config, generator, past)),
             generation=generation,
             weights=check_weights(session, reference, [sample.arrays for sample in sound], options.keeps_ties),
             latency=measure_latency(session, reference, inputs, cases),
@@ -109,9 +109,9 @@ def validate(session: Session, reference: Reference, config: OnnxConfig, tokeniz
         )
 
 
-def _short_sound(maker: Maker, reference: Reference) -> Iterator[Inputs]:
+def _short_sound(generator: InputGenerator, reference: Reference) -> Iterator[Inputs]:
     """The case of a short sound, if the checkpoint takes it: no setting says how short a sound may be."""
-    short = maker.short_sound()
+    short = generator.short_sound()
     if short is not None:
         with suppress(RuntimeError, ValueError):  # as torch's convolutions and transformers' masks refuse it
             reference.run(short.arrays)
@@ -157,7 +157,7 @@ _LONGER = 4096
 """Tokens of the longest text that is tried with a model whose calls change a setting of it: BigBird's do for texts of more than 704."""
 
 
-def state_problems(inputs: Sequence[Inputs], maker: Maker, reference: Reference, tolerance: Tolerance) -> Iterator[str]:
+def state_problems(inputs: Sequence[Inputs], generator: InputGenerator, reference: Reference, tolerance: Tolerance) -> Iterator[str]:
     """Report changes of the checkpoint by calls if they change its outputs: an artifact has no state between calls."""
     changes = [*reference.changes.values()]
     if not changes:
@@ -169,11 +169,11 @@ def state_problems(inputs: Sequence[Inputs], maker: Maker, reference: Reference,
     rising = sorted(inputs, key=lambda case: sum(array.size for array in case.arrays.values()))
     orders: list[list[Inputs]] = [[*reversed(rising), *rising]]
     if any(change.before is not None for change in changes):
-        orders += ([long, rising[0], long] for long in maker.longer(_LONGER))
+        orders += ([long, rising[0], long] for long in generator.longer(_LONGER))
     for cases in orders:
         for case, (fresh, used) in zip(cases, reference.in_turn(case.arrays for case in cases), strict=True):
             for name, array in fresh.items():
-                kept = kept_positions(name, array, maker.config, case.arrays)
+                kept = kept_positions(name, array, generator.config, case.arrays)
                 comparison = compare(name, used[name], array, kept, tolerance, decides=False)
                 if not comparison.close:
                     off = "of another shape" if comparison.max_abs_error is None else f"{comparison.max_abs_error:.2g} off"

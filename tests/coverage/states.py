@@ -22,10 +22,10 @@ def state_of(row: Row, folder: Path) -> tuple[list[str], list[str]]:
     import numpy as np
 
     from converter.architectures import find_architecture
-    from converter.architectures.config import overridden
+    from converter.architectures.model_config import overridden
     from converter.backends import BACKENDS
     from converter.backends.loading import load_reference
-    from converter.validation.cases import Maker
+    from converter.validation.case_inputs import InputGenerator
     from converter.validation.reference import Reference
     from converter.validation.validate import default_tolerance, state_problems
     from tests.coverage.tiny import save_tiny
@@ -36,11 +36,11 @@ def state_of(row: Row, folder: Path) -> tuple[list[str], list[str]]:
     model, config = load_reference(folder, architecture, backend, row.options())
     reference = Reference(model, tuple(config.outputs))
     with overridden(model.config, config.values_override):
-        maker = Maker(config, model.dtype, None, np.random.default_rng(0), ())
-        inputs = [*maker.grid(), maker.longest_case()]
+        generator = InputGenerator(config, model.dtype, None, np.random.default_rng(0), ())
+        inputs = [*generator.grid(), generator.longest_case()]
         for case in inputs:
             reference.run(case.arrays)
-        problems = list(state_problems(inputs, maker, reference, default_tolerance(config, model.dtype)))
+        problems = list(state_problems(inputs, generator, reference, default_tolerance(config, model.dtype)))
     return [str(change) for change in reference.changes.values()], problems
 
 

@@ -125,7 +125,7 @@ def _planned(name: str) -> Callable[[Path], Try]:
         from converter.backends import BACKENDS
         from converter.checkpoints.fetch import fetch
         from converter.core.records import Job, Outcome, Source
-        from converter.executors.admission import predicted_bytes
+        from converter.executors.memory_prediction import predicted_bytes
         from converter.pipeline import plan_job
 
         write = _checkpoint(folder, name)

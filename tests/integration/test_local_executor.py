@@ -19,7 +19,7 @@ import pytest
 from converter.backends import BACKENDS
 from converter.core.records import Event, Job, Source
 from converter.executors import local
-from converter.executors.admission import SERVER_BYTES
+from converter.executors.memory_prediction import SERVER_BYTES
 
 
 def victim_and_bystander(checkpoint: Path, output: Path) -> list[Job]:
@@ -83,9 +83,9 @@ class Together:
 
 def as_predicted(monkeypatch: pytest.MonkeyPatch, memory: int, *predicted: int) -> None:
     """Two cores, so much memory, and jobs that are predicted to take so much of it, by the number in their destination."""
-    monkeypatch.setattr("converter.executors.admission.cores", lambda: 2)
-    monkeypatch.setattr("converter.executors.admission.available_bytes", lambda: memory + SERVER_BYTES)
-    monkeypatch.setattr("converter.executors.admission.predicted_bytes", lambda plan: predicted[int(plan.job.destination.name)])
+    monkeypatch.setattr("converter.executors.machine.cores", lambda: 2)
+    monkeypatch.setattr("converter.executors.machine.available_bytes", lambda: memory + SERVER_BYTES)
+    monkeypatch.setattr("converter.executors.memory_prediction.predicted_bytes", lambda plan: predicted[int(plan.job.destination.name)])
 
 
 def numbered(checkpoint: Path, output: Path, count: int) -> list[Job]:

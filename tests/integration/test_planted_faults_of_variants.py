@@ -19,7 +19,7 @@ from converter.checkpoints.loading import load_model
 from converter.core.records import Job, Outcome, Source, Variant
 from converter.core.typing import Array
 from converter.pipeline import run_job
-from converter.validation.cases import Maker
+from converter.validation.case_inputs import InputGenerator
 from converter.validation.deviation import VariantGrid
 from converter.validation.influence import measure_influences
 from converter.validation.past import OwnPast
@@ -256,7 +256,7 @@ def _spread(model: tuple[Reference, OnnxConfig]) -> float:
     """Of the logits over random texts, which is that over the grid within a fifth."""
     reference, config = model
     rng = np.random.default_rng(3)
-    logits = reference.run(Maker(config, "float32", None, rng, ()).at_random(20, 20).arrays)["logits"]
+    logits = reference.run(InputGenerator(config, "float32", None, rng, ()).at_random(20, 20).arrays)["logits"]
     return float(np.sqrt(logits.reshape(-1, logits.shape[-1]).var(axis=0).mean()))
 
 
@@ -264,10 +264,10 @@ def _spread(model: tuple[Reference, OnnxConfig]) -> float:
 
 
 @pytest.fixture(scope="module")
-def maker(model: tuple[Reference, OnnxConfig]) -> Iterator[tuple[Maker, OwnPast]]:
+def generator(model: tuple[Reference, OnnxConfig]) -> Iterator[tuple[InputGenerator, OwnPast]]:
     reference, config = model
-    maker = Maker(config, "float32", None, np.random.default_rng(0), ())
-    yield maker, OwnPast(reference.run(maker.longest_case().arrays))
+    generator = InputGenerator(config, "float32", None, np.random.default_rng(0), ())
+    yield generator, OwnPast(reference.run(generator.longest_case().arrays))
 
 
 @pytest.mark.parametrize(
@@ -285,11 +285,11 @@ def test_an_input_that_is_ignored_is_found_with_a_past_or_without(
     ignored: set[tuple[str, str]],
     made: tuple[Path, Outcome],
     model: tuple[Reference, OnnxConfig],
-    maker: tuple[Maker, OwnPast],
+    generator: tuple[InputGenerator, OwnPast],
     tmp_path: Path,
 ) -> None:
     session = planted(made[0] / "model.onnx", plant or (lambda model: None), tmp_path)
-    influences = [*measure_influences(session, model[0], model[1], *maker)]
+    influences = [*measure_influences(session, model[0], model[1], *generator)]
     assert {influence.where for influence in influences} == {"with a past", "without a past"}
     assert {(influence.input, influence.where) for influence in influences if not influence.passed} == ignored
     for influence in influences:

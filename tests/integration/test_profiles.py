@@ -15,7 +15,7 @@ import torch
 
 from converter.architectures import find_architecture
 from converter.backends import BACKENDS
-from converter.checkpoints import calling
+from converter.checkpoints import export_wrappers
 from converter.core.records import Job, Options, Outcome, Source, Verdict
 from converter.pipeline import run_job
 from converter.validation.measurement import measure
@@ -128,16 +128,16 @@ def test_an_encoder_of_another_checkpoint_is_found(t5: Path, tmp_path: Path) -> 
 
 
 def test_a_decoder_that_does_not_look_at_its_positions_is_found(gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = calling.ExportWrapper.forward
+    whole = export_wrappers.ExportWrapper.forward
 
-    def blind(self: calling.ExportWrapper, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def blind(self: export_wrappers.ExportWrapper, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         place = self._inputs.index("position_ids")
         length = tensors[0].shape[1]
         held = tensors[self._inputs.index("attention_mask")].shape[1] - length
         counted = (torch.arange(length) + held).expand(tensors[place].shape)
         return whole(self, *tensors[:place], counted, *tensors[place + 1 :])
 
-    monkeypatch.setattr(calling.ExportWrapper, "forward", blind)
+    monkeypatch.setattr(export_wrappers.ExportWrapper, "forward", blind)
     outcome = convert(gpt2, tmp_path, feature=GPT2)
     assert outcome.status == "failed"
     assert outcome.verdict
@@ -147,13 +147,13 @@ def test_a_decoder_that_does_not_look_at_its_positions_is_found(gpt2: Path, tmp_
 
 
 def test_an_encoder_that_encodes_another_text_is_found(t5: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = calling.DecoderWrapper.forward
+    whole = export_wrappers.DecoderWrapper.forward
 
-    def shifted(self: calling.DecoderWrapper, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def shifted(self: export_wrappers.DecoderWrapper, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         place = self._inputs.index("last_hidden_state")
         return whole(self, *tensors[:place], tensors[place].flip(1), *tensors[place + 1 :])
 
-    monkeypatch.setattr(calling.DecoderWrapper, "forward", shifted)
+    monkeypatch.setattr(export_wrappers.DecoderWrapper, "forward", shifted)
     outcome = convert(t5, tmp_path, feature=T5)
     assert outcome.status == "failed"
     assert outcome.failure

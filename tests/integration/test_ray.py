@@ -20,9 +20,10 @@ from converter.backends import BACKENDS
 from converter.core.errors import UsageError
 from converter.core.records import Event, Job, Outcome, Position, Pushed, Source
 from converter.executors import node, ray
-from converter.executors.admission import SERVER_BYTES
-from converter.executors.cluster import Node
+from converter.executors.cluster_messages import Done, Node, Task
 from converter.executors.limits import Limits
+from converter.executors.memory_prediction import SERVER_BYTES
+from converter.executors.shared_folder import SharedFolderProbe
 from converter.push.batch import Pushes
 from tests.hub_server import OWNER_TOKEN, HubServer
 from tests.support.checkpoints import save_tiny
@@ -223,24 +224,24 @@ def test_once_halted_what_no_node_has_begun_is_cancelled(cluster: RayCluster, ch
 
 
 def test_an_output_folder_that_the_node_does_not_see_is_told(tmp_path: Path, checkpoints: list[Path]) -> None:
-    probe = node.SharedFolderProbe(folder=tmp_path, name="mark", token="a")
+    probe = SharedFolderProbe(folder=tmp_path, name="mark", token="a")
     (tmp_path / "mark").write_text("of another folder by the same path")
-    task = node.Task(jobs=tuple(jobs_of(checkpoints[:1], tmp_path)), versions={}, limits=Limits(), probe=probe)
-    (failure,) = [said.outcome.failure for said in node.work(task) if isinstance(said, node.Done)]
+    task = Task(jobs=tuple(jobs_of(checkpoints[:1], tmp_path)), versions={}, limits=Limits(), probe=probe)
+    (failure,) = [said.outcome.failure for said in node.work(task) if isinstance(said, Done)]
     assert failure and failure.kind == "NotShared" and "does not see the output folder" in failure.message and "--push" in failure.hint
 
 
 def test_a_checkpoint_that_the_node_does_not_see_is_told(tmp_path: Path) -> None:
-    probe = node.SharedFolderProbe(folder=tmp_path, name="mark", token="a")
-    task = node.Task(jobs=tuple(jobs_of([tmp_path / "elsewhere"], tmp_path)), versions={}, limits=Limits(), probe=probe)
-    (failure,) = [said.outcome.failure for said in node.work(task) if isinstance(said, node.Done)]
+    probe = SharedFolderProbe(folder=tmp_path, name="mark", token="a")
+    task = Task(jobs=tuple(jobs_of([tmp_path / "elsewhere"], tmp_path)), versions={}, limits=Limits(), probe=probe)
+    (failure,) = [said.outcome.failure for said in node.work(task) if isinstance(said, Done)]
     assert failure and f"{tmp_path / 'elsewhere'} is not there on the node" in failure.message and "share" in failure.hint
 
 
 def test_a_node_with_other_versions_makes_nothing(tmp_path: Path, checkpoints: list[Path]) -> None:
-    probe = node.SharedFolderProbe(folder=tmp_path, name="mark", token="a")
-    task = node.Task(jobs=tuple(jobs_of(checkpoints[:1], tmp_path)), versions={"onnx": {"torch": "1.0"}}, limits=Limits(), probe=probe)
-    (failure,) = [said.outcome.failure for said in node.work(task) if isinstance(said, node.Done)]
+    probe = SharedFolderProbe(folder=tmp_path, name="mark", token="a")
+    task = Task(jobs=tuple(jobs_of(checkpoints[:1], tmp_path)), versions={"onnx": {"torch": "1.0"}}, limits=Limits(), probe=probe)
+    (failure,) = [said.outcome.failure for said in node.work(task) if isinstance(said, Done)]
     assert failure and failure.kind == "OtherVersions" and "install the same versions" in failure.hint
     assert list(tmp_path.iterdir()) == []
 
@@ -299,7 +300,9 @@ import sys
 from pathlib import Path
 from converter.backends import BACKENDS
 from converter.executors.limits import Limits
-from converter.executors.node import Done, SharedFolderProbe, Task, work
+from converter.executors.cluster_messages import Done, Task
+from converter.executors.node import work
+from converter.executors.shared_folder import SharedFolderProbe
 from converter.push.push import Target
 from converter.core.records import Job, Pushed, Source
 

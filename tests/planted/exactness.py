@@ -17,12 +17,12 @@ import torch
 import transformers
 
 from converter.architectures import OnnxConfig, find_architecture
-from converter.architectures.config import overridden
+from converter.architectures.model_config import overridden
 from converter.backends import BACKENDS
 from converter.checkpoints.loading import LoadedModel, load_model
 from converter.core.records import Exactness, Signature
 from converter.core.typing import Array
-from converter.validation.cases import Inputs, Maker
+from converter.validation.case_inputs import InputGenerator, Inputs
 from converter.validation.exactness import measure_exactness
 from converter.validation.past import OwnPast
 from converter.validation.reference import Reference
@@ -97,10 +97,10 @@ def measure(base: Base, folder: Path) -> Iterator[tuple[str, Exactness]]:
 
 
 def _cases(reference: Reference, config: OnnxConfig) -> list[Inputs]:
-    maker = Maker(config, "float32", None, np.random.default_rng(1), ())
-    longest = maker.longest_case()
+    generator = InputGenerator(config, "float32", None, np.random.default_rng(1), ())
+    longest = generator.longest_case()
     past = OwnPast(reference.run(longest.arrays)) if config.use_past else None
-    return [*maker.grid(past), longest]
+    return [*generator.grid(past), longest]
 
 
 def _judged(

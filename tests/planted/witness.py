@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from converter.architectures.config import overridden
 from converter.architectures.dummies import MASKED_BY, Padding, draw
+from converter.architectures.model_config import overridden
 from converter.architectures.size import Size
 from converter.backends import Session
 from converter.core.errors import ConversionError

@@ -67,10 +67,13 @@ MAY_IMPORT_HEAVY = {
     "backends.traced.form",
     "backends.traced.runner",
     "backends.traced.session",
+    "checkpoints.cache_tensors",
     "checkpoints.calling",
     "checkpoints.dropped",
+    "checkpoints.export_wrappers",
     "checkpoints.loading",
     "checkpoints.pooling",
+    "checkpoints.sample_inputs",
     "executors.preload",
     "report.page",
     "validation.conditioning",
@@ -180,5 +183,5 @@ def test_only_the_command_line_reads_the_environment_of_the_converter() -> None:
     assert {name for name in readers if layer(name) != "cli"} == {
         "backends.neuron.sdk",  # the SDK takes its target from there
         "artifacts.job_log",  # whatever is there as the token is to be in no line
-        "executors.cluster",  # and Ray its settings
+        "executors.ray_driver",  # and Ray its settings
     }

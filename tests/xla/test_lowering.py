@@ -12,16 +12,16 @@ import pytest
 import torch
 
 from converter.architectures import FEATURES, architectures, find_architecture
-from converter.architectures.config import OnnxSeq2SeqConfigWithPast
 from converter.architectures.dummies import lengths_at
+from converter.architectures.seq2seq_config import OnnxSeq2SeqConfigWithPast
 from converter.architectures.size import Size
 from converter.backends.neuron import GENERATED, NeuronOptions
 from converter.backends.neuron.check import check
 from converter.backends.neuron.lowering import lower
 from converter.backends.neuron.static import reporting_tracing
 from converter.backends.traced.form import prepared
-from converter.checkpoints.calling import sample
 from converter.checkpoints.loading import load_model
+from converter.checkpoints.sample_inputs import sample
 from converter.core.records import Finding
 
 ROWS = [

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from converter.architectures.architecture import Architecture
-from converter.architectures.config import OnnxConfigWithPast, OnnxSeq2SeqConfigWithPast
+from converter.architectures.config_with_past import OnnxConfigWithPast
 from converter.architectures.features import Axes
+from converter.architectures.seq2seq_config import OnnxSeq2SeqConfigWithPast
 from converter.architectures.size import Size
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from converter.architectures.architecture import Architecture
-from converter.architectures.config import OnnxConfigWithPast
+from converter.architectures.config_with_past import OnnxConfigWithPast
 from converter.architectures.features import Axes
 
 

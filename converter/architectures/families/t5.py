@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from converter.architectures.architecture import Architecture
-from converter.architectures.config import OnnxSeq2SeqConfigWithPast
 from converter.architectures.features import Axes
+from converter.architectures.seq2seq_config import OnnxSeq2SeqConfigWithPast
 
 
 class T5OnnxConfig(OnnxSeq2SeqConfigWithPast):

@@ -9,12 +9,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from converter.architectures.auto import auto_models
-from converter.architectures.config import OnnxConfigWithPast, overridden, text_config
+from converter.architectures.config_with_past import OnnxConfigWithPast
 from converter.architectures.features import Axes
 from converter.architectures.generic import inputs as known
 from converter.architectures.generic.gradients import values_alone
 from converter.architectures.generic.inputs import Layout
 from converter.architectures.generic.signature import ModelSignature, SignatureProbe, probe_signature
+from converter.architectures.model_config import overridden, text_config
 from converter.architectures.size import Size
 
 if TYPE_CHECKING:

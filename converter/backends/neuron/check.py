@@ -15,8 +15,9 @@ from converter.backends.neuron import GENERATED, NeuronOptions, generation_error
 from converter.backends.neuron.lowering import lower
 from converter.backends.neuron.static import Decisions, reporting_tracing
 from converter.backends.traced.form import Tensors, disagreement, prepared, quiet_torchscript, size_of, trace, used_tensors
-from converter.checkpoints.calling import ExportWrapper, sample
+from converter.checkpoints.export_wrappers import ExportWrapper
 from converter.checkpoints.loading import LoadedModel
+from converter.checkpoints.sample_inputs import sample
 from converter.core.records import Finding
 
 _SEED = 2  # seed of the inputs that try a trace; different from the seed of its sample

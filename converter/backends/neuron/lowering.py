@@ -11,7 +11,7 @@ from importlib.util import find_spec
 import torch
 
 from converter.backends.traced.form import Tensors
-from converter.checkpoints.calling import ExportWrapper
+from converter.checkpoints.export_wrappers import ExportWrapper
 from converter.core.errors import reason
 from converter.core.records import Finding
 

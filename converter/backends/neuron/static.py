@@ -15,6 +15,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from converter.checkpoints import cache_tensors, calling, export_wrappers, sample_inputs
+
 
 @contextmanager
 def reporting_tracing() -> Iterator[None]:
@@ -77,7 +79,7 @@ def _decides(func: Any, args: Sequence[Any]) -> bool:
 
 def _place() -> str:
     """The innermost line of Python that is neither torch's nor what called the model, by the path that it is imported by."""
-    ours = {str(Path(__file__)), str(Path(__file__).parents[2] / "checkpoints" / "calling.py")}
+    ours = {__file__, *(module.__file__ for module in (cache_tensors, calling, export_wrappers, sample_inputs))}
     torchs = str(Path(torch.__file__).parent)
     for frame in reversed(traceback.extract_stack()):
         if frame.filename not in ours and not frame.filename.startswith(torchs):

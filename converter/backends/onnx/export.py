@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from converter.architectures import OnnxConfig
-from converter.architectures.config import overridden
+from converter.architectures.model_config import overridden
 from converter.backends.base import Cache, Conversion, together
 from converter.backends.onnx.capture.capture import capture
 from converter.backends.onnx.capture.submodels import Submodel, submodels

@@ -18,8 +18,8 @@ from converter.backends.torchscript import TorchScriptOptions
 from converter.backends.torchscript.probe import fixed_axes
 from converter.backends.traced.archive import save
 from converter.backends.traced.form import Tensors, prepared, quiet_torchscript, signature_of, size_of, trace, used_tensors
-from converter.checkpoints.calling import inputs_at, sample
 from converter.checkpoints.loading import LoadedModel
+from converter.checkpoints.sample_inputs import inputs_at, sample
 from converter.core.records import Signature
 
 _SEED = 1  # seed of the inputs that probe a trace; different from the seed of its sample

@@ -11,7 +11,7 @@ import torch
 from converter.architectures import OnnxConfig
 from converter.architectures.size import Size
 from converter.backends.traced.form import disagreement
-from converter.checkpoints.calling import ExportWrapper
+from converter.checkpoints.export_wrappers import ExportWrapper
 
 Maker = Callable[[Size], Sequence[torch.Tensor]]
 

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 import torch
 
 from converter.architectures import OnnxConfig
-from converter.architectures.config import overridden
 from converter.architectures.dummies import MASKED_BY, lengths_at
+from converter.architectures.model_config import overridden
 from converter.architectures.size import Size
 from converter.backends.traced.runner import attributes_in_use
-from converter.checkpoints.calling import ExportWrapper
+from converter.checkpoints.export_wrappers import ExportWrapper
 from converter.checkpoints.loading import LoadedModel, made_up_error
 from converter.core.errors import ConversionError, ConverterError, NotSupportedError, reason
 from converter.core.records import Bucket, Signature, TensorSpec

@@ -17,7 +17,7 @@ from converter.core.typing import Array
 from converter.validation.accuracy.metrics import Decisions, Embeddings, LanguageModel, Metric, Outputs
 from converter.validation.accuracy.texts import Texts
 from converter.validation.accuracy.tiers import tier_violations
-from converter.validation.cases import Inputs, Maker
+from converter.validation.case_inputs import InputGenerator, Inputs
 from converter.validation.interface import run
 from converter.validation.reference import Reference
 
@@ -47,7 +47,7 @@ class AccuracyEvaluator:
     def __init__(self, reference: Reference, config: OnnxConfig, tokenizer: Any | None, texts: Texts, tier: Tier) -> None:
         self._reference, self._config = reference, config
         self._aim: Tier = "lossy" if tier == "any" else tier
-        self._maker = Maker(config, reference.model.dtype, tokenizer, np.random.default_rng(_SEED), ())
+        self._generator = InputGenerator(config, reference.model.dtype, tokenizer, np.random.default_rng(_SEED), ())
         middle = sorted(texts.final, key=len)[len(texts.final) // 2 :][: self._choices]
         parts = (middle, self._few(texts.calibration), self._few(texts.choice), self._few(texts.final))
         try:
@@ -67,7 +67,7 @@ class AccuracyEvaluator:
     @cached_property
     def calibration(self) -> Sequence[Mapping[str, Array]]:
         """The inputs for calibration, made on first use; a decoder's are the checkpoint's continuation."""
-        short = [self._maker.at_random(rows, rows) for rows in _SHORT]
+        short = [self._generator.at_random(rows, rows) for rows in _SHORT]
         return [self._continued(inputs).arrays for inputs in (*self._to_calibrate, *short)]
 
     def float32_weights(self, dtype: str) -> frozenset[str]:
@@ -109,16 +109,16 @@ class AccuracyEvaluator:
 
     def _of_texts(self, texts: Sequence[str]) -> Iterator[Inputs]:
         """The texts in batches of similar lengths, padded on the right; one text per batch if the tokenizer has no padding."""
-        rows = 1 if self._maker.tokenizer is None or self._maker.tokenizer.pad_token is None else _BATCH * self._choices
+        rows = 1 if self._generator.tokenizer is None or self._generator.tokenizer.pad_token is None else _BATCH * self._choices
         ordered = sorted(texts, key=len)
         for start in range(0, len(ordered) - self._choices + 1, max(rows, self._choices)):
             batch = ordered[start : start + max(rows, self._choices)]
-            yield self._maker.of_texts(batch[: len(batch) // self._choices * self._choices], _LONGEST)
+            yield self._generator.of_texts(batch[: len(batch) // self._choices * self._choices], _LONGEST)
 
     def _at_random(self, texts: Sequence[str]) -> Iterator[Inputs]:
         """Random inputs instead of texts."""
         for start in range(0, len(texts), _BATCH):
-            yield self._maker.at_random(min(_BATCH, len(texts) - start), _AT_RANDOM)
+            yield self._generator.at_random(min(_BATCH, len(texts) - start), _AT_RANDOM)
 
     @property
     def _choices(self) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from converter.architectures import OnnxConfig
 from converter.core.records import AccuracyDrop
 from converter.core.typing import Array
-from converter.validation.cases import Inputs
+from converter.validation.case_inputs import Inputs
 from converter.validation.compare import kept_positions
 
 Outputs = Mapping[str, Array]

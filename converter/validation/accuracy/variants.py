@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from converter.architectures import OnnxConfig
-from converter.architectures.config import overridden
+from converter.architectures.model_config import overridden
 from converter.backends import Backend, Session
 from converter.backends.base import VariantInfo
 from converter.checkpoints.loading import LoadedModel

@@ -12,7 +12,6 @@ import transformers
 import converter.architectures as registry
 import converter.onnx
 from converter.architectures import FEATURES, Architecture, OnnxConfig, architectures, canonical, feature_of_class, find_architecture
-from converter.architectures.config import overridden
 from converter.cli import main
 from converter.core.errors import NotSupportedError
 from tests.support.checkpoints import TINY_CONFIGS
@@ -91,14 +90,6 @@ def test_the_longest_sequence_is_what_the_position_table_holds(model_type: str, 
 def test_a_configuration_changes_nothing_of_a_checkpoint_but_whether_it_gives_its_cache() -> None:
     assert configured("gpt2", "sequence-classification").values_override == {"use_cache": False}
     assert configured("gpt2", "causal-lm-with-past").values_override == {"use_cache": True}
-
-
-def test_a_configuration_that_was_overridden_is_as_before_even_after_an_error() -> None:
-    config = tiny_config("gpt2")
-    with pytest.raises(RuntimeError), overridden(config, {"use_cache": False, "pad_token_id": 7, "never_seen": 1}):
-        assert (config.use_cache, config.pad_token_id, config.never_seen) == (False, 7, 1)
-        raise RuntimeError
-    assert (config.use_cache, config.pad_token_id, hasattr(config, "never_seen")) == (True, None, False)
 
 
 @pytest.mark.parametrize(

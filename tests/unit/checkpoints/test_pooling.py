@@ -9,9 +9,11 @@ import torch
 import transformers
 from transformers import GPT2Config, Qwen2Config
 
-from converter.checkpoints.calling import ExportWrapper, call, sample
+from converter.checkpoints.calling import call
+from converter.checkpoints.export_wrappers import ExportWrapper
 from converter.checkpoints.loading import LoadedModel
 from converter.checkpoints.pooling import lacks_padding_token, padding_token
+from converter.checkpoints.sample_inputs import sample
 from converter.core.errors import ConversionError
 from converter.onnx import OnnxConfig
 

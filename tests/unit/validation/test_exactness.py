@@ -14,7 +14,7 @@ from converter.architectures import OnnxConfig, find_architecture
 from converter.checkpoints.loading import load_model
 from converter.core.records import Case, Comparison, Exactness, Generation
 from converter.core.typing import Array
-from converter.validation.cases import Inputs, Maker
+from converter.validation.case_inputs import InputGenerator, Inputs
 from converter.validation.compare import Tolerance
 from converter.validation.exactness import accepted, measure_exactness, widened
 from converter.validation.reference import Reference
@@ -44,8 +44,8 @@ def model(tiny: Callable[..., Path]) -> tuple[Reference, OnnxConfig]:
 
 @pytest.fixture(scope="module")
 def inputs(model: tuple[Reference, OnnxConfig]) -> list[Inputs]:
-    maker = Maker(model[1], "float32", None, np.random.default_rng(0), ())
-    return [*maker.grid(), maker.longest_case()]
+    generator = InputGenerator(model[1], "float32", None, np.random.default_rng(0), ())
+    return [*generator.grid(), generator.longest_case()]
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +115,8 @@ def test_a_case_of_a_few_numbers_is_not_judged_alone(tiny: Callable[..., Path], 
     loaded = load_model(tiny("bert", "AutoModelForSequenceClassification"), "AutoModelForSequenceClassification", "float32")
     config = find_architecture("bert").configure(loaded.config, "sequence-classification")
     reference = Reference(loaded, tuple(config.outputs))
-    maker = Maker(config, "float32", None, np.random.default_rng(0), ())
-    judged, _ = judge((reference, config), [*maker.grid(), maker.longest_case()], noise(0))
+    generator = InputGenerator(config, "float32", None, np.random.default_rng(0), ())
+    judged, _ = judge((reference, config), [*generator.grid(), generator.longest_case()], noise(0))
     assert judged.passed and judged.worst_case == 0
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from converter.core.records import Case, Latency, Signature
-from converter.validation.cases import Inputs
+from converter.validation.case_inputs import Inputs
 from converter.validation.latency import measure_latency
 
 SHORT = Inputs("short", {"batch": 1, "sequence": 2}, {"input_ids": np.zeros((1, 2), np.int64)})

@@ -11,7 +11,7 @@ import pytest
 from converter.architectures import OnnxConfig, find_architecture
 from converter.checkpoints.loading import load_model
 from converter.core.typing import Array
-from converter.validation.cases import Inputs, Maker
+from converter.validation.case_inputs import InputGenerator, Inputs
 from converter.validation.past import OwnPast
 from converter.validation.reference import Reference
 
@@ -105,11 +105,11 @@ def grid(request: pytest.FixtureRequest, tiny: Callable[..., Path]) -> Grid:
     kind, feature = {"gpt2": ("AutoModelForCausalLM", "causal-lm"), "t5": ("AutoModelForSeq2SeqLM", "seq2seq-lm")}[request.param]
     model = load_model(tiny(request.param, kind), kind, "float32")
     config = find_architecture(request.param).configure(model.config, f"{feature}-with-past")
-    maker = Maker(config, "float32", None, np.random.default_rng(0), (), 10**5)
-    outputs = Reference(model, tuple(config.outputs)).run(maker.longest_case().arrays)
+    generator = InputGenerator(config, "float32", None, np.random.default_rng(0), (), 10**5)
+    outputs = Reference(model, tuple(config.outputs)).run(generator.longest_case().arrays)
     past = OwnPast(outputs)
-    cases = [*maker.grid(past)]
-    for _, base, changed in maker.variations(past):
+    cases = [*generator.grid(past)]
+    for _, base, changed in generator.variations(past):
         cases += [base, *changed.values()]
     return config, dict(outputs), cases
 

@@ -13,7 +13,7 @@ import torch
 
 from converter.architectures import find_architecture
 from converter.checkpoints.loading import LoadedModel, load_model
-from converter.validation.cases import Maker
+from converter.validation.case_inputs import InputGenerator
 from converter.validation.compare import Tolerance
 from converter.validation.reference import Reference
 from converter.validation.state import ModelState
@@ -42,11 +42,11 @@ def problems_of(model: LoadedModel) -> tuple[Reference, list[str]]:
     """The reference, with what calls changed, and the problem that is made of it."""
     config = find_architecture("bert").onnx_config(model.config, task="default")
     reference = Reference(model, tuple(config.outputs))
-    maker = Maker(config, "float32", None, np.random.default_rng(0), ())
-    inputs = [*maker.grid(), maker.longest_case()]
+    generator = InputGenerator(config, "float32", None, np.random.default_rng(0), ())
+    inputs = [*generator.grid(), generator.longest_case()]
     for case in inputs:
         reference.run(case.arrays)
-    return reference, list(state_problems(inputs, maker, reference, Tolerance(1e-5, 1e-5)))
+    return reference, list(state_problems(inputs, generator, reference, Tolerance(1e-5, 1e-5)))
 
 
 def first(module: Any) -> Any:

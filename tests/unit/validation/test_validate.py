@@ -13,7 +13,7 @@ import torch
 
 from converter.architectures import OnnxConfig, find_architecture
 from converter.checkpoints.loading import LoadedModel, load_model
-from converter.validation.cases import Inputs, Maker
+from converter.validation.case_inputs import InputGenerator, Inputs
 from converter.validation.reference import Reference
 from converter.validation.validate import reference_problems
 
@@ -22,7 +22,7 @@ from converter.validation.validate import reference_problems
 def model(tiny: Callable[..., Path]) -> tuple[LoadedModel, OnnxConfig, Inputs]:
     loaded = load_model(tiny("bert", "AutoModelForQuestionAnswering"), "AutoModelForQuestionAnswering", "float32")
     config = find_architecture("bert").configure(loaded.config, "question-answering")
-    return loaded, config, next(Maker(config, "float32", None, np.random.default_rng(0), ()).grid())
+    return loaded, config, next(InputGenerator(config, "float32", None, np.random.default_rng(0), ()).grid())
 
 
 def plant(model: LoadedModel, change: Callable[[Any], None]) -> None:

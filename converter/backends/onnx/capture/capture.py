@@ -21,8 +21,9 @@ from converter.backends.onnx.passes.empty_reshape import AllowEmptyReshapePass
 from converter.backends.onnx.passes.fusion import fuse
 from converter.backends.onnx.passes.manager import PassManager
 from converter.backends.onnx.passes.simplify import simplify_passes
-from converter.checkpoints.calling import CACHE, sample
+from converter.checkpoints.cache_tensors import CACHE
 from converter.checkpoints.loading import LoadedModel
+from converter.checkpoints.sample_inputs import sample
 from converter.core.errors import ConversionError, ConverterError, reason
 
 _BATCH, _SEQUENCE, _CHOICE = 2, 8, 3

@@ -11,7 +11,8 @@ from converter.architectures import OnnxConfig, is_apart
 from converter.architectures.features import Axes
 from converter.backends.onnx import OnnxBackend
 from converter.backends.onnx.names import DECODER_FILE, ENCODER_FILE, STATES, TAKES
-from converter.checkpoints.calling import CACHE, DecoderWrapper, EncoderWrapper
+from converter.checkpoints.cache_tensors import CACHE
+from converter.checkpoints.export_wrappers import DecoderWrapper, EncoderWrapper
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ import pytest
 
 from converter.core.records import AccuracyDrop
 from converter.validation.accuracy.metrics import Decisions, Embeddings, LanguageModel
-from converter.validation.cases import Inputs
+from converter.validation.case_inputs import Inputs
 
 RNG = np.random.default_rng(5)
 MASK = np.array([[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 0]])

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from converter.architectures import FEATURES, find_architecture
-from converter.architectures.config import overridden
+from converter.architectures.model_config import overridden
 from converter.backends.onnx.capture import capture
 from converter.backends.onnx.capture.decomposition import decomposition_where_needed
 from converter.backends.onnx.capture.torch_patches import lean_exporter

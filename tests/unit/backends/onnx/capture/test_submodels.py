@@ -10,8 +10,8 @@ import torch
 
 from converter.architectures import PROFILES, OnnxConfig, find_architecture, in_profile
 from converter.backends.onnx.capture.submodels import submodels
-from converter.checkpoints.calling import inputs_at, sample
 from converter.checkpoints.loading import LoadedModel
+from converter.checkpoints.sample_inputs import inputs_at, sample
 from converter.core.records import SubmodelSignature
 from tests.coverage.tiny import tiny_config, tiny_model
 

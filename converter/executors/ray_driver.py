@@ -15,10 +15,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from converter.core.errors import reason
-from converter.executors.node import Message, Task, work
+from converter.executors.cluster_messages import Cancel, End, Heard, Message, Node, Nodes, Refused, Submit, TaskEnded
+from converter.executors.node import work
 
 if TYPE_CHECKING:
     from ray import ObjectRefGenerator
@@ -31,68 +32,6 @@ _CONNECT = 5.0  # seconds for a first word with the cluster's address
 _TURN = 0.05  # seconds between two looks at the pipe while tasks are under way
 _LOOK = 2.0  # seconds between two looks at the nodes
 _FAREWELL = 15.0  # seconds for cancelled tasks to clean up
-
-End = Literal["done", "cancelled", "lost", "fault"]
-"""`lost` is with its node or its worker, which another attempt may not be; `fault` is that the node could not do it at all."""
-
-
-@dataclass(frozen=True)
-class Submit:
-    """A task for the cluster, by its number, with the cores and the bytes of memory that a node has to have free for it."""
-
-    number: int
-    task: Task
-    cores: int
-    memory: int
-
-
-@dataclass(frozen=True)
-class Cancel:
-    """A task that is wanted no more."""
-
-    number: int
-
-
-@dataclass(frozen=True)
-class Node:
-    """A node's resources, used or free: cores, and bytes of memory."""
-
-    cores: int
-    memory: int
-
-
-@dataclass(frozen=True)
-class Refused:
-    """No cluster is available; the reason is a clause."""
-
-    cause: str
-
-
-@dataclass(frozen=True)
-class Nodes:
-    """The nodes that live and have a core, whenever they are others."""
-
-    nodes: tuple[Node, ...]
-
-
-@dataclass(frozen=True)
-class Heard:
-    """A word from a task."""
-
-    number: int
-    message: Message
-
-
-@dataclass(frozen=True)
-class TaskEnded:
-    """A task ended; the cause is a clause, empty after a success."""
-
-    number: int
-    how: End
-    cause: str = ""
-
-
-DriverMessage = Refused | Nodes | Heard | TaskEnded
 
 
 def serve(connection: Connection, address: str) -> None:

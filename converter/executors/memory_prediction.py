@@ -1,0 +1,99 @@
+"""The memory that a job is predicted to take, by its weights and its logits.
+
+Memory is anonymous memory, in bytes: what the kernel cannot drop. Mapped weights are not among it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from converter.architectures import FEATURES
+from converter.backends import BACKENDS
+from converter.checkpoints.stored import stored_tensors
+from converter.core.records import Checkpoint
+from converter.pipeline import Plan
+
+SERVER_BYTES = 360_000_000
+"""What the imports take, once for all workers: RssAnon of a worker as it begins, see bench/RESULTS.md."""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a job takes beyond the imports: `start` in bytes, and times its weights in float32 and its longest logits."""
+
+    start: int
+    weights: float
+    logits: float
+
+
+DEMANDS: Mapping[str, Demand] = {
+    "onnx": Demand(start=100_000_000, weights=0.8, logits=3.0),
+    "torchscript": Demand(start=250_000_000, weights=1.8, logits=4.0),
+    "neuron": Demand(start=250_000_000, weights=1.8, logits=4.0),
+}
+"""No less than what was measured of BERT, GPT-2, BART and T5: see bench/RESULTS.md, `make bench PARTS=demand`. Neuron's is
+TorchScript's: its compiler was measured by nobody."""
+OF_VARIANTS = Demand(start=250_000_000, weights=5.5, logits=3.0)
+"""No less than what float16 and integers took of GPT-2 (5.1 and 5.4 times its weights) and MiniLM: quantizers hold several of a model."""
+T5_TIMES = 2
+"""How much more of its weights a T5 takes in ONNX Runtime than the others: 2.7 times them was measured, of BERT 0.6."""
+
+_HALVES = ("float16", "bfloat16")
+_FLOATS: Mapping[str, int] = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
+"""Bytes of an element of each floating point type, as safetensors names it."""
+_UNHEARD_OF = 10**9
+"""No vocabulary and no text has as many tokens."""
+_WITHOUT_LIMIT = 512
+"""Tokens that validation tries where a model names no limit, as `OnnxConfig.max_sequence_length` has it."""
+
+
+def predicted_bytes(plan: Plan) -> int:
+    """The peak of memory that a job is predicted to take beyond the imports, in bytes.
+
+    What is narrower than float32 is widened, by who loads it or by ONNX Runtime, and is no view of its file then.
+    """
+    options, checkpoint = plan.job.options, plan.checkpoint
+    stored, as_float32 = _weight_bytes(checkpoint)
+    copied = as_float32 if as_float32 != stored else 0
+    feature = FEATURES.get(options.feature or "")
+    logits = _logits_bytes(checkpoint.config) if feature and feature.task.endswith("-lm") else 0
+    demand = DEMANDS[plan.job.backend]
+    held = demand.weights * as_float32 * (T5_TIMES if plan.job.backend == "onnx" and checkpoint.config.get("model_type") == "t5" else 1)
+    predicted = round(demand.start + held + copied + demand.logits * logits)
+    if not BACKENDS[plan.job.backend].variants(options):
+        return predicted
+    return max(predicted, round(OF_VARIANTS.start + OF_VARIANTS.weights * as_float32 + OF_VARIANTS.logits * logits))
+
+
+def _weight_bytes(checkpoint: Checkpoint) -> tuple[int, int]:
+    """The bytes of a checkpoint's weights: as they are stored, and in float32. Where no header is at hand, config.json names their type."""
+    named = checkpoint.config.get("dtype", checkpoint.config.get("torch_dtype"))
+    stored = as_float32 = 0
+    for name, size in checkpoint.files.items():
+        if name.endswith((".safetensors", ".bin")):
+            sizes = _tensor_bytes(checkpoint.folder / name) if checkpoint.folder and name.endswith(".safetensors") else None
+            of_file, widened = sizes or (size, size * (2 if named in _HALVES else 1))
+            stored, as_float32 = stored + of_file, as_float32 + widened
+    return stored, as_float32
+
+
+def _tensor_bytes(path: Path) -> tuple[int, int] | None:
+    """The bytes of the tensors in a safetensors file, as they are and in float32; None where its header cannot be read."""
+    try:
+        tensors = stored_tensors(path).values()
+    except (OSError, ValueError):  # its job will tell what is wrong with it
+        return None
+    return sum(tensor.length for tensor in tensors), sum(tensor.length * 4 // _FLOATS.get(tensor.dtype, 4) for tensor in tensors)
+
+
+def _logits_bytes(config: Mapping[str, Any]) -> int:
+    """The bytes of the logits of one text as long as the model takes, in float32; 0 where config.json has no figures for that."""
+    vocabulary = config.get("vocab_size")
+    length = config.get("max_position_embeddings") or config.get("n_positions") or _WITHOUT_LIMIT
+    if not isinstance(vocabulary, int) or not isinstance(length, int):
+        return 0
+    # whatever is wrong with them, its job will tell
+    return 4 * vocabulary * length if 0 < vocabulary < _UNHEARD_OF and 0 < length < _UNHEARD_OF else 0
