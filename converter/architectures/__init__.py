@@ -133,7 +133,7 @@ def _unknown(model_type: str, written_by: str) -> NotSupportedError:
         )
     if model_type in known_types():
         return NotSupportedError(
-            f"{what}: transformers {installed} has none of the supported heads for it", "describe it yourself, see --config"
+            f"{what}: transformers {installed} supports none of the features for it", "describe it yourself, see --config"
         )
     if is_later(written_by, installed):
         return NotSupportedError(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from converter.core.typing import Array
 
 DEFAULT_OPSET = 20
-"""The operator set that torch 2.13's exporter writes where none is asked for."""
+"""The default opset of torch 2.13's exporter."""
 
 
 class OnnxConfig(ABC):
@@ -51,7 +51,7 @@ class OnnxConfig(ABC):
         self._config = config
         name = canonical(task)
         if name not in FEATURES:
-            raise NotSupportedError(f"there is no task {task!r}", f"there are: {', '.join(FEATURES)}")
+            raise NotSupportedError(f"unknown task {task!r}", f"there are: {', '.join(FEATURES)}")
         self.task = FEATURES[name].task
 
     @classmethod
@@ -73,7 +73,7 @@ class OnnxConfig(ABC):
 
     @property
     def values_override(self) -> Mapping[str, Any] | None:
-        """What the model's configuration is set to while it is exported and measured."""
+        """Settings of the model's config during export and validation."""
         return {"use_cache": False} if hasattr(self._config, "use_cache") else None
 
     @property
@@ -82,7 +82,7 @@ class OnnxConfig(ABC):
 
     @property
     def atol_for_validation(self) -> float:
-        """Absolute tolerance for float32; 1e-5 is what the documented contract states for most rows."""
+        """Absolute tolerance for float32; the documented contract states 1e-5 for most rows."""
         return 1e-5
 
     def generate_dummy_inputs(
@@ -122,7 +122,7 @@ class OnnxConfig(ABC):
 
         return nested(draw(self, size, np.random.default_rng(0)), str(getattr(framework, "value", framework)))
 
-    # --- what the documented class had no name for ----------------------------------------------------------------------
+    # --- beyond the documented class --------------------------------------------------------------------------------------
 
     @property
     def feature(self) -> Feature:
@@ -131,13 +131,13 @@ class OnnxConfig(ABC):
 
     @property
     def positions(self) -> int | None:
-        """How many tokens the checkpoint has positions for; None where it names no limit, as T5, whose positions are relative."""
+        """The number of positions; None without a limit, as in T5, whose positions are relative."""
         rows: int | None = getattr(self._config, "max_position_embeddings", None)
         return rows or None
 
     @property
     def max_sequence_length(self) -> int:
-        """The longest sequence in tokens that is tried: as many as there are positions, 512 where these have no limit."""
+        """The longest tried sequence in tokens: the number of positions, or 512 without a limit."""
         return self.positions or 512
 
     @property
@@ -158,7 +158,7 @@ class OnnxConfig(ABC):
 
     @property
     def decoder_start(self) -> int | None:
-        """The token that a decoder's text begins with in use; None where no setting says so."""
+        """The first token of a decoder's text in use; None without such a setting."""
         token = getattr(self._config, "decoder_start_token_id", None)
         return token if isinstance(token, int) and 0 <= token < self.vocab_sizes.get("decoder_input_ids", 0) else None
 
@@ -169,7 +169,7 @@ class OnnxConfig(ABC):
 
     @property
     def image_size(self) -> tuple[int, int] | None:
-        """The height and width in pixels of the images that a checkpoint's processor gives; None where nothing says so."""
+        """The height and width in pixels after the checkpoint's processor; None if unknown."""
         return None
 
     @property
@@ -179,7 +179,7 @@ class OnnxConfig(ABC):
 
     @property
     def pad_token_id(self) -> int | None:
-        """The token that stands at masked positions; None where there is none, or where the model has no embedding for it."""
+        """The token at masked positions; None if there is none, or if the model has no embedding for it."""
         token = getattr(self._config, "pad_token_id", None)
         return int(token) if token is not None and 0 <= token < self.vocab_sizes.get("input_ids", 0) else None
 
@@ -191,11 +191,11 @@ class OnnxConfig(ABC):
 
     @property
     def encoded_length(self) -> int | None:
-        """How many positions an encoder gives for an input of one length, such as an image; None where it gives one for each token."""
+        """The number of positions from an encoder for an input of one length, such as an image; None if it depends on the tokens."""
         return None
 
     def size(self, batch: int, sequence: int, choice: int) -> Size:
-        """The size of the inputs for this many new tokens; no two lengths are equal, lest they be taken for one."""
+        """The size of the inputs for this many new tokens; all lengths differ, so that no two are confused."""
         return Size(batch=batch, sequence=sequence, choice=choice)
 
     def axis_lengths(self, size: Size) -> Mapping[str, int]:
@@ -225,7 +225,7 @@ class OnnxConfig(ABC):
         """
         del shape, rng
         raise NotSupportedError(
-            f"nothing says what the input {name!r} may hold",
+            f"the possible values of the input {name!r} are unknown",
             f"give {type(self).__name__} its range in vocab_sizes, or generate_dummy_inputs",
         )
 

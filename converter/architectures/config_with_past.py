@@ -40,12 +40,12 @@ class OnnxConfigWithPast(OnnxConfig, ABC):
 
     @property
     def num_layers(self) -> int | tuple[int, int]:
-        """How many layers there are; the encoder's and the decoder's where there are two stacks."""
+        """The number of layers; for an encoder-decoder the encoder's and the decoder's."""
         return int(self._config.num_hidden_layers)
 
     @property
     def num_attention_heads(self) -> int | tuple[int, int]:
-        """How many heads the keys and values of a layer have; the encoder's and the decoder's where there are two stacks."""
+        """The number of heads of a layer's keys and values; for an encoder-decoder the encoder's and the decoder's."""
         return int(self._config.num_attention_heads)
 
     @property

@@ -13,10 +13,10 @@ from converter.architectures.size import Size
 
 
 class OnnxSeq2SeqConfigWithPast(OnnxConfigWithPast, ABC):
-    """An encoder and a decoder, whose cache holds the decoder's own keys and values and those of the encoder's output.
+    """An encoder and a decoder; the cache has the decoder's own keys and values, and others of the encoder's output.
 
-    An exported model with a cache runs the encoder over what the cache does not hold yet: at the first call, where the cache is
-    empty, over all of `input_ids`, and later over nothing.
+    An exported model with a cache encodes the part of `input_ids` that the cache lacks: everything at the first call, with an empty
+    cache, and nothing later.
     """
 
     @property

@@ -9,7 +9,7 @@ import torch
 from transformers import DynamicCache, EncoderDecoderCache
 
 CACHE = "past_key_values"
-"""What the inputs of a cache are called, before the layer and the part."""
+"""The prefix of a cache's inputs, before the layer and the part."""
 
 
 def make_arguments(inputs: Mapping[str, torch.Tensor]) -> dict[str, Any]:

@@ -14,18 +14,19 @@ from converter.checkpoints.calling import run_model
 from converter.checkpoints.pooling import pooled_by_mask
 
 ENCODED = ("pixel_values", "input_features", "input_values")
-"""What an encoder takes that is no text."""
+"""Inputs of an encoder other than text."""
 
 
 class ExportWrapper(torch.nn.Module):
-    """A model as a function of tensors in a fixed order that returns a tuple of tensors in a fixed order.
+    """A model as a function from tensors in a fixed order to a tuple of tensors in a fixed order.
 
-    Capturing and tracing both want this form: keyword arguments and output classes do not survive either. With the cache of an
-    encoder's output it differs from `calling.call` in one thing: it encodes what that cache does not hold yet, whatever its length, where
-    transformers looks whether it is empty. So one graph serves the first call and all the others, for which the encoder costs nothing.
-    A classifier without a padding token finds a text's last token by the mask, see `pooling`.
+    Capturing and tracing need this form, because keyword arguments and output classes are lost. With the cache of an encoder's output
+    it differs from `calling.call` in one point: it encodes the part that the cache lacks, while transformers checks whether the cache
+    is empty. So one graph serves the first call and all others, which need no encoder. A classifier without a padding token finds a
+    text's last token by the mask, see `pooling`.
 
-    `encoded` is how many positions the encoder gives for an input of one length, such as an image; None where it gives one a token.
+    `encoded` is the number of positions from the encoder for an input of one length, such as an image; None if it depends on the
+    tokens.
     """
 
     def __init__(self, model: torch.nn.Module, inputs: Sequence[str], outputs: Sequence[str], encoded: int | None = None) -> None:
@@ -55,11 +56,11 @@ class ExportWrapper(torch.nn.Module):
             arguments["encoder_outputs"] = encode(**rest, return_dict=True)
         else:
             arguments["encoder_outputs"] = _encode_all_or_nothing(encode, arguments, held, self._encoded)
-        cache.is_updated = dict.fromkeys(cache.is_updated, False)  # so that it appends, be it nothing
+        cache.is_updated = dict.fromkeys(cache.is_updated, False)  # so that it appends, even nothing
 
 
 class EncoderWrapper(torch.nn.Module):
-    """A model's encoder alone as a function of tensors in a fixed order: what it gives for each position, (batch, positions, features)."""
+    """A model's encoder as a function of tensors in a fixed order; it returns (batch, positions, features)."""
 
     def __init__(self, model: torch.nn.Module, inputs: Sequence[str]) -> None:
         super().__init__()
@@ -73,9 +74,9 @@ class EncoderWrapper(torch.nn.Module):
 
 
 class DecoderWrapper(torch.nn.Module):
-    """A model's decoder alone, with its cache: `states` among its inputs is what the encoder gave, (batch, positions, features).
+    """A model's decoder with its cache; the input `states` is the encoder's output, (batch, positions, features).
 
-    Keys and values are made of the positions that the cache does not hold yet: at the first call of all, later of none.
+    Keys and values are computed for positions that the cache lacks: all at the first call, none later.
     """
 
     def __init__(self, model: torch.nn.Module, inputs: Sequence[str], outputs: Sequence[str], states: str) -> None:
@@ -91,22 +92,22 @@ class DecoderWrapper(torch.nn.Module):
         cache, states = arguments[CACHE], arguments.pop(self._states)
         held, length = cache.cross_attention_cache.layers[0].keys.shape[2], states.shape[1]
         torch._check(held <= length)  # type: ignore[no-untyped-call]  # torch's own lacks types
-        # a mixture of experts looks for its router in what its encoder gave, and all others pass over that
+        # a mixture of experts looks for its router in the encoder's output; others ignore it
         arguments["encoder_outputs"] = MoEModelOutput(last_hidden_state=states.narrow(1, held, length - held))
-        cache.is_updated = dict.fromkeys(cache.is_updated, False)  # so that it appends, be it nothing
+        cache.is_updated = dict.fromkeys(cache.is_updated, False)  # so that it appends, even nothing
         return run_model(self.model, arguments, self._outputs)
 
 
 def _encode_all_or_nothing(encode: Any, arguments: dict[str, Any], held: Any, length: int) -> BaseModelOutput:
-    """What an encoder gives for an image or a sound: (batch, `length`, features), or (batch, 0, features) where all `length` are held.
+    """An encoder's output for an image or a sound: (batch, `length`, features), or (batch, 0, features) if the cache has all `length`.
 
-    A part of an image cannot be encoded, so rows are left out, all of them or none.
+    A part of an image cannot be encoded, so all rows are left out or none.
     """
     name = next(argument for argument in arguments if argument in ENCODED)
     whole = arguments.pop(name)
     batch = whole.shape[0]
     torch._check(held <= length)  # type: ignore[no-untyped-call]  # torch's own lacks types
-    rows = batch * ((2 * length - 1 - held) // length)  # 0 where all is held
+    rows = batch * ((2 * length - 1 - held) // length)  # 0 if the cache has everything
     torch._check(rows <= batch)  # type: ignore[no-untyped-call]  # as above
     states = encode(whole.narrow(0, 0, rows), return_dict=True)[0]
     return BaseModelOutput(last_hidden_state=states.reshape(batch, rows * length // batch, states.shape[2]))

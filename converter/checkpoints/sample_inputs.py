@@ -24,9 +24,9 @@ def inputs_at(config: OnnxConfig, dtype: str, preprocessor: Any, rng: np.random.
 
 
 def sample(model: LoadedModel, config: OnnxConfig, size: Size, preprocessor: Any = None) -> tuple[ExportWrapper, tuple[torch.Tensor, ...]]:
-    """A model as a function of tensors, and tensors of a size that it was seen to run with, for who captures or traces it.
+    """A model as a function of tensors, and tensors that it ran with, for a capture or trace.
 
-    Raises ConversionError where the configuration declares nothing, or what the model does not take or give.
+    Raises ConversionError if the configuration is empty, or names inputs or outputs that the model lacks.
     """
     if not config.inputs or not config.outputs:
         raise ConversionError(f"{type(config).__name__} declares no {'outputs' if config.inputs else 'inputs'}", "declare them")
@@ -39,7 +39,7 @@ def sample(model: LoadedModel, config: OnnxConfig, size: Size, preprocessor: Any
             wrapper(*tensors)
     except ConverterError:
         raise
-    except Exception as error:  # a model's own code runs here, and may raise anything; it is told, with its cause
+    except Exception as error:  # the model's own code runs here and may raise anything
         raise ConversionError(
             f"{type(model.module).__name__} does not run with the inputs of {type(config).__name__}: {reason(error)}",
             "the checkpoint's config.json or the configuration is wrong; see with --debug where",

@@ -15,10 +15,10 @@ PATIENCE = 4
 
 @dataclass
 class Admission:
-    """Says which job begins next, and on how many threads, where there are `cores` and `memory`, in bytes, for at most `workers` at once.
+    """Chooses the next job and its threads, for `cores`, `memory` in bytes, and at most `workers` at once.
 
-    Jobs begin in their order. While the first finds no room, smaller ones go before it, `PATIENCE` of them at most. What finds no room
-    in all of the memory begins once nothing else runs, as a prediction is no reason to refuse it.
+    Jobs start in their order. While the first one waits for memory, at most `PATIENCE` smaller ones pass it. A job larger than the
+    memory starts once nothing else runs, because a prediction may be wrong.
     """
 
     workers: int
@@ -27,7 +27,7 @@ class Admission:
     _overtaken: int = field(default=0, init=False)
 
     def choose(self, waiting: Sequence[int], running: Sequence[int]) -> int | None:
-        """The place of the one of `waiting` that begins now; both are predictions in bytes. None where all have to wait."""
+        """The position in `waiting` of the next job; both hold predictions in bytes. None if all have to wait."""
         if len(running) >= self.workers:
             return None
         room = self.memory - sum(running)
@@ -39,16 +39,16 @@ class Admission:
         return None
 
     def threads(self, predicted: int, left: int) -> int:
-        """A job's share of the cores, were all as large as it is; `left` are the jobs that have not ended, itself among them."""
+        """A job's share of the cores, if all were as large; `left` are the unfinished jobs, including itself."""
         at_once = min(self.workers, left, self.memory // max(1, predicted))
         return max(1, self.cores // max(1, at_once))
 
 
 def admission(workers: int | None, jobs: int) -> Admission:
-    """For a batch of `jobs`, at most `workers` at a time; None is for as many as cores and memory allow.
+    """The admission for a batch of `jobs`, at most `workers` at a time; None follows cores and memory.
 
-    What is available is looked up once, before anything runs: later a part of what was predicted would be counted twice. A number is its
-    user's word, and memory is not looked at.
+    The available memory is read once, before anything runs: later, running jobs would count twice. A number is used without a look at
+    memory.
     """
     count = machine.cores()
     if workers is not None:

@@ -1,4 +1,4 @@
-"""Messages of a cluster: the command gives orders to Ray's driver, which hands on what the nodes say of their tasks."""
+"""Messages of a cluster: orders of the command to Ray's driver, and the nodes' reports on their tasks."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Cancel:
 
 @dataclass(frozen=True)
 class Node:
-    """What a node has, taken or free: cores, and bytes of memory."""
+    """A node's resources, used or free: cores, and bytes of memory."""
 
     cores: int
     memory: int
@@ -83,7 +83,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Refused:
-    """There is no cluster to be had: why, in a clause."""
+    """No cluster is available; the reason is a clause."""
 
     cause: str
 
@@ -105,7 +105,7 @@ class Heard:
 
 @dataclass(frozen=True)
 class TaskEnded:
-    """A task has ended; the cause is a clause, empty where it is done."""
+    """A task ended; the cause is a clause, empty after a success."""
 
     number: int
     how: End

@@ -10,9 +10,9 @@ _ROOT = Path("/")
 
 
 def available_bytes(root: Path = _ROOT) -> int:
-    """The memory that can still be taken, in bytes: MemAvailable, or less where a control group, of version 1 or 2, has less left.
+    """The available memory in bytes: MemAvailable, or the rest of a control group's limit (version 1 or 2) if smaller.
 
-    Files that a group has in memory do not count as taken, as the kernel drops them. `root` is where /proc and /sys lie.
+    A group's file pages do not count as used, because the kernel drops them. `root` contains /proc and /sys.
     """
     lines = (root / "proc/meminfo").read_text(encoding="ascii").splitlines()
     amounts = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
@@ -25,7 +25,7 @@ def available_bytes(root: Path = _ROOT) -> int:
 
 
 def cores(root: Path = _ROOT) -> int:
-    """The cores that this process may use: those that it is bound to, or fewer where a control group's quota is for fewer; at least 1."""
+    """The usable cores of this process: its CPU affinity, or a control group's quota if smaller; at least 1."""
     counts = [len(os.sched_getaffinity(0))]
     for group in _groups(root, "cpu"):
         quota = _words(group / "cpu.max") or [*_words(group / "cpu.cfs_quota_us"), *_words(group / "cpu.cfs_period_us")]
@@ -49,7 +49,7 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
 def _file_bytes(group: Path) -> int:
     """What of a control group's memory are pages of files."""
     statistics = dict(line.split() for line in _lines(group / "memory.stat"))
-    prefix = "total_" if "total_active_file" in statistics else ""  # version 1 tells those of the groups below apart
+    prefix = "total_" if "total_active_file" in statistics else ""  # version 1 separates those of inner groups
     return sum(int(statistics.get(f"{prefix}{kind}_file", 0)) for kind in ("active", "inactive"))
 
 
@@ -58,7 +58,7 @@ def _words(path: Path) -> list[str]:
 
 
 def _lines(path: Path) -> list[str]:
-    """The lines of a file of the kernel's; none where there is no such file."""
+    """The lines of a kernel's file; empty if it does not exist."""
     try:
         return path.read_text(encoding="ascii").splitlines()
     except OSError:

@@ -1,6 +1,6 @@
-"""The memory that a job is predicted to take, by its weights and its logits.
+"""Predict the memory of a job from its weights and its logits.
 
-Memory is anonymous memory, in bytes: what the kernel cannot drop. Mapped weights are not among it.
+Memory is anonymous memory in bytes, which the kernel cannot drop. Mapped weights do not count.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from converter.core.records import Checkpoint
 from converter.pipeline import Plan
 
 SERVER_BYTES = 360_000_000
-"""What the imports take, once for all workers: RssAnon of a worker as it begins, see bench/RESULTS.md."""
+"""Memory of the imports, shared by all workers: RssAnon of a starting worker, see docs/reference/measurements.md."""
 
 
 @dataclass(frozen=True)
 class Demand:
-    """What a job takes beyond the imports: `start` in bytes, and times its weights in float32 and its longest logits."""
+    """A job's memory beyond the imports: `start` in bytes, and multiples of its weights in float32 and of its longest logits."""
 
     start: int
     weights: float
@@ -34,8 +34,8 @@ DEMANDS: Mapping[str, Demand] = {
     "torchscript": Demand(start=250_000_000, weights=1.8, logits=4.0),
     "neuron": Demand(start=250_000_000, weights=1.8, logits=4.0),
 }
-"""No less than what was measured of BERT, GPT-2, BART and T5: see bench/RESULTS.md, `make bench PARTS=demand`. Neuron's is
-TorchScript's: its compiler was measured by nobody."""
+"""Upper bounds of the measurements on BERT, GPT-2, BART and T5, see docs/reference/measurements.md and `make bench PARTS=demand`.
+Neuron's is set to TorchScript's, because its compiler is not measured."""
 OF_VARIANTS = Demand(start=250_000_000, weights=5.5, logits=3.0)
 """No less than what float16 and integers took of GPT-2 (5.1 and 5.4 times its weights) and MiniLM: quantizers hold several of a model."""
 T5_TIMES = 2
@@ -47,13 +47,13 @@ _FLOATS: Mapping[str, int] = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3"
 _UNHEARD_OF = 10**9
 """No vocabulary and no text has as many tokens."""
 _WITHOUT_LIMIT = 512
-"""Tokens that validation tries where a model names no limit, as `OnnxConfig.max_sequence_length` has it."""
+"""Tokens of the validation for a model without a limit, as in `OnnxConfig.max_sequence_length`."""
 
 
 def predicted_bytes(plan: Plan) -> int:
-    """The peak of memory that a job is predicted to take beyond the imports, in bytes.
+    """The predicted peak of a job's memory beyond the imports, in bytes.
 
-    What is narrower than float32 is widened, by who loads it or by ONNX Runtime, and is no view of its file then.
+    Weights narrower than float32 are widened at load or by ONNX Runtime, and are then no view of their file.
     """
     options, checkpoint = plan.job.options, plan.checkpoint
     stored, as_float32 = _weight_bytes(checkpoint)
@@ -69,7 +69,7 @@ def predicted_bytes(plan: Plan) -> int:
 
 
 def _weight_bytes(checkpoint: Checkpoint) -> tuple[int, int]:
-    """The bytes of a checkpoint's weights: as they are stored, and in float32. Where no header is at hand, config.json names their type."""
+    """The bytes of a checkpoint's weights: on disk, and in float32. Without a header, config.json has their type."""
     named = checkpoint.config.get("dtype", checkpoint.config.get("torch_dtype"))
     stored = as_float32 = 0
     for name, size in checkpoint.files.items():
@@ -81,10 +81,10 @@ def _weight_bytes(checkpoint: Checkpoint) -> tuple[int, int]:
 
 
 def _tensor_bytes(path: Path) -> tuple[int, int] | None:
-    """The bytes of the tensors in a safetensors file, as they are and in float32; None where its header cannot be read."""
+    """The bytes of the tensors in a safetensors file, on disk and in float32; None if its header is unreadable."""
     try:
         tensors = stored_tensors(path).values()
-    except (OSError, ValueError):  # its job will tell what is wrong with it
+    except (OSError, ValueError):  # the job reports the problem
         return None
     return sum(tensor.length for tensor in tensors), sum(tensor.length * 4 // _FLOATS.get(tensor.dtype, 4) for tensor in tensors)
 

@@ -49,13 +49,13 @@ def run(
     address: str = LOCAL,
     limits: Limits = Limits(),  # noqa: B008 - it is frozen
 ) -> Generator[Outcome | Pushed]:
-    """Do `jobs` on the cluster at `address` and give each Outcome as soon as there is one, and what became of each of `pushes`.
+    """Run `jobs` on the cluster at `address`; yield each Outcome when it is ready, and the results of `pushes`.
 
-    `address` is HOST:PORT, `auto` for the cluster that this machine is a node of, or `local`. What is done already, or fails before its
-    weights are touched, costs no task. All jobs of one push are one task, and pushed by the node that has done them. Once `halted`
-    says so no other begins; those that run come to their end. On an interruption they are cancelled, and clear away what they staged.
+    `address` is HOST:PORT, `auto` for the cluster of this machine, or `local`. An unchanged job, or one that fails before its weights
+    are read, needs no task. All jobs of one push are one task, and its node pushes them. After `halted` returns true nothing is
+    started; running tasks continue. An interruption cancels them, and they remove their staged files.
 
-    Raises UsageError, with nothing started, where there is no such cluster; whatever happens later becomes an Outcome.
+    Raises UsageError without such a cluster, before anything starts; later failures become Outcomes.
     """
     if find_spec("ray") is None:
         raise UsageError("Ray is not installed; nothing was started", 'run `pip install "converter[ray]"`, here and on all nodes')
@@ -98,7 +98,7 @@ class _Batch:
         return len(self.tasks) < self.cluster.window and self.numbers - first < self.cluster.window
 
     def _begin(self, task: TaskState) -> Iterator[Outcome | Pushed]:
-        """Plan a task's jobs, and give it to the cluster where one of them is still to be done."""
+        """Plan a task's jobs, and submit it if one of them has work left."""
         task.plans = [self._plan(index, job) for index, job in task.jobs]
         if any(isinstance(plan, Plan) for plan in task.plans):
             self._submit(task)
@@ -133,7 +133,7 @@ class _Batch:
         self.cluster.submit(Submit(self.numbers, message, task.cores, task.memory))
 
     def _withdraw(self, unwanted: Callable[[TaskState], bool]) -> None:
-        """Cancel those of the tasks that no node has begun."""
+        """Cancel tasks that no node has started."""
         for number, task in self.tasks.items():
             if not (task.begun or task.withdrawn) and unwanted(task):
                 task.withdrawn = True
@@ -166,7 +166,7 @@ class _Batch:
 
     def _ended(self, task: TaskState, end: TaskEnded) -> Iterator[Outcome | Pushed]:
         if end.how == "done" and len(task.results) < len(task.jobs):  # Ray ends the stream of a cancelled task so, now and then
-            end = TaskEnded(end.number, "cancelled" if task.withdrawn else "lost", "it has ended without a word of what became of it")
+            end = TaskEnded(end.number, "cancelled" if task.withdrawn else "lost", "it ended without a result")
         if end.how == "lost":
             sweep_staged(task)
         if end.how == "lost" and task.attempt < ATTEMPTS and not self.halted():
@@ -195,7 +195,7 @@ class _Batch:
             yield from fail_jobs(task, "ClusterLost", "the cluster was lost", _RESTART, cause)
 
 
-_RESTART = "start the cluster again, and run the same command again: what is done is not done again"
+_RESTART = "start the cluster again, and run the same command again: finished jobs are skipped"
 _LOST: Mapping[str, tuple[str, str, str]] = {
     "lost": (
         "NodeLost",
@@ -211,10 +211,10 @@ _LOST: Mapping[str, tuple[str, str, str]] = {
 
 
 def demand(predicted: int, nodes: Sequence[Node]) -> tuple[int, int]:
-    """The cores and the bytes of memory that a node has to have free for a job of so many predicted bytes, beyond the imports.
+    """The free cores and bytes of memory that a node needs for a job with this predicted memory, beyond the imports.
 
-    A job gets the share of the roomiest node's cores that it takes of its memory. It asks for no more than that node has,
-    as a prediction is no reason to refuse it; where there is none, for one core and whatever memory.
+    A job gets the same share of the largest node's cores as of its memory. It requests at most that node's memory, because a prediction
+    may be wrong; without nodes, one core and any memory.
     """
     if not nodes:
         return 1, 0

@@ -41,7 +41,7 @@ class ClusterConnection:
             self.lost = True
 
     def hear(self, timeout: float) -> DriverMessage | None:
-        """What it has to say within `timeout` seconds."""
+        """The next message within `timeout` seconds."""
         try:
             word: DriverMessage | None = self.connection.recv() if self.connection.poll(timeout) else None
         except (EOFError, OSError):
@@ -54,7 +54,7 @@ class ClusterConnection:
 
 @contextmanager
 def connect(address: str) -> Iterator[ClusterConnection]:
-    """Start Ray's driver and connect to it; at the end its tasks are cancelled. Raises UsageError if there is no cluster to be had."""
+    """Start Ray's driver and connect to it; at the end its tasks are cancelled. Raises UsageError without a cluster."""
     if address.startswith("ray://") or (address not in (LOCAL, "auto") and not address.rpartition(":")[2].isdigit()):
         raise UsageError(f"{address!r} is not the address of a cluster; nothing was started", _ADDRESS)
     context = multiprocessing.get_context("spawn")

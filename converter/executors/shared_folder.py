@@ -13,14 +13,14 @@ from converter.core.errors import output_error
 
 @dataclass(frozen=True, kw_only=True)
 class SharedFolderProbe:
-    """A file that the driver has put into its output folder: who reads its token there sees the same folder."""
+    """A file with a token in the driver's output folder: a node that reads the token sees the same folder."""
 
     folder: Path
     name: str
     token: str
 
     def is_seen(self) -> bool:
-        """Whether this machine sees the driver's folder by this path, and no other of its own."""
+        """Whether this machine sees the driver's folder by this path, and not another one."""
         try:
             return (self.folder / self.name).read_text(encoding="ascii") == self.token
         except (OSError, UnicodeDecodeError):

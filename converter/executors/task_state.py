@@ -1,4 +1,4 @@
-"""A task of a cluster, as the command follows it: its jobs, what has been heard of them, and their Outcomes by the jobs' own names."""
+"""A task of a cluster from the command's side: its jobs, their events, and their Outcomes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from converter.push.batch import Pushes, PushGroup
 
 @dataclass
 class TaskState:
-    """A task on its way: its jobs by their place among all, and what has been heard of it."""
+    """A submitted task: its jobs by their position in the batch, and the messages so far."""
 
     jobs: Sequence[tuple[int, Job]]
     group: PushGroup | None

@@ -50,7 +50,7 @@ class InputGenerator:
     tokenizer: Any | None
     rng: np.random.Generator
     shapes: Sequence[Mapping[str, int]]
-    """Of each shape that the artifact takes the axes, by name, that have one length in it, the longest last; none where it takes any."""
+    """The fixed axes of each shape of the artifact, longest last; empty if any shape is accepted."""
     parameters: int = 0
     """How many weights the model has, see `CasePlanner`."""
 
@@ -101,17 +101,17 @@ class InputGenerator:
         return None if plan is None else self._planned(plan)
 
     def grid(self, past: OwnPast | None = None) -> Iterator[Inputs]:
-        """The other cases, the documented sample first; docs/validation.md has what each of them reaches.
+        """The other cases, the documented sample first; docs/explanation/validation.md lists their purposes.
 
-        With a cache they go on from `past`, or from random numbers.
+        With a cache they continue `past`, or random numbers.
         """
         for plan in self.planner.grid():
             yield self._planned(plan, past)
 
     def text(self) -> Inputs:
-        """Real sentences, padded to the longest, as the checkpoint's own tokenizer gives them; a decoder gets random tokens.
+        """Real sentences by the checkpoint's tokenizer, padded to the longest; a decoder gets random tokens.
 
-        Raises ValueError, in a sentence, where there is no tokenizer or where it does not fit the model.
+        Raises ValueError with a reason if there is no tokenizer, or if it does not fit the model.
         """
         choice = 2 if "choice" in axis_labels(self.config) else 1
         room = self.planner.fit(
@@ -124,7 +124,7 @@ class InputGenerator:
         if "input_ids" not in self.config.inputs:
             raise ValueError("it takes none")
         if self.tokenizer is None:
-            raise ValueError("there is no tokenizer")
+            raise ValueError("the checkpoint has no tokenizer")
         padded = self.tokenizer.pad_token is not None or len(texts) == 1
         choice = 2 if "choice" in axis_labels(self.config) else 1
         longest = min(self.planner.longest, most or self.planner.longest)
@@ -228,7 +228,7 @@ class InputGenerator:
             arrays["decoder_input_ids"][:, 0] = begin
 
     def _tokenizers_tokens(self) -> frozenset[int]:
-        """The special tokens of the tokenizer that are no padding, where text is all that the model takes."""
+        """The tokenizer's special tokens without padding, for a model of text only."""
         if self.tokenizer is None or self.config.measured or not self.config.special_tokens:
             return frozenset()
         ids = getattr(self.tokenizer, "all_special_ids", ())

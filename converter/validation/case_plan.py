@@ -22,7 +22,7 @@ _LEAST_ROOM, _MOST_ROOM = 2**26, 2**29
 _PIXELS = (224, 224)
 """The size of an image for a model whose processor and settings name none."""
 _LENGTHS = (5, 12, 25)
-"""Tokens of short texts, the longer two behind a past of one: between those of the other cases."""
+"""Tokens of short texts; the longer two follow a past of one token. They lie between the lengths of other cases."""
 _ROWS = 7
 """Rows behind a long past: more than most batches have."""
 SCALES: Mapping[str, float] = {"20 times as large": 20.0, "a fiftieth as large": 0.02, "nothing but zeros": 0.0}
@@ -49,13 +49,13 @@ class CasePlanner:
 
     config: OnnxConfig
     shapes: Sequence[Mapping[str, int]]
-    """Of each shape that the artifact takes the axes, by name, that have one length in it, the longest last; none where it takes any."""
+    """The fixed axes of each shape of the artifact, longest last; empty if any shape is accepted."""
     parameters: int = 0
-    """How many weights the model has: what a token costs. 0 is a model for which any size is affordable."""
+    """The number of weights, which determines the cost of a token. 0 allows any size."""
 
     @property
     def fixed(self) -> Mapping[str, int]:
-        """The fixed axes of the largest shape: nothing longer is made, and what is shorter will be padded."""
+        """The fixed axes of the largest shape: nothing longer is made, and shorter inputs are padded."""
         return self.shapes[-1] if self.shapes else {}
 
     @property
@@ -64,7 +64,7 @@ class CasePlanner:
         longest = self.config.max_sequence_length
         if self.config.positions and not makes_its_own(self.config):  # a model of more positions than are tried of a large one
             longest = max(longest, min(self.config.positions, self.affordable, _LONG))
-            if self.config.use_past:  # what is behind these is reached by a past
+            if self.config.use_past:  # a past reaches the positions behind these
                 longest = min(longest, max(_LONG_OF_LARGE, self.affordable))
         lengths: list[int] = [longest, *(() if self.config.positions else self.fixed.values())]
         return max(lengths)
@@ -90,7 +90,7 @@ class CasePlanner:
         return CasePlan(name="short sound", size=self.fit(Size(batch=2, choice=1, sequence=-1, source=1)))
 
     def grid(self) -> Iterator[CasePlan]:
-        """The other cases, the documented sample first; docs/validation.md has what each of them reaches."""
+        """The other cases, the documented sample first; docs/explanation/validation.md lists their purposes."""
         for plan in self._plans():
             yield replace(plan, size=self.fit(plan.size))
         for number, shape in enumerate(self.shapes, 1):
@@ -113,18 +113,18 @@ class CasePlanner:
 
         Each begins with a clause that says which; it is empty for a model without a cache.
         """
-        new = 3 if self.config.use_past else 5  # with a cache there are as many rows as it has tensors
+        new = 3 if self.config.use_past else 5  # a cache has as many rows as its tensors
         full = Size(batch=1, choice=2, sequence=new, past=3, source=new + 1, cached_source=new + 1)
         yield "with a past" if self.config.use_past else "", self.fit(full)
         if self.config.use_past:
             yield "without a past", self.fit(replace(full, past=0, cached_source=0))
 
     def fit(self, size: Size, longest: int = 0) -> Size:
-        """The size, cut to what the model has positions for and the artifact takes; without a cache nothing is past."""
+        """The size, limited to the model's positions and the artifact's shape; without a cache the past is 0."""
         longest = longest or self.longest
         positions = max(self.config.positions or 0, longest)  # a past may be longer than any text that is tried
         if self.config.use_past and makes_its_own(self.config):
-            longest = positions = max(1, longest // 2 - 2)  # as documented, its past is some tokens longer than what is new
+            longest = positions = max(1, longest // 2 - 2)  # as documented, its past is some tokens longer than the new text
         sequence, source = min(size.sequence, longest), min(size.source, longest)
         if not self.config.use_past:
             return within(self.config, replace(size, sequence=sequence, source=source, past=0, cached_source=0), self.fixed)
