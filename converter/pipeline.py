@@ -25,6 +25,7 @@ from converter.artifacts.store import cache_key, describe_files, find_up_to_date
 from converter.backends import BACKENDS, Backend, Cache, Conversion
 from converter.checkpoints.fetch import fetch, resolve
 from converter.checkpoints.policy import is_sidecar
+from converter.core.debugging import current, debugging
 from converter.core.errors import ConversionError, ConverterError, NotSupportedError, ValidationError, internal_error, is_lack_of_memory
 from converter.core.records import ArtifactRecord, Checkpoint, Event, Failure, Job, Options, Outcome, SourceRecord, Stage, Status
 from converter.core.timing import Stages
@@ -107,6 +108,7 @@ def execute(plan: Plan, observe: Observer = unobserved) -> Outcome:
     stages = Stages(tell, plan.stages)
     try:
         with ExitStack() as stack:
+            stack.enter_context(debugging(job.debugging))
             with stages.stage("fetch"):
                 backend.check_environment(job.options)
                 staged = stack.enter_context(staging_folder(job.destination, lambda: tell(Event(event="waiting"))))
@@ -186,8 +188,49 @@ def tee(first: Observer, second: Observer) -> Observer:
 
 
 def _make(plan: Plan, architecture: Architecture, folder: Path, staged: Path, stages: Stages) -> tuple[Conversion, Measurement]:
-    """The artifact in `staged` with its verdict; made again from scratch if a cached graph failed."""
-    from converter.validation.measurement import measure, measure_variants
+    """The artifact in `staged` with its verdict; made again from scratch if a cached graph failed, and once more without patches."""
+    from converter.validation.measurement import measure_variants
+
+    conversion, measured = _attempt(plan, architecture, folder, staged, stages)
+    if conversion.reused and not (measured and measured.verdict.passed):
+        conversion.reject()
+        _clear(staged)
+        plan = replace(plan, job=replace(plan.job, cache=None))
+        conversion, measured = _attempt(plan, architecture, folder, staged, stages)
+    assert measured
+    if not measured.verdict.passed and BACKENDS[plan.job.backend].patches_exporter and not current().plain_export:
+        _clear(staged)
+        with debugging(replace(current(), plain_export=True)):
+            conversion, measured = _attempt(plan, architecture, folder, staged, stages)
+        assert measured
+        conversion = replace(conversion, notes=(*conversion.notes, _UNPATCHED))
+        if not measured.verdict.passed:
+            notes = (*measured.verdict.notes, _UNPATCHED_TOO)
+            measured = replace(measured, verdict=measured.verdict.model_copy(update={"notes": notes}))
+    if not measured.verdict.passed:
+        return conversion, measured
+    conversion.accept()
+    backend, options = BACKENDS[plan.job.backend], plan.job.options
+    if backend.variants(options):
+        with stages.stage("variants"):
+            measured = measure_variants(backend, staged, folder, architecture, options, measured.verdict, make=True)
+        if backend.exact not in backend.variants(options):
+            conversion = replace(conversion, shared_files=())
+    return conversion, measured
+
+
+_UNPATCHED = "it matches only without the converter's patches of torch's exporter (CONVERTER_PLAIN_EXPORT=1): report this"
+_UNPATCHED_TOO = "it was tried without the converter's patches of torch's exporter too"
+
+
+def _clear(staged: Path) -> None:
+    for file in staged.iterdir():
+        file.unlink()
+
+
+def _attempt(plan: Plan, architecture: Architecture, folder: Path, staged: Path, stages: Stages) -> tuple[Conversion, Measurement | None]:
+    """Convert and validate; no measurement if a cached graph could not even be run."""
+    from converter.validation.measurement import measure
 
     backend, job = BACKENDS[plan.job.backend], plan.job
     cache = Cache(job.cache, plan.versions) if job.cache else None
@@ -195,26 +238,11 @@ def _make(plan: Plan, architecture: Architecture, folder: Path, staged: Path, st
         conversion = _convert(cache, architecture, backend, folder, staged, job)
     with stages.stage("validate"):
         try:
-            measured = measure(backend, staged, folder, architecture, job.options)
+            return conversion, measure(backend, staged, folder, architecture, job.options)
         except ConverterError:
             if not conversion.reused:
                 raise
-            measured = None
-    if conversion.reused and not (measured and measured.verdict.passed):
-        conversion.reject()
-        for file in staged.iterdir():
-            file.unlink()
-        return _make(replace(plan, job=replace(job, cache=None)), architecture, folder, staged, stages)
-    assert measured
-    if not measured.verdict.passed:
-        return conversion, measured
-    conversion.accept()
-    if backend.variants(job.options):
-        with stages.stage("variants"):
-            measured = measure_variants(backend, staged, folder, architecture, job.options, measured.verdict, make=True)
-        if backend.exact not in backend.variants(job.options):
-            conversion = replace(conversion, shared_files=())
-    return conversion, measured
+            return conversion, None
 
 
 def _convert(cache: Cache | None, architecture: Architecture, backend: Backend, folder: Path, staged: Path, job: Job) -> Conversion:

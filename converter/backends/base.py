@@ -212,6 +212,8 @@ class Backend(ABC):
     """The `library_name` of a repository that holds its artifacts and no checkpoint."""
     usage_snippet: ClassVar[str]
     """Python that loads an artifact from the Hub's REPOSITORY, for its card; a line that names FILE is for each file that is called."""
+    patches_exporter: ClassVar[bool] = False
+    """Whether `core.debugging` can switch off patches of the exporter, in case they are at fault."""
     caches: ClassVar[bool] = False
     """Whether `convert_with` leaves something that makes later conversions cheaper."""
     checks: ClassVar[bool] = False

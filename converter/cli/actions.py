@@ -74,7 +74,8 @@ def _unknown(name: str, known: set[str]) -> str:
 
 def input_of(parameter: click.Parameter) -> str:
     """The action's input behind a parameter, such as push-to for CONVERTER_PUSH_TO; empty if there is none."""
-    variable = parameter.envvar if isinstance(parameter.envvar, str) else ""
+    is_hidden = isinstance(parameter, click.Option) and parameter.hidden
+    variable = parameter.envvar if isinstance(parameter.envvar, str) and not is_hidden else ""
     return variable.removeprefix("CONVERTER_").replace("_", "-").lower()
 
 

@@ -33,6 +33,7 @@ class Console:
         self.quiet = False
         self.json = False
         self.debug = False
+        self.verbose = False
         self.log_format: LogFormat = "text"
 
     def say(self, text: str) -> None:
@@ -114,15 +115,17 @@ class _Aside(logging.Handler):
         console.say_aside(record.getMessage())
 
 
-logging.getLogger("converter").addHandler(_Aside())
-logging.getLogger("converter").propagate = False
+_logger = logging.getLogger("converter")
+_logger.addHandler(_Aside())
+_logger.propagate = False
 
 
 def output_options(function: _Command) -> _Command:
-    """The options of every command: `--json`, `--quiet`, `--debug` and `--log-format`."""
+    """The options of every command: `--json`, `--quiet`, `--debug`, `--verbose` and `--log-format`."""
 
     def remember(_: click.Context, parameter: click.Parameter, value: bool | LogFormat) -> None:
         setattr(console, str(parameter.name), value)
+        _logger.setLevel(logging.DEBUG if console.verbose else logging.WARNING)
 
     function = click.option(
         "--log-format",
@@ -136,12 +139,13 @@ def output_options(function: _Command) -> _Command:
         help="Log format: text, or json (one event per line).",
     )(function)
 
-    for name, text in (
-        ("debug", "Show the traceback of an error."),
-        ("quiet", "Print errors only."),
-        ("json", "Print one JSON document to standard output."),
+    for names, text in (
+        (("--debug",), "Show the traceback of an error."),
+        (("-v", "--verbose"), "Print what each step does and costs."),
+        (("--quiet",), "Print errors only."),
+        (("--json",), "Print one JSON document to standard output."),
     ):
-        function = click.option(f"--{name}", is_flag=True, expose_value=False, is_eager=True, callback=remember, help=text)(function)
+        function = click.option(*names, is_flag=True, expose_value=False, is_eager=True, callback=remember, help=text)(function)
     return function
 
 

@@ -14,11 +14,13 @@ import click
 from converter.artifacts.staging import hand_over
 from converter.backends import BACKENDS, Backend
 from converter.cli.console import console, output_options
+from converter.cli.debugging import intermediates_option, plain_export_option
 from converter.cli.documented_log import documented_log
 from converter.cli.options import backend_options, flag, make_options
 from converter.cli.paths import TextPath, cache_option
 from converter.cli.progress import progress
 from converter.cli.sources import read_source
+from converter.core.debugging import Debugging
 from converter.core.errors import UsageError
 from converter.core.records import ArtifactRecord, Job, Outcome
 from converter.pipeline import run_job
@@ -37,7 +39,16 @@ def _command_of(backend: Backend) -> click.Command:
     @click.option("--keep-rejected", is_flag=True, help="Keep a rejected artifact under .rejected beside OUTPUT.")
     @output_options
     @click.argument("output", type=TextPath(file_okay=False), required=not backend.checks)
-    def command(model: str, keep_rejected: bool, output: Path | None, check: bool = False, cache: Path | None = None, **flags: Any) -> int:
+    def command(
+        model: str,
+        keep_rejected: bool,
+        output: Path | None,
+        check: bool = False,
+        cache: Path | None = None,
+        plain_export: bool = False,
+        intermediates: Path | None = None,
+        **flags: Any,
+    ) -> int:
         options = make_options(backend.options, flags)
         job = Job(
             source=read_source(model),
@@ -46,6 +57,7 @@ def _command_of(backend: Backend) -> click.Command:
             destination=output or Path(),
             keep_rejected=keep_rejected,
             cache=cache,
+            debugging=Debugging(verbose=console.verbose, plain_export=plain_export, intermediates=intermediates),
         )
         if check:
             return _check(backend, job)
@@ -55,6 +67,8 @@ def _command_of(backend: Backend) -> click.Command:
 
     if backend.caches:
         cache_option(command)
+    if backend.patches_exporter:
+        intermediates_option(plain_export_option(command))
     if backend.checks:
         click.option("--check", is_flag=True, help="Check the model without converting it.")(command)
     return command

@@ -32,7 +32,7 @@ class PlainProgress:
             console.say_aside(f"{self._names[index]}: waiting for another run that makes it")
         elif event.event == "retry":
             console.say_aside(f"{self._names[index]}: {event.message}; retry {event.attempt} in {event.seconds:.0f} s")
-        elif event.event == "warning" and event.message:
+        elif event.event in ("warning", "note") and event.message:
             console.say_aside(event.message)
 
     def stage(self, index: int, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,8 +17,10 @@ from converter.backends import BACKENDS
 from converter.cli import actions
 from converter.cli.batch import Jobs, Lines, Seconds, jobs_of, manifest_options
 from converter.cli.console import console, output_options
+from converter.cli.debugging import plain_export_option
 from converter.cli.paths import cache_option
 from converter.cli.progress import PlainProgress, progress
+from converter.core.debugging import Debugging
 from converter.core.errors import OutputError
 from converter.core.records import Event, Job, Outcome, Pushed
 from converter.executors import local, ray, ray_connection
@@ -99,6 +102,7 @@ from converter.push import batch
 @click.option("--private", is_flag=True, envvar="CONVERTER_PRIVATE", help="Make the new repository private.")
 @click.option("--keep-rejected", is_flag=True, help="Keep rejected artifacts under .rejected.")
 @cache_option
+@plain_export_option
 @output_options
 def command(
     manifest: Path,
@@ -116,9 +120,12 @@ def command(
     private: bool,
     keep_rejected: bool,
     cache: Path,
+    plain_export: bool,
 ) -> int:
     """Convert every checkpoint of a manifest, and write report.json, report.md and report.html."""
-    todo = jobs_of(manifest, output, backends, keep_rejected=keep_rejected, cache=cache, log=console.log_format, lines=lines)
+    settings = Debugging(verbose=console.verbose, plain_export=plain_export)
+    asked = jobs_of(manifest, output, backends, keep_rejected=keep_rejected, cache=cache, log=console.log_format, lines=lines)
+    todo = [replace(job, debugging=settings) for job in asked]
     to_push = batch.plan(todo, push, push_to, private=private) if push else batch.Pushes()
     check_writable(output)
     console.notices(BACKENDS[job.backend] for job in todo)

@@ -11,7 +11,7 @@ import threading
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from converter.core.records import Event, Outcome
 from converter.executors.limits import limit_memory
@@ -51,7 +51,9 @@ def work(plan: Plan, connection: Connection, threads: int, memory: int, output: 
         with speaking, suppress(BrokenPipeError):  # where nobody listens any more, the end is near
             connection.send(what)
 
-    logging.getLogger("converter").handlers = [_Teller(say)]
+    logger = logging.getLogger("converter")
+    logger.handlers = [_EventHandler(say)]
+    logger.setLevel(logging.DEBUG if plan.job.debugging.verbose else logging.WARNING)
     try:
         say(execute(plan, say))
     except WorkerTerminated:
@@ -81,12 +83,13 @@ def _end_with_parent() -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-class _Teller(logging.Handler):
+class _EventHandler(logging.Handler):
     """Reports the package's log records as events."""
 
-    def __init__(self, tell: Observer) -> None:
-        super().__init__(logging.WARNING)
-        self._tell = tell
+    def __init__(self, observe: Observer) -> None:
+        super().__init__()
+        self._observe = observe
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._tell(Event(event="warning", message=record.getMessage()))
+        kind: Literal["warning", "note"] = "warning" if record.levelno >= logging.WARNING else "note"
+        self._observe(Event(event=kind, message=record.getMessage()))

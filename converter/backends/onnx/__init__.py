@@ -40,6 +40,7 @@ class OnnxBackend(Backend):
     packages = ("torch", "transformers", "onnx", "onnx-ir", "onnxscript", "onnxruntime")
     library = "transformers.js"
     caches = True
+    patches_exporter = True
     usage_snippet = """
 import onnxruntime
 from huggingface_hub import snapshot_download

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
@@ -19,7 +20,10 @@ from converter.backends.onnx.files.shared_weights import Sharing, share
 from converter.backends.onnx.options import OPSETS, Optimize
 from converter.checkpoints.dropped import counted, named
 from converter.checkpoints.loading import LoadedModel
+from converter.core.debugging import current
 from converter.core.errors import NotSupportedError
+
+_logger = logging.getLogger(__name__)
 
 
 def export(preprocessor: Any, model: Any, config: OnnxConfig, opset: int | None, output: Path) -> tuple[list[str], list[str]]:
@@ -97,10 +101,12 @@ def _write(
     optimize: Optimize,
 ) -> tuple[Conversion, frozenset[str]]:
     """One file, by a graph that is kept or captured, and the module's names of all weights in it."""
+    cache = None if current().changes_capture else cache
     graphs, key = (GraphCache(cache), graph_key(model, config, opset, cache.versions, submodel.file, optimize)) if cache else (None, None)
     entry = graphs.find(key) if graphs and key else None
     if entry and not entry.fits(model):  # it is of another model, whatever it is called
         entry = None
+    _logger.debug("%s: %s", output.name, "a cached graph serves" if entry else "capturing the graph")
     graph = entry or capture(model, config, opset, preprocessor, submodel, optimize)
     weights = graph.bind(model)
     sharing = share(weights, model.folder, output, shared_in) if shared_in else Sharing({})

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from converter.core.debugging import OFF, Debugging
 from converter.core.records.accuracy import Tier
 from converter.core.records.base import FileRecord, Position, Record
 
@@ -188,6 +189,7 @@ class Job:
     keep_rejected: bool = False
     cache: Path | None = None
     log: LogFormat | None = None
+    debugging: Debugging = OFF
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,7 +55,7 @@ class AccuracyEvaluator:
             self._of, self._is_text = texts.of, True
         except ValueError as error:
             made = [[*self._at_random(part)] for part in parts]
-            self._of, self._is_text = f"random inputs, as for real text {error}", False
+            self._of, self._is_text = f"random inputs: {error}", False
         single, self._to_calibrate, choice, final = made
         self.single = self._continued(single[0])
         self.sample = self._continued(final[len(final) // 2])

@@ -37,9 +37,7 @@ def test_a_model_type_that_nobody_has_described_has_the_features_of_its_heads(co
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize(
-    ("model_type", "message"), [("nezha", "4.57 was the last that had"), ("vitpose", "supports none of the features")]
-)
+@pytest.mark.parametrize(("model_type", "message"), [("nezha", "4.57 was the last that had"), ("vitpose", "supports none of the features")])
 def test_a_model_type_that_cannot_be_exported_is_told_why_without_a_look_at_the_hub(converter: Run, model_type: str, message: str) -> None:
     result = converter("features", model_type)
     assert (result.code, result.out) == (1, "")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
@@ -12,10 +15,11 @@ from converter.architectures import OnnxConfig
 from converter.architectures.features import Axes
 from converter.backends.onnx.capture.decomposition import decomposition_where_needed
 from converter.backends.onnx.capture.submodels import Submodel, submodels
-from converter.backends.onnx.capture.torch_patches import lean_exporter
+from converter.backends.onnx.capture.torch_patches import lean_exporter, quiet_exporter
 from converter.backends.onnx.capture.transformers_patches import patched_export
 from converter.backends.onnx.capture.translations import PRODUCTS, TRANSLATIONS
 from converter.backends.onnx.files.graph import Graph
+from converter.backends.onnx.intermediates import Intermediates
 from converter.backends.onnx.options import Optimize
 from converter.backends.onnx.passes.empty_reshape import AllowEmptyReshapePass
 from converter.backends.onnx.passes.fusion import fuse
@@ -24,6 +28,7 @@ from converter.backends.onnx.passes.simplify import simplify_passes
 from converter.checkpoints.cache_tensors import CACHE
 from converter.checkpoints.loading import LoadedModel
 from converter.checkpoints.sample_inputs import sample
+from converter.core.debugging import current
 from converter.core.errors import ConversionError, ConverterError, reason
 
 _BATCH, _SEQUENCE, _CHOICE = 2, 8, 3
@@ -52,14 +57,19 @@ def capture(
     size = config.size(_BATCH, max(2, min(_SEQUENCE, room)), _CHOICE)
     whole, tensors = sample(model, config, size, preprocessor)
     submodel = submodel or submodels(config)[0]
+    settings = current()
+    intermediates = Intermediates(settings.intermediates and settings.intermediates / Path(submodel.file).stem)
     try:
         wrapper = submodel.flat(model.module, whole)
         tensors = submodel.arguments(model.module, config, tensors)
-        with lean_exporter(), torch.no_grad(), config.patch(model.module):
-            graph = _translate(wrapper, tensors, submodel, opset, PRODUCTS if optimize == "cuda" else TRANSLATIONS)
+        export = partial(_export, wrapper, tensors, submodel, opset, intermediates)
+        with quiet_exporter() if settings.plain_export else lean_exporter(), torch.no_grad(), config.patch(model.module):
+            _state_equal_lengths(wrapper, tensors, submodel)
+            graph = _translate(export, PRODUCTS if optimize == "cuda" else TRANSLATIONS, None if settings.plain_export else submodel)
+        intermediates.write("captured", graph)
         weights = {f"{_PREFIX}{name}" for name in model.tensors()}
         has_encoder_cache = any(".encoder." in name for name in submodel.inputs)
-        PassManager([*simplify_passes(weights), *([AllowEmptyReshapePass()] if has_encoder_cache else [])])(graph)
+        PassManager([*simplify_passes(weights), *([AllowEmptyReshapePass()] if has_encoder_cache else [])], intermediates)(graph)
     except ConverterError:
         raise
     except Exception as error:  # the model's own code runs here and may raise anything
@@ -67,37 +77,48 @@ def capture(
     _name_axes(graph.graph.inputs, submodel.inputs)
     _name_axes(graph.graph.outputs, submodel.outputs)
     _detach_weights(graph, weights)
-    fused = fuse(graph, optimize, model.tensors())
+    fused = fuse(graph, optimize, model.tensors(), intermediates)
     message = ir.to_proto(graph)
     message.graph.ClearField("value_info")  # a runtime infers it; given, ONNX Runtime fuses by it into the slower SkipLayerNormalization
     return Graph(message, tuple(value.name for value in _unbound(graph) if value.name), fused)
 
 
+def _export(
+    wrapper: torch.nn.Module,
+    tensors: tuple[torch.Tensor, ...],
+    submodel: Submodel,
+    opset: int | None,
+    intermediates: Intermediates,
+    translations: Mapping[Any, Any],
+) -> torch.onnx.ONNXProgram:
+    """Export a function of tensors with torch."""
+    program = torch.onnx.export(
+        wrapper,
+        tensors,
+        dynamo=True,
+        input_names=list(submodel.inputs),
+        output_names=list(submodel.outputs),
+        dynamic_shapes=(tuple(dict(axes) for axes in submodel.inputs.values()),),
+        opset_version=opset,
+        custom_translation_table=dict(translations),
+        optimize=False,
+        verbose=False,
+    )
+    if program is None:
+        raise ValueError("torch gave no graph")
+    intermediates.write("exported-program", program.exported_program)
+    return program
+
+
 def _translate(
-    wrapper: torch.nn.Module, tensors: tuple[torch.Tensor, ...], submodel: Submodel, opset: int | None, translations: Mapping[Any, Any]
+    export: Callable[[Mapping[Any, Any]], torch.onnx.ONNXProgram], translations: Mapping[Any, Any], submodel: Submodel | None
 ) -> ir.Model:
-    """Export the model with torch; if an operator has no translation, again with transformers' patches."""
+    """The exported graph; if an operator has no translation, exported again with transformers' patches.
 
-    def export(translations: Mapping[Any, Any]) -> torch.onnx.ONNXProgram:
-        program = torch.onnx.export(
-            wrapper,
-            tensors,
-            dynamo=True,
-            input_names=list(submodel.inputs),
-            output_names=list(submodel.outputs),
-            dynamic_shapes=(tuple(dict(axes) for axes in submodel.inputs.values()),),
-            opset_version=opset,
-            custom_translation_table=dict(translations),
-            optimize=False,
-            verbose=False,
-        )
-        if program is None:
-            raise ValueError("torch gave no graph")
-        return program
-
-    _state_equal_lengths(wrapper, tensors, submodel)
+    With a `submodel`, torch decomposes only operators that need it.
+    """
     try:
-        with decomposition_where_needed(_never_empty(submodel)):
+        with decomposition_where_needed(_never_empty(submodel)) if submodel else nullcontext():
             return export(translations).model
     except torch.onnx.OnnxExporterError as plain:  # an operator without a translation, or code that torch.export refuses
         try:

@@ -23,13 +23,13 @@ _PROMOTION = "_TypePromotionInterpreter"
 
 @contextmanager
 def lean_exporter() -> Iterator[None]:
-    """While it lasts, `torch.onnx.export` says nothing of itself and does nothing twice."""
-    with _quiet(), _one_registry(), _promotion_where_needed(), _no_dropout(), shapes_by_definition(), _no_collection():
+    """Silence `torch.onnx.export`, and remove its repeated work."""
+    with quiet_exporter(), _one_registry(), _promotion_where_needed(), _no_dropout(), shapes_by_definition(), _no_collection():
         yield
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_exporter() -> Iterator[None]:
     """Silence log records of the exporter that no user can act on."""
     loggers = [logging.getLogger(f"torch.onnx._internal.exporter.{name}") for name in ("_registration", "_schemas", "_core")]
     levels = [logger.level for logger in loggers]

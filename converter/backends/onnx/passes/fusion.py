@@ -20,6 +20,7 @@ from onnxscript import rewriter
 from onnxscript.rewriter.ort_fusions.fused_matmul_rule_sets import fused_matmul_rule_sets
 from onnxscript.rewriter.rules.common import transpose_transpose_rule
 
+from converter.backends.onnx.intermediates import Intermediates
 from converter.backends.onnx.options import Optimize
 from converter.backends.onnx.passes.flatten_attention import FlattenAttentionPass
 from converter.backends.onnx.passes.flatten_tokens import FlattenTokensPass
@@ -34,13 +35,14 @@ NOTHING = "nothing was fused, as no fusion applies to this graph"
 _CONTRIB = "com.microsoft"
 
 
-def fuse(model: ir.Model, optimize: Optimize, weights: Mapping[str, torch.Tensor]) -> str:
+def fuse(model: ir.Model, optimize: Optimize, weights: Mapping[str, torch.Tensor], intermediates: Intermediates | None = None) -> str:
     """Fuse a captured graph in place.
 
     Args:
         model: the graph; its weights have the names of `weights` and no value.
         optimize: the target, `none`, `cpu` or `cuda`.
         weights: the module's tensors by name.
+        intermediates: receives the graph after each pass.
 
     Returns:
         A note for the user: the fusions and how many of each; empty for `none`.
@@ -61,7 +63,7 @@ def fuse(model: ir.Model, optimize: Optimize, weights: Mapping[str, torch.Tensor
         ],
         "cuda": [OnnxRuntimeFusionsPass(weights), FlattenAttentionPass(), PackWeightsPass(untied_names(weights))],
     }
-    PassManager([*passes[optimize], *cleanup, ClearMetadataPass()])(model)
+    PassManager([*passes[optimize], *cleanup, ClearMetadataPass()], intermediates)(model)
     counts = {"linear layers of the same rows": flatten_tokens.linear_layers, **_contrib_operators(model)}
     clauses = [f"{count} {name}" for name, count in counts.items() if count]
     return f"fused for {optimize}: {', '.join(clauses)}" if clauses else NOTHING

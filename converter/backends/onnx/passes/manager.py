@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
+from converter.backends.onnx.intermediates import Intermediates
 from converter.core.errors import ConversionError, reason
 
 _logger = logging.getLogger(__name__)
@@ -20,10 +21,12 @@ class PassManager(ir.passes.Sequential):
 
     Args:
         passes: the passes, in their order.
+        intermediates: receives the graph after each pass.
     """
 
-    def __init__(self, passes: Sequence[ir.passes.PassBase]) -> None:
+    def __init__(self, passes: Sequence[ir.passes.PassBase], intermediates: Intermediates | None = None) -> None:
         super().__init__(*passes)
+        self._intermediates = intermediates or Intermediates()
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Run every pass once. Raises ConversionError with the name of the pass that failed."""
@@ -39,4 +42,5 @@ class PassManager(ir.passes.Sequential):
             change = "modified the graph" if result.modified else "changed nothing"
             _logger.debug("%s %s (%.2f CPU s)", name, change, time.process_time() - start)
             model, modified = result.model, modified or result.modified
+            self._intermediates.write(name, model)
         return ir.passes.PassResult(model, modified)

@@ -95,7 +95,7 @@ def test_what_is_off_is_not_good_enough_and_what_is_no_number_is_off_the_most(be
 def test_without_a_tokenizer_it_is_measured_by_random_inputs_and_says_so(tmp_path: Path) -> None:
     evaluator, reference = gauge_of(save_tiny(tmp_path / "bert", "bert"), "bert", "default")
     accuracy_drop = evaluator.accuracy_drop(SameSession(reference))  # type: ignore[arg-type]  # as above
-    assert accuracy_drop.of == "random inputs, as for real text there is no tokenizer"
+    assert accuracy_drop.of == "random inputs: the checkpoint has no tokenizer"
     assert accuracy_drop.neighbours is None
 
 
