@@ -25,7 +25,9 @@ from converter.artifacts.store import cache_key, describe_files, find_up_to_date
 from converter.backends import BACKENDS, Backend, Cache, Conversion
 from converter.checkpoints.fetch import fetch, resolve
 from converter.checkpoints.policy import is_sidecar
-from converter.core.errors import ConversionError, ConverterError, NotSupportedError, ValidationError, internal_error, is_lack_of_memory
+from converter.core.errors import ConversionError, ConverterError, NotSupportedError, ValidationError
+from converter.core.internal_error import internal_error
+from converter.core.out_of_memory import is_out_of_memory
 from converter.core.records import ArtifactRecord, Checkpoint, Event, Failure, Job, Options, Outcome, SourceRecord, Stage, Status
 from converter.core.timing import Stages
 from converter.validation.accuracy import custom_metric, texts
@@ -254,8 +256,8 @@ def _source_record(checkpoint: Checkpoint) -> SourceRecord:
 
 
 def failed_outcome(job: Job, stages: Stages, error: Exception | SystemExit) -> Outcome:
-    problem = error if isinstance(error, ConverterError) and not is_lack_of_memory(error) else internal_error(error)
-    if problem is not error and job.options.config and not is_lack_of_memory(error):
+    problem = error if isinstance(error, ConverterError) and not is_out_of_memory(error) else internal_error(error)
+    if problem is not error and job.options.config and not is_out_of_memory(error):
         problem = custom_code_error(job.options.config, error)
     failure = Failure(
         stage=stages.current,

@@ -22,7 +22,8 @@ from converter.architectures.embedders import as_embedder, find_embedder
 from converter.architectures.features import FEATURES, Feature, canonical, feature_of_class
 from converter.architectures.generic import GenericOnnxConfig, generic_architecture
 from converter.architectures.profiles import PROFILES, Profile, in_profile, is_apart, is_for_clients
-from converter.core.errors import NotSupportedError, reason
+from converter.core.errors import NotSupportedError
+from converter.core.reason import reason
 from converter.core.text import brief
 
 __all__ = [

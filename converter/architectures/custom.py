@@ -11,7 +11,8 @@ from pathlib import Path
 from converter.architectures.architecture import Architecture
 from converter.architectures.config import OnnxConfig, OnnxConfigWithPast
 from converter.architectures.features import FEATURES
-from converter.core.errors import NotSupportedError, reason
+from converter.core.errors import NotSupportedError
+from converter.core.reason import reason
 
 
 def custom_architecture(name: str, model_type: str) -> Architecture:

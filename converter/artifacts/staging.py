@@ -13,7 +13,6 @@ import logging
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -24,9 +23,9 @@ from pydantic import ValidationError
 from converter.artifacts.job_log import is_log
 from converter.artifacts.store import LOG, RECORD, RECORD_LIMIT, describe_files, read_record
 from converter.checkpoints.policy import CONFIG, CONFIG_LIMIT
-from converter.core.errors import output_error
 from converter.core.files import leftovers, read_at_most, temporary_name, write_whole
 from converter.core.locks import file_lock
+from converter.core.output_errors import output_error
 from converter.core.records import ArtifactRecord, FileRecord, Verdict
 
 _logger = logging.getLogger(__name__)
@@ -36,16 +35,6 @@ VERDICT = "converter.rejected.json"
 """Why an artifact was rejected, beside its files. By it a later rejection knows the folder for ours."""
 STAGED, REPLACED = "artifact", "replaced"
 """What is made in a staging folder: the new artifact, and the older one on its way out."""
-
-
-def check_writable(folder: Path) -> None:
-    """Find out before any work is done that `folder` cannot be written. Raises OutputError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise output_error(folder, error) from error
 
 
 def hand_over(folder: Path) -> None:

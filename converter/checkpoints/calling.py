@@ -17,7 +17,8 @@ from converter.architectures.dummies import make_inputs
 from converter.architectures.size import Size
 from converter.checkpoints.loading import LoadedModel
 from converter.checkpoints.pooling import check_mask, padded_as_users_do, pooled_by_mask
-from converter.core.errors import ConversionError, ConverterError, reason
+from converter.core.errors import ConversionError, ConverterError
+from converter.core.reason import reason
 
 CACHE = "past_key_values"
 """What the inputs of a cache are called, before the layer and the part."""

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
-from converter.core.errors import reason
+from converter.core.reason import reason
 from converter.executors.node import Message, Task, work
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from time import monotonic
 from converter.artifacts.staging import sweep
 from converter.artifacts.store import versions_of
 from converter.backends import BACKENDS
-from converter.core.errors import UsageError, output_error
+from converter.core.errors import UsageError
+from converter.core.output_errors import output_error
 from converter.core.records import Failure, Job, Outcome, Pushed
 from converter.executors import admission
 from converter.executors.cluster import Cancel, DriverMessage, Heard, Node, Nodes, Refused, Submit, TaskEnded, serve

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from converter.architectures import OnnxConfig
 from converter.backends import Session
-from converter.core.errors import ConversionError, InputError, reason
+from converter.core.errors import ConversionError, InputError
+from converter.core.reason import reason
 from converter.core.records import Case, Comparison, Exactness, Generation
 from converter.core.typing import Array
 from converter.validation.cases import Inputs

@@ -379,7 +379,7 @@ def _line(rng: random.Random, seeds: Sequence[bytes]) -> bytes:
 
 def _sentence(message: str, kind: str) -> None:
     """Raise WrongError for a failure that nobody foresaw, or with a message that a terminal obeys."""
-    if "something went wrong that should not" in message:
+    if "internal error:" in message:
         raise WrongError(f"{kind}: {message}")
     _shown(message)
 
@@ -387,7 +387,7 @@ def _sentence(message: str, kind: str) -> None:
 def _shown(text: str) -> None:
     from converter.core.text import printable
 
-    for sign in ("Traceback (most recent", "something went wrong that should not"):
+    for sign in ("Traceback (most recent", "internal error:"):
         if sign in text:
             raise WrongError(text[text.index(sign) :][:2000])
     if printable(text) != text:

@@ -19,7 +19,8 @@ from converter.backends.onnx.names import DECODER_FILE, ENCODER_FILE, STATES, TA
 from converter.backends.onnx.precision import rounding
 from converter.backends.onnx.precision.integers import matrices
 from converter.backends.onnx.precision.linear import weight_of
-from converter.core.errors import ConversionError, reason
+from converter.core.errors import ConversionError
+from converter.core.reason import reason
 from converter.core.records import Signature, SubmodelSignature, TensorSpec
 from converter.core.typing import Array
 

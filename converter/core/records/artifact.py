@@ -94,7 +94,7 @@ class Stage(Record):
 class Failure(Record):
     """Why a job failed: the stage, the sentence, what to do, and the traceback that only `--debug` shows.
 
-    `passing` is a failure that another attempt may not meet.
+    `is_transient`: another attempt may succeed.
     """
 
     stage: Text

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from converter.artifacts.staging import VERDICT, check_writable, copy_sidecars, hand_over, install, keep_rejected, staging_folder, sweep
+from converter.artifacts.staging import VERDICT, copy_sidecars, hand_over, install, keep_rejected, staging_folder, sweep
 from converter.artifacts.store import RECORD, describe_files, read_record
 from converter.core.errors import OutputError
 from converter.core.files import write_whole
@@ -68,14 +68,6 @@ def test_the_folders_made_for_the_work_go_with_it_and_no_others(tmp_path: Path) 
     with pytest.raises(ValueError, match="no"), staging_folder(tmp_path / "mine" / "org" / "name" / "onnx"):
         raise ValueError("no")
     assert list(tmp_path.rglob("*")) == [tmp_path / "mine"]
-
-
-def test_a_folder_that_cannot_be_written_is_told_before_the_work_and_one_that_can_is_left_empty(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="a file stands where a folder is needed"):
-        check_writable(tmp_path / "file" / "out")
-    check_writable(tmp_path / "deep" / "out")
-    assert list((tmp_path / "deep" / "out").iterdir()) == []
 
 
 def test_a_newer_artifact_takes_the_place_of_every_file_of_the_older(tmp_path: Path) -> None:

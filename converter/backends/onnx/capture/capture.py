@@ -23,7 +23,8 @@ from converter.backends.onnx.passes.empty_reshape import allow_empty_reshape
 from converter.backends.onnx.passes.fusion import fuse
 from converter.checkpoints.calling import CACHE, sample
 from converter.checkpoints.loading import LoadedModel
-from converter.core.errors import ConversionError, ConverterError, reason
+from converter.core.errors import ConversionError, ConverterError
+from converter.core.reason import reason
 
 _BATCH, _SEQUENCE, _CHOICE = 2, 8, 3
 """What a graph is captured at: different lengths, none of them 1, so that no two axes are taken for one."""

@@ -22,7 +22,9 @@ from converter.backends.onnx.precision.quantizers import quantize, remaining, sa
 from converter.backends.onnx.precision.ranges import measure
 from converter.backends.onnx.precision.search import search
 from converter.backends.onnx.session import open_files
-from converter.core.errors import ConversionError, ConverterError, output_error, reason
+from converter.core.errors import ConversionError, ConverterError
+from converter.core.output_errors import output_error
+from converter.core.reason import reason
 from converter.core.records import Search
 from converter.core.typing import Array
 
