@@ -11,7 +11,7 @@ from typing import Literal
 import click
 
 from converter import report
-from converter.artifacts.staging import hand_over
+from converter.artifacts.ownership import hand_over
 from converter.backends import BACKENDS
 from converter.cli import actions
 from converter.cli.batch import Jobs, Lines, Seconds, jobs_of, manifest_options
