@@ -19,11 +19,14 @@ from typing import TYPE_CHECKING
 from converter.architectures import Architecture, custom_code_error
 from converter.architectures.selection import architecture_of, candidate_options, with_feature_note
 from converter.artifacts.installation import install
+from converter.artifacts.integrity import describe_files
 from converter.artifacts.job_log import JobLog
+from converter.artifacts.record_file import read_record
 from converter.artifacts.rejection import is_accepted_unvalidated, rejection
 from converter.artifacts.sidecars import copy_sidecars
 from converter.artifacts.staging import staging_folder
-from converter.artifacts.store import cache_key, describe_files, find_up_to_date, read_record, versions_of
+from converter.artifacts.store import cache_key, find_up_to_date
+from converter.artifacts.versions import versions_of
 from converter.backends import BACKENDS, Backend, Cache, Conversion
 from converter.checkpoints.fetch import fetch, resolve
 from converter.checkpoints.policy import is_sidecar

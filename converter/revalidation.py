@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 from converter.architectures.selection import architecture_of, with_feature
-from converter.artifacts.store import holds_weights, read_record, record_problems, stray_files
+from converter.artifacts.integrity import record_problems
+from converter.artifacts.record_file import read_record
+from converter.artifacts.stray_files import holds_weights, stray_files
 from converter.backends import Backend
 from converter.checkpoints.fetch import fetch, resolve
 from converter.core.errors import ConversionError

@@ -7,9 +7,9 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from converter.artifacts.job_log import is_log
+from converter.artifacts.job_log import LOG, is_log
+from converter.artifacts.record_file import RECORD, read_record
 from converter.artifacts.staging import REPLACED
-from converter.artifacts.store import LOG, RECORD, read_record
 from converter.core.output_errors import output_error
 from converter.core.records import ArtifactRecord
 

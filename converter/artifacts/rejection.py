@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pydantic
 
-from converter.artifacts.store import RECORD_LIMIT
+from converter.artifacts.record_file import RECORD_LIMIT
 from converter.core.errors import OutputError, ValidationError
 from converter.core.files import read_at_most
 from converter.core.output_errors import output_error

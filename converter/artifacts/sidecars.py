@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from converter.artifacts.store import describe_files
+from converter.artifacts.integrity import describe_files
 from converter.checkpoints.policy import CONFIG, CONFIG_LIMIT
 from converter.core.files import read_at_most, write_whole
 from converter.core.output_errors import output_error

@@ -16,7 +16,7 @@ from pathlib import Path
 from time import monotonic
 
 from converter.artifacts.staging import sweep
-from converter.artifacts.store import versions_of
+from converter.artifacts.versions import versions_of
 from converter.backends import BACKENDS
 from converter.core.errors import UsageError
 from converter.core.output_errors import output_error

@@ -215,7 +215,9 @@ def _index(_: Path) -> Sequence[bytes]:
 
 
 def _record(folder: Path) -> Try:
-    from converter.artifacts.store import find_up_to_date, read_record, record_problems
+    from converter.artifacts.integrity import record_problems
+    from converter.artifacts.record_file import read_record
+    from converter.artifacts.store import find_up_to_date
     from converter.backends import BACKENDS
     from converter.report import in_order
     from converter.report.markdown import render

@@ -1,13 +1,22 @@
-"""Artifacts of small text files, and the files below a folder."""
+"""Artifacts of small text files, their key, and the files below a folder."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from converter.artifacts.installation import install
+from converter.artifacts.integrity import describe_files
+from converter.artifacts.record_file import RECORD
 from converter.artifacts.staging import staging_folder
-from converter.artifacts.store import RECORD, describe_files
+from converter.artifacts.store import cache_key
+from converter.backends.onnx.options import OnnxOptions
+from converter.core.records import Checkpoint, Source
 from tests.support.samples import artifact_record
+
+CHECKPOINT = Checkpoint(source=Source(name="org/a"), identity="commit:1", config={}, files={})
+VERSIONS = {"converter": "1", "torch": "2"}
+KEY = cache_key(CHECKPOINT, "onnx", OnnxOptions(), VERSIONS)
+"""The key of an artifact of `CHECKPOINT`."""
 
 
 def put(destination: Path, key: str, **files: str) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from converter.artifacts.installation import install
+from converter.artifacts.integrity import describe_files
+from converter.artifacts.record_file import RECORD, read_record
 from converter.artifacts.staging import staging_folder
-from converter.artifacts.store import RECORD, describe_files, read_record
 from converter.core.errors import OutputError
 from tests.support.artifact_folders import contents, put
 from tests.support.samples import artifact_record

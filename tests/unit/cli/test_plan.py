@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from converter.artifacts.store import RECORD, describe_files
+from converter.artifacts.integrity import describe_files
+from converter.artifacts.record_file import RECORD
 from tests.support.samples import artifact_record, save_checkpoint
 
 Run = Callable[..., Any]
