@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from converter.core.records.base import Count, FileRecord, Position, Record, Text, inside
 from converter.core.records.job import Job, Visibility
-from converter.core.records.validation import Verdict
+from converter.core.records.verdict import Verdict
 
 Status = Literal["converted", "skipped", "unvalidated", "failed", "cancelled"]
 """`unvalidated` is made, or was, and nothing measured it, by its user's leave: see `Verdict.unvalidated`.
