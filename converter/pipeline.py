@@ -27,7 +27,9 @@ from converter.artifacts.sidecars import copy_sidecars
 from converter.artifacts.staging import staging_folder
 from converter.artifacts.store import cache_key, find_up_to_date
 from converter.artifacts.versions import versions_of
-from converter.backends import BACKENDS, Backend, Cache, Conversion
+from converter.backends import BACKENDS, Backend
+from converter.backends.cache import Cache
+from converter.backends.conversion import Conversion
 from converter.checkpoints.fetch import fetch, resolve
 from converter.checkpoints.policy import is_sidecar
 from converter.core.errors import ConversionError, ConverterError, NotSupportedError, ValidationError
@@ -130,7 +132,7 @@ def execute(plan: Plan, observe: Observer = unobserved) -> Outcome:
                 for name in conversion.shared_files:
                     (staged / name).unlink()
                 names = filter(is_sidecar, checkpoint.files)
-                sidecars = copy_sidecars(folder, names, job.model_folder, measured.beside) if job.model_folder else ()
+                sidecars = copy_sidecars(folder, names, job.model_folder, measured.generated_sidecars) if job.model_folder else ()
                 record = ArtifactRecord(
                     key=plan.key,
                     source=_source_record(checkpoint),
@@ -219,7 +221,7 @@ def _make(plan: Plan, architecture: Architecture, folder: Path, staged: Path, st
     if backend.variants(job.options):
         with stages.stage("variants"):
             measured = measure_variants(backend, staged, folder, architecture, job.options, measured.verdict, make=True)
-        if backend.exact not in backend.variants(job.options):
+        if backend.base_variant not in backend.variants(job.options):
             conversion = replace(conversion, shared_files=())
     return conversion, measured
 

@@ -59,7 +59,7 @@ def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mappi
     folder = fetch(checkpoint, options.allowed)
     variants = backend.variants(options)
     verdict = Verdict(atol=options.atol or 0, rtol=0, runtime="")
-    if not variants or backend.exact in variants:
+    if not variants or backend.base_variant in variants:
         measured = measure(backend, artifact, folder, architecture, options)
         verdict = measured.verdict
     if variants:
@@ -113,7 +113,7 @@ def _sidecar_problems(
     """Say which sidecar files are not what the checkpoint has, a clause each."""
     from converter.validation.sidecars import Sidecars, model_folders
 
-    generated = {**dict.fromkeys(backend.generated_sidecar_names), **measured.beside}
+    generated = {**dict.fromkeys(backend.generated_sidecar_names), **measured.generated_sidecars}
     for folder in model_folders(artifact, backend.name, [file.path for file in record.sidecars] if record else ()):
         prefix = "" if folder == artifact else "../"
         for problem in Sidecars(folder, checkpoint, generated, allowed).problems():

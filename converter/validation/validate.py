@@ -13,7 +13,7 @@ import numpy as np
 from converter.architectures import OnnxConfig
 from converter.architectures.config import overridden
 from converter.architectures.dummies import MASKED_BY, makes_its_own
-from converter.backends import Session
+from converter.backends.session import Session
 from converter.checkpoints.loading import LoadedModel
 from converter.checkpoints.pooling import lacks_padding_token, padding_token
 from converter.core.out_of_memory import is_out_of_memory

@@ -266,7 +266,7 @@ def _records(_: Path) -> Sequence[bytes]:
 
 
 def _graph(folder: Path) -> Try:
-    from converter.backends.base import Cache
+    from converter.backends.cache import Cache
     from converter.backends.onnx.files.graph_cache import GraphCache
 
     cache = GraphCache(Cache(folder, {}))

@@ -191,7 +191,7 @@ def test_an_artifact_that_fails_its_validation_is_never_put_in_its_place(
     tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The fault is planted between writing and validating, where a bug of the exporter would be."""
-    from converter.backends import Conversion
+    from converter.backends.conversion import Conversion
     from converter.backends.onnx import OnnxBackend
     from converter.cli import main
 
