@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from converter.artifacts.store import RECORD
+from converter.artifacts.record_file import RECORD
 from converter.core.timing import anonymous_bytes
 
 _INTERVAL = 0.005  # seconds between two looks at the memory

@@ -18,15 +18,24 @@ from typing import TYPE_CHECKING
 
 from converter.architectures import Architecture, custom_code_error
 from converter.architectures.selection import architecture_of, candidate_options, with_feature_note
+from converter.artifacts.installation import install
+from converter.artifacts.integrity import describe_files
 from converter.artifacts.job_log import JobLog
+from converter.artifacts.record_file import read_record
 from converter.artifacts.rejection import is_accepted_unvalidated, rejection
-from converter.artifacts.staging import copy_sidecars, install, staging_folder
-from converter.artifacts.store import cache_key, describe_files, find_up_to_date, read_record, versions_of
-from converter.backends import BACKENDS, Backend, Cache, Conversion
+from converter.artifacts.sidecars import copy_sidecars
+from converter.artifacts.staging import staging_folder
+from converter.artifacts.store import cache_key, find_up_to_date
+from converter.artifacts.versions import versions_of
+from converter.backends import BACKENDS, Backend
+from converter.backends.cache import Cache
+from converter.backends.conversion import Conversion
 from converter.checkpoints.fetch import fetch, resolve
 from converter.checkpoints.policy import is_sidecar
 from converter.core.debugging import current, debugging
-from converter.core.errors import ConversionError, ConverterError, NotSupportedError, ValidationError, internal_error, is_lack_of_memory
+from converter.core.errors import ConversionError, ConverterError, NotSupportedError, ValidationError
+from converter.core.internal_error import internal_error
+from converter.core.out_of_memory import is_out_of_memory
 from converter.core.records import ArtifactRecord, Checkpoint, Event, Failure, Job, Options, Outcome, SourceRecord, Stage, Status
 from converter.core.timing import Stages
 from converter.validation.accuracy import custom_metric, texts
@@ -125,7 +134,7 @@ def execute(plan: Plan, observe: Observer = unobserved) -> Outcome:
                 for name in conversion.shared_files:
                     (staged / name).unlink()
                 names = filter(is_sidecar, checkpoint.files)
-                sidecars = copy_sidecars(folder, names, job.model_folder, measured.beside) if job.model_folder else ()
+                sidecars = copy_sidecars(folder, names, job.model_folder, measured.generated_sidecars) if job.model_folder else ()
                 record = ArtifactRecord(
                     key=plan.key,
                     source=_source_record(checkpoint),
@@ -214,7 +223,7 @@ def _make(plan: Plan, architecture: Architecture, folder: Path, staged: Path, st
     if backend.variants(options):
         with stages.stage("variants"):
             measured = measure_variants(backend, staged, folder, architecture, options, measured.verdict, make=True)
-        if backend.exact not in backend.variants(options):
+        if backend.base_variant not in backend.variants(options):
             conversion = replace(conversion, shared_files=())
     return conversion, measured
 
@@ -282,8 +291,8 @@ def _source_record(checkpoint: Checkpoint) -> SourceRecord:
 
 
 def failed_outcome(job: Job, stages: Stages, error: Exception | SystemExit) -> Outcome:
-    problem = error if isinstance(error, ConverterError) and not is_lack_of_memory(error) else internal_error(error)
-    if problem is not error and job.options.config and not is_lack_of_memory(error):
+    problem = error if isinstance(error, ConverterError) and not is_out_of_memory(error) else internal_error(error)
+    if problem is not error and job.options.config and not is_out_of_memory(error):
         problem = custom_code_error(job.options.config, error)
     failure = Failure(
         stage=stages.current,

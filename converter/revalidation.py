@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 from converter.architectures.selection import architecture_of, with_feature
-from converter.artifacts.store import holds_weights, read_record, record_problems, stray_files
+from converter.artifacts.integrity import record_problems
+from converter.artifacts.record_file import read_record
+from converter.artifacts.stray_files import holds_weights, stray_files
 from converter.backends import Backend
 from converter.checkpoints.fetch import fetch, resolve
 from converter.core.errors import ConversionError
@@ -59,7 +61,7 @@ def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mappi
     folder = fetch(checkpoint, options.allowed)
     variants = backend.variants(options)
     verdict = Verdict(atol=options.atol or 0, rtol=0, runtime="")
-    if not variants or backend.exact in variants:
+    if not variants or backend.base_variant in variants:
         measured = measure(backend, artifact, folder, architecture, options)
         verdict = measured.verdict
     if variants:
@@ -113,7 +115,7 @@ def _sidecar_problems(
     """The sidecar files that differ from the checkpoint's, a clause each."""
     from converter.validation.sidecars import Sidecars, model_folders
 
-    generated = {**dict.fromkeys(backend.generated_sidecar_names), **measured.beside}
+    generated = {**dict.fromkeys(backend.generated_sidecar_names), **measured.generated_sidecars}
     for folder in model_folders(artifact, backend.name, [file.path for file in record.sidecars] if record else ()):
         prefix = "" if folder == artifact else "../"
         for problem in Sidecars(folder, checkpoint, generated, allowed).problems():

@@ -24,7 +24,8 @@ from converter.architectures.features import FEATURES, Feature, canonical, featu
 from converter.architectures.generic import GenericOnnxConfig, generic_architecture
 from converter.architectures.profiles import PROFILES, Profile, in_profile, is_apart, is_for_clients
 from converter.architectures.seq2seq_config import OnnxSeq2SeqConfigWithPast
-from converter.core.errors import NotSupportedError, reason
+from converter.core.errors import NotSupportedError
+from converter.core.reason import reason
 from converter.core.text import brief
 
 __all__ = [

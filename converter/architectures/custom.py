@@ -12,7 +12,8 @@ from converter.architectures.architecture import Architecture
 from converter.architectures.config import OnnxConfig
 from converter.architectures.config_with_past import OnnxConfigWithPast
 from converter.architectures.features import FEATURES
-from converter.core.errors import NotSupportedError, reason
+from converter.core.errors import NotSupportedError
+from converter.core.reason import reason
 
 
 def custom_architecture(name: str, model_type: str) -> Architecture:

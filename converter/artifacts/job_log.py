@@ -11,10 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from converter.artifacts.store import LOG
 from converter.core.files import open_regular
 from converter.core.records import Event, Job, LogFormat
 
+LOG = "converter.log"
 _TOKENS = re.compile(r"hf_[A-Za-z0-9]{16,}|(?<=Bearer )\S+|(?<=://)[^/\s@]+:[^/\s@]+(?=@)|(?<=[?&]X-Amz-Signature=)\w+")
 """Tokens of the Hub, and other secrets that a library may print of a request."""
 _PLAIN = re.compile(r"[^\s\"=]+")

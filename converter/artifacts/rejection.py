@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
+import os
+import shutil
 from pathlib import Path
 
-from converter.artifacts.staging import keep_rejected
+import pydantic
+
+from converter.artifacts.record_file import RECORD_LIMIT
 from converter.core.errors import OutputError, ValidationError
+from converter.core.files import read_at_most
+from converter.core.output_errors import output_error
 from converter.core.records import Job, Options, Verdict
+
+REJECTED = ".rejected"
+VERDICT = "converter.rejected.json"
+"""Why an artifact was rejected, beside its files. A later rejection replaces only a folder that has it."""
 
 
 def is_accepted_unvalidated(verdict: Verdict, options: Options) -> bool:
-    """Whether nothing measured it, nothing is known against it, and its user has said that this is enough."""
+    """Whether the artifact was not validated, has no known problem, and its user accepts that."""
     return bool(verdict.unvalidated) and not verdict.problems and options.accepts_unvalidated
 
 
@@ -43,3 +55,36 @@ def _kept(verdict: Verdict, job: Job, staged: Path) -> str:
         return f"; it is kept in {keep_rejected(staged, verdict, job.destination)}"
     except OutputError as error:  # the verdict matters more
         return f"; it could not be kept: {error.message}"
+
+
+def keep_rejected(folder: Path, verdict: Verdict, destination: Path) -> Path:
+    """Move a staged artifact that failed its validation, and its verdict, to `.rejected/` beside `destination`.
+
+    It replaces the last rejected one. A user's folder of that name stays, and another name is used.
+
+    Returns: the new folder. Raises: OutputError.
+    """
+    parent = destination.parent / REJECTED
+    kept = parent / destination.name
+    try:
+        if parent.is_symlink():
+            raise OSError(errno.EINVAL, f"{parent} is a link; move it elsewhere")
+        parent.mkdir(parents=True, exist_ok=True)
+        (folder / VERDICT).write_text(verdict.model_dump_json(indent=2), encoding="utf-8")
+        names = itertools.chain([destination.name], (f"{destination.name}-{number}" for number in itertools.count(2)))
+        kept = next(parent / name for name in names if _is_free_for_rejected(parent / name))
+        shutil.rmtree(kept, ignore_errors=True)
+        folder.rename(kept)
+    except OSError as error:
+        raise output_error(kept, error) from error
+    return kept
+
+
+def _is_free_for_rejected(path: Path) -> bool:
+    """Whether the name is free, or a rejected artifact has it."""
+    if not os.path.lexists(path):
+        return True
+    try:
+        return not path.is_symlink() and bool(Verdict.model_validate_json(read_at_most(path / VERDICT, RECORD_LIMIT)))
+    except (OSError, pydantic.ValidationError):
+        return False

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from converter.backends.base import Backend, Cache, Conversion, Session
+from converter.backends.base import Backend
 from converter.backends.neuron import NeuronBackend
 from converter.backends.onnx import OnnxBackend
 from converter.backends.torchscript import TorchScriptBackend
 
 BACKENDS: Mapping[str, Backend] = {backend.name: backend for backend in (OnnxBackend(), TorchScriptBackend(), NeuronBackend())}
 
-__all__ = ["BACKENDS", "Backend", "Cache", "Conversion", "Session"]
+__all__ = ["BACKENDS", "Backend"]

@@ -1,187 +1,26 @@
-"""The contract of a backend: what it is called, which options it takes, how it converts, how its artifact is run."""
+"""The contract of a backend: its name, its options, its conversions, and the sessions of its artifacts."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
 from fnmatch import fnmatch
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from converter.backends.cache import Cache
+from converter.backends.conversion import Conversion
+from converter.backends.evaluator import Evaluator
+from converter.backends.session import Session
+from converter.backends.variant_info import VariantInfo
 from converter.core.errors import NotSupportedError
-from converter.core.records import Finding, Options, Search, Signature
+from converter.core.records import Finding, Options, Signature
 from converter.core.versions import TESTED
 
 if TYPE_CHECKING:
     from converter.architectures import Architecture, OnnxConfig
     from converter.checkpoints.loading import LoadedModel
-    from converter.core.typing import Array
-
-
-@dataclass(frozen=True)
-class Quantized:
-    """A matrix of integers in blocks. Each element stands for `(integer - zero point) * scale`.
-
-    Args:
-        integers: shape (rows, columns), each row filled up to whole blocks or not.
-        scales: shape (rows, blocks).
-        zero_points: shape (rows, blocks).
-        block: columns that share a scale.
-        columns: columns of the matrix.
-        bits: 8, or 4 for integers of shape (rows, columns / 2) with two a byte, the low one first.
-    """
-
-    integers: Array
-    scales: Array
-    zero_points: Array
-    block: int
-    columns: int
-    bits: int
-
-
-@dataclass(frozen=True)
-class StoredWeight:
-    """A tensor of an artifact under one of its names; `storage` is the same for those that share their bytes.
-
-    `file` is which of an artifact's files has it, where each has to have its own. A tensor that is made of several weights names them
-    in `of`: it is these one after the other along their first axis, and then, if so, `transposed`. If it is `quantized`, `array` has the
-    integers as they are stored. `is_used` says whether an output depends on it.
-    """
-
-    name: str
-    array: Array
-    storage: Hashable
-    file: int = 0
-    of: tuple[str, ...] = ()
-    transposed: bool = False
-    quantized: Quantized | None = None
-    is_used: bool = True
-
-
-class Session(Protocol):
-    """An artifact, opened in its own runtime from the written files alone."""
-
-    runtime: str
-    signature: Signature
-    unrunnable: str
-    """Why nothing on this machine runs it, in a clause; empty where something does."""
-    notes: Sequence[str]
-    """What a reader of its verdict should know of how it was run, a clause each."""
-    has_all_weights: bool
-    """Whether `weights` gives all that it has; a compiler may hide weights in code."""
-
-    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        """The outputs by name for inputs by name. Raises ConversionError with the runtime's own words."""
-
-    def time(self, inputs: Mapping[str, Array]) -> float:
-        """The seconds of one call in the runtime itself, without the way to a process of its own. Raises ConversionError as `run` does."""
-
-    def tokens_apart(self, name: str, vocabulary: int) -> Collection[int]:
-        """The token ids below `vocabulary` that the artifact may treat apart from all others in its input `name`: its constants."""
-
-    def changes(self) -> Iterator[str]:
-        """What runs have changed of the artifact since it was opened, or may change, a name each: it has to stay as it was."""
-
-    def weights(self) -> Iterator[StoredWeight]:
-        """Each stored tensor, one at a time, so that they are never all in memory."""
-
-    def close(self) -> None:
-        """Give back what the runtime holds; nothing is run afterwards."""
-
-
-@dataclass(frozen=True)
-class Cache:
-    """Where conversions leave what later ones may use, and the versions that have to be the same for that."""
-
-    folder: Path
-    versions: Mapping[str, str]
-
-
-def _nothing() -> None:
-    pass
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """What is to be known of a conversion beside its files.
-
-    `reused` says that it took from the cache what it would have had to find out. `accept` is called once the artifact has passed its
-    validation, `reject` where what was reused did not. `lent` are files of the checkpoint that the artifact needs and that lie where
-    it goes: in its folder they are only linked, for as long as it is tried. `notes` are what a user should know, a clause each.
-    """
-
-    reused: bool = False
-    shared_files: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    accept: Callable[[], None] = _nothing
-    reject: Callable[[], None] = _nothing
-
-
-class Evaluator(Protocol):
-    """What a variant is chosen by: inputs to calibrate with, others to try it on, and how much of it may be lost."""
-
-    @property
-    def calibration(self) -> Sequence[Mapping[str, Array]]: ...
-
-    @property
-    def samples(self) -> Sequence[Mapping[str, Array]]:
-        """A few of the inputs to try it on, of all lengths."""
-
-    @property
-    def inputs(self) -> int: ...
-
-    def float32_weights(self, dtype: str) -> Collection[str]:
-        """The weights, by the module's names, that the checkpoint's own library keeps in float32 when it loads a model in `dtype`."""
-
-    def attempt(self, session: Session) -> tuple[bool, float]:
-        """Whether an artifact loses no more than it may on the inputs to choose by, and how far it is off."""
-
-
-Activations = Literal["float", "dynamic", "static"]
-"""What a variant rounds its activations to: nothing, a range found at each call, or one found beforehand."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class VariantInfo:
-    """How a variant was made: its files in the order of their calls, what is computed in which type, and what was quantized of it.
-
-    `stored` are bytes by the type of the tensors. `left_out` says, by a pattern of names, of layers that were not quantized so
-    what their weights are. `float32` says of what stays in float32 in a float16 file, by the same patterns, its largest magnitude.
-    `activations` says what these are rounded to. `problems` are what its making did not do, a clause each.
-    """
-
-    files: tuple[str, ...]
-    computed: str
-    stored: Mapping[str, int]
-    quantized: int = 0
-    activations: Activations = "float"
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    float32: Mapping[str, float] = field(default_factory=dict)
-    calibrated: int = 0
-    search: Search | None = None
-    problems: tuple[str, ...] = ()
-
-
-def together(conversions: Sequence[Conversion]) -> Conversion:
-    """What is to be known of an artifact of several files, by what is of each."""
-
-    def accept() -> None:
-        for conversion in conversions:
-            conversion.accept()
-
-    def reject() -> None:
-        for conversion in conversions:
-            conversion.reject()
-
-    return Conversion(
-        reused=any(conversion.reused for conversion in conversions),
-        shared_files=tuple(dict.fromkeys(name for conversion in conversions for name in conversion.shared_files)),
-        notes=tuple(dict.fromkeys(note for conversion in conversions for note in conversion.notes)),
-        accept=accept,
-        reject=reject,
-    )
 
 
 class Backend(ABC):
@@ -192,13 +31,13 @@ class Backend(ABC):
     """How it is written for people."""
     main_file: ClassVar[str]
     generated_sidecar_names: ClassVar[tuple[str, ...]] = ()
-    """The files in the model's folder that `beside` makes and no checkpoint has: they go wherever the artifact goes."""
+    """The files in the model's folder that `generated_sidecars` writes and no checkpoint has. They go with the artifact."""
     client_files: ClassVar[tuple[str, ...]]
     """Patterns of the names of files that its clients load, whoever made them."""
     data_files: ClassVar[tuple[str, ...]] = ()
     """Patterns of the files that these read their tensors from."""
-    exact: ClassVar[str] = ""
-    """What the variant is called that others are made of, where there are variants."""
+    base_variant: ClassVar[str] = ""
+    """The variant that others are derived from; empty if there are no variants."""
     layouts: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """Where artifacts may have other files than `main_file`, the files of each kind of artifact; a user is told of the last."""
     validation_claim: ClassVar[str] = "validated"
@@ -257,14 +96,14 @@ class Backend(ABC):
         assert options.feature
         return architecture.configure(model.config, options.feature)
 
-    def beside(
+    def generated_sidecars(
         self,
         model: LoadedModel,  # noqa: ARG002 - for subclasses
         config: OnnxConfig,  # noqa: ARG002 - as above
         signature: Signature,  # noqa: ARG002 - as above
         folder: Path,  # noqa: ARG002 - as above
     ) -> Mapping[str, bytes]:
-        """Files by name that clients of the artifact in `folder` want in the model's folder, beside those that the checkpoint has."""
+        """Return files by name that clients of the artifact in `folder` need in the model's folder, beside the checkpoint's."""
         return {}
 
     def attn_implementation(self, onnx_config: type[OnnxConfig]) -> str | None:  # noqa: ARG002 - for subclasses
@@ -305,9 +144,9 @@ class Backend(ABC):
         self.convert(model, config, options, folder, preprocessor)
         return Conversion()
 
-    def read_options(self, folder: Path, asked: Mapping[str, Any]) -> Options:  # noqa: ARG002 - for subclasses
-        """Those that are `asked` for, and others that the files of an artifact without a record tell. Raises ConversionError for none."""
-        return Options.model_validate(asked)
+    def read_options(self, folder: Path, requested: Mapping[str, Any]) -> Options:  # noqa: ARG002 - for subclasses
+        """Return the `requested` options, and those that the files of an artifact without a record show. Raises ConversionError."""
+        return Options.model_validate(requested)
 
     @abstractmethod
     def open(self, folder: Path) -> Session:
@@ -317,18 +156,18 @@ class Backend(ABC):
         """The precisions that are asked for and measured by what they lose; none where the artifact is to be what its checkpoint is."""
         return ()
 
-    def derive(self, folder: Path, variant: str, evaluator: Evaluator) -> VariantInfo:
-        """Make a variant of the artifact in `folder`, beside it. Raises ConversionError or OutputError."""
+    def derive_variant(self, folder: Path, variant: str, evaluator: Evaluator) -> VariantInfo:
+        """Derive a variant from the artifact in `folder`, beside it. Raises ConversionError or OutputError."""
         raise NotImplementedError
 
-    def describe(self, folder: Path, variant: str) -> VariantInfo:
-        """What can be told of a variant in `folder` that was made before. Raises ConversionError where it is not there."""
+    def describe_variant(self, folder: Path, variant: str) -> VariantInfo:
+        """Describe a variant in `folder`. Raises ConversionError if it is missing."""
         raise NotImplementedError
 
     def open_variant(self, folder: Path, variant: str, *, deployed: bool = False) -> Session:
         """Open a variant of the artifact in `folder`; `deployed` as its users will, for its latency, whatever memory that takes."""
         raise NotImplementedError
 
-    def drop(self, folder: Path, variant: str) -> None:
-        """Remove the files of a variant that is in no other's way."""
+    def remove_variant(self, folder: Path, variant: str) -> None:
+        """Remove the files of a variant."""
         raise NotImplementedError

@@ -24,7 +24,8 @@ from converter.checkpoints.dropped import dropped_weights, stored_weight
 from converter.checkpoints.policy import CONFIG, NOTHING_ELSE, WEIGHTS, WEIGHTS_INDEX, is_of_tokenizer
 from converter.checkpoints.rotary import check_rotary
 from converter.checkpoints.size import check_model
-from converter.core.errors import CheckpointError, ConversionError, reason
+from converter.core.errors import CheckpointError, ConversionError
+from converter.core.reason import reason
 from converter.core.records import Allowed, Dtype
 
 _DTYPES: Mapping[Dtype, torch.dtype | str] = {"float32": torch.float32, "checkpoint": "auto"}

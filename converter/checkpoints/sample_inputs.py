@@ -14,7 +14,8 @@ from converter.checkpoints.calling import check_inputs
 from converter.checkpoints.export_wrappers import ExportWrapper
 from converter.checkpoints.loading import LoadedModel
 from converter.checkpoints.pooling import check_mask
-from converter.core.errors import ConversionError, ConverterError, reason
+from converter.core.errors import ConversionError, ConverterError
+from converter.core.reason import reason
 
 
 def inputs_at(config: OnnxConfig, dtype: str, preprocessor: Any, rng: np.random.Generator, size: Size) -> tuple[torch.Tensor, ...]:

@@ -13,7 +13,8 @@ import click
 import converter
 from converter.cli import actions, cache, convert, features, plan, push, report, run, validate
 from converter.cli.console import console
-from converter.core.errors import ConverterError, internal_error
+from converter.core.errors import ConverterError
+from converter.core.internal_error import internal_error
 from converter.core.text import printable
 
 INTERRUPTED = 130

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import click
 
-from converter.core.errors import ConverterError, ManifestError, UsageError, output_error
+from converter.core.errors import ConverterError, ManifestError, UsageError
+from converter.core.output_errors import output_error
 from converter.core.records import Failure, Position
 from converter.report import JSON_NAME, MARKDOWN_NAME, Report
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from converter.artifacts.staging import check_writable
 from converter.cli.console import console, output_options
 from converter.cli.paths import cache_option
 from converter.cli.sources import read_source
 from converter.core.errors import ConverterError
+from converter.core.output_errors import check_writable
 from converter.core.records import Event, Source
 from converter.warming import most_used, warm
 

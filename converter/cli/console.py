@@ -170,7 +170,7 @@ def outcome_line(outcome: Outcome) -> str:
 def _measured(verdict: Verdict | None) -> str:
     """The figures of an artifact, in a clause."""
     assert verdict
-    figures = [f"largest error {verdict.max_abs_error:.1e}"] if verdict.has_exact else []
+    figures = [f"largest error {verdict.max_abs_error:.1e}"] if verdict.has_base_variant else []
     figures += [f"{variant.name} {TIERS[variant.tier]}" for variant in verdict.variants if not variant.is_base]
     return ", ".join(figures)
 

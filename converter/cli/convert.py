@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from converter.artifacts.staging import hand_over
+from converter.artifacts.ownership import hand_over
 from converter.backends import BACKENDS, Backend
 from converter.cli.console import console, output_options
 from converter.cli.debugging import intermediates_option, plain_export_option

@@ -43,7 +43,7 @@ def _other_lines(verdict: Verdict, title: str) -> Iterator[str]:
         ties = f", {generation.ties} of them by a tie" if generation.ties else ""
         yield f"\t-[{sign}] {generation.problem or f'{generation.tokens} tokens generated as the reference model does{ties}'}"
     yield from (f"\t-[x] {problem}" for problem in verdict.weights.problems())
-    if not verdict.has_exact:
+    if not verdict.has_base_variant:
         yield "\t- The lines above are on float32. The written files have another precision, with an accuracy drop:"
     for variant in verdict.variants:
         yield f"\t-[{'✓' if variant.passed else 'x'}] {variant.files[-1]}: {variant.summary}"

@@ -12,7 +12,7 @@ from typing import Literal
 import click
 
 from converter import report
-from converter.artifacts.staging import check_writable, hand_over
+from converter.artifacts.ownership import hand_over
 from converter.backends import BACKENDS
 from converter.cli import actions
 from converter.cli.batch import Jobs, Lines, Seconds, jobs_of, manifest_options
@@ -22,6 +22,7 @@ from converter.cli.paths import cache_option
 from converter.cli.progress import PlainProgress, progress
 from converter.core.debugging import Debugging
 from converter.core.errors import OutputError
+from converter.core.output_errors import check_writable
 from converter.core.records import Event, Job, Outcome, Pushed
 from converter.executors import local, ray, ray_connection
 from converter.executors.limits import Limits

@@ -10,7 +10,7 @@
     ├── ValidationError             the artifact does not do what the checkpoint does
     ├── OutputError                 the destination cannot be written
     └── PushError                   artifacts that cannot go to the Hub, or may not
-        ├── RightsError             … for what the token may not do
+        ├── AccessError             … for what the token may not do
         ├── RevisionError           … for a branch or pull request that is not there
         └── CardError               … for their card
 
@@ -19,14 +19,12 @@ A message is one sentence that says what happened; the hint says what to do abou
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING
 
 from converter.core.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from converter.core.records import Position, Verdict
 
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
 class ConverterError(Exception):
     """An error with a sentence for the user, a hint, and the exit code of the command that meets it.
 
-    `passing` is true of one that another attempt may not meet.
+    `is_transient` is true if another attempt may succeed.
     """
 
     exit_code = 1
@@ -102,7 +100,7 @@ class PushError(ConverterError):
     """Artifacts that may not go to the Hub, or cannot; what was there is as it was."""
 
 
-class RightsError(PushError):
+class AccessError(PushError):
     """There is no token, or it may not write where the artifacts are to go."""
 
 
@@ -112,49 +110,3 @@ class RevisionError(PushError):
 
 class CardError(PushError):
     """The Hub does not take the card; without it the push may go through."""
-
-
-_OS_ERRORS = {
-    errno.ENOSPC: ("the disk is full", "free some space or choose another output folder"),
-    errno.EDQUOT: ("the disk quota is used up", "free some space or choose another output folder"),
-    errno.EFBIG: ("the file would be larger than this system allows", "raise the limit or choose another output folder"),
-    errno.EACCES: ("permission denied", "choose an output folder that you may write to"),
-    errno.EPERM: ("permission denied", "choose an output folder that you may write to"),
-    errno.EROFS: ("the file system is read-only", "choose an output folder that you may write to"),
-    errno.ENOTDIR: ("a file stands where a folder is needed", "choose another output folder"),
-    errno.EEXIST: ("a file stands where a folder is needed", "choose another output folder"),
-}
-
-
-def reason(error: BaseException) -> str:
-    """What a library says went wrong, in a line: the first line of the error that caused all the others."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
-
-
-_LACK_OF_MEMORY = ("can't allocate memory", "std::bad_alloc", "bad allocation", "Cannot allocate memory", "failed to allocate")
-"""How torch's allocator, the C++ libraries, the kernel and ONNX Runtime's arena put it."""
-
-
-def is_lack_of_memory(error: BaseException) -> bool:
-    """Whether there was not enough memory, in whatever words a library has for it."""
-    while not isinstance(error, MemoryError) and error.__cause__ is not None:
-        error = error.__cause__
-    return isinstance(error, MemoryError) or any(words.lower() in str(error).lower() for words in _LACK_OF_MEMORY)
-
-
-def internal_error(error: Exception | SystemExit) -> ConverterError:
-    """What the user is told of an error that nobody thought of, which is a bug of ours or of a library's."""
-    problem = ConverterError("there is not enough memory", "run it with fewer --jobs, or on a machine with more memory")
-    if not is_lack_of_memory(error):
-        problem = ConverterError(f"something went wrong that should not: {reason(error)}", "report it, with what --debug shows")
-    problem.__cause__ = error
-    return problem
-
-
-def output_error(path: Path, error: OSError) -> OutputError:
-    """Say in a sentence why `path` could not be written."""
-    reason, hint = _OS_ERRORS.get(error.errno or 0, (error.strerror or str(error), "choose another output folder"))
-    return OutputError(f"cannot write to {path}: {reason}", hint)

@@ -23,7 +23,7 @@ from typing import Protocol
 
 from converter.artifacts.job_log import JobLog
 from converter.artifacts.staging import sweep
-from converter.core.errors import reason
+from converter.core.reason import reason
 from converter.core.records import Event, Failure, Job, Outcome
 from converter.executors import admission, machine, memory_prediction
 from converter.executors.limits import Limits, pause_before

@@ -17,7 +17,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import ModuleType
 
-from converter.artifacts.store import versions_of
+from converter.artifacts.versions import versions_of
 from converter.backends import BACKENDS
 from converter.core.records import Event, Failure, Job, Outcome, Pushed
 from converter.executors import local

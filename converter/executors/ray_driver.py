@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from converter.core.errors import reason
+from converter.core.reason import reason
 from converter.executors.cluster_messages import Cancel, End, Heard, Message, Node, Nodes, Refused, Submit, TaskEnded
 from converter.executors.node import work
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from converter.core.errors import output_error
+from converter.core.output_errors import output_error
 
 
 @dataclass(frozen=True, kw_only=True)

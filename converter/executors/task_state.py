@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from converter.artifacts.staging import sweep
-from converter.artifacts.store import versions_of
+from converter.artifacts.versions import versions_of
 from converter.backends import BACKENDS
 from converter.core.records import Failure, Job, Outcome, Pushed
 from converter.pipeline import Plan, finish

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from json import JSONDecodeError
 
-from converter.core.errors import CheckpointError, ConverterError, PushError, RevisionError, RightsError
+from converter.core.errors import AccessError, CheckpointError, ConverterError, PushError, RevisionError
 
 LONGEST_PAUSE = 301.0
 """Seconds: a longer pause is an error. The Hub counts requests in windows of five minutes, and a second is added to its answer."""
@@ -56,7 +56,7 @@ def sentence(error: Exception, repository: str, revision: str | None, kind: type
     if isinstance(error, errors.RemoteEntryNotFoundError):
         return kind(f"a listed file of {named} is missing", "try again later")
     if isinstance(error, errors.LocalTokenNotFoundError):
-        return RightsError("no token found, which a push needs", "set HF_TOKEN to a token with write access")
+        return AccessError("no token found, which a push needs", "set HF_TOKEN to a token with write access")
     if isinstance(error, UnicodeEncodeError | httpx2.LocalProtocolError):  # a header is ASCII, and all else in it is ours
         return kind("HF_TOKEN holds a character that no token has", "copy the token again, whole")
     return _internal_error(root_of(error), named, kind)
@@ -104,9 +104,9 @@ def hub_message(text: str) -> str:
 
 def _answered(status: int, pause: float, words: str, named: str, kind: type[ConverterError]) -> ConverterError:
     if kind is PushError and status == 401:
-        return RightsError("the Hub does not know the token (status 401)", "set HF_TOKEN to a token with write access, whole")
+        return AccessError("the Hub does not know the token (status 401)", "set HF_TOKEN to a token with write access, whole")
     if kind is PushError and status == 403:
-        return RightsError(
+        return AccessError(
             f"you may not write to {named}: the Hub answered with status {status}",
             "set HF_TOKEN to a token with write access to it, or offer the artifacts as a pull request",
         )

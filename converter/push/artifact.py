@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from converter import hub
-from converter.artifacts.store import RECORD, damaged_files, read_record
+from converter.artifacts.integrity import damaged_files
+from converter.artifacts.record_file import RECORD, read_record
 from converter.backends import BACKENDS
 from converter.checkpoints.policy import is_sidecar
 from converter.core.errors import PushError

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
-from converter.core.errors import ManifestError, PushError, RightsError, UsageError
+from converter.core.errors import AccessError, ManifestError, PushError, UsageError
 from converter.core.records import Job, Outcome, Position, Pushed
 from converter.push.permissions import check_account, check_source, check_target
 from converter.push.push import Target, push
@@ -73,7 +73,7 @@ def plan(jobs: Sequence[Job], way: Way, name: str, *, private: bool) -> Pushes:
     groups: dict[str, PushGroup] = {}
     try:
         account = check_account()
-    except RightsError as error:
+    except AccessError as error:
         raise UsageError(f"{error.message}; nothing was started", error.hint) from None
     for job in jobs:
         assert job.position
@@ -90,7 +90,7 @@ def plan(jobs: Sequence[Job], way: Way, name: str, *, private: bool) -> Pushes:
     for group in groups.values():
         try:
             group.target = check_target(group.target, account) if way == "repo" else check_source(group.target)
-        except (RightsError, UsageError) as error:
+        except (AccessError, UsageError) as error:
             assert group.position
             problems.append((group.position, f"{error.message}; {error.hint}"))
         except PushError:  # a checkpoint that is missing, gated or not answered is its job's to tell, and no hindrance to the others

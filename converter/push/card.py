@@ -68,13 +68,15 @@ def table(records: Iterable[ArtifactRecord]) -> Iterator[str]:
     yield "|---|---|---|---:|---:|---:|---|"
     for record in records:
         verdict = record.verdict
-        top1 = "" if verdict.top1_agreement is None or not verdict.has_exact else f"{verdict.top1_agreement:.1%}"
+        top1 = "" if verdict.top1_agreement is None or not verdict.has_base_variant else f"{verdict.top1_agreement:.1%}"
         cells = (
             f"`{_main_file(record)}`",
             cell(str(record.options.get("feature", ""))),
             _origin(record),
             bytes_for_people(record.size),
-            f"{verdict.max_abs_error:.1e} (atol {verdict.atol:g})" if verdict.max_abs_error is not None and verdict.has_exact else "",
+            f"{verdict.max_abs_error:.1e} (atol {verdict.atol:g})"
+            if verdict.max_abs_error is not None and verdict.has_base_variant
+            else "",
             top1,
             cell(", ".join(f"{name} {version}" for name, version in record.versions.items())),
         )

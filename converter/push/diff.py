@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError as InvalidRecord
 
 from converter import hub
-from converter.artifacts.store import RECORD
+from converter.artifacts.record_file import RECORD
 from converter.backends import BACKENDS
 from converter.core.errors import PushError
 from converter.core.records import ArtifactRecord

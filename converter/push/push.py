@@ -18,7 +18,8 @@ from typing import Any
 import converter
 from converter import hub
 from converter.checkpoints.fetch import resolve
-from converter.core.errors import CardError, ConverterError, PushError, RevisionError, internal_error
+from converter.core.errors import CardError, ConverterError, PushError, RevisionError
+from converter.core.internal_error import internal_error
 from converter.core.records import Allowed, Failure, Position, Pushed, PushStatus, Source
 from converter.push import card, front_matter
 from converter.push.artifact import Artifact, read_artifact

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from converter.core.errors import output_error
 from converter.core.files import write_whole
+from converter.core.output_errors import output_error
 from converter.core.records import Outcome, Pushed, PushStatus, Record, Status
 from converter.report.markdown import render
 

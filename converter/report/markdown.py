@@ -46,7 +46,7 @@ def _table(outcomes: Iterable[Outcome]) -> Iterator[str]:
             SIGNS[outcome.status],
             bytes_for_people(artifact.size) if artifact else "",
             _error(verdict),
-            f"{verdict.top1_agreement:.1%}" if verdict and verdict.top1_agreement is not None and verdict.has_exact else "",
+            f"{verdict.top1_agreement:.1%}" if verdict and verdict.top1_agreement is not None and verdict.has_base_variant else "",
             f"{sum(stage.seconds for stage in outcome.stages):.1f}",
             bytes_for_people(max((stage.peak_anonymous_bytes for stage in outcome.stages), default=0)),
         )
@@ -139,7 +139,7 @@ def _details(outcomes: Iterable[Outcome]) -> Iterator[str]:
 
 
 def _error(verdict: Verdict | None) -> str:
-    return figure(verdict.max_abs_error) if verdict and verdict.has_exact else ""
+    return figure(verdict.max_abs_error) if verdict and verdict.has_base_variant else ""
 
 
 def figure(value: float | None) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from converter.architectures import OnnxConfig
 from converter.architectures.dummies import MASKED_BY, Padding, lengths_at, make_inputs, makes_its_own
 from converter.architectures.size import Size
-from converter.core.errors import reason
+from converter.core.reason import reason
 from converter.core.typing import Array
 from converter.validation.case_plan import CasePlan, CasePlanner, axis_labels
 from converter.validation.past import OwnPast

@@ -16,8 +16,8 @@ import numpy as np
 
 from converter.architectures import OnnxConfig
 from converter.architectures.dummies import MASKED_BY
-from converter.backends import Session
-from converter.backends.base import Activations
+from converter.backends.session import Session
+from converter.backends.variant_info import Activations
 from converter.core.errors import ConversionError
 from converter.core.records import Deviation
 from converter.core.typing import Array

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from converter.architectures import OnnxConfig
-from converter.backends import Session
+from converter.backends.session import Session
 from converter.core.records import Case, Comparison, Exactness
 from converter.core.typing import Array
 from converter.validation.case_inputs import Inputs

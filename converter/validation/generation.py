@@ -11,7 +11,7 @@ from converter.architectures import OnnxConfig
 from converter.architectures.dummies import MASKED_BY, draw
 from converter.architectures.profiles import POSITIONS, positions
 from converter.architectures.size import Size
-from converter.backends import Session
+from converter.backends.session import Session
 from converter.core.errors import ConversionError
 from converter.core.records import Generation
 from converter.core.typing import Array

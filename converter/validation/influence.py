@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from converter.architectures import OnnxConfig
-from converter.backends import Session
+from converter.backends.session import Session
 from converter.core.errors import ConversionError, InputError
 from converter.core.records import Influence
 from converter.core.typing import Array

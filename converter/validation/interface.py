@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from converter.architectures import OnnxConfig
-from converter.backends import Session
+from converter.backends.session import Session
 from converter.core.errors import ConversionError, InputError
 from converter.core.records import Signature
 from converter.core.typing import Array

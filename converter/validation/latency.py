@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from converter.backends import Session
+from converter.backends.session import Session
 from converter.core.records import Case, Latency, Signature
 from converter.core.typing import Array
 from converter.validation.case_inputs import Inputs

@@ -27,7 +27,7 @@ class Measurement:
     verdict: Verdict
     dtype: str
     signature: Signature
-    beside: Mapping[str, bytes]
+    generated_sidecars: Mapping[str, bytes]
     default_atol: float
     notes: tuple[str, ...] = ()
 
@@ -37,9 +37,9 @@ def measure(backend: Backend, artifact: Path, checkpoint: Path, architecture: Ar
     with closing(backend.open(artifact)) as session:
         model, config = load_reference(checkpoint, architecture, backend, options)
         verdict = validate(session, Reference(model, tuple(config.outputs)), config, load_tokenizer(checkpoint, options.allowed), options)
-        beside = backend.beside(model, config, session.signature, artifact)
+        sidecars = backend.generated_sidecars(model, config, session.signature, artifact)
         default_atol = default_tolerance(config, model.dtype).atol
-        return Measurement(verdict, model.dtype, session.signature, beside, default_atol, model.notes)
+        return Measurement(verdict, model.dtype, session.signature, sidecars, default_atol, model.notes)
 
 
 def measure_variants(
@@ -48,10 +48,10 @@ def measure_variants(
     """The accuracy drop of the variants, beside the verdict on the `exact` files; `make` derives them from these first."""
     model, config = load_reference(checkpoint, architecture, backend, options)
     variants = judge(backend, artifact, model, config, load_tokenizer(checkpoint, options.allowed), options, make=make)
-    if make and backend.exact not in backend.variants(options):
-        backend.drop(artifact, backend.exact)
+    if make and backend.base_variant not in backend.variants(options):
+        backend.remove_variant(artifact, backend.base_variant)
     with closing(backend.open(artifact)) as session:
         signature = session.signature
     verdict = exact.model_copy(update={"variants": variants})
-    beside, default_atol = backend.beside(model, config, signature, artifact), default_tolerance(config, model.dtype).atol
-    return Measurement(verdict, variants[0].floats, signature, beside, default_atol, model.notes)
+    sidecars, default_atol = backend.generated_sidecars(model, config, signature, artifact), default_tolerance(config, model.dtype).atol
+    return Measurement(verdict, variants[0].floats, signature, sidecars, default_atol, model.notes)

@@ -19,8 +19,9 @@ import transformers
 
 from converter.checkpoints.loading import load_config, load_tokenizer
 from converter.checkpoints.policy import CONFIG, CONFIG_LIMIT, SIDECAR_LIMIT, is_of_tokenizer, is_sidecar
-from converter.core.errors import ConverterError, reason
+from converter.core.errors import ConverterError
 from converter.core.files import describe, read_at_most
+from converter.core.reason import reason
 from converter.core.records import Allowed
 from converter.core.text import brief
 from converter.validation.case_inputs import SENTENCES

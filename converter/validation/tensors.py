@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from converter.backends.base import Quantized, StoredWeight
+from converter.backends.stored_weight import Quantized, StoredWeight
 from converter.core.typing import Array
 
 _CHUNK = 1 << 18

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from converter.architectures import OnnxConfig
-from converter.backends import Session
-from converter.core.errors import ConversionError, InputError, reason
+from converter.backends.session import Session
+from converter.core.errors import ConversionError, InputError
+from converter.core.reason import reason
 from converter.core.records import Case, Comparison, Exactness, Generation
 from converter.core.typing import Array
 from converter.validation.case_inputs import Inputs

@@ -13,10 +13,11 @@ import numpy as np
 from converter.architectures import OnnxConfig
 from converter.architectures.dummies import MASKED_BY, makes_its_own
 from converter.architectures.model_config import overridden
-from converter.backends import Session
+from converter.backends.session import Session
 from converter.checkpoints.loading import LoadedModel
 from converter.checkpoints.pooling import lacks_padding_token, padding_token
-from converter.core.errors import is_lack_of_memory, reason
+from converter.core.out_of_memory import is_out_of_memory
+from converter.core.reason import reason
 from converter.core.records import Exactness, Options, Verdict
 from converter.core.typing import Array
 from converter.validation.case_inputs import InputGenerator, Inputs
@@ -91,7 +92,7 @@ def validate(session: Session, reference: Reference, config: OnnxConfig, tokeniz
             try:
                 cases, exactness, generation = trial.judge_by_float64(inputs, cases, generation)
             except Exception as error:  # whatever the model's own code raises in float64: the tolerance decides alone
-                if is_lack_of_memory(error):
+                if is_out_of_memory(error):
                     raise
                 notes.append(f"nothing could be held against float64: {reason(error)}")
         return Verdict(

@@ -8,8 +8,8 @@ from itertools import islice
 
 import numpy as np
 
-from converter.backends import Session
-from converter.backends.base import StoredWeight
+from converter.backends.session import Session
+from converter.backends.stored_weight import StoredWeight
 from converter.core.records import WeightCheck
 from converter.core.typing import Array
 from converter.validation.dependence import computed, folded, needed

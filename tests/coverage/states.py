@@ -63,7 +63,7 @@ def states(rows: Iterator[Row]) -> Iterator[tuple[Row, list[str], list[str]]]:
 
 
 def _tell(to: Connection, row: Row) -> None:
-    from converter.core.errors import reason
+    from converter.core.reason import reason
 
     with tempfile.TemporaryDirectory() as folder:
         try:

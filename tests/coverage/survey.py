@@ -89,7 +89,7 @@ def _make(folder: Path, row: Row) -> str:
 
 
 def _make_and_tell(to: Connection, folder: Path, model_type: str, auto_class: str) -> None:
-    from converter.core.errors import reason
+    from converter.core.reason import reason
     from tests.coverage.tiny import CannotBeTiny, save_tiny
 
     try:

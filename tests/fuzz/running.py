@@ -134,7 +134,7 @@ def outside(inputs: int, seed: int) -> Result:
                 )
                 message = ended.stderr.decode(errors="replace")
                 wrong = "" if ended.returncode in (0, 1, 2) else f"exit code {ended.returncode}"
-                wrong = wrong or next((sign for sign in ("Traceback", "that should not", "\x1b", "\0") if sign in message), "")
+                wrong = wrong or next((sign for sign in ("Traceback", "internal error:", "\x1b", "\0") if sign in message), "")
             except subprocess.TimeoutExpired:
                 wrong = "it hangs"
             if wrong:

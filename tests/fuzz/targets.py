@@ -215,7 +215,9 @@ def _index(_: Path) -> Sequence[bytes]:
 
 
 def _record(folder: Path) -> Try:
-    from converter.artifacts.store import find_up_to_date, read_record, record_problems
+    from converter.artifacts.integrity import record_problems
+    from converter.artifacts.record_file import read_record
+    from converter.artifacts.store import find_up_to_date
     from converter.backends import BACKENDS
     from converter.report import in_order
     from converter.report.markdown import render
@@ -264,7 +266,7 @@ def _records(_: Path) -> Sequence[bytes]:
 
 
 def _graph(folder: Path) -> Try:
-    from converter.backends.base import Cache
+    from converter.backends.cache import Cache
     from converter.backends.onnx.files.graph_cache import GraphCache
 
     cache = GraphCache(Cache(folder, {}))
@@ -379,7 +381,7 @@ def _line(rng: random.Random, seeds: Sequence[bytes]) -> bytes:
 
 def _sentence(message: str, kind: str) -> None:
     """Raise WrongError for a failure that nobody foresaw, or with a message that a terminal obeys."""
-    if "something went wrong that should not" in message:
+    if "internal error:" in message:
         raise WrongError(f"{kind}: {message}")
     _shown(message)
 
@@ -387,7 +389,7 @@ def _sentence(message: str, kind: str) -> None:
 def _shown(text: str) -> None:
     from converter.core.text import printable
 
-    for sign in ("Traceback (most recent", "something went wrong that should not"):
+    for sign in ("Traceback (most recent", "internal error:"):
         if sign in text:
             raise WrongError(text[text.index(sign) :][:2000])
     if printable(text) != text:

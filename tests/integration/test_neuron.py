@@ -17,7 +17,7 @@ import torch
 import transformers
 from transformers.utils import import_utils
 
-from converter.artifacts.store import read_record
+from converter.artifacts.record_file import read_record
 from converter.backends import BACKENDS
 from converter.cli.convert import _call
 from converter.core.records import Job, Outcome, Source

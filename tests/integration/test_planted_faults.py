@@ -191,7 +191,7 @@ def test_an_artifact_that_fails_its_validation_is_never_put_in_its_place(
     tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The fault is planted between writing and validating, like a bug of the exporter."""
-    from converter.backends import Conversion
+    from converter.backends.conversion import Conversion
     from converter.backends.onnx import OnnxBackend
     from converter.cli import main
 
@@ -257,7 +257,7 @@ def test_an_input_is_missed_even_where_it_matters_less_than_the_tolerance(
 def test_every_weight_of_the_checkpoint_that_is_stored_is_compared_bit_for_bit(good: Path, tiny: Callable[..., Path]) -> None:
     from safetensors import safe_open
 
-    from converter.artifacts.store import read_record
+    from converter.artifacts.record_file import read_record
 
     record = read_record(good)
     with safe_open(tiny("bert", "AutoModelForQuestionAnswering") / "model.safetensors", framework="numpy") as weights:

@@ -13,9 +13,9 @@ import torch
 import transformers
 
 from converter.architectures import find_architecture
-from converter.backends import Session
 from converter.backends.onnx.options import OnnxOptions
 from converter.backends.onnx.session import OnnxSession
+from converter.backends.session import Session
 from converter.checkpoints.loading import load_model
 from converter.core.records import Outcome, Verdict
 from converter.validation.reference import Reference

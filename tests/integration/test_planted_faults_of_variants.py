@@ -13,8 +13,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from converter.architectures import PROFILES, OnnxConfig, find_architecture, in_profile
-from converter.backends import BACKENDS, Session
+from converter.backends import BACKENDS
 from converter.backends.onnx.session import OnnxSession
+from converter.backends.session import Session
 from converter.checkpoints.loading import load_model
 from converter.core.records import Job, Outcome, Source, Variant
 from converter.core.typing import Array

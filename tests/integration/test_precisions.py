@@ -220,7 +220,7 @@ def turn_embeddings(model: onnx.ModelProto) -> None:
 
 def plant(monkeypatch: pytest.MonkeyPatch, change: Change) -> None:
     """Have every quantized file changed once it is made: the search would leave out a layer that its own quantizer had spoilt."""
-    make = OnnxBackend.derive
+    make = OnnxBackend.derive_variant
 
     def broken(self: OnnxBackend, folder: Path, variant: str, evaluator: Any) -> Any:
         derived = make(self, folder, variant, evaluator)
@@ -230,7 +230,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, change: Change) -> None:
             onnx.save(model, folder / derived.files[-1])
         return derived
 
-    monkeypatch.setattr(OnnxBackend, "derive", broken)
+    monkeypatch.setattr(OnnxBackend, "derive_variant", broken)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pytest
 import transformers
 from safetensors.torch import load_file, save_file
 
-from converter.artifacts.store import read_record
+from converter.artifacts.record_file import read_record
 from converter.backends.onnx import export
 from converter.backends.onnx.files import model_file
 from converter.core import files

@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 
-from converter.artifacts.store import LOG, damaged_files, read_record
+from converter.artifacts.integrity import damaged_files
+from converter.artifacts.job_log import LOG
+from converter.artifacts.record_file import read_record
 from converter.core.records import Event
 from converter.executors import local
 from converter.executors.limits import Limits

@@ -15,7 +15,7 @@ import torch
 from converter.architectures.dummies import MASKED_BY, Padding, draw
 from converter.architectures.model_config import overridden
 from converter.architectures.size import Size
-from converter.backends import Session
+from converter.backends.session import Session
 from converter.core.errors import ConversionError
 from converter.core.records import Signature
 from converter.padding import cut, pad

@@ -24,6 +24,9 @@ LAYERS = (
 )
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 
+SHARED = ("base", "cache", "conversion", "evaluator", "session", "stored_weight", "traced", "variant_info")
+"""Modules of `backends` that every backend may import."""
+
 HEAVY = ("torch", "transformers", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "jinja2")
 MAY_IMPORT_HEAVY = {
     "backends.neuron.check",
@@ -107,7 +110,7 @@ def test_the_package_itself_imports_nothing() -> None:
 def test_backends_know_nothing_of_one_another() -> None:
     def backend(name: str) -> str | None:
         parts = name.split(".")
-        return parts[1] if parts[0] == "backends" and len(parts) > 1 and parts[1] not in ("base", "traced") else None
+        return parts[1] if parts[0] == "backends" and len(parts) > 1 and parts[1] not in SHARED else None
 
     assert [(by, module) for by, module in OURS if backend(by) and backend(module) and backend(by) != backend(module)] == []
 

@@ -15,7 +15,17 @@ REPLACED = frozenset(
         *("Begun", "Derived", "FlatDecoder", "FlatEncoder", "FlatModel", "Gauge", "Happened", "Loss", "LossGauge", "Marker", "MeasuredBy"),
         *("Parcel", "PartSignature", "PartsSession", "PassingError", "Question", "Recipe", "announced", "carry_out", "claimed", "conclude"),
         *("divergence", "find_done", "job_key", "lent", "look_ahead", "made_beside", "measured_by", "only_at", "otherwise", "passing"),
-        *("shortfall", "spared_bits", "told_by_the_hub", "unforeseen", "what_it_is"),
+        *(
+            "AccessError",
+            "dependent_defaults",
+            "has_exact",
+            "is_lack_of_memory",
+            "shortfall",
+            "spared_bits",
+            "told_by_the_hub",
+            "unforeseen",
+            "what_it_is",
+        ),
     }
 )
 FOLDERS = {"converter": SAY_NOTHING | REPLACED, "tests": SAY_NOTHING, "bench": SAY_NOTHING}

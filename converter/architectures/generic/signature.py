@@ -18,7 +18,8 @@ from converter.architectures.embedders import make_model
 from converter.architectures.features import Axes, Feature
 from converter.architectures.generic.inputs import INTEGERS, Layout, has_other_parts, layouts, placeholder
 from converter.architectures.generic.weightless import every_value_is_one
-from converter.core.errors import NotSupportedError, reason
+from converter.core.errors import NotSupportedError
+from converter.core.reason import reason
 
 if TYPE_CHECKING:
     import torch

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
-from converter.backends.base import Backend, Session
+from converter.backends.base import Backend
 from converter.backends.neuron import sdk
+from converter.backends.session import Session
 from converter.backends.traced import without_cache
 from converter.core.errors import NotSupportedError
 from converter.core.records import LONGEST_AXIS, Finding, Options

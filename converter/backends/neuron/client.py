@@ -12,7 +12,8 @@ from typing import Any
 from converter.architectures import OnnxConfig
 from converter.backends.neuron import NeuronOptions
 from converter.backends.neuron.sdk import Sdk
-from converter.core.errors import ConversionError, output_error
+from converter.core.errors import ConversionError
+from converter.core.output_errors import output_error
 
 _FLOATS = {"float32": "fp32", "float16": "fp16"}
 

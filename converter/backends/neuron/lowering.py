@@ -12,7 +12,7 @@ import torch
 
 from converter.backends.traced.form import Tensors
 from converter.checkpoints.export_wrappers import ExportWrapper
-from converter.core.errors import reason
+from converter.core.reason import reason
 from converter.core.records import Finding
 
 

@@ -22,7 +22,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from converter.core.errors import ConversionError, NotSupportedError, reason
+from converter.core.errors import ConversionError, NotSupportedError
+from converter.core.reason import reason
 
 if TYPE_CHECKING:
     from converter.backends.neuron import NeuronOptions

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from converter.architectures.dummies import MASKED_BY
-from converter.backends.base import StoredWeight
 from converter.backends.neuron import sdk
 from converter.backends.neuron.client import compiler_of
+from converter.backends.stored_weight import StoredWeight
 from converter.backends.traced.archive import read_signature
 from converter.backends.traced.session import ArchiveSession
 from converter.core.errors import ConversionError, InputError

@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from converter.architectures import PROFILES, Architecture, in_profile, is_for_clients
 from converter.architectures.features import WITH_PAST
-from converter.backends.base import Backend, Cache, Conversion, Evaluator, Session, VariantInfo
+from converter.backends.base import Backend
+from converter.backends.cache import Cache
+from converter.backends.conversion import Conversion
+from converter.backends.evaluator import Evaluator
 from converter.backends.onnx.names import DECODER_FILE, ENCODER_FILE
 from converter.backends.onnx.options import OnnxOptions
 from converter.backends.onnx.precision import PRECISIONS
+from converter.backends.session import Session
+from converter.backends.variant_info import VariantInfo
 from converter.checkpoints.policy import CONFIG
 from converter.core.errors import ConversionError
 from converter.core.records import Options, Signature
@@ -24,7 +29,7 @@ if TYPE_CHECKING:
 
 
 _LAYOUTS = (("model.onnx",), (ENCODER_FILE, DECODER_FILE))
-_EXACT = "fp32"
+_BASE = "fp32"
 
 
 class OnnxBackend(Backend):
@@ -33,7 +38,7 @@ class OnnxBackend(Backend):
     main_file = "model.onnx"
     client_files = ("*.onnx",)
     data_files = ("*.onnx_data*", "*.onnx.data*")
-    exact = _EXACT
+    base_variant = _BASE
     generated_sidecar_names = ("genai_config.json",)
     layouts = tuple(tuple(precision.file(name) for name in names) for precision in PRECISIONS.values() for names in _LAYOUTS)
     options = OnnxOptions
@@ -59,7 +64,7 @@ session = onnxruntime.InferenceSession(f"{folder}/onnx/FILE")
         onnx_config = in_profile(architecture.onnx_config, PROFILES[options.profile], inputs)
         return replace(architecture, onnx_config=onnx_config).configure(model.config, options.feature)
 
-    def beside(self, model: LoadedModel, config: OnnxConfig, signature: Signature, folder: Path) -> Mapping[str, bytes]:
+    def generated_sidecars(self, model: LoadedModel, config: OnnxConfig, signature: Signature, folder: Path) -> Mapping[str, bytes]:
         from converter.backends.onnx.clients import onnxruntime_genai as genai
         from converter.backends.onnx.clients.transformers_js import set_external_data_format
 
@@ -94,25 +99,25 @@ session = onnxruntime.InferenceSession(f"{folder}/onnx/FILE")
 
         assert isinstance(options, OnnxOptions)
         # files that only served as the base are removed, and share nothing
-        shared_in = (place or folder) if options.weights == "shared" and _EXACT in options.precisions else None
+        shared_in = (place or folder) if options.weights == "shared" and _BASE in options.precisions else None
         conversion = export_with(cache, preprocessor, model, config, options.opset, folder / self.main_file, shared_in, options.optimize)
         return replace(conversion, notes=(*conversion.notes, *_notes(config)))
 
-    def read_options(self, folder: Path, asked: Mapping[str, Any]) -> Options:
+    def read_options(self, folder: Path, requested: Mapping[str, Any]) -> Options:
         from converter.backends.onnx.files import model_file
 
         inputs = model_file.read(folder / (self.main_file_in(folder) or self.main_file)).skeleton.graph.input
         batch = {dim.dim_param for value in inputs[:1] for dim in value.type.tensor_type.shape.dim[:1]}
         profile = next(
-            (candidate.name for candidate in PROFILES.values() if candidate.batch in batch and not asked.get("config")), "documented"
+            (candidate.name for candidate in PROFILES.values() if candidate.batch in batch and not requested.get("config")), "documented"
         )
         names = [
             precision.name
             for precision in PRECISIONS.values()
             if any((folder / precision.file(name)).is_file() for name in ("model.onnx", DECODER_FILE))
         ]
-        stored = {"precision": names} if names and not OnnxOptions.says_precision(asked) else {}
-        return OnnxOptions.model_validate({"profile": profile, **stored, **asked})
+        stored = {"precision": names} if names and not OnnxOptions.says_precision(requested) else {}
+        return OnnxOptions.model_validate({"profile": profile, **stored, **requested})
 
     def open(self, folder: Path) -> Session:
         from converter.backends.onnx.session import open_files
@@ -121,15 +126,15 @@ session = onnxruntime.InferenceSession(f"{folder}/onnx/FILE")
 
     def variants(self, options: Options) -> tuple[str, ...]:
         assert isinstance(options, OnnxOptions)
-        return options.precisions if options.precisions != (_EXACT,) or options.evaluate else ()
+        return options.precisions if options.precisions != (_BASE,) or options.evaluate else ()
 
-    def derive(self, folder: Path, variant: str, evaluator: Evaluator) -> VariantInfo:
+    def derive_variant(self, folder: Path, variant: str, evaluator: Evaluator) -> VariantInfo:
         from converter.backends.onnx.precision.derive import derive, describe
 
-        precision, names = PRECISIONS[variant], self._names_in(folder, _EXACT)
-        return derive(folder, names, precision, evaluator) if variant != _EXACT else describe(folder, names, precision)
+        precision, names = PRECISIONS[variant], self._names_in(folder, _BASE)
+        return derive(folder, names, precision, evaluator) if variant != _BASE else describe(folder, names, precision)
 
-    def describe(self, folder: Path, variant: str) -> VariantInfo:
+    def describe_variant(self, folder: Path, variant: str) -> VariantInfo:
         from converter.backends.onnx.precision.derive import describe
 
         return describe(folder, self._names_in(folder, variant), PRECISIONS[variant])
@@ -141,7 +146,7 @@ session = onnxruntime.InferenceSession(f"{folder}/onnx/FILE")
         names = [precision.file(name) for name in self._names_in(folder, variant)]
         return open_files(folder, names, deployed=deployed, rounded=precision.floats == "float16" and not deployed)
 
-    def drop(self, folder: Path, variant: str) -> None:
+    def remove_variant(self, folder: Path, variant: str) -> None:
         for name in self._names_in(folder, variant):
             for file in folder.glob(f"{PRECISIONS[variant].file(name)}*"):
                 file.unlink()

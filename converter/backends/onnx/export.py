@@ -11,7 +11,8 @@ from typing import Any
 
 from converter.architectures import OnnxConfig
 from converter.architectures.model_config import overridden
-from converter.backends.base import Cache, Conversion, together
+from converter.backends.cache import Cache
+from converter.backends.conversion import Conversion, combine
 from converter.backends.onnx.capture.capture import capture
 from converter.backends.onnx.capture.submodels import Submodel, submodels
 from converter.backends.onnx.files import model_file
@@ -81,7 +82,7 @@ def export_with(
                 _write(cache, preprocessor, model, config, opset, submodel, place, shared_in, optimize)
                 for submodel, place in zip(files, places, strict=True)
             ]
-            conversion = together([part for part, _ in written])
+            conversion = combine([part for part, _ in written])
             unused = unused_weights(model, frozenset().union(*(sources for _, sources in written)))
             note = f"no output depends on {counted(unused)}: {named(unused)}"
             return replace(conversion, notes=(*conversion.notes, note)) if unused else conversion

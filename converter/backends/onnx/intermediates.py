@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from converter.core.errors import output_error
+from converter.core.output_errors import output_error
 
 
 class Intermediates:

@@ -107,7 +107,7 @@ class OnnxOptions(Options):
         return tuple(name for name in PRECISIONS if name in self.precision or (name == "fp32" and CHECKPOINT in self.precision))
 
     @classmethod
-    def defaults_beside(cls, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    def dependent_defaults(cls, options: Mapping[str, Any]) -> Mapping[str, Any]:
         return {"profile": "documented"} if options.get("config") else {}
 
     @classmethod

@@ -13,13 +13,14 @@ import onnx_ir as ir
 import onnxruntime as ort
 import torch
 
-from converter.backends.base import StoredWeight
 from converter.backends.onnx.files import model_file, tokens
 from converter.backends.onnx.names import DECODER_FILE, ENCODER_FILE, STATES, TAKES
 from converter.backends.onnx.precision import rounding
 from converter.backends.onnx.precision.integers import matrices
 from converter.backends.onnx.precision.linear import weight_of
-from converter.core.errors import ConversionError, reason
+from converter.backends.stored_weight import StoredWeight
+from converter.core.errors import ConversionError
+from converter.core.reason import reason
 from converter.core.records import Signature, SubmodelSignature, TensorSpec
 from converter.core.typing import Array
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from converter.backends.base import Backend, Session
+from converter.backends.base import Backend
+from converter.backends.session import Session
 from converter.backends.traced import without_cache
 from converter.core.records import LONGEST_AXIS, Options
 

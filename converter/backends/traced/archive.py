@@ -14,7 +14,9 @@ import pydantic
 import torch
 
 from converter.backends.traced.runner import SIGNATURE, tensors_of
-from converter.core.errors import ConversionError, output_error, reason
+from converter.core.errors import ConversionError
+from converter.core.output_errors import output_error
+from converter.core.reason import reason
 from converter.core.records import Signature
 
 _CODE, _CODE_OF_A_MODULE = 1 << 20, 3 << 10

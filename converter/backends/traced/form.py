@@ -16,7 +16,8 @@ from converter.architectures.size import Size
 from converter.backends.traced.runner import attributes_in_use
 from converter.checkpoints.export_wrappers import ExportWrapper
 from converter.checkpoints.loading import LoadedModel, made_up_error
-from converter.core.errors import ConversionError, ConverterError, NotSupportedError, reason
+from converter.core.errors import ConversionError, ConverterError, NotSupportedError
+from converter.core.reason import reason
 from converter.core.records import Bucket, Signature, TensorSpec
 
 Tensors = tuple[torch.Tensor, ...]

@@ -14,7 +14,7 @@ import numpy as np
 import pydantic
 import torch
 
-from converter.backends.base import StoredWeight
+from converter.backends.stored_weight import StoredWeight
 from converter.backends.traced import runner
 from converter.core.errors import ConversionError
 from converter.core.records import Signature

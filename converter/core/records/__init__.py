@@ -19,7 +19,12 @@ from converter.core.records.artifact import (
     TensorSpec,
 )
 from converter.core.records.base import FileRecord, Position, Record
+from converter.core.records.comparison import Case, Comparison
 from converter.core.records.event import Event
+from converter.core.records.exactness import Exactness
+from converter.core.records.finding import Finding
+from converter.core.records.generation import Generation
+from converter.core.records.influence import Influence
 from converter.core.records.job import (
     HIDDEN,
     LONGEST_AXIS,
@@ -35,7 +40,8 @@ from converter.core.records.job import (
     Source,
     Visibility,
 )
-from converter.core.records.validation import Case, Comparison, Exactness, Finding, Generation, Influence, Verdict, WeightCheck
+from converter.core.records.verdict import Verdict
+from converter.core.records.weight_check import WeightCheck
 
 __all__ = [
     "HIDDEN",

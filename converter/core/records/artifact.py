@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from converter.core.records.base import Count, FileRecord, Position, Record, Text, inside
 from converter.core.records.job import Job, Visibility
-from converter.core.records.validation import Verdict
+from converter.core.records.verdict import Verdict
 
 Status = Literal["converted", "skipped", "unvalidated", "failed", "cancelled"]
 """`unvalidated` could not run, and the user allows that, see `Verdict.unvalidated`. `cancelled` was not started, after a failure with

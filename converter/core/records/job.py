@@ -102,10 +102,10 @@ class Options(Record):
             name: value for name, value in options.items() if name not in cls.aliases or (name in precisions and precisions[name] is None)
         }
         precision = {"precision": next(iter(known.values()))} if known else {}
-        return {**cls.defaults_beside(options), **kept, **precision}
+        return {**cls.dependent_defaults(options), **kept, **precision}
 
     @classmethod
-    def defaults_beside(cls, options: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG003 - for subclasses
+    def dependent_defaults(cls, options: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG003 - for subclasses
         """Defaults that depend on other options."""
         return {}
 

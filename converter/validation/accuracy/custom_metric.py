@@ -13,7 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from converter.core.errors import ConversionError, NotSupportedError, reason
+from converter.core.errors import ConversionError, NotSupportedError
+from converter.core.reason import reason
 from converter.core.text import printable
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from converter.architectures import OnnxConfig
-from converter.backends import Session
+from converter.backends.session import Session
 from converter.core.errors import ConversionError, InputError
 from converter.core.records import AccuracyDrop, Tier
 from converter.core.typing import Array

@@ -13,8 +13,9 @@ from typing import Any
 
 from converter.architectures import OnnxConfig
 from converter.architectures.model_config import overridden
-from converter.backends import Backend, Session
-from converter.backends.base import VariantInfo
+from converter.backends import Backend
+from converter.backends.session import Session
+from converter.backends.variant_info import VariantInfo
 from converter.checkpoints.loading import LoadedModel
 from converter.core.errors import ConversionError
 from converter.core.records import AccuracyDrop, Deviation, Latency, Options, Variant
@@ -41,7 +42,9 @@ def judge(
     with overridden(model.config, config.values_override):
         measuring = _Measuring(backend, folder, model, config, tokenizer, options)
         return tuple(
-            measuring.variant(name, backend.derive(folder, name, measuring.evaluator) if make else backend.describe(folder, name))
+            measuring.variant(
+                name, backend.derive_variant(folder, name, measuring.evaluator) if make else backend.describe_variant(folder, name)
+            )
             for name in backend.variants(options)
         )
 
@@ -59,21 +62,21 @@ class _Measuring:
 
     def variant(self, name: str, info: VariantInfo) -> Variant:
         """One variant, measured and judged."""
-        exact = self._backend.exact
-        reference_size = sum(self._backend.describe(self._folder, exact).stored.values()) if self._has(exact) else 0
+        base = self._backend.base_variant
+        reference_size = sum(self._backend.describe_variant(self._folder, base).stored.values()) if self._has(base) else 0
         with closing(self._backend.open_variant(self._folder, name)) as session:
             accuracy_drop = self.evaluator.accuracy_drop(session)
             custom_figures = self._custom_metrics(session)
-            problems = [*self._problems(session, info, accuracy_drop, custom_figures, reference_size if name != exact else 0)]
+            problems = [*self._problems(session, info, accuracy_drop, custom_figures, reference_size if name != base else 0)]
             deviations: tuple[Deviation, ...] = ()
-            if name != exact:
+            if name != base:
                 self._grid = self._grid or VariantGrid(self._reference, self._config, self._tokenizer)
                 deviations = self._grid.deviations(session, activations=info.activations)
                 problems += [problem for deviation in deviations for problem in deviation.problems()] + [*self._grid.problems(session)]
             runtime = session.runtime
         return Variant(
             name=name,
-            is_base=name == exact,
+            is_base=name == base,
             files=info.files,
             size=sum(path.stat().st_size for path in _files(self._folder, info)),
             reference_size=reference_size,
@@ -125,16 +128,16 @@ class _Measuring:
 
     def _latency(self, name: str) -> Latency | None:
         """The latency beside the float32 files, if they exist: both opened as users do."""
-        exact = self._backend.exact
-        if name == exact or not self._has(exact):
+        base = self._backend.base_variant
+        if name == base or not self._has(base):
             return None
         opened = partial(self._backend.open_variant, self._folder, deployed=True)
-        with closing(opened(name)) as session, closing(opened(exact)) as before:
+        with closing(opened(name)) as session, closing(opened(base)) as before:
             return measure_pair(session, before, self.evaluator.single, self._reference.threads)
 
     def _has(self, name: str) -> bool:
         try:
-            self._backend.describe(self._folder, name)
+            self._backend.describe_variant(self._folder, name)
         except ConversionError:
             return False
         return True

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from converter.artifacts.store import RECORD, describe_files
+from converter.artifacts.integrity import describe_files
+from converter.artifacts.record_file import RECORD
 from tests.support.samples import artifact_record, save_checkpoint
 
 Run = Callable[..., Any]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from converter.core.files import describe, is_unchanged, open_regular, read_at_most
+from converter.core.files import describe, is_unchanged, open_regular, read_at_most, write_whole
 from converter.core.records import FileRecord
+from tests.support.foreign import FOREIGN, put_foreign, state
 
 
 @pytest.fixture(params=["pipe", "socket", "device", "folder", "loop", "nowhere", "nothing"])
@@ -53,3 +54,17 @@ def test_a_file_of_more_bytes_than_are_read_is_refused(tmp_path: Path) -> None:
     os.truncate(tmp_path / "file", 2**40)  # a terabyte of nothing
     with pytest.raises(OSError, match="it has more than 1 MB"):
         read_at_most(tmp_path / "file", 2**20)
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_file_is_written_whole_beside_whatever_has_the_name_of_a_temporary_one(kind: str, tmp_path: Path) -> None:
+    put_foreign(tmp_path / ".converter-report.json", kind)
+    before = state(tmp_path)
+    write_whole(tmp_path / "report.json", b"{}")
+    assert state(tmp_path) == {**before, "report.json": "file {}"}
+
+
+def test_what_a_killed_process_had_written_of_a_file_goes_with_the_next(tmp_path: Path) -> None:
+    (tmp_path / ".converter-report.json-0123abcd").write_bytes(b"{")
+    write_whole(tmp_path / "report.json", b"{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
-from converter.backends.base import Quantized, StoredWeight
+from converter.backends.stored_weight import Quantized, StoredWeight
 from converter.checkpoints.loading import LoadedModel
 from converter.core.records import WeightCheck
 from converter.validation.reference import Reference

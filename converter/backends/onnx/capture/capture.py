@@ -29,7 +29,8 @@ from converter.checkpoints.cache_tensors import CACHE
 from converter.checkpoints.loading import LoadedModel
 from converter.checkpoints.sample_inputs import sample
 from converter.core.debugging import current
-from converter.core.errors import ConversionError, ConverterError, reason
+from converter.core.errors import ConversionError, ConverterError
+from converter.core.reason import reason
 
 _BATCH, _SEQUENCE, _CHOICE = 2, 8, 3
 """The sizes of a capture: different lengths, none of them 1, so that no two axes are confused."""

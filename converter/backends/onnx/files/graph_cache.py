@@ -21,7 +21,7 @@ from typing import Any
 
 import converter
 from converter.architectures import OnnxConfig
-from converter.backends.base import Cache
+from converter.backends.cache import Cache
 from converter.backends.onnx.files.graph import Graph
 from converter.backends.onnx.options import Optimize
 from converter.checkpoints.loading import LoadedModel

@@ -22,7 +22,8 @@ import torch
 
 from converter.backends.onnx.files.graph import Graph
 from converter.backends.onnx.files.packed_weights import Weights
-from converter.core.errors import ConversionError, output_error
+from converter.core.errors import ConversionError
+from converter.core.output_errors import output_error
 from converter.core.typing import Array
 
 SINGLE_FILE_LIMIT = 2**31 - 2**20

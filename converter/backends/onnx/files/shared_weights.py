@@ -19,7 +19,7 @@ import torch
 
 from converter.backends.onnx.files.model_file import Place, free_data_file
 from converter.checkpoints.stored import stored_tensors
-from converter.core.errors import output_error
+from converter.core.output_errors import output_error
 
 _HEAD = 64  # bytes that distinguish most tensors of one size
 _WORTH_TELLING = 1_000_000  # bytes of weights in a graph that is to hold none; tables of positions are fewer

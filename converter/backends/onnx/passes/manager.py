@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from converter.backends.onnx.intermediates import Intermediates
-from converter.core.errors import ConversionError, reason
+from converter.core.errors import ConversionError
+from converter.core.reason import reason
 
 _logger = logging.getLogger(__name__)
 

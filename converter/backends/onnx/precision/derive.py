@@ -13,7 +13,7 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
-from converter.backends.base import Evaluator, VariantInfo
+from converter.backends.evaluator import Evaluator
 from converter.backends.onnx.files import model_file
 from converter.backends.onnx.precision import Precision
 from converter.backends.onnx.precision.half import to_bfloat16, to_float16
@@ -22,7 +22,10 @@ from converter.backends.onnx.precision.quantizers import quantize, remaining, sa
 from converter.backends.onnx.precision.ranges import measure
 from converter.backends.onnx.precision.search import search
 from converter.backends.onnx.session import open_files
-from converter.core.errors import ConversionError, ConverterError, output_error, reason
+from converter.backends.variant_info import VariantInfo
+from converter.core.errors import ConversionError, ConverterError
+from converter.core.output_errors import output_error
+from converter.core.reason import reason
 from converter.core.records import Search
 from converter.core.typing import Array
 

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from converter.backends.base import Quantized
+from converter.backends.stored_weight import Quantized
 from converter.core.typing import Array
 
 _NOT_STORED = np.full(1, np.nan, np.float32)

@@ -16,7 +16,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from converter.architectures import FEATURES, find_architecture
-from converter.backends import Cache
+from converter.backends.cache import Cache
 from converter.backends.onnx import OnnxBackend
 from converter.backends.onnx.files import graph_cache as cache
 from converter.backends.onnx.files.graph import Graph
