@@ -22,7 +22,7 @@ def install(folder: Path, record: ArtifactRecord, destination: Path) -> None:
 
     Raises: OutputError.
     """
-    destination = destination.resolve()  # a link stays one, and what it leads to is replaced
+    destination = destination.resolve()  # a link stays, and its target is replaced
     try:
         (folder / RECORD).write_text(record.model_dump_json(indent=2), encoding="utf-8")
         _sync(folder)

@@ -1,4 +1,4 @@
-"""The files of an artifact are those of its record."""
+"""Compare the files of an artifact with its record."""
 
 from __future__ import annotations
 

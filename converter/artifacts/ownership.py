@@ -30,5 +30,5 @@ def hand_over(folder: Path) -> None:
         except FileNotFoundError:  # nothing was made, or it has gone since
             continue
         except OSError as error:
-            _logger.warning("what was made in %s stays root's own: %s", folder, error.strerror)
+            _logger.warning("the files in %s stay owned by root: %s", folder, error.strerror)
             return

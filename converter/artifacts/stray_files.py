@@ -15,8 +15,8 @@ from converter.core.records import ArtifactRecord
 def stray_files(folder: Path, backend: Backend, measured: Collection[str], record: ArtifactRecord | None) -> Iterator[str]:
     """Return the files of an artifact's folder that clients load and that were not `measured`.
 
-    Tensor files that its `record` does not name count too. Folders below are searched, except for those of other artifacts; none are
-    if the folder holds a checkpoint.
+    Tensor files that its `record` does not name count too. Inner folders are searched, except other artifacts'; none are searched if
+    the folder has a checkpoint.
     """
     named = {file.path for file in record.needed} if record else None
     holds_checkpoint = holds_weights(folder)

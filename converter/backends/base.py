@@ -39,9 +39,9 @@ class Backend(ABC):
     base_variant: ClassVar[str] = ""
     """The variant that others are derived from; empty if there are no variants."""
     layouts: ClassVar[tuple[tuple[str, ...], ...]] = ()
-    """Where artifacts may have other files than `main_file`, the files of each kind of artifact; a user is told of the last."""
+    """The files of each kind of artifact, if there are others than `main_file`; the last one is shown to users."""
     validation_claim: ClassVar[str] = "validated"
-    """What a user may take an artifact for, in a word or two."""
+    """The claim of an artifact, in a word or two."""
     options: ClassVar[type[Options]]
     packages: ClassVar[tuple[str, ...]]
     """The distributions whose versions shape the artifact; a new version of one means converting again."""
@@ -58,11 +58,11 @@ class Backend(ABC):
     checks: ClassVar[bool] = False
     """Whether `check` can say something of a model before it is converted."""
     check_note: ClassVar[str] = ""
-    """What is said of every check, in a clause."""
+    """A clause for every check."""
 
     @property
     def notice(self) -> str:
-        """What a user should know of it whenever they use it, told once by a command."""
+        """A notice for every user, printed once per command."""
         return ""
 
     @property
@@ -71,15 +71,15 @@ class Backend(ABC):
         return True
 
     def files_of(self, names: Collection[str]) -> tuple[str, ...]:
-        """The files that are called, in their order, among the `names` of an artifact's; none where they are no artifact's."""
+        """The files to load, in their order, among the `names` of an artifact; empty for other names."""
         return next((layout for layout in self.layouts or ((self.main_file,),) if {*names} >= {*layout}), ())
 
     def main_file_of(self, names: Collection[str]) -> str | None:
-        """The file among `names`, of one artifact, that a user is told of; None where they are no artifact's."""
+        """The file to show to users, among `names` of one artifact; None for other names."""
         return next(reversed(self.files_of(names)), None)
 
     def main_file_in(self, folder: Path) -> str | None:
-        """The same of what is in a folder."""
+        """The file to show to users, in a folder."""
         return self.main_file_of([name for name in self.file_names if (folder / name).is_file()])
 
     @property
@@ -107,11 +107,11 @@ class Backend(ABC):
         return {}
 
     def attn_implementation(self, onnx_config: type[OnnxConfig]) -> str | None:  # noqa: ARG002 - for subclasses
-        """The attention that a model is loaded with to be converted; None is what transformers chooses."""
+        """The attention implementation for a conversion; None for transformers' choice."""
         return None
 
     def check_environment(self, options: Options) -> None:  # noqa: ARG002 - for subclasses
-        """Raise NotSupportedError where it cannot convert here, or not with these options; before anything is fetched."""
+        """Raise NotSupportedError if it cannot convert here, or with these options, before anything is downloaded."""
         missing = [package for package in self.packages if not any(distributions(name=package))]
         if missing:
             raise NotSupportedError(
@@ -120,7 +120,7 @@ class Backend(ABC):
             )
 
     def check(self, model: LoadedModel, config: OnnxConfig, options: Options, preprocessor: Any = None) -> Iterator[Finding]:
-        """What can be found out of a model without converting it, where it `checks`."""
+        """The findings on a model without a conversion, if it `checks`."""
         raise NotImplementedError
 
     @abstractmethod
@@ -150,10 +150,10 @@ class Backend(ABC):
 
     @abstractmethod
     def open(self, folder: Path) -> Session:
-        """Open the artifact in `folder`, in the precision that a user is told of. Raises ConversionError where it is none."""
+        """Open the artifact in `folder`, in the precision shown to users. Raises ConversionError if it is damaged."""
 
     def variants(self, options: Options) -> tuple[str, ...]:  # noqa: ARG002 - for subclasses
-        """The precisions that are asked for and measured by what they lose; none where the artifact is to be what its checkpoint is."""
+        """The requested precisions, measured by their accuracy drop; empty if the artifact has to match its checkpoint."""
         return ()
 
     def derive_variant(self, folder: Path, variant: str, evaluator: Evaluator) -> VariantInfo:

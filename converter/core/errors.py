@@ -1,20 +1,20 @@
-"""Every error the user can meet, as one tree.
+"""Every error of a user, as one tree.
 
     ConverterError                  exit code 1
     ├── UsageError                  exit code 2: the command line is wrong, nothing was started
     │   └── ManifestError           … or the manifest is, with every problem of it
-    ├── CheckpointError             the source: not there, incomplete, damaged, refused
+    ├── CheckpointError             the source: missing, incomplete, damaged, refused
     ├── NotSupportedError           the architecture, the feature or an option's value
     ├── ConversionError             capturing or writing failed
-    ├── InputError                  inputs that an artifact cannot be given
-    ├── ValidationError             the artifact does not do what the checkpoint does
+    ├── InputError                  inputs that do not fit an artifact
+    ├── ValidationError             the artifact does not match the checkpoint
     ├── OutputError                 the destination cannot be written
     └── PushError                   artifacts that cannot go to the Hub, or may not
-        ├── AccessError             … for what the token may not do
-        ├── RevisionError           … for a branch or pull request that is not there
-        └── CardError               … for their card
+        ├── AccessError             … because of the token
+        ├── RevisionError           … because a branch or pull request is missing
+        └── CardError               … because of their card
 
-A message is one sentence that says what happened; the hint says what to do about it.
+A message is one sentence on the event; the hint says what to do.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class InputError(ConverterError, ValueError):
 
 
 class ValidationError(ConverterError, ValueError):
-    """The artifact does not do what its checkpoint does; `verdict` says how far it is off. A ValueError, as documented."""
+    """The artifact does not match its checkpoint; `verdict` has the figures. A ValueError, as documented."""
 
     def __init__(self, message: str, hint: str, verdict: Verdict) -> None:
         super().__init__(message, hint)
@@ -97,15 +97,15 @@ class OutputError(ConverterError):
 
 
 class PushError(ConverterError):
-    """Artifacts that may not go to the Hub, or cannot; what was there is as it was."""
+    """Artifacts cannot go to the Hub, or may not; nothing changed there."""
 
 
 class AccessError(PushError):
-    """There is no token, or it may not write where the artifacts are to go."""
+    """The token is missing, or has no write access to the destination."""
 
 
 class RevisionError(PushError):
-    """There is no such branch, commit or pull request in the repository."""
+    """The repository lacks the branch, commit or pull request."""
 
 
 class CardError(PushError):

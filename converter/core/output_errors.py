@@ -15,8 +15,8 @@ _OS_ERRORS = {
     errno.EACCES: ("permission denied", "choose an output folder that you may write to"),
     errno.EPERM: ("permission denied", "choose an output folder that you may write to"),
     errno.EROFS: ("the file system is read-only", "choose an output folder that you may write to"),
-    errno.ENOTDIR: ("a file stands where a folder is needed", "choose another output folder"),
-    errno.EEXIST: ("a file stands where a folder is needed", "choose another output folder"),
+    errno.ENOTDIR: ("a file is in the place of a folder", "choose another output folder"),
+    errno.EEXIST: ("a file is in the place of a folder", "choose another output folder"),
 }
 
 

@@ -132,7 +132,7 @@ def test_an_output_that_cannot_be_written_is_told(workspace: Path, command: Run,
     (tmp_path / "file").write_text("in the way")
     result = command("onnx", "--model", workspace / "good", tmp_path / "file" / "onnx")
     assert result.returncode == 1
-    assert "cannot write to" in result.stderr and "a file stands where a folder is needed" in result.stderr
+    assert "cannot write to" in result.stderr and "a file is in the place of a folder" in result.stderr
 
 
 _LIMITED = """

@@ -16,8 +16,8 @@ REPLACED = frozenset(
         *("Parcel", "PartSignature", "PartsSession", "PassingError", "Question", "Recipe", "announced", "carry_out", "claimed", "conclude"),
         *("divergence", "find_done", "job_key", "lent", "look_ahead", "made_beside", "measured_by", "only_at", "otherwise", "passing"),
         *(
-            "AccessError",
-            "dependent_defaults",
+            "RightsError",
+            "defaults_beside",
             "has_exact",
             "is_lack_of_memory",
             "shortfall",

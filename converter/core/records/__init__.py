@@ -1,4 +1,4 @@
-"""The data that travels through the pipeline, and what is written to disk of it.
+"""The data that travels through the pipeline and to the disk.
 
 manifest line → Entry → Job → Checkpoint → Artifact → Verdict → Outcome → report
 """

@@ -1,4 +1,4 @@
-"""The tokens of an artifact beside those of transformers."""
+"""The generated tokens of an artifact, compared with transformers'."""
 
 from __future__ import annotations
 

@@ -21,15 +21,17 @@ class Verdict(Record):
     atol: float
     rtol: float
     runtime: Text
-    unvalidated: Text = Field("", description="why nothing was measured, where nothing here runs the artifact; empty where it was")
-    problems: tuple[Text, ...] = Field((), description="what is wrong and no figure: names, dtypes, axes, a changed file")
+    unvalidated: Text = Field("", description="why it was not validated, if nothing on the machine runs it; otherwise empty")
+    problems: tuple[Text, ...] = Field((), description="problems without a figure: names, dtypes, axes, a changed file")
     cases: tuple[Case, ...] = ()
     exactness: tuple[Exactness, ...] = Field((), description="of the outputs that miss the tolerance in some case, in that order")
     influences: tuple[Influence, ...] = ()
-    generation: Generation | None = Field(None, description="None where the model has no cache or gives no tokens")
+    generation: Generation | None = Field(None, description="None without a cache or tokens")
     weights: WeightCheck = WeightCheck(compared=0)
-    latency: Latency | None = Field(None, description="None where nothing ran it, and in records of before it was measured")
-    variants: tuple[Variant, ...] = Field((), description="other precisions, by what they lose; the cases are those of the float32 files")
+    latency: Latency | None = Field(None, description="None if it did not run, and in older records")
+    variants: tuple[Variant, ...] = Field(
+        (), description="other precisions with their accuracy drop; the cases belong to the float32 files"
+    )
     notes: tuple[Text, ...] = ()
 
     @property
@@ -42,7 +44,7 @@ class Verdict(Record):
         return next(self.all_problems(), "")
 
     def all_problems(self) -> Iterator[str]:
-        """All problems, a clause for one problem; none if the verdict has passed."""
+        """All problems, a clause each; empty if the verdict has passed."""
         yield from self.problems
         if self.unvalidated:
             yield f"it was not validated: {self.unvalidated}"

@@ -31,7 +31,7 @@ class WeightCheck(Record):
         """The problems of the stored weights, a clause for one problem."""
         for names, what in (
             (self.different, "of its weights are not the checkpoint's"),
-            (self.unknown, "of its large tensors are none of the checkpoint's"),
+            (self.unknown, "of its large tensors do not come from the checkpoint"),
             (self.missing, "of the checkpoint's weights are not in it"),
             (self.doubled, "of its weights are tied in the checkpoint and stored twice"),
             (self.joined, "of its weights share their bytes and were to be stored each for itself"),

@@ -161,7 +161,7 @@ def test_a_record_made_by_somebody_else_deletes_nothing_elsewhere(tmp_path: Path
 def test_a_file_where_a_folder_is_needed_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for destination in (tmp_path / "file", tmp_path / "file" / "onnx"):
-        with pytest.raises(OutputError, match="a file stands where a folder is needed"):
+        with pytest.raises(OutputError, match="a file is in the place of a folder"):
             put(destination, "one", model__onnx="new")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

@@ -14,7 +14,7 @@ from converter.core.records import Verdict
 from tests.support.artifact_folders import contents
 from tests.support.foreign import FOREIGN, put_foreign, state
 
-VERDICT_OF_IT = Verdict(atol=1e-5, rtol=0, runtime="onnxruntime 1.30", problems=("gives what is no number",))
+VERDICT_OF_IT = Verdict(atol=1e-5, rtol=0, runtime="onnxruntime 1.30", problems=("its outputs have NaN or infinity",))
 
 
 def test_a_rejected_artifact_is_kept_aside_and_takes_the_place_of_the_last(tmp_path: Path) -> None:

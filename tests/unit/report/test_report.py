@@ -77,5 +77,5 @@ def test_nothing_but_the_three_reports_is_left_in_the_folder(tmp_path: Path) -> 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="a file stands where a folder is needed"):
+    with pytest.raises(OutputError, match="a file is in the place of a folder"):
         report.write(Report(outcomes=()), tmp_path / "file")

@@ -35,7 +35,7 @@ def test_a_verdict_with_nothing_wrong_passes() -> None:
             {"weights": WeightCheck(compared=4, different=("a.weight", "b.weight"))},
             "2 of its weights are not the checkpoint's, a.weight first",
         ),
-        ({"weights": WeightCheck(compared=4, unknown=("c.x",))}, "1 of its large tensors are none of the checkpoint's, c.x first"),
+        ({"weights": WeightCheck(compared=4, unknown=("c.x",))}, "1 of its large tensors do not come from the checkpoint, c.x first"),
         ({"weights": WeightCheck(compared=4, missing=("a", "b"))}, "2 of the checkpoint's weights are not in it, a first"),
         ({"weights": WeightCheck(compared=4, doubled=("a",))}, "1 of its weights are tied in the checkpoint and stored twice, a first"),
         ({"weights": WeightCheck(compared=4, joined=("a",))}, "1 of its weights share their bytes and were to be stored each for itself"),
