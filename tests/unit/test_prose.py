@@ -58,3 +58,12 @@ def test_the_descriptions_of_the_action_are_plain() -> None:
     action = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
     texts = [action["description"], *(value["description"] for key in ("inputs", "outputs") for value in action[key].values())]
     assert [problem for text in texts for problem in problems(text)] == []
+
+
+def test_pages_are_wrapped_at_100_characters() -> None:
+    long = []  # of pages that people write; `make coverage-table` writes the other
+    for path in (page for page in PAGES if page.name != "model-types.md"):
+        text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+        lines = [line for line in text.splitlines() if len(line) > 100 and not line.lstrip().startswith(("|", "#", "<!--"))]
+        long += [f"{path.name}: {line}" for line in lines]
+    assert long == []
