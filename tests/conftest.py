@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import tempfile
@@ -28,6 +29,12 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.TemporaryDirectory(prefix="converter-cache-")
     config.add_cleanup(folder.cleanup)
     os.environ["CONVERTER_CACHE"] = folder.name
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the imported modules and the tests: a conversion collects twice, at half a second each."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
