@@ -41,18 +41,18 @@ class Result:
 
 
 def prepare(folder: Path) -> None:
-    """Have this process, in `folder` and without the Hub, import what targets need: `fuzz_forked` then starts them in no time."""
+    """Import all that targets need, in `folder` and without the Hub, for `fuzz_in_fork`."""
     os.chdir(folder)
     os.environ |= _OFFLINE
     import converter.cli  # noqa: F401 - for the children
     from converter.checkpoints.loading import load_model
 
     for model_type in ("bert", "gpt_neo", "t5"):
-        load_model(save_tiny(folder / "prepared" / model_type, model_type), "AutoModel", "float32")
+        load_model(save_tiny(folder / "checkpoints" / model_type, model_type), "AutoModel", "float32")
 
 
-def fuzz_forked(name: str, inputs: int, seed: int) -> Result:
-    """The same as `fuzz` for the target of a name, in a fork of a process that is prepared."""
+def fuzz_in_fork(name: str, inputs: int, seed: int) -> Result:
+    """Run `fuzz` for a target by its name, in a fork of this process."""
     return fuzz(next(target for target in TARGETS if target.name == name), inputs, seed, "fork")
 
 
