@@ -22,13 +22,16 @@ collect_ignore = [] if find_spec("torch_xla") else ["xla"]  # these have an envi
 def pytest_configure(config: pytest.Config) -> None:
     """The tests of a project that is itself tested by GitHub Actions are not that step, nor are the processes that they start.
 
-    Graphs that they capture are kept for none but the commands of the same run.
+    Graphs that they capture are kept for none but the same run. Its workers share them, so that each graph is captured once.
     """
+    shared = os.environ.get("CONVERTER_CACHE") if hasattr(config, "workerinput") else None
     for name in [name for name in os.environ if name.startswith(("GITHUB_", "INPUT_", "CONVERTER_"))]:
         del os.environ[name]
-    folder = tempfile.TemporaryDirectory(prefix="converter-cache-")
-    config.add_cleanup(folder.cleanup)
-    os.environ["CONVERTER_CACHE"] = folder.name
+    if shared is None:
+        folder = tempfile.TemporaryDirectory(prefix="converter-cache-")
+        config.add_cleanup(folder.cleanup)
+        shared = folder.name
+    os.environ["CONVERTER_CACHE"] = shared
 
 
 def pytest_collection_finish() -> None:
