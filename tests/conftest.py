@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import tempfile
@@ -22,13 +23,16 @@ collect_ignore = [] if find_spec("torch_xla") else ["xla"]  # these need another
 def pytest_configure(config: pytest.Config) -> None:
     """The tests of a project that is itself tested by GitHub Actions are not that step, nor are the processes that they start.
 
-    Graphs that they capture are kept for none but the commands of the same run.
+    Graphs that they capture are kept for none but the same run. Its workers share them, so that each graph is captured once.
     """
+    shared = os.environ.get("CONVERTER_CACHE") if hasattr(config, "workerinput") else None
     for name in [name for name in os.environ if name.startswith(("GITHUB_", "INPUT_", "CONVERTER_"))]:
         del os.environ[name]
-    folder = tempfile.TemporaryDirectory(prefix="converter-cache-")
-    config.add_cleanup(folder.cleanup)
-    os.environ["CONVERTER_CACHE"] = folder.name
+    if shared is None:
+        folder = tempfile.TemporaryDirectory(prefix="converter-cache-")
+        config.add_cleanup(folder.cleanup)
+        shared = folder.name
+    os.environ["CONVERTER_CACHE"] = shared
     if _is_torch_free(config):
         block()
 
@@ -48,6 +52,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if needs_torch(item.path):
             item.add_marker("torch")
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the imported modules and the tests: a conversion collects twice, at half a second each."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from converter.architectures import find_architecture
@@ -48,9 +49,10 @@ class Row:
         return zlib.crc32(repr(self).encode()) / 2**32
 
 
-def all_types() -> list[str]:
+@cache
+def all_types() -> tuple[str, ...]:
     """The available model types, in alphabetical order."""
-    return sorted(filter(_has_features, known_types()))
+    return tuple(sorted(filter(_has_features, known_types())))
 
 
 def _has_features(model_type: str) -> bool:

@@ -15,14 +15,17 @@ import time
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from tests.fuzz.targets import TARGETS, Target, attempt
+from tests.support.checkpoints import save_tiny
 
 MEMORY = 3 * 2**30
 """Bytes of anonymous memory that a target's process may take, of which the imports are a third of a gigabyte."""
 SLOWEST = 10.0
 """Seconds that an input may take."""
 _KEPT = Path("build/fuzz")
+_OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:9", "TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 
 
 @dataclass
@@ -37,9 +40,25 @@ class Result:
     wrong: dict[str, str] = field(default_factory=dict)
 
 
-def fuzz(target: Target, inputs: int, seed: int) -> Result:
+def prepare(folder: Path) -> None:
+    """Import all that targets need, in `folder` and without the Hub, for `fuzz_in_fork`."""
+    os.chdir(folder)
+    os.environ |= _OFFLINE
+    import converter.cli  # noqa: F401 - for the children
+    from converter.checkpoints.loading import load_model
+
+    for model_type in ("bert", "gpt_neo", "t5"):
+        load_model(save_tiny(folder / "checkpoints" / model_type, model_type), "AutoModel", "float32")
+
+
+def fuzz_in_fork(name: str, inputs: int, seed: int) -> Result:
+    """Run `fuzz` for a target by its name, in a fork of this process."""
+    return fuzz(next(target for target in TARGETS if target.name == name), inputs, seed, "fork")
+
+
+def fuzz(target: Target, inputs: int, seed: int, start: str = "spawn") -> Result:
     """Try `inputs` broken inputs on a target, in a child that is killed if it hangs."""
-    context = multiprocessing.get_context("spawn")
+    context: Any = multiprocessing.get_context(start)
     ours, theirs = context.Pipe(duplex=False)
     child = context.Process(target=_child, args=(target.name, inputs, seed, theirs))
     child.start()
@@ -63,7 +82,7 @@ def fuzz(target: Target, inputs: int, seed: int) -> Result:
 
 
 def _child(name: str, inputs: int, seed: int, connection: Connection) -> None:
-    os.environ |= {"HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:9", "TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    os.environ |= _OFFLINE
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):  # a panic of the tokenizers' Rust is printed there in any case
         os.dup2(nowhere, stream)

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from converter.core.errors import CheckpointError
 from tests.fuzz.mutation import mutated
-from tests.fuzz.running import fuzz, outside
+from tests.fuzz.running import fuzz_in_fork, outside, prepare
 from tests.fuzz.targets import TARGETS, Target, attempt
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessPoolExecutor]:
+    """A process that has imported what the targets need; each of them runs in a fork of it."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, initializer=prepare, initargs=(tmp_path_factory.mktemp("fuzz"),)) as executor:
+        yield executor
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
-def test_a_few_hundred_broken_inputs_end_in_a_sentence(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    result = fuzz(target, 200, seed=2)
+def test_a_few_hundred_broken_inputs_end_in_a_sentence(target: Target, pool: ProcessPoolExecutor) -> None:
+    result = pool.submit(fuzz_in_fork, target.name, 200, 2).result()
     assert (result.tried, result.wrong) == (200, {})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
+from converter.architectures import find_architecture
 from converter.backends import BACKENDS
 from converter.cli import main
 from converter.core.records import Job, Outcome, Source
@@ -22,7 +25,10 @@ DOCUMENTED: dict[str, dict[str, Any]] = {"onnx": {"profile": "documented"}}
 
 @pytest.fixture
 def convert(tmp_path: Path) -> Callable[..., Outcome]:
-    """Converts a checkpoint's folder in this process, to ONNX by default: `convert(folder, feature="masked-lm")`."""
+    """Converts a checkpoint's folder in this process, to ONNX by default: `convert(folder, feature="masked-lm")`.
+
+    It takes a graph that another test captured, as the command line does.
+    """
 
     def run(folder: Path, destination: Path | None = None, backend: str = "onnx", **options: Any) -> Outcome:
         return run_job(
@@ -31,8 +37,31 @@ def convert(tmp_path: Path) -> Callable[..., Outcome]:
                 backend=backend,
                 options=BACKENDS[backend].options(**DOCUMENTED.get(backend, {}) | options),
                 destination=destination or tmp_path / "artifact",
+                cache=Path(os.environ["CONVERTER_CACHE"]),
             )
         )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trace(tiny: Callable[..., Path]) -> Callable[[str, str], Outcome]:
+    """Traces a tiny checkpoint, once for all tests of a run: `trace("bert", "masked-lm")`. Nobody may change its files."""
+    shared = Path(os.environ["CONVERTER_CACHE"]) / "archives"
+    shared.mkdir(exist_ok=True)
+
+    def run(model_type: str, feature: str) -> Outcome:
+        folder = shared / f"{model_type}-{feature}"
+        with FileLock(f"{folder}.lock"):  # other workers want it too
+            if not folder.with_suffix(".json").exists():
+                job = Job(
+                    source=Source(name="tiny", folder=tiny(model_type, find_architecture(model_type).auto_class(feature))),
+                    backend="torchscript",
+                    options=BACKENDS["torchscript"].options(feature=feature),
+                    destination=folder,
+                )
+                folder.with_suffix(".json").write_text(run_job(job).model_dump_json(), encoding="utf-8")
+        return Outcome.model_validate_json(folder.with_suffix(".json").read_bytes())
 
     return run
 

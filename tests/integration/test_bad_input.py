@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -135,21 +135,24 @@ def test_an_output_that_cannot_be_written_is_told(workspace: Path, command: Run,
     assert "cannot write to" in result.stderr and "a file is in the place of a folder" in result.stderr
 
 
-_LIMITED = """
-import resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
-from converter.cli import main
-main(sys.argv[2:])
-"""
+@contextmanager
+def _file_size_limit(size: int) -> Iterator[None]:
+    """Have the system refuse this process larger files."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("backend", ["onnx", "torchscript"])
-def test_a_disk_that_refuses_in_the_middle_leaves_nothing_behind(workspace: Path, tmp_path: Path, backend: str) -> None:
+def test_a_disk_that_refuses_in_the_middle_leaves_nothing_behind(workspace: Path, command: Run, tmp_path: Path, backend: str) -> None:
     """A limit on the size of files refuses as a full disk does, in the middle of the weights."""
-    arguments = [backend, "--model", workspace / "good", tmp_path / backend]
-    process = subprocess.run([sys.executable, "-c", _LIMITED, "20000", *map(str, arguments)], capture_output=True, text=True, check=False)
-    assert process.returncode == 1
-    assert "cannot write to" in process.stderr and "Traceback" not in process.stderr
+    with _file_size_limit(20_000):
+        result = command(backend, "--model", workspace / "good", tmp_path / backend)
+    assert result.returncode == 1
+    assert "cannot write to" in result.stderr and "Traceback" not in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -49,13 +49,15 @@ def _outputs(text: str) -> list[Any]:
     return arrays
 
 
-def test_an_archive_of_each_architecture_runs_from_cpp(program: Path, tiny: Callable[..., Path], convert: Convert, tmp_path: Path) -> None:
+def test_an_archive_of_each_architecture_runs_from_cpp(
+    program: Path, tiny: Callable[..., Path], trace: Callable[[str, str], Outcome]
+) -> None:
     """At a shape that was neither traced nor validated; inputs in no order, as they go in by name. One test, so that it is built once."""
     for model_type, rows in CONTRACT.items():
         feature = [name for name in rows if not name.endswith("-with-past")][-1]
         row = rows[feature]
         checkpoint = tiny(model_type, row["auto_class"])
-        outcome = convert(checkpoint, tmp_path / model_type, backend="torchscript", feature=feature, sequence_length=6)
+        outcome = trace(model_type, feature)
         assert outcome.status == "converted", outcome.failure
         model = getattr(transformers, row["auto_class"]).from_pretrained(checkpoint)
         inputs = inputs_of(list(row["inputs"]), model, Shape(4, 13, source=13, choice=3))

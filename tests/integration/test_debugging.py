@@ -64,6 +64,7 @@ def wrong_softmax() -> Iterator[None]:
 def test_an_artifact_that_only_a_patch_makes_wrong_is_made_without_it_and_says_so(
     tiny: Callable[..., Path], convert: Convert, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("CONVERTER_CACHE", str(tmp_path / "cache"))  # no graph of another test
     monkeypatch.setattr(capturing, "lean_exporter", wrong_softmax)
     outcome = convert(tiny("bert", seed=1), tmp_path / "onnx")
     assert outcome.status == "converted", outcome.failure
@@ -75,6 +76,7 @@ def test_an_artifact_that_only_a_patch_makes_wrong_is_made_without_it_and_says_s
 def test_an_artifact_that_is_wrong_either_way_says_that_both_were_tried(
     tiny: Callable[..., Path], convert: Convert, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("CONVERTER_CACHE", str(tmp_path / "cache"))  # no graph of another test
     monkeypatch.setattr(capturing, "lean_exporter", wrong_softmax)
     monkeypatch.setattr(capturing, "quiet_exporter", wrong_softmax_again)
     outcome = convert(tiny("bert", seed=1), tmp_path / "onnx")

@@ -7,6 +7,7 @@ imports from `transformers.models.…` (`DistilBertOnnxConfig`) come from `conve
 from __future__ import annotations
 
 import doctest
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -125,9 +126,15 @@ def test_the_guide_works_line_by_line(workspace: Path) -> None:
     assert list(guide.globs["outputs"][0].shape)[::2] == [1, 32]
 
 
-def test_the_guides_second_command_exports_a_fine_tuned_head(workspace: Path, tiny: Callable[..., Path]) -> None:
+def test_the_guides_second_command_exports_a_fine_tuned_head(
+    workspace: Path, tiny: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     checkpoint = tiny("distilbert", "AutoModelForSequenceClassification")
-    log = _command(f"--model={checkpoint}", "--feature=sequence-classification", "onnx/")
+    monkeypatch.setattr(sys, "argv", ["converter.onnx", f"--model={checkpoint}", "--feature=sequence-classification", "onnx/"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("converter.onnx", run_name="__main__")
+    log = capsys.readouterr().out
+    assert ended.value.code == 0
     assert "({'logits'})" in log and "matches (2, 3)" in log
 
 

@@ -85,9 +85,15 @@ def _run(path: Path, inputs: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.i
 def test_a_model_of_more_than_2_gb_has_its_weights_beside_it(convert: Callable[..., Outcome], tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoint"
     config = transformers.BertConfig(
-        vocab_size=1_100_000, hidden_size=512, intermediate_size=64, num_hidden_layers=1, num_attention_heads=8, max_position_embeddings=40
+        vocab_size=1100, hidden_size=512, intermediate_size=64, num_hidden_layers=1, num_attention_heads=8, max_position_embeddings=40
     )
-    transformers.BertModel(config).save_pretrained(checkpoint)
+    large = transformers.BertModel(config)
+    rows = large.embeddings.word_embeddings.weight.detach().repeat(1000, 1)  # so many random numbers would take seconds
+    rows += torch.arange(len(rows))[:, None] * 1e-7
+    large.embeddings.word_embeddings = torch.nn.Embedding.from_pretrained(rows, padding_idx=0)
+    config.vocab_size = len(rows)
+    large.save_pretrained(checkpoint)
+    del large, rows
     try:
         outcome = convert(checkpoint)
         assert outcome.status == "converted", outcome.failure

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +25,7 @@ from converter.executors import local
 from converter.pipeline import run_job
 from converter.warming import most_used, warm
 from tests.hub_server import HubClient, HubServer
-from tests.support.checkpoints import TINY_CONFIGS, save_tiny
+from tests.support.checkpoints import ONE_LAYER, TINY_CONFIGS, save_tiny
 
 
 @pytest.fixture
@@ -62,7 +64,8 @@ def convert(checkpoint: Path, place: Path, cache: Path | None, feature: str = "d
 def test_a_second_checkpoint_costs_no_capture_and_its_file_is_the_same_byte_for_byte(
     tmp_path: Path, captures: list[Graph], model_type: str, feature: str
 ) -> None:
-    one, other = (save_tiny(tmp_path / f"seed{seed}", model_type, FEATURES[feature].auto_classes[0], seed=seed) for seed in (1, 2))
+    auto_class, changes = FEATURES[feature].auto_classes[0], ONE_LAYER.get(model_type, {})
+    one, other = (save_tiny(tmp_path / f"seed{seed}", model_type, auto_class, seed=seed, **changes) for seed in (1, 2))
     convert(one, tmp_path / "one", tmp_path / "cache", feature)
     assert len(captures) == 1
     cached = convert(other, tmp_path / "cached", tmp_path / "cache", feature)
@@ -78,51 +81,57 @@ def test_a_second_checkpoint_costs_no_capture_and_its_file_is_the_same_byte_for_
 
 
 def test_a_checkpoint_of_another_configuration_is_captured_for_itself(tmp_path: Path, captures: list[Graph]) -> None:
-    for number, changes in enumerate(({}, {"hidden_act": "relu"}, {"layer_norm_eps": 1e-3}, {"num_hidden_layers": 1})):
-        convert(save_tiny(tmp_path / str(number), "bert", **changes), tmp_path / f"out{number}", tmp_path / "cache")
+    for number, changes in enumerate(({}, {"hidden_act": "relu"}, {"layer_norm_eps": 1e-3}, {"num_hidden_layers": 2})):
+        checkpoint = save_tiny(tmp_path / str(number), "bert", **{"num_hidden_layers": 1, **changes})
+        convert(checkpoint, tmp_path / f"out{number}", tmp_path / "cache")
     assert len(captures) == 4
 
 
 def _plant(cache: Path, graph: Graph) -> None:
     """Replace the only graph in a cache."""
-    import gzip
-
     (path,) = (cache / "graphs").iterdir()
     path.write_bytes(gzip.compress(graph.to_bytes()))
 
 
-def _relu(tmp_path: Path, captures: list[Graph]) -> Graph:
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the graph of a checkpoint in `cache`, another checkpoint in `other`, and its artifact by a capture in `fresh`."""
+    folder = tmp_path_factory.mktemp("baseline")
+    one, other = (save_tiny(folder / name, "bert", seed=seed) for seed, name in enumerate(("one", "other"), 1))
+    convert(one, folder / "out", folder / "cache")
+    convert(other, folder / "fresh", None)
+    return folder
+
+
+def _relu(tmp_path: Path, captures: list[Graph], _: Graph) -> Graph:
     """Of a model that differs in its activation alone."""
     convert(save_tiny(tmp_path / "relu", "bert", hidden_act="relu"), tmp_path / "relu-out", None)
     return captures.pop()
 
 
-def _unloadable(_: Path, captures: list[Graph]) -> Graph:
-    broken = Graph.from_bytes(captures[0].to_bytes())
-    broken.model.graph.node[-1].op_type = "NoSuchOperator"
-    return broken
+def _unloadable(_: Path, __: list[Graph], graph: Graph) -> Graph:
+    graph.model.graph.node[-1].op_type = "NoSuchOperator"
+    return graph
 
 
-def _of_other_weights(_: Path, captures: list[Graph]) -> Graph:
-    return Graph(captures[0].model, (*captures[0].weights, "no.such.weight"))
+def _of_other_weights(_: Path, __: list[Graph], graph: Graph) -> Graph:
+    return Graph(graph.model, (*graph.weights, "no.such.weight"))
 
 
 @pytest.mark.parametrize("plant", [_relu, _unloadable, _of_other_weights])
 def test_a_wrong_graph_under_the_right_key_is_dropped_and_captured_anew(
-    tmp_path: Path, captures: list[Graph], plant: Callable[[Path, list[Graph]], Graph]
+    tmp_path: Path, baseline: Path, captures: list[Graph], plant: Callable[[Path, list[Graph], Graph], Graph]
 ) -> None:
-    one, other = (save_tiny(tmp_path / f"seed{seed}", "bert", seed=seed) for seed in (1, 2))
-    convert(one, tmp_path / "one", tmp_path / "cache")
-    (kept,) = (tmp_path / "cache" / "graphs").iterdir()
-    right = kept.read_bytes()
-    _plant(tmp_path / "cache", plant(tmp_path, captures))
+    shutil.copytree(baseline / "cache", tmp_path / "cache")
+    (kept,) = (baseline / "cache" / "graphs").iterdir()
+    data = kept.read_bytes()
+    _plant(tmp_path / "cache", plant(tmp_path, captures, Graph.from_bytes(gzip.decompress(data))))
     captures.clear()
-    convert(other, tmp_path / "out", tmp_path / "cache")
+    convert(baseline / "other", tmp_path / "out", tmp_path / "cache")
     assert len(captures) == 1
     for left in (tmp_path / "cache" / "graphs").iterdir():  # the wrong graph is gone or replaced
-        assert left.read_bytes() == right
-    convert(other, tmp_path / "fresh", None)
-    assert (tmp_path / "out" / "model.onnx").read_bytes() == (tmp_path / "fresh" / "model.onnx").read_bytes()
+        assert left.read_bytes() == data
+    assert (tmp_path / "out" / "model.onnx").read_bytes() == (baseline / "fresh" / "model.onnx").read_bytes()
 
 
 def test_a_graph_whose_artifact_fails_its_validation_is_not_kept(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -91,7 +92,8 @@ def good(tmp_path_factory: pytest.TempPathFactory, tiny: Callable[..., Path]) ->
     checkpoint = tiny("bert", "AutoModelForQuestionAnswering")
     folder = tmp_path_factory.mktemp("good") / "artifact"
     options = BACKENDS["onnx"].options(feature="question-answering", profile="documented")
-    outcome = run_job(Job(source=Source(name="tiny", folder=checkpoint), backend="onnx", options=options, destination=folder))
+    cache = Path(os.environ["CONVERTER_CACHE"])
+    outcome = run_job(Job(source=Source(name="tiny", folder=checkpoint), backend="onnx", options=options, destination=folder, cache=cache))
     assert outcome.status == "converted", outcome.failure
     return folder
 

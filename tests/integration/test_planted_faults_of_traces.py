@@ -11,9 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from converter.backends import BACKENDS
-from converter.core.records import Job, Source
-from converter.pipeline import run_job
+from converter.core.records import Outcome
 from converter.torchscript import TorchScriptOptions, export
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit")
@@ -108,13 +106,10 @@ FAULTS: dict[str, tuple[Callable[[Any, Signature], Planted], str]] = {
 
 
 @pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory, tiny: Make) -> Path:
-    folder = tmp_path_factory.mktemp("good") / "artifact"
-    options = BACKENDS["torchscript"].options(feature=FEATURE)
-    source = Source(name="tiny", folder=tiny("bert", AUTO_CLASS))
-    outcome = run_job(Job(source=source, backend="torchscript", options=options, destination=folder))
+def good(trace: Callable[[str, str], Outcome]) -> Path:
+    outcome = trace("bert", FEATURE)
     assert outcome.status == "converted", outcome.failure
-    return folder
+    return Path(outcome.destination)
 
 
 def _plant(good: Path, plant: Callable[[Any, Signature], Planted], place: Path) -> None:

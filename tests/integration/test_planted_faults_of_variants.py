@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +47,8 @@ def made(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     chosen = {"profile": "hub", "feature": FEATURE, "variants": "fp32,fp16,w8,q8", "tier": "any"}
     options = BACKENDS["onnx"].options.model_validate(chosen)
     source = Source(name="tiny", folder=checkpoint)
-    job = Job(source=source, backend="onnx", options=options, destination=folder / "onnx", model_folder=folder)
+    cache = Path(os.environ["CONVERTER_CACHE"])
+    job = Job(source=source, backend="onnx", options=options, destination=folder / "onnx", model_folder=folder, cache=cache)
     return folder / "onnx", run_job(job)
 
 

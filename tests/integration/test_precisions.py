@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -36,7 +37,7 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 def convert(checkpoint: Path, folder: Path, **chosen: Any) -> Outcome:
     options = BACKENDS["onnx"].options.model_validate({"profile": "hub", **chosen})
     source = Source(name="tiny", folder=checkpoint)
-    cache = checkpoint.parent / "cache"  # so that one capture serves all of its artifacts
+    cache = Path(os.environ["CONVERTER_CACHE"])  # so that one capture serves all of its artifacts
     return run_job(Job(source=source, backend="onnx", options=options, destination=folder / "onnx", model_folder=folder, cache=cache))
 
 

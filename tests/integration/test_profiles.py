@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
@@ -32,7 +33,8 @@ def options(**chosen: Any) -> Options:
     return BACKENDS["onnx"].options(**HUB, **chosen)
 
 
-def convert(checkpoint: Path, folder: Path, **chosen: Any) -> Outcome:
+def convert(checkpoint: Path, folder: Path, *, fresh: bool = False, **chosen: Any) -> Outcome:
+    """Convert with the graphs of this run, or with a `fresh` capture: a fault that is planted in a model has to be in its graph."""
     return run_job(
         Job(
             source=Source(name="tiny", folder=checkpoint),
@@ -40,6 +42,7 @@ def convert(checkpoint: Path, folder: Path, **chosen: Any) -> Outcome:
             options=options(**chosen),
             destination=folder / "onnx",
             model_folder=folder,
+            cache=None if fresh else Path(os.environ["CONVERTER_CACHE"]),
         )
     )
 
@@ -138,7 +141,7 @@ def test_a_decoder_that_does_not_look_at_its_positions_is_found(gpt2: Path, tmp_
         return whole(self, *tensors[:place], counted, *tensors[place + 1 :])
 
     monkeypatch.setattr(export_wrappers.ExportWrapper, "forward", blind)
-    outcome = convert(gpt2, tmp_path, feature=GPT2)
+    outcome = convert(gpt2, tmp_path, fresh=True, feature=GPT2)
     assert outcome.status == "failed"
     assert outcome.verdict
     problems = [*outcome.verdict.all_problems()]
@@ -154,7 +157,7 @@ def test_an_encoder_that_encodes_another_text_is_found(t5: Path, tmp_path: Path,
         return whole(self, *tensors[:place], tensors[place].flip(1), *tensors[place + 1 :])
 
     monkeypatch.setattr(export_wrappers.DecoderWrapper, "forward", shifted)
-    outcome = convert(t5, tmp_path, feature=T5)
+    outcome = convert(t5, tmp_path, fresh=True, feature=T5)
     assert outcome.status == "failed"
     assert outcome.failure
     assert "does not match the checkpoint" in outcome.failure.message

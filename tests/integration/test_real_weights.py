@@ -115,9 +115,12 @@ def test_a_second_run_does_nothing_and_a_changed_artifact_is_made_again(batch: P
     assert (batch / "out" / "all-MiniLM-L6-v2" / "vocab.txt").is_file()
 
 
-def test_the_documented_line_prints_the_documented_log(minilm: Path, converter: Converter, tmp_path: Path) -> None:
+def test_the_documented_line_prints_the_documented_log(
+    minilm: Path, command: Converter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "local-pt-checkpoint").symlink_to(minilm)
-    result = converter("onnx", "--model=local-pt-checkpoint", "onnx/", cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    result = command("onnx", "--model=local-pt-checkpoint", "onnx/")
     lines = result.stdout.splitlines()
     assert result.returncode == 0, result.stderr
     assert lines[:4] == [

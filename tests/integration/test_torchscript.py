@@ -16,10 +16,12 @@ import pytest
 import torch
 import transformers
 
+from converter.backends import BACKENDS
 from converter.cli.convert import _call
 from converter.core.errors import InputError
-from converter.core.records import Outcome
+from converter.core.records import Job, Outcome, Source
 from converter.padding import cut, pad
+from converter.pipeline import run_job
 from tests.coverage.tiny import save_tiny as save_other
 from tests.integration.test_quantised_ibert import save_calibrated
 from tests.support.by_hand import reference
@@ -59,13 +61,17 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-@pytest.fixture(params=["named", "frozen"])
-def guarded(request: pytest.FixtureRequest, tiny: Callable[..., Path], convert: Convert, own: str) -> Outcome:
+@pytest.fixture(scope="module", params=["named", "frozen"])
+def guarded(request: pytest.FixtureRequest, tiny: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory, own: str) -> Outcome:
     """A trace that holds at one shape alone, of two texts of 16 tokens."""
-    checkpoint = tiny("longformer", "AutoModelForMaskedLM")
-    freeze = request.param == "frozen"
-    outcome = convert(
-        checkpoint, backend="torchscript", feature="masked-lm", config=f"{own}:LocalOnly", batch_size=2, sequence_length=16, freeze=freeze
+    asked = {"feature": "masked-lm", "config": f"{own}:LocalOnly", "batch_size": 2, "sequence_length": 16}
+    outcome = run_job(
+        Job(
+            source=Source(name="tiny", folder=tiny("longformer", "AutoModelForMaskedLM")),
+            backend="torchscript",
+            options=BACKENDS["torchscript"].options.model_validate({**asked, "freeze": request.param == "frozen"}),
+            destination=tmp_path_factory.mktemp("guarded") / "artifact",
+        )
     )
     assert outcome.status == "converted", outcome.failure
     return outcome
@@ -154,13 +160,16 @@ def test_longformer_is_right_for_any_number_of_global_tokens_at_any_length(tiny:
     ],
 )
 def test_a_tied_weight_is_one_tensor_after_loading_and_two_where_asked(
-    model_type: str, feature: str, auto_class: str, embedding: str, tiny: Callable[..., Path], convert: Convert, tmp_path: Path
+    model_type: str,
+    feature: str,
+    auto_class: str,
+    embedding: str,
+    tiny: Callable[..., Path],
+    trace: Callable[[str, str], Outcome],
+    convert: Convert,
 ) -> None:
-    checkpoint = tiny(model_type, auto_class)
-    tied, untied = (
-        convert(checkpoint, tmp_path / str(untie), backend="torchscript", feature=feature, untie=untie, sequence_length=9)
-        for untie in (False, True)
-    )
+    tied = trace(model_type, feature)
+    untied = convert(tiny(model_type, auto_class), backend="torchscript", feature=feature, untie=True)
     assert tied.artifact and untied.artifact, (tied.failure, untied.failure)
     groups = tied.artifact.verdict.weights.tied
     (group,) = (group for group in groups if embedding in group)
@@ -273,7 +282,7 @@ def test_the_room_that_is_reserved_is_enough_for_the_code_of_many_layers(
 
 @pytest.mark.parametrize("freeze", [False, True])
 def test_a_quantised_ibert_is_traced(convert: Convert, tmp_path: Path, freeze: bool) -> None:
-    checkpoint = save_calibrated(tmp_path / "ibert", "AutoModelForTokenClassification")
+    checkpoint = save_calibrated(tmp_path / "ibert", "AutoModelForTokenClassification", num_hidden_layers=1)
     outcome = convert(checkpoint, tmp_path / "out", backend="torchscript", feature="token-classification", freeze=freeze)
     assert outcome.status == "converted", outcome.failure
     assert outcome.artifact and outcome.artifact.signature.fixed == {}
@@ -353,8 +362,10 @@ def _no_archives(folder: Path, other: Path) -> Iterator[tuple[bytes, str]]:
     yield other.read_bytes(), "holds no signature.json"
 
 
-def test_a_file_that_is_no_archive_is_told(command: Run, convert: Convert, tiny: Callable[..., Path], tmp_path: Path) -> None:
-    made = Path(convert(tiny("bert"), backend="torchscript").destination)
+def test_a_file_that_is_no_archive_is_told(
+    command: Run, trace: Callable[[str, str], Outcome], tiny: Callable[..., Path], tmp_path: Path
+) -> None:
+    made = Path(trace("bert", "default").destination)
     place = tmp_path / "other"
     place.mkdir()
     for content, message in _no_archives(made, tmp_path / "made.pt"):

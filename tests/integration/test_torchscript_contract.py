@@ -24,11 +24,11 @@ WITHOUT_CACHE = [(model_type, feature) for model_type, feature in ROWS if not fe
     [pytest.param(*row, marks=pytest.mark.canary if row == ("bert", "masked-lm") else (), id="-".join(row)) for row in WITHOUT_CACHE],
 )
 def test_a_documented_row_is_traced_and_takes_any_shape(
-    model_type: str, feature: str, tiny: Callable[..., Path], convert: Callable[..., Outcome]
+    model_type: str, feature: str, tiny: Callable[..., Path], trace: Callable[[str, str], Outcome]
 ) -> None:
     row = CONTRACT[model_type][feature]
     checkpoint = tiny(model_type, row["auto_class"])
-    outcome = convert(checkpoint, backend="torchscript", feature=feature)
+    outcome = trace(model_type, feature)
     assert outcome.status == "converted", outcome.failure
     assert outcome.artifact and outcome.artifact.signature.fixed == {}
 

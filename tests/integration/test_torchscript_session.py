@@ -31,16 +31,10 @@ print([name for name, module in sys.modules.items() if module and name.partition
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory, tiny: Callable[..., Path]) -> Path:
-    from converter.backends import BACKENDS
-    from converter.core.records import Job, Source
-    from converter.pipeline import run_job
-
-    folder = tmp_path_factory.mktemp("archive") / "torchscript"
-    source = Source(name="tiny", folder=tiny("bert"))
-    outcome: Outcome = run_job(Job(source=source, backend="torchscript", options=BACKENDS["torchscript"].options(), destination=folder))
+def archive(trace: Callable[[str, str], Outcome]) -> Path:
+    outcome = trace("bert", "default")
     assert outcome.status == "converted", outcome.failure
-    return folder / "model.pt"
+    return Path(outcome.destination) / "model.pt"
 
 
 @pytest.fixture

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -59,7 +61,7 @@ SAMPLE = {
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    return Workshop(tmp_path_factory.mktemp("planted"))
+    return Workshop(tmp_path_factory.mktemp("planted"), Path(os.environ["CONVERTER_CACHE"]))
 
 
 def _named(name: str) -> Fault:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import sysconfig
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,10 @@ TINY_CONFIGS: dict[str, dict[str, Any]] = {
 }
 
 
+ONE_LAYER: dict[str, dict[str, Any]] = {"longformer": {"num_hidden_layers": 1, "attention_window": [4]}}
+"""Changes for a model whose layers take seconds each to capture, for a test that needs one of them."""
+
+
 def save_tiny(folder: Path, model_type: str, auto_class: str = "AutoModel", seed: int = 0, dtype: str = "float32", **changes: Any) -> Path:
     """Save a random checkpoint of `model_type` with the head of `auto_class`; its weights are large enough to matter.
 
@@ -105,14 +110,22 @@ def save_tiny(folder: Path, model_type: str, auto_class: str = "AutoModel", seed
 
 def save_smollm2(folder: Path) -> Path:
     """Save SmolLM2-135M-Instruct as a checkpoint in float32, in which the 4 bits of its package are exact."""
+    import gguf
+    import pytest
+    import torch
     import transformers
 
     file = "SmolLM2-135M-Instruct.Q4_1.gguf"
-    quantized = transformers.AutoModelForCausalLM.from_pretrained(SMOLLM2, gguf_file=file)  # such a one does not save itself
-    model = transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.from_pretrained(SMOLLM2, gguf_file=file))
-    model.load_state_dict(quantized.state_dict())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gguf, "GGUFReader", cache(gguf.GGUFReader))  # transformers reads the file four times, at seconds each
+        quantized = transformers.AutoModelForCausalLM.from_pretrained(SMOLLM2, gguf_file=file)  # such a one does not save itself
+        config = transformers.AutoConfig.from_pretrained(SMOLLM2, gguf_file=file)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(SMOLLM2, gguf_file=file)
+    with torch.device("meta"):  # no random weights are drawn
+        model = transformers.AutoModelForCausalLM.from_config(config)
+    model.load_state_dict(quantized.state_dict(), assign=True)
     model.save_pretrained(folder)
-    transformers.AutoTokenizer.from_pretrained(SMOLLM2, gguf_file=file).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder
 
 

@@ -135,20 +135,25 @@ def save_tiktoken(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model_type", "package"),
-    [("t5", "sentencepiece"), ("marian", "sentencepiece"), ("deberta-v2", "sentencepiece"), ("llama", "tiktoken")],
+    ("package", "model_types"),
+    [("sentencepiece", ["t5", "marian", "deberta-v2"]), ("tiktoken", ["llama"])],
+    ids=["sentencepiece", "tiktoken"],
 )
-def test_a_package_that_a_tokenizer_needs_and_is_not_installed_is_named(model_type: str, package: str, tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}), encoding="utf-8")
-    if package == "tiktoken":
-        save_tiktoken(tmp_path / "tiktoken.model")
-    else:
-        save_sentencepiece(tmp_path, model_type)
-    output = subprocess.run(
-        [sys.executable, "-c", _WITHOUT, package, tmp_path], capture_output=True, text=True, check=True, timeout=100
-    ).stdout
-    sentence = f"the tokenizer of {tmp_path} needs the package {package}, which is not installed"
-    assert json.loads(output.splitlines()[-1]) == [sentence, f"install it: pip install {package}"]
+def test_a_package_that_a_tokenizer_needs_and_is_not_installed_is_named(package: str, model_types: list[str], tmp_path: Path) -> None:
+    """One process for each package, which imports all that a tokenizer needs."""
+    folders = [tmp_path / model_type for model_type in model_types]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps({"model_type": folder.name}), encoding="utf-8")
+        if package == "tiktoken":
+            save_tiktoken(folder / "tiktoken.model")
+        else:
+            save_sentencepiece(folder, folder.name)
+    command = [sys.executable, "-c", _WITHOUT, package, *folders]
+    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100).stdout
+    for folder, line in zip(folders, output.splitlines()[-len(folders) :], strict=True):
+        sentence = f"the tokenizer of {folder} needs the package {package}, which is not installed"
+        assert json.loads(line) == [sentence, f"install it: pip install {package}"]
 
 
 _WITHOUT = """
@@ -164,10 +169,11 @@ class Hidden(PathFinder):
 sys.meta_path = [Hidden if each is PathFinder else each for each in sys.meta_path]
 from converter.checkpoints.loading import load_tokenizer
 from converter.core.errors import CheckpointError
-try:
-    load_tokenizer(Path(sys.argv[2]))
-except CheckpointError as error:
-    print(json.dumps([error.message, error.hint]))
+for folder in sys.argv[2:]:
+    try:
+        load_tokenizer(Path(folder))
+    except CheckpointError as error:
+        print(json.dumps([error.message, error.hint]))
 """
 
 
