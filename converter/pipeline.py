@@ -112,15 +112,15 @@ def execute(plan: Plan, observe: Observer = unobserved) -> Outcome:
     """The rest of the story: fetch, load, convert, validate, and put the artifact in its place with its record."""
     job, checkpoint, backend = plan.job, plan.checkpoint, BACKENDS[plan.job.backend]
     log = JobLog(job)
-    tell = tee(log.write, observe)
-    log.write(Event(event="job-began", message=_told_of(plan)), *map(Event.of_stage, plan.stages))
-    stages = Stages(tell, plan.stages)
+    notify = tee(log.write, observe)
+    log.write(Event(event="job-began", message=_log_heading(plan)), *map(Event.of_stage, plan.stages))
+    stages = Stages(notify, plan.stages)
     try:
         with ExitStack() as stack:
             stack.enter_context(debugging(job.debugging))
             with stages.stage("fetch"):
                 backend.check_environment(job.options)
-                staged = stack.enter_context(staging_folder(job.destination, lambda: tell(Event(event="waiting"))))
+                staged = stack.enter_context(staging_folder(job.destination, lambda: notify(Event(event="waiting"))))
                 if done := _find_up_to_date(job, plan.key):  # another run has made it in the meantime
                     return _up_to_date(job, done, stages, checkpoint)
                 architecture = architecture_of(checkpoint, job.options)
@@ -180,7 +180,7 @@ def _up_to_date(job: Job, done: ArtifactRecord, stages: Stages, checkpoint: Chec
     return Outcome.of(job, status, artifact=done, verdict=done.verdict, stages=tuple(stages.done), notes=(*checkpoint.notes, *done.notes))
 
 
-def _told_of(plan: Plan) -> str:
+def _log_heading(plan: Plan) -> str:
     """The first events of a job's log."""
     chosen = ", ".join(f"{name} {value}" for name, value in plan.job.options.model_dump(exclude_defaults=True).items())
     return f"{plan.checkpoint.identity} with {', '.join(f'{name} {version}' for name, version in plan.versions.items())}; {chosen}"
@@ -189,11 +189,11 @@ def _told_of(plan: Plan) -> str:
 def tee(first: Observer, second: Observer) -> Observer:
     """Tells two, in this order."""
 
-    def tell(event: Event) -> None:
+    def notify(event: Event) -> None:
         first(event)
         second(event)
 
-    return tell
+    return notify
 
 
 def _make(plan: Plan, architecture: Architecture, folder: Path, staged: Path, stages: Stages) -> tuple[Conversion, Measurement]:

@@ -123,7 +123,7 @@ def made_up_error(names: Iterable[str], has_head: bool) -> ConversionError:
 
 def load_config(folder: Path) -> Any:
     """The checkpoint's configuration as transformers reads it."""
-    with _told_plainly("configuration", folder):
+    with _plain_errors("configuration", folder):
         return _read_config(folder, NOTHING_ELSE)
 
 
@@ -141,12 +141,12 @@ def load_model(
     """
     has_safetensors = (folder / WEIGHTS).is_file() or (folder / WEIGHTS_INDEX).is_file()
     stored = sum(path.stat().st_size for pattern in ("*.safetensors", "*.bin") for path in folder.glob(pattern))
-    with _told_plainly("configuration", folder), torch.device("meta"):  # which has no memory: 5 ms for BERT
+    with _plain_errors("configuration", folder), torch.device("meta"):  # which has no memory: 5 ms for BERT
         config = _read_config(folder, allowed)
         shell = make_model(auto_class, config, trust_remote_code=allowed.remote_code)
     check_model(shell, folder, stored)
     check_rotary(shell.config)
-    with _told_plainly("weights", folder):
+    with _plain_errors("weights", folder):
         read = partial(stored_weight, folder, has_safetensors=has_safetensors)
         module, info = _class(auto_class, config, read).from_pretrained(
             folder,
@@ -162,7 +162,7 @@ def load_model(
     if info["mismatched_keys"]:
         problems = ", ".join(f"{name} is {tuple(shape)}, not {tuple(wanted)}" for name, shape, wanted in sorted(info["mismatched_keys"]))
         raise CheckpointError(f"the weights of {folder} do not fit its config.json: {problems}", "one of the two is of another model")
-    with _told_plainly("weights", folder):
+    with _plain_errors("weights", folder):
         dropped = dropped_weights(module, config, info["unexpected_keys"], read)
     notes = dropped.notes(folder, type(module).__name__, allowed.drop_weights)
     setattr(module, _NOTES, notes)
@@ -190,7 +190,7 @@ def save_random(folder: Path, config: Mapping[str, Any], auto_class: str) -> Non
     folder.mkdir()
     text = json.dumps(config)
     (folder / CONFIG).write_text(text, encoding="utf-8")
-    with _told_plainly("configuration", folder), torch.random.fork_rng(devices=()):
+    with _plain_errors("configuration", folder), torch.random.fork_rng(devices=()):
         torch.manual_seed(0)
         make_model(auto_class, load_config(folder)).save_pretrained(folder)
     (folder / CONFIG).write_text(text, encoding="utf-8")  # transformers has written its own
@@ -200,7 +200,7 @@ def load_tokenizer(folder: Path, allowed: Allowed = NOTHING_ELSE) -> Any | None:
     """The checkpoint's tokenizer, or None without one. Raises CheckpointError for one that cannot be loaded."""
     if not any(path.is_file() and is_of_tokenizer(path.name) for path in folder.iterdir()):
         return None
-    with _told_plainly("tokenizer", folder), _unprinted(), warnings.catch_warnings():
+    with _plain_errors("tokenizer", folder), _unprinted(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Recommended: pip install sacremoses")  # Marian's does without
         try:
             return transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=allowed.remote_code, local_files_only=True)
@@ -254,7 +254,7 @@ _PANIC = "PanicException"
 """The class of a panic in the tokenizers' Rust: a BaseException that cannot be imported."""
 
 
-class _told_plainly:  # noqa: N801 - reads as a with-statement's sentence
+class _plain_errors:  # noqa: N801 - a context manager, named like a function
     """Turn whatever transformers raises over a checkpoint into a CheckpointError with its first line."""
 
     def __init__(self, what: str, folder: Path) -> None:

@@ -86,7 +86,7 @@ def error(error: ConverterError) -> None:
     _give(
         [
             *(_annotation("error", position, "manifest", problem) for position, problem in problems),
-            _annotation("error", None, "converter", _told(error)),
+            _annotation("error", None, "converter", _with_hint(error)),
         ]
     )
 
@@ -112,7 +112,7 @@ def end_group() -> None:
         click.echo("##[endgroup]", err=True)
 
 
-def tell(report: Report, output: Path) -> None:
+def write_results(report: Report, output: Path) -> None:
     """Write to GitHub's files, and annotate. Does nothing outside a workflow. Raises OutputError."""
     if not active():
         return
@@ -132,13 +132,13 @@ def _annotations(report: Report) -> Iterator[str]:
     for outcome in report.outcomes:
         title = f"{outcome.model} to {outcome.backend}"
         if outcome.failure:
-            yield _annotation("error", outcome.position, title, _told(outcome.failure))
+            yield _annotation("error", outcome.position, title, _with_hint(outcome.failure))
         elif outcome.status == "unvalidated" and outcome.verdict:
             yield _annotation("warning", outcome.position, title, f"not validated: {outcome.verdict.unvalidated}")
     for pushed in report.pushes:
         title = f"push to {pushed.repository}"
         if pushed.failure:
-            yield _annotation("error", pushed.position, title, _told(pushed.failure))
+            yield _annotation("error", pushed.position, title, _with_hint(pushed.failure))
         yield from (_annotation("notice", pushed.position, title, note) for note in pushed.notes)
 
 
@@ -149,7 +149,7 @@ def set_outputs(outputs: Mapping[str, object]) -> None:
         _append("GITHUB_OUTPUT", "".join(f"{name}<<{end}\n{value}\n{end}\n" for name, value in outputs.items()))
 
 
-def _told(failure: Failure | ConverterError) -> str:
+def _with_hint(failure: Failure | ConverterError) -> str:
     return f"{failure.message}{f'. To do: {failure.hint}' if failure.hint else ''}"
 
 

@@ -43,7 +43,7 @@ def warm_command(configs: tuple[str, ...], feature: str | None, cache: Path) -> 
     return 1 if failed else 0
 
 
-def _tell(name: str, event: Event) -> None:
+def _print_event(name: str, event: Event) -> None:
     if event.event == "stage-began":
         console.say_aside(f"{name}: {event.stage}")
 
@@ -51,7 +51,7 @@ def _tell(name: str, event: Event) -> None:
 def _warm(source: Source, feature: str | None, cache: Path, name: str) -> list[dict[str, Any]]:
     """Warm one configuration and print the result; a failure does not stop the others."""
     try:
-        outcomes = warm(source, feature, cache, partial(_tell, name))
+        outcomes = warm(source, feature, cache, partial(_print_event, name))
     except ConverterError as error:
         console.error(error)
         return [{"config": str(source), "backend": None, "feature": feature, "error": error.message}]

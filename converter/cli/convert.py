@@ -83,7 +83,7 @@ def _needed(backend: Backend) -> str:
 def _check(backend: Backend, job: Job) -> int:
     """Print the findings on a model; a problem is a failure."""
     with progress([job]) as display:
-        result = preflight(job, partial(display.tell, 0))
+        result = preflight(job, partial(display.observe, 0))
     if isinstance(result, Outcome):
         assert result.failure
         console.give(result.model_dump(mode="json"))
@@ -106,7 +106,7 @@ _SIGNS = {True: "✓", False: "x", None: "?"}
 def _convert(backend: Backend, job: Job) -> int:
     console.notices([backend])
     with progress([job]) as display:
-        outcome = run_job(job, partial(display.tell, 0))
+        outcome = run_job(job, partial(display.observe, 0))
     hand_over(job.destination)
     console.give(outcome.model_dump(mode="json"))
     if job.options.feature is None and outcome.feature:

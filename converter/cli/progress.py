@@ -24,7 +24,7 @@ class PlainProgress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         return None
 
-    def tell(self, index: int, event: Event) -> None:
+    def observe(self, index: int, event: Event) -> None:
         """React to an event of a job."""
         if event.event == "stage-began" and event.stage:
             self.stage(index, event.stage)
@@ -58,7 +58,7 @@ class EventProgress(PlainProgress):
         self._jobs = jobs
         console.event(Event(event="batch-began", message=f"{len(jobs)} to do"))
 
-    def tell(self, index: int, event: Event) -> None:
+    def observe(self, index: int, event: Event) -> None:
         console.event(about(self._jobs[index], event))
 
     def done(self, outcome: Outcome) -> None:

@@ -42,7 +42,7 @@ def command(manifest: Path, output: Path, backends: tuple[str, ...], shards: tup
     for pushed in result.pushes:
         console.say(push_line(pushed))
     console.failures(result)
-    actions.tell(result, output)
+    actions.write_results(result, output)
     console.give(result.model_dump(mode="json"))
     console.say(f"{result.summary}; report: {written}")
     return result.exit_code

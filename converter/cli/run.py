@@ -164,7 +164,7 @@ def command(
             raise
         hand_over(output)
     console.failures(result)
-    actions.tell(result, output)
+    actions.write_results(result, output)
     console.give(result.model_dump(mode="json"))
     console.event(Event(event="batch-ended", message=result.summary))
     console.say(f"{result.summary}; report: {written}")

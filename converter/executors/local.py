@@ -38,7 +38,7 @@ _PRINTED = 64_000  # bytes that are kept of a job's library output, the last one
 class Observer(Protocol):
     """Receives the events of a batch; `index` is the job's position in the given sequence."""
 
-    def tell(self, index: int, event: Event) -> None: ...
+    def observe(self, index: int, event: Event) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class _Batch:
         return None if first == inf else max(0.0, first - time.monotonic())
 
     def _plan(self, attempt: _Attempt) -> Iterator[Outcome]:
-        planned = plan_job(attempt.job, lambda event: self._observer.tell(attempt.index, event))
+        planned = plan_job(attempt.job, lambda event: self._observer.observe(attempt.index, event))
         if isinstance(planned, Plan):
             predicted = sys.maxsize if attempt.alone else memory_prediction.predicted_bytes(planned)
             self._waiting.append(_Planned(attempt, planned, predicted))
@@ -216,7 +216,7 @@ class _Batch:
             said = self._receive(connection, worker)
             if isinstance(said, Event):
                 worker.heard(said, self._limits.timeout or inf)
-                self._observer.tell(worker.planned.attempt.index, said)
+                self._observer.observe(worker.planned.attempt.index, said)
             else:
                 yield from self._ended(connection, said)
         now = time.monotonic()
@@ -255,7 +255,7 @@ class _Batch:
         seconds = pause_before(number)
         event = Event(event="retry", stage=failure.stage, attempt=number, seconds=seconds, message=failure.message)
         JobLog(attempt.job).write(event)
-        self._observer.tell(attempt.index, event)
+        self._observer.observe(attempt.index, event)
         self._later.append(replace(attempt, number=number, due=time.monotonic() + seconds, alone=attempt.alone or killed))
 
 

@@ -47,9 +47,9 @@ def work(task: Task) -> Iterator[Message]:
             if isinstance(said, JobEvent):
                 yield said
                 continue
-            yield Done(places[said.destination], _told(said, task, folder))
+            yield Done(places[said.destination], _with_node(said, task, folder))
             for pushed in pushes.after(said):
-                yield _told_of_push(pushed, task, folder)
+                yield _with_node_of_push(pushed, task, folder)
 
 
 def _other_versions(task: Task) -> Failure | None:
@@ -98,7 +98,7 @@ def _moved(job: Job, old: Path, new: Path) -> Job:
     return replace(job, destination=new / job.destination.relative_to(old), model_folder=model_folder)
 
 
-def _told(outcome: Outcome, task: Task, folder: Path) -> Outcome:
+def _with_node(outcome: Outcome, task: Task, folder: Path) -> Outcome:
     """An outcome as the driver knows its job; of what lies in no shared folder it says so."""
     destination, log = (
         str(task.probe.folder / Path(path).relative_to(folder)) if path else None for path in (outcome.destination, outcome.log)
@@ -108,7 +108,7 @@ def _told(outcome: Outcome, task: Task, folder: Path) -> Outcome:
     return outcome.model_copy(update={"destination": destination, "log": None if away else log, "notes": (*outcome.notes, *notes)})
 
 
-def _told_of_push(pushed: Pushed, task: Task, folder: Path) -> Pushed:
+def _with_node_of_push(pushed: Pushed, task: Task, folder: Path) -> Pushed:
     old, new = str(folder), str(task.probe.folder)
     artifacts, notes = (tuple(text.replace(old, new) for text in texts) for texts in (pushed.artifacts, pushed.notes))
     return pushed.model_copy(update={"artifacts": artifacts, "notes": notes})
@@ -120,7 +120,7 @@ class _Teller:
 
     said: SimpleQueue[JobEvent | Outcome | BaseException | None] = field(default_factory=SimpleQueue)
 
-    def tell(self, index: int, event: Event) -> None:
+    def observe(self, index: int, event: Event) -> None:
         self.said.put(JobEvent(index, event))
 
 

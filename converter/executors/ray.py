@@ -109,7 +109,7 @@ class _Batch:
             yield from self.pushes.after(outcome)
 
     def _plan(self, index: int, job: Job) -> Plan | Outcome:
-        planned = plan_job(job, partial(self.observer.tell, index))
+        planned = plan_job(job, partial(self.observer.observe, index))
         return finish(job, planned) if isinstance(planned, Outcome) and planned.failure else planned
 
     def _submit(self, task: TaskState) -> None:
@@ -156,7 +156,7 @@ class _Batch:
         task.begun = True
         if isinstance(message, JobEvent):
             task.stages[message.place] = message.event.stage or task.stages.get(message.place, "start")
-            self.observer.tell(task.jobs[message.place][0], message.event)
+            self.observer.observe(task.jobs[message.place][0], message.event)
         elif isinstance(message, Done) and message.place not in task.results:
             task.results.add(message.place)
             yield rename_outcome(message.outcome, task, message.place)

@@ -63,7 +63,7 @@ def connect(address: str) -> Iterator[ClusterConnection]:
     process.start()
     theirs.close()
     try:
-        first = _first_word(ours)
+        first = _first_message(ours)
         if isinstance(first, str):
             raise UsageError(f"no Ray cluster was reached at {address}: {first}; nothing was started", _ADDRESS)
         if not first.nodes:
@@ -75,7 +75,7 @@ def connect(address: str) -> Iterator[ClusterConnection]:
         process.kill()
 
 
-def _first_word(connection: Connection) -> Nodes | str:
+def _first_message(connection: Connection) -> Nodes | str:
     """The nodes of the cluster, or why there are none, in a clause."""
     try:
         word = connection.recv() if connection.poll(_START) else Refused(f"it gave no answer in {_START:.0f} s")

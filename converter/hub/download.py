@@ -11,7 +11,7 @@ from typing import Any
 from converter.core.errors import CheckpointError, ConverterError
 from converter.core.records import Visibility
 from converter.hub.digests import GIT, SHA256, digest_of
-from converter.hub.retry import ask
+from converter.hub.retry import request
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def ask(
     def may_pass(error: BaseException) -> bool:
         return _is_transient(error) or (is_new and _is_not_there(error))
 
-    policy = Retrying(retry=retry_if_exception(may_pass), stop=_is_enough, wait=_pause, before_sleep=_tell, sleep=pause, reraise=True)
+    policy = Retrying(retry=retry_if_exception(may_pass), stop=_is_enough, wait=_pause, before_sleep=_log_retry, sleep=pause, reraise=True)
     try:
         for attempt in policy:
             with attempt, _our_way():
@@ -94,7 +94,7 @@ def _our_way() -> Iterator[None]:
 def _stop(response: httpx2.Response) -> None:
     """Raise for an answer that may pass, before anybody else sees it."""
     if response.status_code in _TRANSIENT:
-        raise TransientError(response.status_code, _asked_pause(response.headers))
+        raise TransientError(response.status_code, _requested_pause(response.headers))
 
 
 def pause(seconds: float) -> None:
@@ -139,7 +139,7 @@ def _pause(state: RetryCallState) -> float:
     return asked or min(2.0 ** (state.attempt_number - 1), _LONGEST_PAUSE)
 
 
-def _tell(state: RetryCallState) -> None:
+def _log_retry(state: RetryCallState) -> None:
     _log.warning("Hub request failed (%s); retrying in %.0f s", describe_error(root_of(_error(state))), _pause(state))
 
 
@@ -149,7 +149,7 @@ def _error(state: RetryCallState) -> BaseException:
     return error
 
 
-def _asked_pause(headers: Mapping[str, str]) -> float:
+def _requested_pause(headers: Mapping[str, str]) -> float:
     """The pause in seconds that the Hub requests, by Retry-After or its rate limit; 0 for none."""
     from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]  # it is in its __init__
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from converter.core.errors import CardError, PushError
 from converter.hub.errors import hub_message
-from converter.hub.retry import ask
+from converter.hub.retry import request
 
 _T = TypeVar("_T")
 

@@ -55,6 +55,6 @@ def read_manifest(path: Path, default_backends: Sequence[str] = DEFAULT_BACKENDS
     if not entries and not problems:
         problems.append((Position(file=str(path), line=1), "this manifest names no model"))
     if problems:
-        told_once = dict.fromkeys(problems)  # a problem in the defaults, or for two backends, comes up more than once
-        raise ManifestError(sorted(told_once, key=lambda problem: (problem[0].line, problem[0].column)))
+        unique = dict.fromkeys(problems)  # a problem in the defaults, or for two backends, comes up more than once
+        raise ManifestError(sorted(unique, key=lambda problem: (problem[0].line, problem[0].column)))
     return tuple(entries)

@@ -174,15 +174,15 @@ class _Delivery:
             title=TITLE,
             text=self._text(place.lacking),
         )
-        return self._told("pushed", made.sha, request.number if request else made.pull_request, place.lacking.notes)
+        return self._result("pushed", made.sha, request.number if request else made.pull_request, place.lacking.notes)
 
     def _there(self, commit: str, request: hub.PullRequest | None, notes: Sequence[str]) -> Pushed:
         """The result of a complete repository, with the commit of an earlier attempt."""
         if request and request.status == "closed":
             notes = (*notes, f"pull request {request.number} had all of it and was closed")
-        return self._told("pushed" if self.tried else "unchanged", commit, request.number if request else None, notes)
+        return self._result("pushed" if self.tried else "unchanged", commit, request.number if request else None, notes)
 
-    def _told(self, status: PushStatus, commit: str, number: int | None, notes: Sequence[str]) -> Pushed:
+    def _result(self, status: PushStatus, commit: str, number: int | None, notes: Sequence[str]) -> Pushed:
         repository = self.target.repository
         url = hub.address(repository, f"discussions/{number}" if number else f"commit/{commit}")
         more = (self.card_refused,) if self.card_refused else ()

@@ -84,7 +84,7 @@ class Sidecars:
             try:
                 yield from self._check(name)
             except (OSError, ValueError, RecursionError, ConverterError) as error:
-                yield f"{name} cannot be compared with the checkpoint's: {brief(_told(error))}"
+                yield f"{name} cannot be compared with the checkpoint's: {brief(_message(error))}"
         if any(_is_tokenizers(name) for name in self._changed):
             yield from self._tokenizer_problems()
 
@@ -290,5 +290,5 @@ def _named_keys(name: str, ours: Any, theirs: Any, whose: str = "the checkpoint'
         yield f"{name} is not {whose}: {named}"
 
 
-def _told(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return error.message if isinstance(error, ConverterError) else reason(error)

@@ -163,7 +163,7 @@ def state_problems(inputs: Sequence[Inputs], generator: InputGenerator, referenc
     changes = [*reference.changes.values()]
     if not changes:
         return
-    clause, remedy = _told(changes), _remedy(changes, reference.model.config)
+    clause, remedy = _describe_changes(changes), _remedy(changes, reference.model.config)
     if reference.unsteady:
         yield f"each call writes to {min(reference.unsteady)} of the checkpoint, so that no two calls are by the same weights; {remedy}"
         return
@@ -185,7 +185,7 @@ def state_problems(inputs: Sequence[Inputs], generator: InputGenerator, referenc
                     return
 
 
-def _told(changes: Sequence[Change]) -> str:
+def _describe_changes(changes: Sequence[Change]) -> str:
     """The change that tells most, and how many others there are."""
     (first, *others) = sorted(changes, key=lambda change: (change.before is None, change.path.count("."), change.path))
     return f"{first} ({len(others)} more)" if others else str(first)

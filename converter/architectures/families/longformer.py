@@ -149,16 +149,16 @@ def _attention_forward(self: Any, hidden: torch.Tensor, attention_mask: _Roles, 
     context = context.flatten(2, 3)[:, :, : hidden.shape[1]].masked_fill(masked[:, None, :, None], 0.0)
 
     # Global tokens have separate projections, whose result replaces the above.
-    query, key, value = self.query_global(_taken(hidden[:, None], chosen)[:, 0]), self.key_global(hidden), self.value_global(hidden)
+    query, key, value = self.query_global(_gather(hidden[:, None], chosen)[:, 0]), self.key_global(hidden), self.value_global(hidden)
     scores = heads(query / scale) @ heads(key).transpose(-1, -2)
     scores = scores.masked_fill(masked[:, None, None, :], lowest)
     wide = probabilities(scores) @ heads(value)
-    wide = wide.where(~is_filler[:, None, :, None], _taken(context, chosen))
+    wide = wide.where(~is_filler[:, None, :, None], _gather(context, chosen))
     context = context.scatter(2, chosen[:, None, :, None].expand_as(wide), wide)
     return (context.transpose(1, 2).flatten(2),)
 
 
-def _taken(states: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+def _gather(states: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
     """Of (batch, heads, tokens, features), the chosen tokens of each row."""
     return states.gather(2, chosen[:, None, :, None].expand(-1, states.shape[1], -1, states.shape[3]))
 
@@ -168,7 +168,7 @@ def _others(states: torch.Tensor, chosen: torch.Tensor, reach: int) -> torch.Ten
     import torch
 
     windows = _windows(states, reach)
-    tokens = _taken(states, chosen)[:, :, None]
+    tokens = _gather(states, chosen)[:, :, None]
     return torch.cat((windows, tokens.expand(-1, -1, windows.shape[2], -1, -1)), dim=3)
 
 

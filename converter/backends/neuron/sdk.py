@@ -88,7 +88,7 @@ class Sdk:
             wanted, needed = _for_neuron(asked), ("compiler_args", *(["dynamic_batch_size"] if asked.dynamic_batch else []))
         else:
             wanted, needed = _for_neuronx(asked), ("compiler_args", *([] if has_device() else ["cpu_backend"]))
-        arguments = self._taken({**wanted, "compiler_workdir": str(workdir)}, needed)
+        arguments = self._accepted({**wanted, "compiler_workdir": str(workdir)}, needed)
         if asked.dynamic_batch and self.generation is NEURONX and not hasattr(self.module, "dynamic_batch"):
             raise NotSupportedError(f"{self.name} has no dynamic batch", f"leave out --dynamic-batch, or {_HOW}")
         try:
@@ -100,7 +100,7 @@ class Sdk:
             raise ConversionError(f"{self.name} does not compile it: {reason(error)}", "--debug shows the whole message") from error
         return traced
 
-    def _taken(self, wanted: Mapping[str, Any], needed: Iterable[str]) -> dict[str, Any]:
+    def _accepted(self, wanted: Mapping[str, Any], needed: Iterable[str]) -> dict[str, Any]:
         """The arguments that this version's `trace` has. Raises NotSupportedError for a required one that it lacks."""
         parameters = inspect.signature(self.module.trace).parameters.values()
         if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):

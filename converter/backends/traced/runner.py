@@ -146,13 +146,13 @@ def _run(module: torch.jit.ScriptModule, order: list[str], inputs: Mapping[str, 
         with torch.no_grad():
             results = module(*(inputs[name] for name in order))
     except Exception as error:  # whatever the code of the archive raises
-        return {"error": _told(error)}, {}
+        return {"error": _message(error)}, {}
     if not isinstance(results, tuple) or not all(isinstance(result, torch.Tensor) for result in results):
         return {"error": f"it gives {type(results).__name__} and no tuple of tensors"}, {}
     return {}, {str(place): result for place, result in enumerate(results)}
 
 
-def _told(error: Exception) -> str:
+def _message(error: Exception) -> str:
     """What torch says, in a line: of an error inside an archive the last, as the others are the way there; of others the first."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return (lines[-1] if "Traceback of TorchScript" in str(error) else lines[0]).removeprefix("builtins.")
@@ -173,7 +173,7 @@ def main() -> None:
         module = torch.jit.load(sys.argv[1], map_location="cpu", _extra_files=extra)  # type: ignore[no-untyped-call]  # torch's own lacks types
         order = [argument.name for argument in module.forward.schema.arguments[1:]]
     except Exception as error:  # of a file that may be anything
-        send(answers, {"error": _told(error)})
+        send(answers, {"error": _message(error)})
         return
     state = _State(module)
     send(answers, {"signature": extra[SIGNATURE].decode(errors="replace"), "inputs": order})

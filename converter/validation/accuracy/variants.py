@@ -55,10 +55,10 @@ class _Measuring:
     def __init__(self, backend: Backend, folder: Path, model: LoadedModel, config: OnnxConfig, tokenizer: Any, options: Options) -> None:
         self._backend, self._folder = backend, folder
         self._config, self._tokenizer = config, tokenizer
-        self._asked = options.accuracy_requirement
+        self._requirement = options.accuracy_requirement
         self._reference = Reference(model, tuple(config.outputs))
         self._grid: VariantGrid | None = None
-        self.evaluator = AccuracyEvaluator(self._reference, config, tokenizer, texts_for(self._asked.text), self._asked.tier)
+        self.evaluator = AccuracyEvaluator(self._reference, config, tokenizer, texts_for(self._requirement.text), self._requirement.tier)
 
     def variant(self, name: str, info: VariantInfo) -> Variant:
         """One variant, measured and judged."""
@@ -87,7 +87,7 @@ class _Measuring:
             float32=info.float32,
             calibrated=info.calibrated,
             search=info.search,
-            required_tier=self._asked.tier,
+            required_tier=self._requirement.tier,
             tier=achieved_tier(accuracy_drop),
             accuracy_drop=accuracy_drop,
             deviations=deviations,
@@ -114,17 +114,19 @@ class _Measuring:
         yield from interface_problems(session.signature, self._config, arrays, self._reference.model.dtype)
         yield from behaviour_problems(session, arrays)
         yield from check_variant_weights(session, self._reference, [arrays]).problems()
-        yield from (f"lost more than {self._asked.tier} allows: {clause}" for clause in tier_violations(accuracy_drop, self._asked.tier))
+        yield from (
+            f"lost more than {self._requirement.tier} allows: {clause}" for clause in tier_violations(accuracy_drop, self._requirement.tier)
+        )
         if accuracy_drop.distance != accuracy_drop.distance:
             yield "its outputs have NaN or infinity"
         if custom_figures.get(PASSED) is False:
-            yield f"does not pass {self._asked.evaluate}"
+            yield f"does not pass {self._requirement.evaluate}"
 
     def _custom_metrics(self, session: Session) -> Mapping[str, float | bool]:
         """The figures of a custom metric, if there is one."""
-        if not self._asked.evaluate:
+        if not self._requirement.evaluate:
             return {}
-        return measure(self._asked.evaluate, partial(run, session), self._reference.run, self._tokenizer)
+        return measure(self._requirement.evaluate, partial(run, session), self._reference.run, self._tokenizer)
 
     def _latency(self, name: str) -> Latency | None:
         """The latency beside the float32 files, if they exist: both opened as users do."""

@@ -10,7 +10,7 @@ from huggingface_hub.utils import logging
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled
 
 from converter.core.errors import CheckpointError
-from converter.hub.retry import ask
+from converter.hub.retry import request
 
 
 def _state() -> tuple[object, ...]:

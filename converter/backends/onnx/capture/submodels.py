@@ -29,20 +29,20 @@ class Submodel:
         if self.file == ENCODER_FILE:
             return EncoderWrapper(model, tuple(self.inputs))
         if self.file == DECODER_FILE:
-            return DecoderWrapper(model, self._taken, tuple(self.outputs), STATES)
+            return DecoderWrapper(model, self._model_inputs, tuple(self.outputs), STATES)
         return whole
 
     def arguments(self, model: torch.nn.Module, config: OnnxConfig, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """The submodel's arguments from the whole model's, in the order of `config`; the encoder's output is computed."""
         known = dict(zip(config.inputs, tensors, strict=True))
-        if STATES in self._taken:
+        if STATES in self._model_inputs:
             encoder = submodels(config)[0]
             with torch.no_grad():
                 (known[STATES],) = encoder.flat(model, model)(*(known[name] for name in encoder.inputs))
-        return tuple(known[name] for name in self._taken)
+        return tuple(known[name] for name in self._model_inputs)
 
     @property
-    def _taken(self) -> tuple[str, ...]:
+    def _model_inputs(self) -> tuple[str, ...]:
         return tuple(self.takes.get(name, name) for name in self.inputs)
 
 

@@ -184,18 +184,18 @@ class StoredModel:
             name = waiting.pop()
             if name not in names:
                 names.add(name)
-                waiting += taken_by([producers[name]]) if name in producers else ()
+                waiting += read_names([producers[name]]) if name in producers else ()
         return frozenset(names)
 
 
-def taken_by(nodes: Iterable[onnx.NodeProto]) -> set[str]:
+def read_names(nodes: Iterable[onnx.NodeProto]) -> set[str]:
     """The names that nodes read, in inner graphs too."""
     names: set[str] = set()
     for node in nodes:
         names.update(node.input)
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
-                names |= taken_by(inner.node) | {output.name for output in inner.output}
+                names |= read_names(inner.node) | {output.name for output in inner.output}
     return names
 
 

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from onnx import helper, numpy_helper
 from onnxruntime.transformers.float16 import ALWAYS_FLOAT_INPUTS
 
-from converter.backends.onnx.files.model_file import taken_by
+from converter.backends.onnx.files.model_file import read_names
 from converter.backends.onnx.precision.linear import parameters
 from converter.backends.onnx.precision.ranges import MARK, Ranges
 from converter.backends.onnx.precision.wide import LIMIT, MATRIX, choose
@@ -107,7 +107,7 @@ class _Narrowing:
         for node, kind in zip(self._graph.node, self._types, strict=True):
             for place, name in enumerate(node.input):
                 wanted.setdefault(name, set()).add(_type_taken(node, place, kind))
-            for name in taken_by([node]).difference(node.input):
+            for name in read_names([node]).difference(node.input):
                 wanted.setdefault(name, set()).add(_FLOAT32)
         for tensor in [*self._graph.initializer]:
             if tensor.name not in self._floats:

@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from converter.backends.onnx.files.model_file import DATA_SUFFIX, taken_by
+from converter.backends.onnx.files.model_file import DATA_SUFFIX, read_names
 from converter.backends.onnx.files.packed_weights import PackedWeight
 
 _SMALLEST = 256
@@ -85,9 +85,9 @@ def prepare(source: Path, target: Path) -> tuple[Layer, ...]:
     for number, node in enumerate(nodes):
         node.name = node.name or f"node_{number}"
     outputs = {output.name for output in graph.output}
-    names = outputs | taken_by(nodes)
+    names = outputs | read_names(nodes)
     kept = [node for node in nodes if node.output[0] not in transposes or node.output[0] in names]
-    names = outputs | taken_by(kept)
+    names = outputs | read_names(kept)
     del graph.node[:]
     graph.node.extend(kept)
     del graph.initializer[:]

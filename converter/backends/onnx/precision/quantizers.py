@@ -16,7 +16,7 @@ import onnx
 from onnx import helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
 
-from converter.backends.onnx.files.model_file import DATA_SUFFIX, SINGLE_FILE_LIMIT, taken_by
+from converter.backends.onnx.files.model_file import DATA_SUFFIX, SINGLE_FILE_LIMIT, read_names
 from converter.backends.onnx.precision import BLOCK, Method
 from converter.backends.onnx.precision.linear import Layer
 from converter.core.typing import Array
@@ -134,7 +134,7 @@ def _quantize_embeddings(model: onnx.ModelProto, layers: Collection[Layer]) -> N
     nodes = [part for node in graph.node for part in (_by_rows(node, stored) if node.name in tables else [node])]
     del graph.node[:]
     graph.node.extend(nodes)
-    names = taken_by(nodes) | {output.name for output in graph.output}
+    names = read_names(nodes) | {output.name for output in graph.output}
     del graph.initializer[:]
     graph.initializer.extend(tensor for name, tensor in stored.items() if name in names)
 

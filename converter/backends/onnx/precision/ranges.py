@@ -46,7 +46,7 @@ def measure(path: Path, feeds: Iterable[Mapping[str, Array]]) -> Ranges:
     Raises ConversionError with the runtime's own words if it does not load the file.
     """
     stored = model_file.read(path)
-    ranges = _Found()
+    ranges = _MeasuredRanges()
     for name, array in stored.weights():
         if array.dtype == np.float32:
             ranges.add(name, array, is_divisor=array.size == 1)
@@ -70,7 +70,7 @@ def measure(path: Path, feeds: Iterable[Mapping[str, Array]]) -> Ranges:
     return Ranges(ranges.largest, {name: value for name, value in ranges.smallest.items() if np.isfinite(value)}, frozenset(ranges.marked))
 
 
-class _Found:
+class _MeasuredRanges:
     """The ranges seen so far."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ Try = Callable[[Collection[Layer]], tuple[bool, float]]
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """The layers to quantize, how many settings were tried for it, and the CPU seconds that it took."""
 
     chosen: tuple[Layer, ...]
@@ -24,7 +24,7 @@ class Found:
     cpu_seconds: float
 
 
-def search(layers: Collection[Layer], attempt: Try, *, fallback_bits: int) -> Found:
+def search(layers: Collection[Layer], attempt: Try, *, fallback_bits: int) -> SearchResult:
     """Choose the most of `layers` with which `attempt` is good enough; if none is, the best with all embeddings.
 
     The search starts with all layers. Then each role (a matrix that all layers have) is left out alone, and further ones together, in the
@@ -42,7 +42,7 @@ def search(layers: Collection[Layer], attempt: Try, *, fallback_bits: int) -> Fo
     if choice is None:
         embeddings = {layer for layer in layers if layer.is_embedding}
         choice = min((trial for trial in trials.off if embeddings <= {*trial}), key=lambda trial: trials.off[trial])
-    return Found(choice, len(trials.off), round(time.process_time() - started, 2))
+    return SearchResult(choice, len(trials.off), round(time.process_time() - started, 2))
 
 
 @dataclass
