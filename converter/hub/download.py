@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ def look(repository: str, revision: str | None, kind: type[ConverterError] = Che
 
     if is_offline_mode():
         return _look_into_cache(repository, revision)
-    info = ask(lambda: HfApi().model_info(repository, revision=revision, files_metadata=True), repository, revision, kind, is_new=is_new)
+    read_info = partial(HfApi().model_info, repository, revision=revision, files_metadata=True)
+    info = request(read_info, repository, revision, kind, is_new=is_new)
     files = {file.rfilename: RemoteFile(file.size or 0, _digest(file)) for file in info.siblings or ()}
     return Listing(info.id, info.sha or "", files, "private" if info.private else "gated" if info.gated else "public")
 
@@ -68,7 +70,7 @@ def remember(repository: str, revision: str | None, listing: Listing, name: str)
 
     known = try_to_load_from_cache(repository, name, revision=revision)
     if not listing.from_cache and revision != listing.commit and not (isinstance(known, str) and listing.commit in Path(known).parts):
-        ask(lambda: hf_hub_download(repository, name, revision=revision), repository, revision)
+        request(lambda: hf_hub_download(repository, name, revision=revision), repository, revision)
 
 
 def read_text(listing: Listing, name: str) -> str | None:
@@ -87,7 +89,7 @@ def _file(repository: str, commit: str, name: str, digest: str) -> Path:
 
     for anew in (False,) if is_offline_mode() else (False, True):
         path = Path(
-            ask(lambda anew=anew: hf_hub_download(repository, name, revision=commit, force_download=anew), repository, commit)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+            request(lambda anew=anew: hf_hub_download(repository, name, revision=commit, force_download=anew), repository, commit)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
         )
         try:
             if not digest or digest_of(path, digest) == digest:

@@ -36,7 +36,7 @@ _log = getLogger("converter.hub")
 _T = TypeVar("_T")
 
 
-def ask(
+def request(
     call: Callable[[], _T],
     repository: str,
     revision: str | None = None,

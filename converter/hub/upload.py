@@ -77,7 +77,7 @@ def until_done(attempt: Callable[[], _T], repository: str) -> _T:
 
     Raises PushError if it does not succeed.
     """
-    return ask(attempt, repository, kind=PushError)
+    return request(attempt, repository, kind=PushError)
 
 
 def address(repository: str, rest: str) -> str:
@@ -100,7 +100,7 @@ def find(repository: str) -> str | None:
         except errors.RepositoryNotFoundError:
             return None
 
-    return ask(look, repository, kind=PushError)
+    return request(look, repository, kind=PushError)
 
 
 def account() -> Account:
@@ -108,7 +108,7 @@ def account() -> Account:
     from huggingface_hub import whoami
 
     # kept by the client for each token, as the Hub grudges this answer
-    answer = ask(lambda: whoami(cache=True), "your account", kind=PushError)
+    answer = request(lambda: whoami(cache=True), "your account", kind=PushError)
     organisations = (
         {str(organisation.get("name")): str(organisation.get("roleInOrg") or "") for organisation in answer["orgs"]}
         if "orgs" in answer
@@ -124,7 +124,7 @@ def may_commit(repository: str, *, create_pr: bool, revision: str = "main") -> N
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 
-    ask(
+    request(
         lambda: HfApi().preupload_lfs_files(
             repository, [CommitOperationAdd("README.md", b"may I")], revision=revision, create_pr=create_pr or None
         ),
@@ -142,21 +142,21 @@ def create_repository(repository: str, *, private: bool) -> None:
         with suppress(KeyError):  # the address of an existing one, which the answer may lack
             HfApi().create_repo(repository, private=private or None, exist_ok=True)
 
-    ask(create, repository, kind=PushError)
+    request(create, repository, kind=PushError)
 
 
 def create_branch(repository: str, branch: str, revision: str) -> None:
     """Create a branch at `revision`, or leave an existing one as it is. Raises PushError."""
     from huggingface_hub import HfApi
 
-    ask(lambda: HfApi().create_branch(repository, branch=branch, revision=revision, exist_ok=True), repository, kind=PushError)
+    request(lambda: HfApi().create_branch(repository, branch=branch, revision=revision, exist_ok=True), repository, kind=PushError)
 
 
 def pull_requests(repository: str, author: str) -> list[PullRequest]:
     """Every pull request of an author to a repository, the latest first. Raises PushError."""
     from huggingface_hub import HfApi
 
-    discussions = ask(
+    discussions = request(
         lambda: list(HfApi().get_repo_discussions(repository, author=author, discussion_type="pull_request")), repository, kind=PushError
     )
     theirs = [

@@ -47,7 +47,7 @@ def _survey(rows: Iterable[Row], folder: Path, workers: int | None) -> Iterator[
 
 
 class _Unheard:
-    def tell(self, index: int, event: Event) -> None:
+    def observe(self, index: int, event: Event) -> None:
         """Ignore events: results are reported one by one."""
 
 

@@ -148,7 +148,7 @@ def test_a_graph_whose_artifact_fails_its_validation_is_not_kept(tmp_path: Path)
 
 
 class Silent:
-    def tell(self, index: int, event: Event) -> None:
+    def observe(self, index: int, event: Event) -> None:
         pass
 
 

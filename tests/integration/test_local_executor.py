@@ -40,7 +40,7 @@ class KillAt:
     def __init__(self, index: int, stage: str) -> None:
         self._when = (index, stage)
 
-    def tell(self, index: int, event: Event) -> None:
+    def observe(self, index: int, event: Event) -> None:
         if (index, event.stage) == self._when and event.event == "stage-began":
             (worker,) = multiprocessing.active_children()
             assert worker.pid
@@ -65,7 +65,7 @@ class Together:
         self.seen: set[frozenset[int]] = set()
         self.began: list[int] = []
 
-    def tell(self, index: int, event: Event) -> None:
+    def observe(self, index: int, event: Event) -> None:
         if event.event == "stage-began" and event.stage == "fetch":
             self.began.append(index)
             self.running.add(index)
@@ -146,7 +146,7 @@ class KillServer(threading.Thread):
         time.sleep(0.2)
         os.kill(pid, signal.SIGKILL)
 
-    def tell(self, index: int, event: Event) -> None:
+    def observe(self, index: int, event: Event) -> None:
         pass
 
 

@@ -105,7 +105,7 @@ def jobs_of(checkpoints: list[Path], output: Path, **options: Any) -> list[Job]:
 
 
 class Unobserved:
-    def tell(self, index: int, event: Event) -> None:
+    def observe(self, index: int, event: Event) -> None:
         pass
 
 
@@ -128,7 +128,7 @@ class KillNode:
         self._cluster, self._stage, self.killed = cluster, stage, False
         self.stages: list[tuple[int, str]] = []
 
-    def tell(self, index: int, event: Event) -> None:
+    def observe(self, index: int, event: Event) -> None:
         if event.event != "stage-began":
             return
         self.stages.append((index, str(event.stage)))
@@ -177,7 +177,7 @@ def test_a_job_that_is_killed_costs_itself_and_no_other(cluster: RayCluster, che
     class KillJob:
         """Kills the process of the first job, on whichever node it is."""
 
-        def tell(self, index: int, event: Event) -> None:
+        def observe(self, index: int, event: Event) -> None:
             if (index, event.event, event.stage) == (0, "stage-began", "convert"):
                 workers = [child for raylet in cluster.raylets for child in below(raylet)]
                 os.kill(next(worker for worker in workers if is_at_work(worker)), signal.SIGKILL)
@@ -198,7 +198,7 @@ def is_at_work(process: int) -> bool:
 
 def test_an_interruption_ends_the_jobs_and_leaves_nothing(cluster: RayCluster, checkpoints: list[Path], tmp_path: Path) -> None:
     class Interrupt:
-        def tell(self, index: int, event: Event) -> None:
+        def observe(self, index: int, event: Event) -> None:
             if event.stage == "convert":
                 raise KeyboardInterrupt
 

@@ -255,7 +255,7 @@ class KillOnce:
     def __init__(self, index: int, stage: str) -> None:
         self._when, self.events = (index, stage), list[Event]()
 
-    def tell(self, index: int, event: Event) -> None:
+    def observe(self, index: int, event: Event) -> None:
         self.events.append(event)
         if (index, event.stage, event.event) == (*self._when, "stage-began") and "retry" not in {past.event for past in self.events}:
             for child in below(os.getpid()):

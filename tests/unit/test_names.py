@@ -17,6 +17,12 @@ REPLACED = frozenset(
         *("divergence", "find_done", "job_key", "lent", "look_ahead", "made_beside", "measured_by", "only_at", "otherwise", "passing"),
         *(
             "RightsError",
+            "Found",
+            "_Found",
+            "_told",
+            "_told_plainly",
+            "taken_by",
+            "told_once",
             "defaults_beside",
             "has_exact",
             "is_lack_of_memory",

@@ -21,7 +21,7 @@ from tests.support.checkpoints import save_tiny
 
 
 class Unobserved:
-    def tell(self, index: int, event: Event) -> None:
+    def observe(self, index: int, event: Event) -> None:
         pass
 
 

@@ -26,7 +26,7 @@ def _fail() -> None:
 def test_what_we_change_of_the_client_is_changed_back(call: Callable[[], None]) -> None:
     before, during = _state(), []
     try:
-        ask(lambda: during.append(_state()) or call(), "org/name")  # type: ignore[func-returns-value]
+        request(lambda: during.append(_state()) or call(), "org/name")  # type: ignore[func-returns-value]
     except CheckpointError:
         assert call is _fail
     assert _state() == before and during[0] != before
