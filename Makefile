@@ -117,6 +117,7 @@ canary:
 
 schema: $(VENV)/run.stamp
 	$(BIN)/python -m converter.manifest.schema
+	$(BIN)/python -m tests.support.settings
 
 # The pins of a fresh installation of what pyproject.toml allows today.
 lock:

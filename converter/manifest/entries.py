@@ -26,11 +26,11 @@ class EntrySettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    to: list[str] = Field([*DEFAULT_BACKENDS], min_length=1, description=f"The backends: {', '.join(BACKENDS)}.")
+    to: list[str] = Field([*DEFAULT_BACKENDS], min_length=1, description=f"Formats: {', '.join(BACKENDS)}.")
     output: str | None = Field(
         None,
         min_length=1,
-        description="The folder inside the output folder that the artifacts go to. By default the Hub id, or a local folder's own name.",
+        description="Folder of the artifacts, inside the output folder (default: the Hub id, or a local folder's name).",
     )
 
 
@@ -97,7 +97,7 @@ def _check_keys(raw: RawEntry, backends: list[str], problems: list[Problem]) -> 
 
 
 def _output(raw: RawEntry, source: Source, problems: list[Problem]) -> str | None:
-    """The entry's folder inside the output folder. It may not lead out of it, nor into what belongs to us there."""
+    """The entry's folder inside the output folder. It may not leave it, nor be a file of ours."""
     token = raw.settings.get("output")
     # a link goes by its own name, so it is not resolved
     default = Path(os.path.normpath(source.folder.absolute())).name if source.folder else source.name

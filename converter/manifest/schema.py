@@ -23,13 +23,13 @@ def json_schema() -> dict[str, Any]:
             fields.setdefault(name, {})[owner] = info
     merged: dict[str, Any] = {name: _merged(infos) for name, infos in fields.items()}
     settings = pydantic.create_model("Settings", __config__=ConfigDict(extra="forbid"), __doc__="The settings of an entry.", **merged)
-    described = Field(description="A Hub id, with @revision where wanted, or a path that starts with ./ or /.")
+    described = Field(description="Hub id, with @revision if needed, or a path that starts with ./ or /.")
     entry = pydantic.create_model("ModelEntry", __base__=settings, __doc__="A model and its settings.", model=(str, described))
     manifest = pydantic.create_model(
         "Manifest",
         __config__=ConfigDict(extra="forbid"),
         __doc__="A manifest of the checkpoints to convert.",
-        defaults=(settings | None, Field(None, description="Settings of every model that does not say otherwise.")),
+        defaults=(settings | None, Field(None, description="Settings of every model, unless it has others.")),
         models=(list[str | entry], Field(min_length=1, description="The models.")),
     )
     schema = manifest.model_json_schema(by_alias=True)

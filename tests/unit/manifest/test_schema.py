@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 
 from converter.core.records import Entry
 from converter.manifest.schema import PUBLISHED, json_schema
+from tests.support import settings
 
 VALID_VALUES: dict[str, list[Any]] = {
     "to": ["onnx", ["onnx"]],
@@ -106,3 +107,8 @@ def test_what_the_schema_refuses_is_refused_by_the_reader(
 def test_every_setting_is_described() -> None:
     for definition in json_schema()["$defs"].values():
         assert [name for name, setting in definition["properties"].items() if not setting.get("description")] == []
+
+
+def test_the_table_of_settings_is_the_schema() -> None:
+    page = settings.PAGE.read_text(encoding="utf-8")
+    assert settings.with_table(page) == page, "python -m tests.support.settings writes it"
