@@ -83,7 +83,7 @@ def finish(job: Job, outcome: Outcome) -> Outcome:
 
 
 def plan_job(job: Job, observe: Observer = unobserved) -> Plan | Outcome:
-    """The story up to the first weight: a Plan, or the Outcome of a job that fails here or is done already."""
+    """The story up to the first weight: a Plan, or the Outcome of a failed or unchanged job."""
     events: list[Event] = []
     stages = Stages(tee(events.append, observe))
     try:

@@ -230,7 +230,7 @@ class OnnxConfig(ABC):
         )
 
     def settle(self, inputs: MutableMapping[str, Array]) -> None:  # noqa: B027 - most have nothing to do
-        """Make drawn inputs fit one another; by default there is nothing more to do than the padding that is done already."""
+        """Make drawn inputs fit one another; the default does nothing, because padding is done before."""
 
     def patch(self, model: torch.nn.Module) -> AbstractContextManager[None]:  # noqa: ARG002 - for subclasses
         """Changes the model into a form that can be captured and does the same, and back again at the end."""

@@ -27,7 +27,7 @@ class Report(Record):
 
     @property
     def exit_code(self) -> int:
-        """0 where every job is converted or was done already, and every push is on the Hub, 1 otherwise."""
+        """0 if every job is converted or unchanged, and every push is on the Hub; otherwise 1."""
         return 1 if self.count("failed") or self.count("cancelled") or self.count_pushes("failed") else 0
 
     def count(self, status: Status) -> int:
@@ -43,7 +43,7 @@ class Report(Record):
         """One line that says how the batch went."""
         unvalidated = self.count("unvalidated")
         more = f", {unvalidated} not validated" if unvalidated else ""
-        done = f"{self.count('converted')} converted{more}, {self.count('skipped')} done already, {self.count('failed')} failed"
+        done = f"{self.count('converted')} converted{more}, {self.count('skipped')} unchanged, {self.count('failed')} failed"
         if cancelled := self.count("cancelled"):
             done += f", {cancelled} not started"
         if not self.pushes:

@@ -11,7 +11,7 @@ from converter.report.figures import bytes_for_people
 
 SIGNS = {
     "converted": "✅ converted",
-    "skipped": "⏭️ done already",
+    "skipped": "⏭️ unchanged",
     "unvalidated": "⚠️ not validated",
     "failed": "❌ failed",
     "cancelled": "⏹️ not started",

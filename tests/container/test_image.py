@@ -74,10 +74,10 @@ def test_a_manifest_of_real_weights_is_converted_by_hand_with_no_network_on_a_re
     (runner.workspace / "models.txt").write_text("./checkpoints/all-MiniLM-L6-v2\n", encoding="utf-8")
     options = ("--read-only", "--network=none", "--tmpfs", "/tmp")
     result = by_hand(docker, runner.workspace, "--manifest", "models.txt", options=options)
-    assert (result.code, result.out.splitlines()[-1]) == (0, "1 converted, 0 done already, 0 failed; report: out/report.json")
+    assert (result.code, result.out.splitlines()[-1]) == (0, "1 converted, 0 unchanged, 0 failed; report: out/report.json")
     assert embedding(runner.workspace / ARTIFACT / "model.onnx").shape == (1, 3, 384)
     again = by_hand(docker, runner.workspace, "--manifest", "models.txt", options=options)
-    assert again.out.splitlines()[-1] == "0 converted, 1 done already, 0 failed; report: out/report.json"
+    assert again.out.splitlines()[-1] == "0 converted, 1 unchanged, 0 failed; report: out/report.json"
 
 
 def test_precisions_are_made_and_measured_in_the_image_with_the_texts_that_it_brings(docker: Engine, runner: Runner) -> None:
@@ -96,7 +96,7 @@ def test_a_checkpoint_of_a_configuration_that_the_image_knows_costs_no_capture(d
     (runner.workspace / "models.txt").write_text("./checkpoints/all-MiniLM-L6-v2\n", encoding="utf-8")
     options = ("--read-only", "--network=none", "--tmpfs", "/tmp")
     known = by_hand(docker, runner.workspace, "--manifest", "models.txt", "--cache", "cache", options=options)
-    assert (known.code, known.out.splitlines()[-1]) == (0, "1 converted, 0 done already, 0 failed; report: out/report.json"), known.err
+    assert (known.code, known.out.splitlines()[-1]) == (0, "1 converted, 0 unchanged, 0 failed; report: out/report.json"), known.err
     assert not [*(runner.workspace / "cache").rglob("*.onnx.gz")]
     (runner.workspace / "models.txt").write_text("./checkpoints/tiny\n", encoding="utf-8")
     assert by_hand(docker, runner.workspace, "--manifest", "models.txt", "--cache", "cache", options=options).code == 0
@@ -109,7 +109,7 @@ def test_a_user_who_is_not_root_and_has_no_home_converts_into_a_folder_of_theirs
         os.chown(path, *RUNNER)
     user, group = RUNNER
     result = by_hand(docker, runner.workspace, "--manifest", "models.txt", options=("--user", f"{user}:{group}"))
-    assert (result.code, result.out.splitlines()[-1]) == (0, "2 converted, 0 done already, 0 failed; report: out/report.json"), result.err
+    assert (result.code, result.out.splitlines()[-1]) == (0, "2 converted, 0 unchanged, 0 failed; report: out/report.json"), result.err
     assert {path.stat().st_uid for path in (runner.workspace / "out").rglob("*")} == {user}
 
 

@@ -283,7 +283,7 @@ def test_what_nothing_can_run_is_kept_on_request_and_says_so_everywhere(
     from converter import report
 
     result = report.in_order([outcome])
-    assert (result.exit_code, result.summary) == (0, "0 converted, 1 not validated, 0 done already, 0 failed")
+    assert (result.exit_code, result.summary) == (0, "0 converted, 1 not validated, 0 unchanged, 0 failed")
     report.write(result, out)
     text = (out / "report.md").read_text()
     assert "⚠️ not validated" in text and "**Not validated**: there is no Neuron device here" in text and "✅" not in text

@@ -45,7 +45,7 @@ def batch(client: HubClient, tmp_path: Path) -> Batch:
 
 def test_a_pull_request_is_opened_once_even_where_the_second_run_begins_with_nothing(hub: HubServer, source: str, batch: Batch) -> None:
     said = batch("org/tiny\norg/missing\n", "--push", "pr", expect=1)
-    assert "1 converted, 0 done already, 1 failed; 1 pushed, 0 on the Hub already, 0 not pushed" in said.out
+    assert "1 converted, 0 unchanged, 1 failed; 1 pushed, 0 on the Hub already, 0 not pushed" in said.out
     report = json.loads((batch.folder / "out" / "report.json").read_bytes())
     (pushed,) = report["pushes"]
     assert (pushed["repository"], pushed["status"], pushed["pull_request"]) == (source, "pushed", 1)
@@ -61,7 +61,7 @@ def test_a_commit_to_the_checkpoint_does_not_make_it_a_new_one(hub: HubServer, s
     batch("org/tiny\n", "--push", "commit")
     assert hub.repositories[source].log() == [TITLE, "a commit"]
     said = batch("org/tiny\n", "--push", "commit")
-    assert "0 converted, 1 done already, 0 failed; 0 pushed, 1 on the Hub already" in said.out
+    assert "0 converted, 1 unchanged, 0 failed; 0 pushed, 1 on the Hub already" in said.out
     assert hub.repositories[source].log() == [TITLE, "a commit"]
 
 
@@ -90,7 +90,7 @@ def test_a_push_that_fails_is_told_at_its_line_and_the_others_go_on(
     hub.add_repository("org/second", checkpoint)
     hub.fail("POST /api/models/org/tiny/commit/", status=500, times=99)
     said = batch("org/tiny\norg/second\n", "--push", "commit", expect=1)
-    assert "2 converted, 0 done already, 0 failed; 1 pushed, 0 on the Hub already, 1 not pushed" in said.out
+    assert "2 converted, 0 unchanged, 0 failed; 1 pushed, 0 on the Hub already, 1 not pushed" in said.out
     assert f"{batch.folder}/models.txt:1:1: org/tiny: the Hub answered org/tiny with status 500" in said.err
     assert hub.repositories["org/second"].log() == [TITLE, "a commit"]
 

@@ -288,7 +288,7 @@ def test_a_node_pushes_what_it_has_made_a_model_at_a_time(hub: HubServer, tmp_pa
     finally:
         cluster.close()
     assert said.returncode == 0, said.stdout + said.stderr
-    assert "3 converted, 0 done already, 0 failed; 2 pushed" in said.stdout
+    assert "3 converted, 0 unchanged, 0 failed; 2 pushed" in said.stdout
     assert {"onnx/model.onnx", "torchscript/model.pt"} <= set(hub.files("org/two"))
     report = json.loads((tmp_path / "out" / "report.json").read_bytes())
     assert [push["artifacts"] for push in report["pushes"]] == [["out/org/one/onnx"], ["out/org/two/onnx", "out/org/two/torchscript"]]

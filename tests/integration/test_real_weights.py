@@ -61,7 +61,7 @@ def _run(converter: Converter, workspace: Path, *more: str) -> subprocess.Comple
 def test_a_manifest_line_becomes_embeddings_in_onnxruntime_alone(batch: Path, converter: Converter, minilm: Path) -> None:
     result = _run(converter, batch)
     assert result.returncode == 0, result.stderr
-    assert "1 converted, 0 done already, 0 failed" in result.stdout
+    assert "1 converted, 0 unchanged, 0 failed" in result.stdout
 
     folder = batch / "out" / "all-MiniLM-L6-v2"
     command = [sys.executable, "-c", _CLIENT, str(folder), json.dumps(SENTENCES)]

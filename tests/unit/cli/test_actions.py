@@ -273,7 +273,7 @@ def test_the_lines_of_a_job_are_a_group_and_what_became_of_it_is_not_in_it(
         "##[endgroup]",
         "✗ ./neither → onnx: failed at stage resolve",
     ]
-    assert grouped[-1] == f"0 converted, 0 done already, 2 failed; report: {tmp_path / 'out' / 'report.json'}"
+    assert grouped[-1] == f"0 converted, 0 unchanged, 2 failed; report: {tmp_path / 'out' / 'report.json'}"
 
 
 def test_no_name_of_a_manifest_gives_a_command(github: Path, converter: Run, manifest: Callable[..., Path]) -> None:

@@ -65,7 +65,7 @@ def test_the_parts_reports_become_one_that_lacks_nothing(
     ]
     assert f"error: {models}:1:1: ./ours: no shard's report tells of it" in result.err
     assert "failed<<" in (tmp_path / "outputs").read_text(encoding="utf-8")
-    assert f"0 converted, 0 done already, 5 failed; report: {tmp_path / 'out' / 'report.json'}\n" in result.err
+    assert f"0 converted, 0 unchanged, 5 failed; report: {tmp_path / 'out' / 'report.json'}\n" in result.err
 
 
 def test_a_folder_that_is_not_there_is_an_error(converter: Run, models: Path, tmp_path: Path) -> None:

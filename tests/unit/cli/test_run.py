@@ -31,7 +31,7 @@ def test_with_fail_fast_nothing_is_started_after_a_failure_and_the_report_says_s
     result = converter("run", "--manifest", manifest("./a\n./b\n./c to=torchscript\n"), "--output", tmp_path / "out", "--fail-fast")
     assert (result.code, statuses(tmp_path / "out")) == (1, [("./a", "failed"), ("./b", "cancelled"), ("./c", "cancelled")])
     assert "– ./b → onnx: not started after a failure\n– ./c → torchscript: not started" in result.out
-    assert "0 converted, 0 done already, 1 failed, 2 not started; report: " in result.out
+    assert "0 converted, 0 unchanged, 1 failed, 2 not started; report: " in result.out
     assert "| ./c |  | torchscript |  | ⏹️ not started |" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
 
 

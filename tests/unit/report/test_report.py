@@ -25,14 +25,14 @@ def test_the_exit_code_is_zero_where_nothing_failed(outcomes: tuple[Outcome, ...
 
 def test_the_summary_counts_each_status() -> None:
     batch = Report(outcomes=(outcome(), failed(), outcome(), outcome(status="skipped")))
-    assert batch.summary == "2 converted, 1 done already, 1 failed"
+    assert batch.summary == "2 converted, 1 unchanged, 1 failed"
     kept = Report(outcomes=(outcome(), outcome(status="unvalidated")))
-    assert (kept.summary, kept.exit_code) == ("1 converted, 1 not validated, 0 done already, 0 failed", 0)
+    assert (kept.summary, kept.exit_code) == ("1 converted, 1 not validated, 0 unchanged, 0 failed", 0)
 
 
 def test_a_push_that_failed_is_a_failure_and_the_summary_counts_them() -> None:
     batch = Report(outcomes=(outcome(),), pushes=(pushed(), pushed(status="unchanged"), pushed(status="failed")))
-    assert (batch.summary, batch.exit_code) == ("1 converted, 0 done already, 0 failed; 1 pushed, 1 on the Hub already, 1 not pushed", 1)
+    assert (batch.summary, batch.exit_code) == ("1 converted, 0 unchanged, 0 failed; 1 pushed, 1 on the Hub already, 1 not pushed", 1)
     assert Report(outcomes=(), pushes=(pushed(), pushed(status="unchanged"))).exit_code == 0
 
 
