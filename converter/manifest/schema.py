@@ -23,7 +23,7 @@ def json_schema() -> dict[str, Any]:
             fields.setdefault(name, {})[owner] = info
     merged: dict[str, Any] = {name: _merged(infos) for name, infos in fields.items()}
     settings = pydantic.create_model("Settings", __config__=ConfigDict(extra="forbid"), __doc__="The settings of an entry.", **merged)
-    described = Field(description="Hub id, with @revision if needed, or a path that starts with ./ or /.")
+    described = Field(description="Hub id, with @revision if needed, or a path that starts with ./, / or ~.")
     entry = pydantic.create_model("ModelEntry", __base__=settings, __doc__="A model and its settings.", model=(str, described))
     manifest = pydantic.create_model(
         "Manifest",

@@ -44,7 +44,7 @@ def _values(setting: Mapping[str, Any]) -> str:
     """The allowed values, and `a,b` if there may be several."""
     kinds = [setting, *setting.get("anyOf", ())]
     lists = [kind["items"] for kind in kinds if kind.get("type") == "array"]
-    names = dict.fromkeys(value for kind in (*kinds, *lists) for value in kind.get("enum", ()))
+    names = dict.fromkeys(value for kind in (*kinds, *lists) for value in kind.get("enum", ()) if value != "int8")  # an alias of q8
     several = ", separated by commas" if lists else ""
     if names:
         return ", ".join(f"`{name}`" for name in names) + several
