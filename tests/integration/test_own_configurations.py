@@ -220,13 +220,13 @@ def test_a_configuration_converts_from_the_command_line_and_again_only_when_it_c
     first = command(*line)
     assert first.returncode == 0, first.stderr
     assert "feature: sequence-classification, from the checkpoint's own files" in first.stderr
-    assert "nothing has changed" in command(*line).stderr
+    assert "nothing to do" in command(*line).stderr
     record = json.loads((workspace / "onnx/converter.json").read_text())
     assert record["versions"]["ElectraOnnxConfig"].startswith("sha256:")
 
     (workspace / "my_config.py").write_text(MY_CONFIG + "\n# more\n", encoding="utf-8")
     changed = command(*line)
-    assert changed.returncode == 0 and "nothing has changed" not in changed.stderr
+    assert changed.returncode == 0 and "nothing to do" not in changed.stderr
 
     again = ("validate", workspace / "onnx", "--reference", workspace / "electra")
     refused = command(*again)

@@ -108,7 +108,7 @@ def test_a_token_that_the_model_does_not_know_in_any_text_makes_all_of_them_usel
     texts = Texts("texts", TEXTS.calibration, (*TEXTS.choice, "a word199 !"), TEXTS.final)
     reference = Reference(model, tuple(config.outputs))
     accuracy_drop = AccuracyEvaluator(reference, config, tokenizer, texts, "lossy").accuracy_drop(SameSession(reference))  # type: ignore[arg-type]  # as above
-    assert accuracy_drop.of.startswith("random inputs, as for real text the tokenizer gives input_ids up to")
+    assert accuracy_drop.of.startswith("random inputs: the tokenizer gives input_ids up to")
 
 
 @pytest.mark.parametrize(
