@@ -54,7 +54,7 @@ def test_a_manifest_of_texts_images_and_sounds_is_converted_by_what_each_was_tra
     }
     for name, outcome in outcomes.items():
         assert outcome["artifact"]["configuration"] == "GenericOnnxConfig"
-        assert f"nobody has described {name}: its inputs and outputs were inferred from the model" in outcome["notes"]
+        assert f"{name} has no dedicated configuration; its inputs and outputs were inferred from the model" in outcome["notes"]
     again = command("run", "--manifest", tmp_path / "models.txt", "--output", tmp_path / "out", "--json")
     assert {outcome["status"] for outcome in json.loads(again.stdout)["outcomes"]} == {"skipped"}
 

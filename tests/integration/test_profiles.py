@@ -167,7 +167,7 @@ def test_a_feature_without_its_cache_is_one_file_and_told_to_be_none_of_the_clie
     outcome = convert(t5, tmp_path, feature="seq2seq-lm")
     assert outcome.status == "converted", outcome.failure
     assert files(tmp_path) == {"model.onnx"}
-    assert any("ask for seq2seq-lm-with-past" in note for note in outcome.notes)
+    assert any("pass --feature seq2seq-lm-with-past" in note for note in outcome.notes)
 
 
 def test_one_command_validates_an_artifact_of_two_files(command: Command, t5: Path, tmp_path: Path) -> None:

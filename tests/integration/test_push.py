@@ -490,7 +490,7 @@ RIGHTS = {
     "a name that is a path": (("a/b/c",), OWNER_TOKEN, "'a/b/c' cannot be a repository"),
     "a branch that is none": (("tiny", "--branch", "refs/pr/1"), OWNER_TOKEN, "'refs/pr/1' cannot be a branch"),
     "a branch that escapes": (("tiny", "--branch", "../x"), OWNER_TOKEN, "'../x' cannot be a branch"),
-    "a pull request to nowhere": (("none", "--create-pr"), OWNER_TOKEN, "there is no repository owner/none to open a pull request in"),
+    "a pull request to nowhere": (("none", "--create-pr"), OWNER_TOKEN, "no repository owner/none to open a pull request in"),
 }
 
 

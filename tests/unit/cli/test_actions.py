@@ -11,7 +11,7 @@ import pytest
 
 from converter import report
 from converter.cli import actions
-from converter.cli.actions import OUTPUTS, SUMMARY_BYTES, tell
+from converter.cli.actions import OUTPUTS, SUMMARY_BYTES, write_results
 from converter.core.errors import OutputError
 from converter.core.records import Failure, Position
 from converter.report import Report
@@ -65,7 +65,7 @@ def commands(log: str) -> list[str]:
 
 def test_outputs_and_the_summary_are_added_to_what_is_there(github: Path) -> None:
     report.write(REPORT, github / "out")
-    tell(REPORT, github / "out")
+    write_results(REPORT, github / "out")
     before, *lines = (github / "output").read_text(encoding="utf-8").splitlines()
     values = dict(zip(OUTPUTS, (github / "out" / "report.json", github / "out", 1, 1, 1, 1, 0), strict=False))
     end = lines[2]
@@ -76,7 +76,7 @@ def test_outputs_and_the_summary_are_added_to_what_is_there(github: Path) -> Non
 
 def test_a_summary_is_cut_at_a_line_to_what_github_takes(github: Path) -> None:
     (github / "report.md").write_text("| zwölf |\n" * (SUMMARY_BYTES // 10), encoding="utf-8")
-    tell(REPORT, github)
+    write_results(REPORT, github)
     summary = (github / "summary").read_bytes().removeprefix(b"before\n")
     assert SUMMARY_BYTES - 20 < len(summary) <= SUMMARY_BYTES
     *kept, blank, last = summary.decode().splitlines()
@@ -85,7 +85,7 @@ def test_a_summary_is_cut_at_a_line_to_what_github_takes(github: Path) -> None:
 
 def test_a_failure_is_an_annotation_at_its_line_whatever_its_words(github: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report.write(REPORT, github)
-    tell(REPORT, github)
+    write_results(REPORT, github)
     assert commands(capsys.readouterr().err)[1:] == [
         "::error file=my%2Cmodels.txt,line=3,col=5,title=./a%3Ab%2Cc to onnx::100%25 wrong:\\r\\nit is, alas. To do: look\\nelsewhere"
     ]
@@ -98,7 +98,7 @@ def test_a_push_that_failed_is_an_error_and_what_there_is_to_know_a_notice(githu
         outcomes=(), pushes=(pushed(position=place, status="failed", failure=failure), pushed(position=place, notes=("a note",)))
     )
     report.write(batch, github)
-    tell(batch, github)
+    write_results(batch, github)
     assert commands(capsys.readouterr().err) == [
         "::error file=models.txt,line=2,col=1,title=push to org/name::it is not there. To do: look",
         "::notice file=models.txt,line=2,col=1,title=push to org/name::a note",
@@ -109,7 +109,7 @@ def test_what_was_not_validated_is_a_warning_at_its_line(github: Path, capsys: p
     place = Position(file="models.txt", line=2, column=1)
     kept = outcome(status="unvalidated", position=place, verdict=verdict(unvalidated="nothing runs it here"))
     report.write(Report(outcomes=(kept,)), github)
-    tell(Report(outcomes=(kept,)), github)
+    write_results(Report(outcomes=(kept,)), github)
     assert commands(capsys.readouterr().err) == [
         "::warning file=models.txt,line=2,col=1,title=org/name to onnx::not validated: nothing runs it here"
     ]
@@ -121,7 +121,7 @@ def test_files_in_the_workspace_are_told_as_the_other_steps_know_them(
     monkeypatch.setenv("GITHUB_WORKSPACE", str(github))
     batch = Report(outcomes=(failed(position=Position(file=str(github / "lists" / "models.txt"), line=3)),))
     report.write(batch, github / "out")
-    tell(batch, github / "out")
+    write_results(batch, github / "out")
     assert "\nout/report.json\n" in (github / "output").read_text(encoding="utf-8")
     assert commands(capsys.readouterr().err)[0].startswith("::error file=lists/models.txt,line=3,col=1,")
 
@@ -130,19 +130,19 @@ def test_files_that_github_does_not_name_are_not_missed(github: Path, monkeypatc
     monkeypatch.delenv("GITHUB_OUTPUT")
     monkeypatch.delenv("GITHUB_STEP_SUMMARY")
     report.write(REPORT, github)
-    tell(REPORT, github)
+    write_results(REPORT, github)
 
 
 def test_one_that_cannot_be_written_is_an_error_in_a_sentence(github: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_OUTPUT", str(github))
     report.write(REPORT, github)
     with pytest.raises(OutputError, match=f"{github}"):
-        tell(REPORT, github)
+        write_results(REPORT, github)
 
 
 def test_elsewhere_nothing_is_told(github: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", "false")
-    tell(REPORT, github)
+    write_results(REPORT, github)
     assert capsys.readouterr() == ("", "")
     assert (github / "output").read_text(encoding="utf-8") == "before\n"
 

@@ -84,4 +84,4 @@ def test_a_task_whose_stream_ends_without_a_word_is_done_again_and_at_last_faile
 
     (outcome,) = outcomes(tmp_path, ours, halted())
     assert numbers == [1, 2, 3]
-    assert outcome.failure and outcome.failure.kind == "NodeLost" and "without a word" in outcome.failure.message
+    assert outcome.failure and outcome.failure.kind == "NodeLost" and "without a result" in outcome.failure.message

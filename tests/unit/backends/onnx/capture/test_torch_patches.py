@@ -64,7 +64,7 @@ def test_what_needs_no_promotion_is_not_run_again(tmp_path: Path, runs: list[tor
     with lean_exporter():
         export(tmp_path / "model.onnx", model=model, inputs=INPUTS[:1])
     assert runs == []
-    with exporter._quiet():
+    with exporter.quiet_exporter():
         export(tmp_path / "model.onnx", model=model, inputs=INPUTS[:1])
     assert runs  # as torch does it; and the class still has its name
 
