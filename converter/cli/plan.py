@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from converter.cli import actions
-from converter.cli.batch import jobs_of, manifest_options
 from converter.cli.console import console, output_options, table
+from converter.cli.manifest_jobs import jobs_of, manifest_options
 from converter.core.records import Outcome
 from converter.executors.shards import divide
 from converter.pipeline import Plan, plan_job

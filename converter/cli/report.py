@@ -9,8 +9,8 @@ import click
 from converter import report
 from converter.artifacts.ownership import hand_over
 from converter.cli import actions
-from converter.cli.batch import jobs_of, manifest_options
 from converter.cli.console import console, outcome_line, output_options, push_line
+from converter.cli.manifest_jobs import jobs_of, manifest_options
 from converter.cli.paths import TextPath
 from converter.core.output_errors import check_writable
 from converter.report.merge import merge

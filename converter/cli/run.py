@@ -15,9 +15,9 @@ from converter import report
 from converter.artifacts.ownership import hand_over
 from converter.backends import BACKENDS
 from converter.cli import actions
-from converter.cli.batch import Jobs, Lines, Seconds, jobs_of, manifest_options
 from converter.cli.console import console, output_options
 from converter.cli.debugging import plain_export_option
+from converter.cli.manifest_jobs import Jobs, Lines, Seconds, jobs_of, manifest_options
 from converter.cli.paths import cache_option
 from converter.cli.progress import PlainProgress, progress
 from converter.core.debugging import Debugging

@@ -10,19 +10,7 @@ import numpy as np
 from converter.architectures import OnnxConfig
 from converter.core.records import Comparison
 from converter.core.typing import Array
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """An element is close where |artifact - checkpoint| ≤ atol + rtol·|checkpoint|, as numpy's allclose has it."""
-
-    atol: float
-    rtol: float
-
-    def at(self, reference: Array) -> Array:
-        """The tolerance for each element; nothing is within tolerance of an infinity but itself."""
-        bound: Array = self.atol + self.rtol * np.abs(np.where(np.isinf(reference), 0.0, reference))
-        return bound
+from converter.validation.tolerance import Tolerance
 
 
 def kept_positions(name: str, output: Array, config: OnnxConfig, inputs: Mapping[str, Array]) -> Array:

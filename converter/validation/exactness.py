@@ -16,9 +16,10 @@ from converter.backends.session import Session
 from converter.core.records import Case, Comparison, Exactness
 from converter.core.typing import Array
 from converter.validation.case_inputs import Inputs
-from converter.validation.compare import Tolerance, kept_positions
+from converter.validation.compare import kept_positions
 from converter.validation.interface import run
 from converter.validation.reference import Reference
+from converter.validation.tolerance import Tolerance
 
 RMS_RATIO, MAX_RATIO = 2.0, 4.0
 """How many times PyTorch's own error an artifact's may be, by root mean square and at most."""

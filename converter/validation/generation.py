@@ -15,8 +15,8 @@ from converter.backends.session import Session
 from converter.core.errors import ConversionError
 from converter.core.records import Generation
 from converter.core.typing import Array
-from converter.validation.compare import Tolerance
 from converter.validation.reference import Generated, Reference
+from converter.validation.tolerance import Tolerance
 
 TOKENS = 6
 _PROMPT = Size(batch=2, sequence=5, source=9)  # an encoder's text, or a decoder's first tokens, without padding

@@ -14,7 +14,8 @@ from converter.checkpoints.loading import load_tokenizer
 from converter.core.records import Options, Signature, Verdict
 from converter.validation.accuracy.variants import judge
 from converter.validation.reference import Reference
-from converter.validation.validate import default_tolerance, validate
+from converter.validation.tolerance import default_tolerance
+from converter.validation.validate import validate
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ from converter.core.reason import reason
 from converter.core.records import Case, Comparison, Exactness, Generation
 from converter.core.typing import Array
 from converter.validation.case_inputs import Inputs
-from converter.validation.compare import Tolerance, compare, kept_positions
+from converter.validation.compare import compare, kept_positions
 from converter.validation.exactness import accepted, measure_exactness, widened
 from converter.validation.interface import run
 from converter.validation.past import OwnPast
 from converter.validation.reference import Reference
+from converter.validation.tolerance import Tolerance
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The measurement: interface, grid of cases, influence of every input, weights, latency. It judges nothing but figures."""
+"""Validate a float32 artifact: interface, cases, influence of every input, weights, latency."""
 
 from __future__ import annotations
 
@@ -21,28 +21,18 @@ from converter.core.reason import reason
 from converter.core.records import Exactness, Options, Verdict
 from converter.core.typing import Array
 from converter.validation.case_inputs import InputGenerator, Inputs
-from converter.validation.compare import Tolerance, compare, kept_positions
+from converter.validation.compare import compare, kept_positions
 from converter.validation.generation import compare_generation
 from converter.validation.influence import measure_influences
 from converter.validation.interface import behaviour_problems, first_run, guard_problems, interface_problems
 from converter.validation.latency import measure_latency
 from converter.validation.reference import Reference
 from converter.validation.state import Change
+from converter.validation.tolerance import Tolerance, default_tolerance
 from converter.validation.trial import Trial
 from converter.validation.weights import check_weights
 
-RTOL = 1e-5
-"""numpy.allclose's default, which the documented validation used beside its absolute tolerance."""
-
-FLOAT16 = Tolerance(atol=1e-2, rtol=1e-3)
-"""For float16: the relative part is torch.testing's; all-MiniLM-L6-v2 differs by 6.6e-3 on a scale of 5.8, one part in 2^10."""
-
 _SEED = 20250704  # another than the capture's, so that no case is the sample it was captured with
-
-
-def default_tolerance(config: OnnxConfig, dtype: str) -> Tolerance:
-    """The tolerance for an artifact whose weights are of floating point type `dtype`."""
-    return FLOAT16 if dtype == "float16" else Tolerance(config.atol_for_validation, RTOL)
 
 
 def validate(session: Session, reference: Reference, config: OnnxConfig, tokenizer: Any | None, options: Options) -> Verdict:

@@ -27,7 +27,8 @@ def state_of(row: Row, folder: Path) -> tuple[list[str], list[str]]:
     from converter.backends.loading import load_reference
     from converter.validation.case_inputs import InputGenerator
     from converter.validation.reference import Reference
-    from converter.validation.validate import default_tolerance, state_problems
+    from converter.validation.tolerance import default_tolerance
+from converter.validation.validate import state_problems
     from tests.coverage.tiny import save_tiny
 
     architecture = find_architecture(row.model_type)

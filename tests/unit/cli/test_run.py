@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from converter.cli.batch import Seconds
+from converter.cli.manifest_jobs import Seconds
 
 Run = Callable[..., Any]
 

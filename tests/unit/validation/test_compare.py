@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from converter.architectures import OnnxConfig
 from converter.core.records import Comparison
 from converter.validation import compare as compare_module
-from converter.validation.compare import Tolerance, compare, kept_positions
+from converter.validation.compare import compare, kept_positions
+from converter.validation.tolerance import Tolerance
 
 INF, NAN = float("inf"), float("nan")
 TOKENS = {0: "batch", 1: "sequence"}

@@ -15,9 +15,9 @@ from converter.checkpoints.loading import load_model
 from converter.core.records import Case, Comparison, Exactness, Generation
 from converter.core.typing import Array
 from converter.validation.case_inputs import InputGenerator, Inputs
-from converter.validation.compare import Tolerance
 from converter.validation.exactness import accepted, measure_exactness, widened
 from converter.validation.reference import Reference
+from converter.validation.tolerance import Tolerance
 
 OUTPUT = "logits"
 

@@ -14,9 +14,9 @@ import torch
 from converter.architectures import find_architecture
 from converter.checkpoints.loading import LoadedModel, load_model
 from converter.validation.case_inputs import InputGenerator
-from converter.validation.compare import Tolerance
 from converter.validation.reference import Reference
 from converter.validation.state import ModelState
+from converter.validation.tolerance import Tolerance
 from converter.validation.validate import state_problems
 
 Forward = Callable[..., Any]
