@@ -28,7 +28,7 @@ def state_of(row: Row, folder: Path) -> tuple[list[str], list[str]]:
     from converter.validation.case_inputs import InputGenerator
     from converter.validation.reference import Reference
     from converter.validation.tolerance import default_tolerance
-from converter.validation.validate import state_problems
+    from converter.validation.validate import state_problems
     from tests.coverage.tiny import save_tiny
 
     architecture = find_architecture(row.model_type)
