@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from converter.core.files import leftovers, temporary_name
-from converter.core.locks import file_lock
+from converter.core.locks import file_lock, lock_file
 from converter.core.output_errors import output_error
 
 STAGED, REPLACED = "artifact", "replaced"
@@ -56,13 +56,13 @@ def staging_folder(destination: Path, waits: Callable[[], None] = lambda: None) 
 
 
 def sweep(destination: Path) -> None:
-    """Remove the staging folders of killed jobs for `destination`, and the folder above if it is empty."""
+    """Remove the staging folders and the lock of killed jobs for `destination`, and the folder above if it is empty."""
 
     def leave() -> NoReturn:
         raise BlockingIOError("another job is there, and it has swept")
 
     lock_path = _lock_path(destination)
-    if leftovers(lock_path):
+    if leftovers(lock_path) or lock_file(lock_path).exists():
         with suppress(OSError), file_lock(lock_path, leave):
             _remove_leftovers(lock_path)
     with suppress(OSError):  # not empty, or not there

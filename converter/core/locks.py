@@ -30,7 +30,7 @@ def file_lock(path: Path, waits: Callable[[], None] = _unobserved) -> Iterator[N
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(path.with_name(f"{PREFIX}{path.name}.lock"))
+    lock = FileLock(lock_file(path))
     _refuse_unlockable(Path(lock.lock_file))
     for attempt in range(_ATTEMPTS):
         try:
@@ -53,6 +53,11 @@ def file_lock(path: Path, waits: Callable[[], None] = _unobserved) -> Iterator[N
             if stat.S_ISREG(status.st_mode) and not status.st_size:
                 Path(lock.lock_file).unlink()
         lock.release()
+
+
+def lock_file(path: Path) -> Path:
+    """The file that `file_lock` locks. It is there for as long as a process holds the lock, or after one was killed."""
+    return path.with_name(f"{PREFIX}{path.name}.lock")
 
 
 def _refuse_unlockable(path: Path) -> None:

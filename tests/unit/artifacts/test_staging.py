@@ -48,6 +48,13 @@ def test_a_killed_process_is_swept_after_and_one_that_lives_is_not(tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_lock_of_a_process_that_was_killed_before_it_staged_is_swept(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".converter-onnx.lock").touch()
+    sweep(tmp_path / "out" / "onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_of_two_that_write_one_artifact_the_second_waits_and_is_told_so(tmp_path: Path) -> None:
     signal = threading.Event()
     order: list[str] = []
