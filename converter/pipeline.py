@@ -8,7 +8,6 @@ touched, so an unchanged job needs neither.
 
 from __future__ import annotations
 
-import gc
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -34,6 +33,7 @@ from converter.checkpoints.fetch import fetch, resolve
 from converter.checkpoints.policy import is_sidecar
 from converter.core.debugging import current, debugging
 from converter.core.errors import ConversionError, ConverterError, NotSupportedError, ValidationError
+from converter.core.garbage import collected
 from converter.core.internal_error import internal_error
 from converter.core.out_of_memory import is_out_of_memory
 from converter.core.records import ArtifactRecord, Checkpoint, Event, Failure, Job, Options, Outcome, SourceRecord, Stage, Status
@@ -254,6 +254,7 @@ def _attempt(plan: Plan, architecture: Architecture, folder: Path, staged: Path,
             return conversion, None
 
 
+@collected()  # a captured graph is full of cycles, and the validation wants the memory
 def _convert(cache: Cache | None, architecture: Architecture, backend: Backend, folder: Path, staged: Path, job: Job) -> Conversion:
     from converter.architectures.dummies import makes_its_own
     from converter.backends.loading import load_for_conversion
@@ -262,10 +263,7 @@ def _convert(cache: Cache | None, architecture: Architecture, backend: Backend, 
     model, config = load_for_conversion(folder, architecture, backend, job.options)
     preprocessor = load_tokenizer(folder, job.options.allowed) if makes_its_own(config) else None
     conversion = backend.convert_with(cache, model, config, job.options, staged, preprocessor, job.destination)
-    conversion = replace(conversion, notes=(*model.notes, *conversion.notes))
-    if not conversion.reused:
-        gc.collect()  # a captured graph is full of cycles, and the validation wants the memory
-    return conversion
+    return replace(conversion, notes=(*model.notes, *conversion.notes))
 
 
 def _origins(options: Options) -> Mapping[str, str]:

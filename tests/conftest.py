@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import socket
 import tempfile
@@ -52,12 +51,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if needs_torch(item.path):
             item.add_marker("torch")
-
-
-def pytest_collection_finish() -> None:
-    """Spare the garbage collector the imported modules and the tests: a conversion collects twice, at half a second each."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

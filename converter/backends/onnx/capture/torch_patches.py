@@ -1,12 +1,11 @@
 """torch's exporter without repeated work: half of a capture, with the same graph.
 
-This relies on two private interfaces. After a rename a capture would be slower and as right; tests notice.
+This relies on two private interfaces and on a setting of torch.fx. After a rename a capture would be slower and as right; tests notice.
 """
 
 from __future__ import annotations
 
 import functools
-import gc
 import logging
 import warnings
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ _PROMOTION = "_TypePromotionInterpreter"
 @contextmanager
 def lean_exporter() -> Iterator[None]:
     """Silence `torch.onnx.export`, and remove its repeated work."""
-    with quiet_exporter(), _one_registry(), _promotion_where_needed(), _no_dropout(), shapes_by_definition(), _no_collection():
+    with quiet_exporter(), _one_registry(), _promotion_where_needed(), _no_dropout(), shapes_by_definition(), _no_stack_traces():
         yield
 
 
@@ -125,12 +124,11 @@ def _no_dropout() -> Iterator[None]:
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
-    """Pause garbage collection: everything made here lives until the end."""
-    enabled = gc.isenabled()
-    gc.disable()
+def _no_stack_traces() -> Iterator[None]:
+    """Keep no stack trace for each node: no file has them."""
+    before = torch.fx.config.do_not_emit_stack_traces
+    torch.fx.config.do_not_emit_stack_traces = True
     try:
         yield
     finally:
-        if enabled:
-            gc.enable()
+        torch.fx.config.do_not_emit_stack_traces = before

@@ -115,3 +115,13 @@ def test_a_model_that_is_not_trained_says_nothing_of_dropout_and_one_that_is_dro
         assert operators(Drops().eval()) == ["aten.add.Tensor"]
         assert operators(Drops().train()).count("aten.dropout.default") == 2
     assert operators(Drops().eval()).count("aten.dropout.default") == 2
+
+
+def test_a_capture_keeps_no_stack_trace_of_its_nodes() -> None:
+    def traces(model: torch.nn.Module) -> list[str]:
+        nodes = torch.export.export(model, (torch.ones(2, 3),)).graph.nodes
+        return [node.stack_trace for node in nodes if node.op == "call_function" and node.stack_trace]
+
+    with lean_exporter():
+        assert traces(torch.nn.ReLU()) == []
+    assert traces(torch.nn.ReLU())
