@@ -16,6 +16,7 @@ from converter.backends.traced import runner
 from converter.backends.traced.session import ArchiveSession
 from converter.core.errors import ConversionError
 from converter.core.records import Outcome
+from tests.support.archive_processes import ForkedProcess
 
 _ASK = """
 import runpy, sys
@@ -30,6 +31,11 @@ print([name for name, module in sys.modules.items() if module and name.partition
 """
 
 
+@pytest.fixture(autouse=True)
+def _forked_archives() -> None:
+    """None here: the processes are fresh ones, as a user's are."""
+
+
 @pytest.fixture(scope="module")
 def archive(trace: Callable[[str, str], Outcome]) -> Path:
     outcome = trace("bert", "default")
@@ -37,8 +43,11 @@ def archive(trace: Callable[[str, str], Outcome]) -> Path:
     return Path(outcome.destination) / "model.pt"
 
 
-@pytest.fixture
-def session(archive: Path) -> Iterator[ArchiveSession]:
+@pytest.fixture(params=["fresh", "forked"])
+def session(archive: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[ArchiveSession]:
+    """A process as users have it, and one as the other tests have it."""
+    if request.param == "forked":
+        monkeypatch.setattr("converter.backends.traced.session.start_runner", ForkedProcess)
     opened = ArchiveSession(archive, "TorchScript", "torch")
     yield opened
     opened.close()

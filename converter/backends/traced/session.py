@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pydantic
@@ -21,6 +21,12 @@ from converter.core.records import Signature
 from converter.core.typing import Array
 
 _PREFIX = "model."  # ExportWrapper's attribute
+
+
+def start_runner(arguments: Sequence[str], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start `runner.py` in a fresh interpreter, without its folder in the path."""
+    command = [sys.executable, "-P", runner.__file__, *arguments]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)  # noqa: S603 - our own file
 
 
 class ArchiveSession:
@@ -44,9 +50,7 @@ class ArchiveSession:
         self._by_name = by_name
         self.runtime = runtime
         self._said = os.fdopen(os.memfd_create("said by the runner"), "w+b")  # in memory: there may be no folder to write to
-        # -P: nothing is imported from the runner's folder
-        command = [sys.executable, "-P", runner.__file__, str(path.absolute()), str(torch.get_num_threads()), *modules]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said)  # noqa: S603 - our own file
+        self._process = start_runner([str(path.absolute()), str(torch.get_num_threads()), *modules], self._said)
         try:
             self._open()
         except BaseException:

@@ -1,0 +1,61 @@
+"""Fork a process for each archive that is asked for, with torch imported once. Started as a file, by `archive_processes.py`.
+
+A request is one message on standard input, a socket: the arguments, the environment and the folder of the process as JSON, with its
+standard input, output and error. The answer is its number. It is a child of a child that ends at once, so that the one who asked, a
+subreaper for as long, is its parent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import traceback
+from runpy import run_path
+from typing import Any, NoReturn
+
+_LONGEST = 1 << 20
+
+
+def serve(path: str) -> None:
+    """Answer requests until their end."""
+    main = run_path(path)["main"]
+    control = socket.socket(fileno=0)
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(control, _LONGEST, 3)
+        if not message:
+            return
+        number = os.fork()
+        if not number:
+            _give_away(control, json.loads(message), descriptors, main)
+        os.waitpid(number, 0)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        control.send(b"done")
+
+
+def _give_away(control: socket.socket, request: dict[str, Any], descriptors: list[int], main: Any) -> NoReturn:
+    number = os.fork()
+    if number:
+        control.send(str(number).encode())
+        os._exit(0)
+    try:
+        control.detach()
+        for place, descriptor in enumerate(descriptors):
+            os.dup2(descriptor, place)
+            os.close(descriptor)
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        os.chdir(request["folder"])
+        sys.path[:0] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+        sys.argv = request["arguments"]
+        main()
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
