@@ -1,6 +1,6 @@
 """torch's exporter without repeated work: half of a capture, with the same graph.
 
-This relies on two private interfaces and on a setting of torch.fx. After a rename a capture would be slower and as right; tests notice.
+This relies on two private interfaces and two settings of torch. After a rename a capture would be slower and as right; tests notice.
 """
 
 from __future__ import annotations
@@ -23,7 +23,15 @@ _PROMOTION = "_TypePromotionInterpreter"
 @contextmanager
 def lean_exporter() -> Iterator[None]:
     """Silence `torch.onnx.export`, and remove its repeated work."""
-    with quiet_exporter(), _one_registry(), _promotion_where_needed(), _no_dropout(), shapes_by_definition(), _no_stack_traces():
+    with (
+        quiet_exporter(),
+        _one_registry(),
+        _promotion_where_needed(),
+        _no_dropout(),
+        shapes_by_definition(),
+        _no_stack_traces(),
+        _no_cache(),
+    ):
         yield
 
 
@@ -132,3 +140,12 @@ def _no_stack_traces() -> Iterator[None]:
         yield
     finally:
         torch.fx.config.do_not_emit_stack_traces = before
+
+
+@contextmanager
+def _no_cache() -> Iterator[None]:
+    """Compute each node's shape: to look it up by its symbols takes longer, a sixth of a capture."""
+    import torch._dynamo.config
+
+    with torch._dynamo.config.patch(fake_tensor_cache_enabled=False):
+        yield

@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.onnx._internal.exporter import _registration
 
 from converter.backends.onnx.capture import torch_patches as exporter
@@ -125,3 +126,15 @@ def test_a_capture_keeps_no_stack_trace_of_its_nodes() -> None:
     with lean_exporter():
         assert traces(torch.nn.ReLU()) == []
     assert traces(torch.nn.ReLU())
+
+
+def test_a_capture_looks_up_no_shapes() -> None:
+    def looked_up() -> int:
+        FakeTensorMode.cache_clear()
+        torch.export.export(torch.nn.Linear(3, 4), (torch.ones(2, 3),))
+        counts = FakeTensorMode.cache_info()
+        return counts.hits + counts.misses
+
+    with lean_exporter():
+        assert looked_up() == 0
+    assert looked_up()
