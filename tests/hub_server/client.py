@@ -20,7 +20,8 @@ slept = []
 time.sleep = slept.append
 answers = os.dup(1)
 for line in sys.stdin:
-    arguments, variables = json.loads(line)
+    arguments, variables, folder = json.loads(line)
+    os.chdir(folder)
     os.environ.update(variables)
     slept.clear()
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
@@ -62,10 +63,10 @@ class HubClient:
     def __exit__(self, *_: object) -> None:
         self._process.communicate(timeout=60)
 
-    def __call__(self, *arguments: object, expect: int | None = 0, token: str = "", **variables: str) -> Said:
-        """Run one command; it has to end with the exit code `expect`."""
+    def __call__(self, *arguments: object, expect: int | None = 0, token: str = "", folder: Path | None = None, **variables: str) -> Said:
+        """Run one command, in the working folder or another; it has to end with the exit code `expect`."""
         assert self._process.stdin and self._process.stdout
-        self._process.stdin.write(json.dumps([[*map(str, arguments)], {"HF_TOKEN": token, **variables}]) + "\n")
+        self._process.stdin.write(json.dumps([[*map(str, arguments)], {"HF_TOKEN": token, **variables}, str(folder or Path.cwd())]) + "\n")
         self._process.stdin.flush()
         said = Said(*json.loads(self._process.stdout.readline()))
         assert expect in (None, said.code), said.out + said.err

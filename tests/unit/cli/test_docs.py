@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from pathlib import Path
 
 import click
 import pytest
 
 from converter.cli import cli
+from tests.support.docs import ShownCommand, shown_commands
 
-ROOT = Path(__file__).parents[3]
-PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md"), *(ROOT / "examples").rglob("*.md")])
 EXISTING = (
     "models.txt",
     "out/org/name/onnx/model.onnx",
@@ -23,28 +20,15 @@ EXISTING = (
 )
 
 
-def commands() -> list[tuple[str, list[str]]]:
-    """The arguments of each `converter …` and `docker run … converter …` in a block of a page, with the page's name."""
-    lines = []
-    for page in PAGES:
-        for block in re.findall(r"^```(?:sh|console)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S):
-            for line in block.replace("\\\n", " ").splitlines():
-                words = shlex.split(line, comments=True)
-                image = next((word for word in words if word in ("converter", "converter-neuron")), "")
-                if image and words[0] in ("converter", "docker") and words[1] != "build":
-                    lines.append((page.name, words[words.index(image) + 1 :]))
-    return lines
-
-
-@pytest.mark.parametrize(("page", "arguments"), commands(), ids=lambda value: value if isinstance(value, str) else " ".join(value))
-def test_a_command_in_the_docs_parses(page: str, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("shown", shown_commands(), ids=str)
+def test_a_command_in_the_docs_parses(shown: ShownCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in EXISTING:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
     with click.Context(cli, info_name="converter") as context:
         command: click.Command = cli
-        rest = arguments if not arguments[0].startswith("-") else ["run", *arguments]
+        rest = [*shown.arguments] if not shown.arguments[0].startswith("-") else ["run", *shown.arguments]
         while isinstance(command, click.Group):
             _, inner, rest = command.resolve_command(context, rest)
             assert inner is not None
@@ -53,4 +37,4 @@ def test_a_command_in_the_docs_parses(page: str, arguments: list[str], tmp_path:
 
 
 def test_the_docs_have_commands() -> None:
-    assert len(commands()) > 30
+    assert len(shown_commands()) > 30
