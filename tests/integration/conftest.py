@@ -14,21 +14,14 @@ from filelock import FileLock
 
 from converter.architectures import find_architecture
 from converter.backends import BACKENDS
-from converter.backends.traced import session
 from converter.cli import main
 from converter.core.records import Job, Outcome, Source
 from converter.pipeline import run_job
 from tests.hub_server import HubClient, HubServer
-from tests.support.archive_processes import ForkedProcess
+from tests.support.archive_processes import forked_archives  # noqa: F401 - a fixture for every test here
 
 DOCUMENTED: dict[str, dict[str, Any]] = {"onnx": {"profile": "documented"}}
 """The default options of a test, for each backend."""
-
-
-@pytest.fixture(autouse=True)
-def _forked_archives(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fork the processes of archives from one that has torch imported."""
-    monkeypatch.setattr(session, "start_runner", ForkedProcess)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
-"""The commands of each page, run in their order, in a folder with what the page speaks of.
+"""The commands of each page, run in their order, in a folder with the page's files.
 
-Others run the commands of docker (tests/container), on a cluster (test_ray.py), and those that warm every popular graph
-(test_graph_cache.py warms some). A compiler of Neuron is not there; test_neuron_guide.py has a double of one.
+Other tests run docker's commands (tests/container), a command on a cluster (test_ray.py) and `cache warm` (test_graph_cache.py, with
+fewer configurations). Neuron's compiler is missing here; test_neuron_guide.py has a double.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ REPOSITORIES = {
     "openai-community/gpt2": ("gpt2", "AutoModelForCausalLM"),
     "org/name": _BERT,
 }
-"""What the Hub has under the names of the pages: tiny models of the same kinds."""
+"""The repositories that the pages name: tiny models of the same kinds."""
 
 MOVED = {
     "bert-base-uncased": "google-bert/bert-base-uncased",
     "distilbert-base-uncased-finetuned-sst-2-english": "distilbert/distilbert-base-uncased-finetuned-sst-2-english",
 }
-"""The new names of some, as the Hub has them."""
+"""The namespaces that the Hub has given to old names."""
 
 FOLDERS = {"ours": _BERT, "my-model": _BERT, "checkpoints/ours": _CLASSIFIER}
 MANIFEST = "# two\norg/name\n#\n#\n#\n#\nbert-base-uncased to=torchscript\n"
@@ -65,7 +65,7 @@ def client(hub: HubServer, tiny: Callable[..., Path], tmp_path_factory: pytest.T
 
 
 def _prepare(page: str, tiny: Callable[..., Path]) -> None:
-    """Put into the working folder what a page speaks of."""
+    """Write a page's files and checkpoints to the working folder."""
     text = (ROOT / page).read_text(encoding="utf-8")
     for name, kind in FOLDERS.items():
         shutil.copytree(tiny(*kind), name)
@@ -93,6 +93,6 @@ def test_the_commands_of_a_page_work_one_after_the_other(
         assert needs_sdk == ("is not installed" in said.err), said.err
 
 
-def test_what_is_not_run_here_is_little() -> None:
+def test_two_commands_beside_those_of_docker_are_run_elsewhere() -> None:
     left = [" ".join(shown.arguments) for shown in shown_commands() if _is_elsewhere(shown) and not shown.in_docker]
     assert left == ["--manifest models.txt --output /shared/out --executor ray --ray-address HEAD:6379", "cache warm"]

@@ -32,8 +32,8 @@ print([name for name, module in sys.modules.items() if module and name.partition
 
 
 @pytest.fixture(autouse=True)
-def _forked_archives() -> None:
-    """None here: the processes are fresh ones, as a user's are."""
+def forked_archives() -> None:
+    """Nothing here: the processes are fresh, like a user's."""
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def archive(trace: Callable[[str, str], Outcome]) -> Path:
 
 @pytest.fixture(params=["fresh", "forked"])
 def session(archive: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[ArchiveSession]:
-    """A process as users have it, and one as the other tests have it."""
+    """A fresh process, like a user's, and a forked one, like the other tests'."""
     if request.param == "forked":
         monkeypatch.setattr("converter.backends.traced.session.start_runner", ForkedProcess)
     opened = ArchiveSession(archive, "TorchScript", "torch")

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from converter.backends.traced import session
 from tests.planted.bases import BASES, Workshop
 from tests.planted.fault import KINDS, Fault
 from tests.planted.faults import FAULTS
 from tests.planted.harness import Result, judge, report
 from tests.planted.witness import Harm
-from tests.support.archive_processes import ForkedProcess
+from tests.support.archive_processes import forked_archives  # noqa: F401 - a fixture for every test here
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit")
 
@@ -59,12 +58,6 @@ SAMPLE = {
     "a changed tokenizer whose record is the old one": "its sha256 is not the record's",
 }
 """Faults by name, and what validation says of each."""
-
-
-@pytest.fixture(autouse=True)
-def _forked_archives(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fork the processes of archives from one that has torch imported."""
-    monkeypatch.setattr(session, "start_runner", ForkedProcess)
 
 
 @pytest.fixture(scope="module")

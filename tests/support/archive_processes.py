@@ -1,7 +1,7 @@
-"""Processes for archives, forked from one that has torch imported, which costs a fresh one 1.5 CPU seconds.
+"""Processes for archives, forked from one with torch imported: the import costs a fresh process 1.5 CPU seconds.
 
-They run the runner's `main`, and can import transformers and this package as little. `tests/integration/test_torchscript_session.py`
-looks at fresh ones, as users have them.
+They run the runner's `main`, and cannot import transformers or this package either. The tests of the processes themselves
+(`tests/integration/test_torchscript_session.py`) start fresh ones too.
 """
 
 from __future__ import annotations
@@ -20,14 +20,22 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
-from converter.backends.traced import runner
+import pytest
+
+from converter.backends.traced import runner, session
 
 _SERVER = Path(__file__).with_name("archive_server.py")
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of <sys/prctl.h>: orphans below become children
 
 
+@pytest.fixture(autouse=True)
+def forked_archives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork the process of each archive, in the modules that import this."""
+    monkeypatch.setattr(session, "start_runner", ForkedProcess)
+
+
 class ForkedProcess:
-    """What a session needs of `subprocess.Popen`."""
+    """The part of `subprocess.Popen` that a session uses."""
 
     def __init__(self, arguments: Sequence[str], stderr: IO[bytes]) -> None:
         (theirs_in, ours_in), (ours_out, theirs_out) = os.pipe(), os.pipe()

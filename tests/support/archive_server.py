@@ -1,8 +1,8 @@
-"""Fork a process for each archive that is asked for, with torch imported once. Started as a file, by `archive_processes.py`.
+"""Fork a process for each archive, with torch imported once. `archive_processes.py` starts this as a file.
 
-A request is one message on standard input, a socket: the arguments, the environment and the folder of the process as JSON, with its
-standard input, output and error. The answer is its number. It is a child of a child that ends at once, so that the one who asked, a
-subreaper for as long, is its parent.
+A request is one message on standard input, a socket: the arguments, environment and folder of the process as JSON, with the
+descriptors of its standard input, output and error. The answers are its number, and a word when its parent has ended. It then is a
+child of the requesting process, which is a subreaper for that long.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ def serve(path: str) -> None:
             return
         number = os.fork()
         if not number:
-            _give_away(control, json.loads(message), descriptors, main)
+            _fork_orphan(control, json.loads(message), descriptors, main)
         os.waitpid(number, 0)
         for descriptor in descriptors:
             os.close(descriptor)
         control.send(b"done")
 
 
-def _give_away(control: socket.socket, request: dict[str, Any], descriptors: list[int], main: Any) -> NoReturn:
+def _fork_orphan(control: socket.socket, request: dict[str, Any], descriptors: list[int], main: Any) -> NoReturn:
+    """Fork the process, report its number, and end: the system gives it to the subreaper."""
     number = os.fork()
     if number:
         control.send(str(number).encode())

@@ -89,6 +89,8 @@ def test_nothing_that_a_user_has_by_a_name_of_ours_is_touched(name: str, kind: s
 def test_what_a_user_has_by_the_name_of_a_lock_stays(kind: str, tmp_path: Path) -> None:
     put_foreign(tmp_path / ".converter-onnx.lock", kind)
     before = state(tmp_path)
+    sweep(tmp_path / "onnx")
+    assert state(tmp_path) == before
     if kind == "file":
         put(tmp_path / "onnx", "one", model__onnx="new")
         shutil.rmtree(tmp_path / "onnx")

@@ -86,15 +86,23 @@ def test_the_table_of_translations_is_made_once(tmp_path: Path, monkeypatch: pyt
     assert len(made) == 1
 
 
+def patched() -> tuple[object, ...]:
+    """All that the patches change."""
+    settings = (torch.fx.config.do_not_emit_stack_traces, torch._dynamo.config.fake_tensor_cache_enabled)
+    functions = (torch.fx.Interpreter.run_node, _registration.ONNXRegistry.from_torchlib, torch.nn.functional.dropout)
+    return (*settings, *functions)
+
+
 @contextmanager
 def undone() -> Iterator[None]:
-    before = (torch.fx.Interpreter.run_node, _registration.ONNXRegistry.from_torchlib)
+    before = patched()
     yield
-    assert (torch.fx.Interpreter.run_node, _registration.ONNXRegistry.from_torchlib) == before
+    assert patched() == before
 
 
 def test_afterwards_torch_is_as_it_was_whatever_happened() -> None:
     with undone(), pytest.raises(ValueError, match="in between"), lean_exporter():
+        assert patched()[:2] == (True, False)
         raise ValueError("in between")
 
 
