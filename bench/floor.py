@@ -89,7 +89,7 @@ def measure(checkpoint: Path, feature: str, artifact: Path) -> dict[str, float]:
             with floor.part("read"):
                 _hash(checkpoint / "model.safetensors")
             with floor.part("write"):
-                shutil.copyfile(artifact / backend.main_file, written)
+                shutil.copyfile(artifact / backend.files.main, written)
             with floor.part("hash"):
                 _hash(written)
         fresh = Reference(load_model(checkpoint, auto_class, options.loads_as), tuple(config.outputs))

@@ -14,11 +14,12 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from converter.backends import BACKENDS
 from converter.executors.cluster_messages import Node as Capacity
-from converter.executors.memory_prediction import DEMANDS
 from converter.executors.ray import ATTEMPTS, demand
 from converter.executors.ray_connection import PER_CORE
-from converter.executors.shards import SECONDS_PER_GB, START_SECONDS
+
+COSTS = BACKENDS["onnx"].costs
 
 NODES = (1, 4, 16, 64, 256)
 _HOUR = 3600.0
@@ -247,7 +248,7 @@ class Cluster:
             else:
                 read = self._served(weights) if self.nodes > 1 else self.clock.now
                 yield max(read, self.planner.take(self.clock.now, self.measured.planning + self.measured.hashing * weights))
-            predicted = round(DEMANDS["onnx"].start + DEMANDS["onnx"].weights * weights)
+            predicted = round(COSTS.memory.start + COSTS.memory.weights * weights)
             cores, memory = demand(predicted, [Capacity(self.assumed.cores, self.assumed.memory)])
             self.tasks[number] = task = Task(number, weights, cores, memory)
             self._give(task)
@@ -279,7 +280,7 @@ class Cluster:
             yield self._served(task.weights)
         if self.assumed.from_hub or not is_alone:
             yield machine.network.take(self.clock.now, task.weights / self.assumed.network)
-        seconds = START_SECONDS + SECONDS_PER_GB["onnx"] * task.weights / 1e9
+        seconds = COSTS.start_seconds + COSTS.seconds_per_gb * task.weights / 1e9
         shared = seconds * self.measured.forwards * self.assumed.speedup
         held = seconds - shared + shared / task.cores
         yield self.clock.now + held

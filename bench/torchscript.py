@@ -144,4 +144,4 @@ def _convert(subject: Subject, checkpoint: Path, place: Path, **options: Any) ->
     outcome = run_job(job)
     if outcome.failure:
         raise RuntimeError(f"{subject.name}: {outcome.failure.message}")
-    return place / backend.main_file
+    return place / backend.files.main

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from converter.architectures import Architecture, custom_code_error
+from converter.architectures import custom_code_error
 from converter.architectures.selection import architecture_of, candidate_options, with_feature_note
 from converter.artifacts.installation import install
 from converter.artifacts.integrity import describe_files
@@ -26,9 +26,10 @@ from converter.artifacts.sidecars import copy_sidecars
 from converter.artifacts.staging import staging_folder
 from converter.artifacts.store import cache_key, find_up_to_date
 from converter.artifacts.versions import versions_of
-from converter.backends import BACKENDS, Backend
+from converter.backends import BACKENDS
 from converter.backends.cache import Cache
 from converter.backends.conversion import Conversion
+from converter.backends.result import ConversionResult
 from converter.checkpoints.fetch import fetch, resolve
 from converter.checkpoints.policy import is_sidecar
 from converter.core.debugging import current, debugging
@@ -127,11 +128,19 @@ def execute(plan: Plan, observe: Observer = unobserved) -> Outcome:
                 if not architecture.origin.items() <= plan.versions.items():
                     raise ConversionError(f"{job.options.config} was changed in the meantime", "run it again")
                 folder = fetch(checkpoint, job.options.allowed)
-            conversion, measured = _make(plan, architecture, folder, staged, stages)
+            conversion = Conversion(
+                backend=backend,
+                architecture=architecture,
+                checkpoint=folder,
+                options=job.options,
+                cache=Cache(job.cache, plan.versions) if job.cache else None,
+                destination=job.destination,
+            )
+            result, measured = _make(conversion, staged, stages)
             if not (measured.verdict.passed or is_accepted_unvalidated(measured.verdict, job.options)):
                 raise rejection(measured.verdict, job, staged)
             with stages.stage("record"):
-                for name in conversion.shared_files:
+                for name in result.shared_files:
                     (staged / name).unlink()
                 names = filter(is_sidecar, checkpoint.files)
                 sidecars = copy_sidecars(folder, names, job.model_folder, measured.generated_sidecars) if job.model_folder else ()
@@ -146,11 +155,11 @@ def execute(plan: Plan, observe: Observer = unobserved) -> Outcome:
                     signature=measured.signature,
                     tried=measured.verdict.tried,
                     files=describe_files(staged),
-                    shared_files=describe_files(job.destination, conversion.shared_files),
+                    shared_files=describe_files(job.destination, result.shared_files),
                     sidecars=sidecars,
                     verdict=measured.verdict,
                     stages=tuple(stages.done),
-                    notes=conversion.notes,
+                    notes=result.notes,
                 )
                 log.stage(staged)
                 install(staged, record, job.destination)
@@ -165,8 +174,8 @@ def execute(plan: Plan, observe: Observer = unobserved) -> Outcome:
         log.write(Event(event="job-ended", status="interrupted", stage=stages.current))
         raise
     status: Status = "unvalidated" if record.verdict.unvalidated else "converted"
-    notes = (*checkpoint.notes, *([architecture.note] if architecture.note else ()), *conversion.notes)
-    return Outcome.of(job, status, artifact=record, verdict=record.verdict, stages=tuple(stages.done), notes=notes)
+    notes = (*checkpoint.notes, *([architecture.note] if architecture.note else ()), *result.notes)
+    return Outcome.of(job, status, artifact=record.summary, verdict=record.verdict, stages=tuple(stages.done), notes=notes)
 
 
 def _find_up_to_date(job: Job, key: str) -> ArtifactRecord | None:
@@ -177,7 +186,9 @@ def _find_up_to_date(job: Job, key: str) -> ArtifactRecord | None:
 
 def _up_to_date(job: Job, done: ArtifactRecord, stages: Stages, checkpoint: Checkpoint) -> Outcome:
     status: Status = "unvalidated" if done.verdict.unvalidated else "skipped"
-    return Outcome.of(job, status, artifact=done, verdict=done.verdict, stages=tuple(stages.done), notes=(*checkpoint.notes, *done.notes))
+    return Outcome.of(
+        job, status, artifact=done.summary, verdict=done.verdict, stages=tuple(stages.done), notes=(*checkpoint.notes, *done.notes)
+    )
 
 
 def _log_heading(plan: Plan) -> str:
@@ -196,36 +207,36 @@ def tee(first: Observer, second: Observer) -> Observer:
     return notify
 
 
-def _make(plan: Plan, architecture: Architecture, folder: Path, staged: Path, stages: Stages) -> tuple[Conversion, Measurement]:
+def _make(conversion: Conversion, staged: Path, stages: Stages) -> tuple[ConversionResult, Measurement]:
     """The artifact in `staged` with its verdict; made again from scratch if a cached graph failed, and once more without patches."""
     from converter.validation.measurement import measure_variants
 
-    conversion, measured = _attempt(plan, architecture, folder, staged, stages)
-    if conversion.reused and not (measured and measured.verdict.passed):
-        conversion.reject()
+    result, measured = _attempt(conversion, staged, stages)
+    if result.reused and not (measured and measured.verdict.passed):
+        result.reject()
         _clear(staged)
-        plan = replace(plan, job=replace(plan.job, cache=None))
-        conversion, measured = _attempt(plan, architecture, folder, staged, stages)
+        conversion = replace(conversion, cache=None)
+        result, measured = _attempt(conversion, staged, stages)
     assert measured
-    if not measured.verdict.passed and BACKENDS[plan.job.backend].patches_exporter and not current().plain_export:
+    if not measured.verdict.passed and conversion.backend.patches_exporter and not current().plain_export:
         _clear(staged)
+        conversion = replace(conversion)  # which loads its reference again, so that it is not in memory during the capture
         with debugging(replace(current(), plain_export=True)):
-            conversion, measured = _attempt(plan, architecture, folder, staged, stages)
+            result, measured = _attempt(conversion, staged, stages)
         assert measured
-        conversion = replace(conversion, notes=(*conversion.notes, _UNPATCHED))
+        result = replace(result, notes=(*result.notes, _UNPATCHED))
         if not measured.verdict.passed:
             notes = (*measured.verdict.notes, _UNPATCHED_TOO)
             measured = replace(measured, verdict=measured.verdict.model_copy(update={"notes": notes}))
     if not measured.verdict.passed:
-        return conversion, measured
-    conversion.accept()
-    backend, options = BACKENDS[plan.job.backend], plan.job.options
-    if backend.variants(options):
+        return result, measured
+    result.accept()
+    if conversion.variants:
         with stages.stage("variants"):
-            measured = measure_variants(backend, staged, folder, architecture, options, measured.verdict, make=True)
-        if backend.base_variant not in backend.variants(options):
-            conversion = replace(conversion, shared_files=())
-    return conversion, measured
+            measured = measure_variants(conversion, staged, measured.verdict, make=True)
+        if not conversion.keeps_base:
+            result = replace(result, shared_files=())
+    return result, measured
 
 
 _UNPATCHED = "it matches only without the converter's patches of torch's exporter (CONVERTER_PLAIN_EXPORT=1): report this"
@@ -237,33 +248,26 @@ def _clear(staged: Path) -> None:
         file.unlink()
 
 
-def _attempt(plan: Plan, architecture: Architecture, folder: Path, staged: Path, stages: Stages) -> tuple[Conversion, Measurement | None]:
+def _attempt(conversion: Conversion, staged: Path, stages: Stages) -> tuple[ConversionResult, Measurement | None]:
     """Convert and validate; no measurement if a cached graph could not even be run."""
     from converter.validation.measurement import measure
 
-    backend, job = BACKENDS[plan.job.backend], plan.job
-    cache = Cache(job.cache, plan.versions) if job.cache else None
     with stages.stage("convert"):
-        conversion = _convert(cache, architecture, backend, folder, staged, job)
+        result = _convert(conversion, staged)
     with stages.stage("validate"):
         try:
-            return conversion, measure(backend, staged, folder, architecture, job.options)
+            return result, measure(conversion, staged)
         except ConverterError:
-            if not conversion.reused:
+            if not result.reused:
                 raise
-            return conversion, None
+            return result, None
 
 
 @collected()  # a captured graph is full of cycles, and the validation wants the memory
-def _convert(cache: Cache | None, architecture: Architecture, backend: Backend, folder: Path, staged: Path, job: Job) -> Conversion:
-    from converter.architectures.dummies import makes_its_own
-    from converter.backends.loading import load_for_conversion
-    from converter.checkpoints.loading import load_tokenizer
-
-    model, config = load_for_conversion(folder, architecture, backend, job.options)
-    preprocessor = load_tokenizer(folder, job.options.allowed) if makes_its_own(config) else None
-    conversion = backend.convert_with(cache, model, config, job.options, staged, preprocessor, job.destination)
-    return replace(conversion, notes=(*model.notes, *conversion.notes))
+def _convert(conversion: Conversion, staged: Path) -> ConversionResult:
+    configured = conversion.load()
+    result = conversion.backend.convert(configured, conversion, staged)
+    return replace(result, notes=(*configured.model.notes, *result.notes))
 
 
 def _origins(options: Options) -> Mapping[str, str]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from converter.architectures.selection import architecture_of, with_feature
 from converter.backends import BACKENDS
+from converter.backends.conversion import Conversion
 from converter.checkpoints.fetch import fetch, resolve
 from converter.core.records import Finding, Job, Outcome
 from converter.core.timing import Stages
@@ -14,12 +15,10 @@ from converter.pipeline import Observer, failed_outcome, unobserved
 
 def preflight(job: Job, observe: Observer = unobserved) -> tuple[Finding, ...] | Outcome:
     """The findings on a checkpoint, or the Outcome of a job that fails before them."""
-    from converter.architectures.dummies import makes_its_own
-    from converter.backends.loading import load_for_conversion
-    from converter.checkpoints.loading import load_tokenizer
-
     stages = Stages(observe)
     backend = BACKENDS[job.backend]
+    check = backend.preflight
+    assert check
     try:
         with stages.stage("resolve"):
             checkpoint = resolve(job.source, job.options.allowed)
@@ -28,8 +27,7 @@ def preflight(job: Job, observe: Observer = unobserved) -> tuple[Finding, ...] |
         with stages.stage("fetch"):
             folder = fetch(checkpoint, job.options.allowed)
         with stages.stage("check"):
-            model, config = load_for_conversion(folder, architecture, backend, job.options)
-            preprocessor = load_tokenizer(folder, job.options.allowed) if makes_its_own(config) else None
-            return tuple(backend.check(model, config, job.options, preprocessor))
+            conversion = Conversion(backend=backend, architecture=architecture, checkpoint=folder, options=job.options)
+            return tuple(check.check(conversion.load(), job.options))
     except (Exception, SystemExit) as error:  # whatever it is, it is this job's outcome
         return failed_outcome(job, stages, error)

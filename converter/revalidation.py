@@ -13,6 +13,7 @@ from converter.artifacts.integrity import record_problems
 from converter.artifacts.record_file import read_record
 from converter.artifacts.stray_files import holds_weights, stray_files
 from converter.backends import Backend
+from converter.backends.conversion import Conversion
 from converter.checkpoints.fetch import fetch, resolve
 from converter.core.errors import ConversionError
 from converter.core.records import TIERS, Allowed, ArtifactRecord, Options, Source, Verdict
@@ -59,15 +60,16 @@ def revalidate(backend: Backend, artifact: Path, reference: Source, asked: Mappi
     architecture = architecture_of(checkpoint, options)
     options = with_feature(options, architecture, checkpoint)
     folder = fetch(checkpoint, options.allowed)
-    variants = backend.variants(options)
+    conversion = Conversion(backend=backend, architecture=architecture, checkpoint=folder, options=options)
     verdict = Verdict(atol=options.atol or 0, rtol=0, runtime="")
-    if not variants or backend.base_variant in variants:
-        measured = measure(backend, artifact, folder, architecture, options)
+    if conversion.keeps_base:
+        measured = measure(conversion, artifact)
         verdict = measured.verdict
-    if variants:
-        measured = measure_variants(backend, artifact, folder, architecture, options, verdict, make=False)
+    if conversion.variants:
+        measured = measure_variants(conversion, artifact, verdict, make=False)
         verdict = measured.verdict
-    unasked = {name: recorded[name] for name in ("atol", *(("tier",) if variants else ())) if recorded.get(name) and name not in asked}
+    loosening = ("atol", "tier") if conversion.variants else ("atol",)
+    unasked = {name: recorded[name] for name in loosening if recorded.get(name) and name not in asked}
     notes = [f"{name} {value} comes from its record" for name, value in unasked.items()]
     problems = (
         *verdict.problems,
@@ -99,13 +101,13 @@ def _strays(artifact: Path, backend: Backend, measured: Measurement, record: Art
 
     files = {file for variant in measured.verdict.variants for file in variant.files}
     files |= {bucket.file for bucket in measured.signature.buckets}
-    files |= set() if measured.verdict.variants else {*backend.files_of([path.name for path in artifact.iterdir()])}
+    files |= set() if measured.verdict.variants else {*backend.files.layout_in(artifact)}
     for name in stray_files(artifact, backend, files, record):
         yield f"{name} in its folder was not validated, and clients may load it: move it elsewhere"
     names = [file.path for file in record.sidecars] if record else ()
     if artifact.parent in model_folders(artifact, backend.name, names) and not holds_weights(artifact.parent):
         for path in sorted(artifact.parent.iterdir()):
-            if path.is_file() and backend.is_client_file(path):
+            if path.is_file() and backend.files.is_client_file(path):
                 yield f"../{path.name} lies beside its folder and was not validated, so clients may load it unchecked: move it elsewhere"
 
 
@@ -115,7 +117,7 @@ def _sidecar_problems(
     """The sidecar files that differ from the checkpoint's, a clause each."""
     from converter.validation.sidecars import Sidecars, model_folders
 
-    generated = {**dict.fromkeys(backend.generated_sidecar_names), **measured.generated_sidecars}
+    generated = {**dict.fromkeys(backend.files.sidecars), **measured.generated_sidecars}
     for folder in model_folders(artifact, backend.name, [file.path for file in record.sidecars] if record else ()):
         prefix = "" if folder == artifact else "../"
         for problem in Sidecars(folder, checkpoint, generated, allowed).problems():

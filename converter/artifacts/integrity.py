@@ -35,7 +35,7 @@ def record_problems(folder: Path, backend: Backend) -> tuple[str, ...]:
     record = read_record(folder)
     if record is None:
         return (f"its {RECORD} is not a record that this version can read",)
-    if record.backend != backend.name or not backend.main_file_of({file.path for file in record.files}):
+    if record.backend != backend.name or not backend.files.main_of({file.path for file in record.files}):
         return (f"its {RECORD} is the record of something else",)
     return (*_damage(folder, record.needed, ""), *_damage(folder.parent, record.sidecars, "../"))
 

@@ -28,10 +28,10 @@ def stray_files(folder: Path, backend: Backend, measured: Collection[str], recor
             if path.is_dir():
                 own = path.name.startswith(".") or (path / RECORD).exists() or holds_checkpoint or path.is_symlink()
                 pending += [] if own else [path]
-            elif backend.is_client_file(path):
+            elif backend.files.is_client_file(path):
                 if name not in measured:
                     yield name
-            elif named is not None and name not in named and any(fnmatch(path.name, pattern) for pattern in backend.data_files):
+            elif named is not None and name not in named and any(fnmatch(path.name, pattern) for pattern in backend.files.data_patterns):
                 yield name
 
 

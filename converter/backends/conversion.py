@@ -1,49 +1,89 @@
-"""The result of a conversion."""
+"""One checkpoint for one backend: the context of its conversion, its validation and its variants."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from converter.architectures import Architecture, OnnxConfig
+from converter.backends.backend import Backend
+from converter.backends.cache import Cache
+from converter.core.records import Options
 
-def _nothing() -> None:
-    pass
+if TYPE_CHECKING:
+    from converter.checkpoints.loading import LoadedModel
 
 
 @dataclass(frozen=True)
-class Conversion:
-    """The result of a conversion beside its files.
+class ConfiguredModel:
+    """A loaded model with its configuration.
 
-    Args:
-        reused: whether it took its result from the cache.
-        shared_files: files of the checkpoint that the artifact needs, at its destination. Its staging folder has links to them.
-        notes: notes for the user, a clause for one note.
-        accept: called after the artifact has passed its validation.
-        reject: called if a reused result did not pass.
+    `preprocessor` is the checkpoint's tokenizer, for a configuration that makes its own inputs with it; otherwise None.
     """
 
-    reused: bool = False
-    shared_files: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    accept: Callable[[], None] = _nothing
-    reject: Callable[[], None] = _nothing
+    model: LoadedModel
+    config: OnnxConfig
+    preprocessor: Any = None
 
 
-def combine(conversions: Sequence[Conversion]) -> Conversion:
-    """Combine the conversions of an artifact's files into one."""
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """One checkpoint for one backend. Its reference and its tokenizer are loaded once, on first use.
 
-    def accept() -> None:
-        for conversion in conversions:
-            conversion.accept()
+    Args:
+        backend: the artifact's backend.
+        architecture: the checkpoint's architecture.
+        checkpoint: the checkpoint's folder.
+        options: the options, with a feature.
+        cache: results of earlier conversions, for a backend that `caches`; None for none.
+        destination: the artifact's folder after its staging; None if it is made in its place.
+    """
 
-    def reject() -> None:
-        for conversion in conversions:
-            conversion.reject()
+    backend: Backend
+    architecture: Architecture
+    checkpoint: Path
+    options: Options
+    cache: Cache | None = None
+    destination: Path | None = None
 
-    return Conversion(
-        reused=any(conversion.reused for conversion in conversions),
-        shared_files=tuple(dict.fromkeys(name for conversion in conversions for name in conversion.shared_files)),
-        notes=tuple(dict.fromkeys(note for conversion in conversions for note in conversion.notes)),
-        accept=accept,
-        reject=reject,
-    )
+    def load(self) -> ConfiguredModel:
+        """Load the checkpoint in the form that the backend converts."""
+        from converter.architectures.dummies import makes_its_own
+
+        configured = self._load(self.backend.attn_implementation(self.architecture.onnx_config))
+        if not makes_its_own(configured.config):
+            return configured
+        return ConfiguredModel(configured.model, configured.config, self.tokenizer)
+
+    @cached_property
+    def reference(self) -> ConfiguredModel:
+        """The checkpoint as a user of transformers loads it, with the configuration that it is measured with."""
+        return self._load(None)
+
+    @cached_property
+    def tokenizer(self) -> Any | None:
+        """The checkpoint's tokenizer; None without one."""
+        from converter.checkpoints.loading import load_tokenizer
+
+        return load_tokenizer(self.checkpoint, self.options.allowed)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The requested variants; empty if the artifact has to match its checkpoint."""
+        return self.backend.variants.requested(self.options) if self.backend.variants else ()
+
+    @property
+    def keeps_base(self) -> bool:
+        """Whether the files that match the checkpoint are part of the artifact, and not only the base of its variants."""
+        return self.backend.variants is None or not self.variants or self.backend.variants.base in self.variants
+
+    def _load(self, attn_implementation: str | None) -> ConfiguredModel:
+        from converter.checkpoints.loading import load_model
+
+        options = self.options
+        assert options.feature
+        auto_class = self.architecture.auto_class(options.feature)
+        model = load_model(self.checkpoint, auto_class, options.loads_as, attn_implementation, options.allowed)
+        return ConfiguredModel(model, self.backend.configure(self.architecture, model, options))

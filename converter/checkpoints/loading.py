@@ -14,6 +14,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 import transformers
@@ -31,10 +32,26 @@ from converter.core.records import Allowed, Dtype
 _DTYPES: Mapping[Dtype, torch.dtype | str] = {"float32": torch.float32, "checkpoint": "auto"}
 
 
-_MADE_UP = "_converter_made_up"
-_WRITTEN = "_converter_written"
-_FOLDER = "_converter_folder"
-_NOTES = "_converter_notes"
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """How `load_model` loaded a checkpoint.
+
+    Args:
+        folder: the checkpoint's folder.
+        written: config.json as the checkpoint has it.
+        made_up: the weights that the checkpoint lacks and transformers filled with random numbers.
+        notes: notes for the user, a clause for one note.
+    """
+
+    folder: Path | None = None
+    written: Mapping[str, Any] | None = None
+    made_up: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+
+
+_UNKNOWN = Provenance()
+_PROVENANCES: WeakKeyDictionary[Any, Provenance] = WeakKeyDictionary()
+"""The provenance of each living module: a user may get one from `FeaturesManager` and pass it to `export`."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +59,12 @@ class LoadedModel:
     """A model of transformers in evaluation mode, however it was loaded."""
 
     module: Any
+    provenance: Provenance = _UNKNOWN
+
+    @classmethod
+    def of(cls, module: Any) -> LoadedModel:
+        """A user's module, with its provenance if `load_model` loaded it."""
+        return cls(module, _PROVENANCES.get(module, _UNKNOWN))
 
     @property
     def config(self) -> Any:
@@ -50,19 +73,19 @@ class LoadedModel:
 
     @property
     def made_up(self) -> frozenset[str]:
-        """The weights that the checkpoint lacks and transformers filled with random numbers; known where `load_model` loaded it."""
-        return getattr(self.module, _MADE_UP, frozenset())
+        """The weights that the checkpoint lacks and transformers filled with random numbers, if `load_model` loaded it."""
+        return self.provenance.made_up
 
     @property
     def written(self) -> Mapping[str, Any]:
-        """config.json as the checkpoint has it where `load_model` loaded it, as transformers would write it elsewhere."""
-        settings: Mapping[str, Any] = getattr(self.module, _WRITTEN, None) or json.loads(self.config.to_json_string())
+        """config.json as the checkpoint has it if `load_model` loaded it; otherwise as transformers would write it."""
+        settings: Mapping[str, Any] = self.provenance.written or json.loads(self.config.to_json_string())
         return settings
 
     @property
     def folder(self) -> Path | None:
         """The checkpoint's folder, if `load_model` loaded it."""
-        return getattr(self.module, _FOLDER, None)
+        return self.provenance.folder
 
     @property
     def has_head(self) -> bool:
@@ -72,7 +95,7 @@ class LoadedModel:
     @property
     def notes(self) -> tuple[str, ...]:
         """Notes on how `load_model` loaded it, a clause each."""
-        return getattr(self.module, _NOTES, ())
+        return self.provenance.notes
 
     @property
     def size(self) -> int:
@@ -164,12 +187,13 @@ def load_model(
         raise CheckpointError(f"the weights of {folder} do not fit its config.json: {problems}", "one of the two is of another model")
     with _plain_errors("weights", folder):
         dropped = dropped_weights(module, config, info["unexpected_keys"], read)
-    notes = dropped.notes(folder, type(module).__name__, allowed.drop_weights)
-    setattr(module, _NOTES, notes)
-    setattr(module, _MADE_UP, frozenset(info["missing_keys"]))  # it goes wherever the module goes, by a user's hands too
-    setattr(module, _WRITTEN, json.loads((folder / CONFIG).read_bytes()))
-    setattr(module, _FOLDER, folder)
-    return LoadedModel(module.eval())
+    _PROVENANCES[module] = Provenance(
+        folder=folder,
+        written=json.loads((folder / CONFIG).read_bytes()),
+        made_up=frozenset(info["missing_keys"]),
+        notes=dropped.notes(folder, type(module).__name__, allowed.drop_weights),
+    )
+    return LoadedModel.of(module.eval())
 
 
 def _class(name: str, config: Any, read: Callable[[str], torch.Tensor | None]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from converter.core.errors import UsageError
 from converter.core.records import Source
 from converter.core.text import brief, printable
 
@@ -47,3 +48,11 @@ def parse_source(text: str, base: Path) -> Source:
     if "@" in text and not is_revision(revision):
         raise ValueError(f"{brief(revision)!r} is not a revision: a branch, a tag or a commit")
     return Source(name=name, revision=revision or None)
+
+
+def read_source(text: str) -> Source:
+    """Parse the name of a model on the command line or in a call; a path is relative to the working folder. Raises UsageError."""
+    try:
+        return parse_source(text, Path.cwd())
+    except ValueError as error:
+        raise UsageError(str(error), "give a Hub id or a folder") from None

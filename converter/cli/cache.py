@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from converter.checkpoints.source import read_source
 from converter.cli.console import console, output_options
 from converter.cli.paths import cache_option
-from converter.cli.sources import read_source
 from converter.core.errors import ConverterError
 from converter.core.output_errors import check_writable
 from converter.core.records import Event, Source

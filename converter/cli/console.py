@@ -12,7 +12,7 @@ import click
 from pydantic_core import to_json
 
 from converter.artifacts.job_log import line
-from converter.backends import Backend
+from converter.backends import REFUSED, Backend
 from converter.cli import actions
 from converter.core.errors import ConverterError, ManifestError
 from converter.core.records import TIERS, Event, Failure, LogFormat, Outcome, Pushed, Verdict
@@ -63,7 +63,7 @@ class Console:
         used = [*dict.fromkeys(backends)]
         packages = [package for backend in used for package in (*backend.packages, *LOADING)]
         tested = {name: versions for backend in used for name, versions in backend.tested.items()}
-        for notice in filter(None, (*(backend.notice for backend in used), untested(packages, tested))):
+        for notice in filter(None, (*REFUSED.values(), *(backend.notice for backend in used), untested(packages, tested))):
             self.say_aside(f"note: {notice}")
 
     def give(self, document: Any) -> None:

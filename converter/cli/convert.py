@@ -13,16 +13,18 @@ import click
 
 from converter.artifacts.ownership import hand_over
 from converter.backends import BACKENDS, Backend
+from converter.backends.option_values import make_options
+from converter.backends.preflight import Preflight
+from converter.checkpoints.source import read_source
 from converter.cli.console import console, output_options
 from converter.cli.debugging import intermediates_option, plain_export_option
 from converter.cli.documented_log import documented_log
-from converter.cli.options import backend_options, flag, make_options
+from converter.cli.options import SPELT, backend_options, flag
 from converter.cli.paths import TextPath, cache_option
 from converter.cli.progress import progress
-from converter.cli.sources import read_source
 from converter.core.debugging import Debugging
 from converter.core.errors import UsageError
-from converter.core.records import ArtifactRecord, Job, Outcome
+from converter.core.records import ArtifactSummary, Job, Outcome
 from converter.pipeline import run_job
 from converter.preflight import preflight
 from converter.report.markdown import shapes_for_people
@@ -31,14 +33,14 @@ from converter.report.markdown import shapes_for_people
 def _command_of(backend: Backend) -> click.Command:
     @click.command(
         backend.name,
-        help=f"Convert one checkpoint to OUTPUT/{backend.main_file}, {backend.validation_claim}.\n\n"
+        help=f"Convert one checkpoint to OUTPUT/{backend.files.main}, {backend.claim}.\n\n"
         f"For example: converter {backend.name} --model=distilbert-base-uncased {_needed(backend)}{backend.name}/",
     )
     @click.option("-m", "--model", required=True, help="Hub id, with @revision if needed, or local folder.")
     @backend_options(backend.options)
     @click.option("--keep-rejected", is_flag=True, help="Keep a rejected artifact under .rejected beside OUTPUT.")
     @output_options
-    @click.argument("output", type=TextPath(file_okay=False), required=not backend.checks)
+    @click.argument("output", type=TextPath(file_okay=False), required=backend.preflight is None)
     def command(
         model: str,
         keep_rejected: bool,
@@ -49,7 +51,7 @@ def _command_of(backend: Backend) -> click.Command:
         intermediates: Path | None = None,
         **flags: Any,
     ) -> int:
-        options = make_options(backend.options, flags)
+        options = make_options(backend.options, flags, **SPELT)
         job = Job(
             source=read_source(model),
             backend=backend.name,
@@ -59,8 +61,8 @@ def _command_of(backend: Backend) -> click.Command:
             cache=cache,
             debugging=Debugging(verbose=console.verbose, plain_export=plain_export, intermediates=intermediates),
         )
-        if check:
-            return _check(backend, job)
+        if check and backend.preflight:
+            return _check(backend.preflight, job)
         if output is None:
             raise UsageError("OUTPUT is missing", "name a folder for it, or pass --check")
         return _convert(backend, job)
@@ -69,7 +71,7 @@ def _command_of(backend: Backend) -> click.Command:
         cache_option(command)
     if backend.patches_exporter:
         intermediates_option(plain_export_option(command))
-    if backend.checks:
+    if backend.preflight:
         click.option("--check", is_flag=True, help="Check the model without converting it.")(command)
     return command
 
@@ -80,7 +82,7 @@ def _needed(backend: Backend) -> str:
     return "".join(f"{flag(name)} {examples[0]} " for name, examples in needed.items() if examples)
 
 
-def _check(backend: Backend, job: Job) -> int:
+def _check(check: Preflight, job: Job) -> int:
     """Print the findings on a model; a problem is a failure."""
     with progress([job]) as display:
         result = preflight(job, partial(display.observe, 0))
@@ -90,13 +92,13 @@ def _check(backend: Backend, job: Job) -> int:
         console.failure(result.failure)
         return 1
     passed = all(finding.passed is not False for finding in result)
-    console.give({"passed": passed, "findings": [finding.model_dump(mode="json") for finding in result], "note": backend.check_note})
+    console.give({"passed": passed, "findings": [finding.model_dump(mode="json") for finding in result], "note": check.note})
     shapes = [", ".join(f"{axis} {length}" for axis, length in finding.axes.items()) for finding in result]
     for shape in dict.fromkeys(shapes):
         console.say(f"At {shape}:")
         for finding in (finding for finding, at in zip(result, shapes, strict=True) if at == shape):
             console.say(f"\t-[{_SIGNS[finding.passed]}] {finding.message}")
-    console.say(f"{'No problem found' if passed else 'It cannot be converted'}; {backend.check_note}.")
+    console.say(f"{'No problem found' if passed else 'It cannot be converted'}; {check.note}.")
     return 0 if passed else 1
 
 
@@ -122,12 +124,12 @@ def _convert(backend: Backend, job: Job) -> int:
     if "convert" not in {stage.name for stage in outcome.stages}:
         console.say_aside("unchanged since the last conversion: nothing to do")
     console.say_aside(_call(outcome.artifact))
-    saved = job.destination / (backend.main_file_in(job.destination) or backend.main_file)
+    saved = job.destination / (backend.files.main_in(job.destination) or backend.files.main)
     console.say(f"NOT VALIDATED, model saved at: {saved}" if outcome.status == "unvalidated" else f"All good, model saved at: {saved}")
     return 0
 
 
-def _call(artifact: ArtifactRecord) -> str:
+def _call(artifact: ArtifactSummary) -> str:
     """The call of an artifact and its shapes."""
     signature = artifact.signature
     called = [(part.file, part.inputs, part.outputs) for part in signature.submodels]

@@ -6,8 +6,8 @@ import click
 
 from converter.architectures import FEATURES, find_architecture, is_model_type, known_types, model_types
 from converter.checkpoints.fetch import read_config
+from converter.checkpoints.source import read_source
 from converter.cli.console import console, output_options, table
-from converter.cli.sources import read_source
 from converter.core.errors import NotSupportedError
 
 

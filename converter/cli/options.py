@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import click
-from pydantic import ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 
-from converter.core.errors import UsageError
 from converter.core.records import HIDDEN, Options
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -45,30 +42,8 @@ def backend_options(options: type[Options], names: Collection[str] = ()) -> Call
     return decorate
 
 
-def make_options(options: type[Options], values: dict[str, Any]) -> Options:
-    """The options from the passed flags. Raises UsageError with every wrong or missing value."""
-    try:
-        return options.model_validate({name: value for name, value in values.items() if value is not None})
-    except ValidationError as error:
-        raise _usage_error(error.errors()) from None
-
-
-def check_options(options: type[Options], values: dict[str, Any]) -> None:
-    """Raise UsageError for every wrong value; missing ones are in a record."""
-    try:
-        options.model_validate(values)
-    except ValidationError as error:
-        wrong = [detail for detail in error.errors() if detail["type"] != "missing"]
-        if wrong:
-            raise _usage_error(wrong) from None
-
-
-def _usage_error(details: Sequence[ErrorDetails]) -> UsageError:
-    names = (str((*detail["loc"], "precision")[0]) for detail in details)
-    message = "; ".join(
-        f"{flag(name)}: {detail['msg'][:1].lower()}{detail['msg'][1:]}" for name, detail in zip(names, details, strict=True)
-    )
-    return UsageError(message, "see --help")
+SPELT: Mapping[str, Any] = {"spell": flag, "hint": "see --help"}
+"""How errors name options on the command line."""
 
 
 def _type(field: FieldInfo) -> click.ParamType[Any] | type:

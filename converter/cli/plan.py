@@ -10,12 +10,16 @@ import click
 
 from converter.cli import actions
 from converter.cli.console import console, output_options, table
-from converter.cli.manifest_jobs import jobs_of, manifest_options
+from converter.cli.manifest_options import manifest_options
 from converter.core.records import Outcome
 from converter.executors.shards import divide
+from converter.manifest.jobs import read_jobs
 from converter.pipeline import Plan, plan_job
+from converter.planning import describe
 from converter.report import in_order
 from converter.report.figures import bytes_for_people
+
+_COLUMNS = ("model", "source", "backend", "feature", "weight_bytes", "action", "destination")
 
 
 @click.command("plan")
@@ -29,18 +33,19 @@ from converter.report.figures import bytes_for_people
 @output_options
 def command(manifest: Path, output: Path, backends: tuple[str, ...], matrix: int | None) -> int:
     """List the jobs of a manifest, with sizes. Converts and downloads nothing."""
-    planned = [plan_job(job) for job in jobs_of(manifest, output, backends)]
+    entries = [plan_job(job) for job in read_jobs(manifest, output, backends)]
     if matrix:
-        return _divide(planned, matrix)
-    rows = [_row(entry) for entry in planned]
-    failed = [outcome for outcome in planned if isinstance(outcome, Outcome) and outcome.failure]
-    console.give([*rows])
-    console.say(table(list(rows[0]), [[_cell(value) for value in row.values()] for row in rows]))
-    for note in dict.fromkeys(note for entry in planned for note in (entry.checkpoint.notes if isinstance(entry, Plan) else entry.notes)):
+        return _divide(entries, matrix)
+    planned = [describe(entry) for entry in entries]
+    failed = [entry for entry in entries if isinstance(entry, Outcome) and entry.failure]
+    console.give([job.model_dump(mode="json") for job in planned])
+    console.say(table(_COLUMNS, [[_cell(getattr(job, column)) for column in _COLUMNS] for job in planned]))
+    for note in dict.fromkeys(note for job in planned for note in job.notes):
         console.say_aside(f"note: {note}")
-    weights = sum(entry.checkpoint.weight_bytes for entry in planned if isinstance(entry, Plan))
-    todo = sum(isinstance(entry, Plan) for entry in planned)
-    console.say(f"{todo} to convert with {bytes_for_people(weights)} of weights, {len(planned) - todo - len(failed)} unchanged")
+    todo = [job for job in planned if job.action == "convert"]
+    weights = sum(job.weight_bytes or 0 for job in todo)
+    unchanged = len(planned) - len(todo) - len(failed)
+    console.say(f"{len(todo)} to convert with {bytes_for_people(weights)} of weights, {unchanged} unchanged")
     for outcome in failed:
         assert outcome.failure
         console.failure(outcome.failure, f"{outcome.position}: {outcome.model}: ")
@@ -61,31 +66,6 @@ def _divide(planned: list[Plan | Outcome], shards: int) -> int:
     click.echo(matrix)
     actions.set_outputs({"matrix": matrix})
     return 0
-
-
-def _row(planned: Plan | Outcome) -> dict[str, Any]:
-    """The same columns for people and for `--json`."""
-    if isinstance(planned, Plan):
-        job, checkpoint = planned.job, planned.checkpoint
-        return {
-            "model": str(job.source),
-            "source": checkpoint.identity,
-            "backend": job.backend,
-            "feature": job.options.feature,
-            "weight_bytes": checkpoint.weight_bytes,
-            "action": "convert",
-            "destination": str(job.destination),
-        }
-    source = planned.artifact.source if planned.artifact else None
-    return {
-        "model": planned.model,
-        "source": source.identity if source else None,
-        "backend": planned.backend,
-        "feature": planned.feature,
-        "weight_bytes": source.weight_bytes if source else None,
-        "action": "cannot" if planned.failure else "nothing: unchanged",
-        "destination": planned.destination,
-    }
 
 
 def _cell(value: Any) -> str:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from converter.cli.artifacts import find_artifacts
+from converter.artifacts.finding import find_artifacts
 from converter.cli.console import console, output_options, push_line
 from converter.cli.paths import TextPath
 from converter.core.errors import UsageError
-from converter.push.permissions import check_account, check_target
-from converter.push.push import Target, push
+from converter.publish.permissions import check_account, check_target
+from converter.publish.push import Target, push
 
 
 @click.command("push")

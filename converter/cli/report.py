@@ -10,9 +10,10 @@ from converter import report
 from converter.artifacts.ownership import hand_over
 from converter.cli import actions
 from converter.cli.console import console, outcome_line, output_options, push_line
-from converter.cli.manifest_jobs import jobs_of, manifest_options
+from converter.cli.manifest_options import manifest_options
 from converter.cli.paths import TextPath
 from converter.core.output_errors import check_writable
+from converter.manifest.jobs import read_jobs
 from converter.report.merge import merge
 
 
@@ -33,7 +34,7 @@ def command(manifest: Path, output: Path, backends: tuple[str, ...], shards: tup
 
     A line of the manifest without a report is a failure. The exit code covers the whole batch.
     """
-    result = merge(shards, jobs_of(manifest, output, backends), output / report.JSON_NAME)
+    result = merge(shards, read_jobs(manifest, output, backends), output / report.JSON_NAME)
     check_writable(output)
     written = report.write(result, output)
     hand_over(output)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -17,16 +17,18 @@ from converter.backends import BACKENDS
 from converter.cli import actions
 from converter.cli.console import console, output_options
 from converter.cli.debugging import plain_export_option
-from converter.cli.manifest_jobs import Jobs, Lines, Seconds, jobs_of, manifest_options
+from converter.cli.manifest_options import Jobs, Lines, Seconds, manifest_options
 from converter.cli.paths import cache_option
 from converter.cli.progress import PlainProgress, progress
 from converter.core.debugging import Debugging
 from converter.core.errors import OutputError
 from converter.core.output_errors import check_writable
-from converter.core.records import Event, Job, Outcome, Pushed
-from converter.executors import local, ray, ray_connection
+from converter.core.records import Event, Outcome, Pushed
+from converter.executors import ray, ray_connection
+from converter.executors.batch import Batch, run_here
 from converter.executors.limits import Limits
-from converter.push import batch
+from converter.manifest.jobs import read_jobs
+from converter.publish import batch
 
 
 @click.command("run")
@@ -125,8 +127,8 @@ def command(
 ) -> int:
     """Convert every checkpoint of a manifest, and write report.json, report.md and report.html."""
     settings = Debugging(verbose=console.verbose, plain_export=plain_export)
-    asked = jobs_of(manifest, output, backends, keep_rejected=keep_rejected, cache=cache, log=console.log_format, lines=lines)
-    todo = [replace(job, debugging=settings) for job in asked]
+    asked = read_jobs(manifest, output, backends, lines)
+    todo = [replace(job, keep_rejected=keep_rejected, cache=cache, log=console.log_format, debugging=settings) for job in asked]
     to_push = batch.plan(todo, push, push_to, private=private) if push else batch.Pushes()
     check_writable(output)
     console.notices(BACKENDS[job.backend] for job in todo)
@@ -138,10 +140,10 @@ def command(
         return fail_fast and failed
 
     def begin(display: PlainProgress) -> Generator[Outcome | Pushed]:
-        limits = Limits(timeout=timeout, retries=retries)
+        work = Batch(todo, to_push, Limits(timeout=timeout, retries=retries), halted)
         if executor == "ray":
-            return ray.run(todo, to_push, output, display, halted, ray_address, limits)
-        return _run_here(todo, to_push, None if jobs == "auto" else jobs, display, halted, limits)
+            return ray.run(work, output, display, ray_address)
+        return run_here(work, None if jobs == "auto" else jobs, display)
 
     try:
         with progress(todo) as display, closing(begin(display)) as stream:
@@ -169,11 +171,3 @@ def command(
     console.event(Event(event="batch-ended", message=result.summary))
     console.say(f"{result.summary}; report: {written}")
     return result.exit_code
-
-
-def _run_here(
-    jobs: list[Job], to_push: batch.Pushes, workers: int | None, observer: local.Observer, halted: Callable[[], bool], limits: Limits
-) -> Generator[Outcome | Pushed]:
-    for outcome in local.run(jobs, workers, observer, halted, limits):
-        yield outcome
-        yield from to_push.after(outcome)

@@ -8,13 +8,14 @@ from typing import Any
 
 import click
 
+from converter.artifacts.finding import find_artifacts
 from converter.backends import BACKENDS, Backend
-from converter.cli.artifacts import find_artifacts
+from converter.backends.option_values import check_options
+from converter.checkpoints.source import read_source
 from converter.cli.console import console, output_options
 from converter.cli.documented_log import documented_log
-from converter.cli.options import backend_options, check_options
+from converter.cli.options import SPELT, backend_options
 from converter.cli.paths import TextPath
-from converter.cli.sources import read_source
 from converter.core.errors import ConverterError, ValidationError
 from converter.core.records import Options, Source
 from converter.revalidation import revalidate
@@ -35,7 +36,7 @@ def command(artifacts: Path, reference: str, **flags: Any) -> int:
     asked = {name: value for name, value in flags.items() if value is not None}
     places = find_artifacts(artifacts)
     for backend, _ in places:
-        check_options(backend.options, _known(backend, asked))
+        check_options(backend.options, _known(backend, asked), **SPELT)
     console.notices(backend for backend, _ in places)
     rows = [_measure(backend, folder, source, asked) for backend, folder in places]
     console.give(rows)
@@ -49,7 +50,7 @@ def _known(backend: Backend, asked: Mapping[str, Any]) -> dict[str, Any]:
 
 def _measure(backend: Backend, folder: Path, source: Source, asked: Mapping[str, Any]) -> dict[str, Any]:
     """Validate one artifact and print the result; a failure does not stop the others."""
-    path = folder / (backend.main_file_in(folder) or backend.main_file)
+    path = folder / (backend.files.main_in(folder) or backend.files.main)
     console.say_aside(f"{path} against {source}")
     try:
         options, verdict = revalidate(backend, folder, source, _known(backend, asked))

@@ -9,7 +9,7 @@ from typing import Literal
 from converter.core.records import Event, Job, Outcome, Pushed
 from converter.executors.limits import Limits
 from converter.executors.shared_folder import SharedFolderProbe
-from converter.push.push import Target
+from converter.publish.push import Target
 
 
 @dataclass(frozen=True, kw_only=True)

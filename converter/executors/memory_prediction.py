@@ -6,12 +6,12 @@ Memory is anonymous memory in bytes, which the kernel cannot drop. Mapped weight
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from converter.architectures import FEATURES
 from converter.backends import BACKENDS
+from converter.backends.costs import Demand
 from converter.checkpoints.stored import stored_tensors
 from converter.core.records import Checkpoint
 from converter.pipeline import Plan
@@ -19,27 +19,6 @@ from converter.pipeline import Plan
 SERVER_BYTES = 360_000_000
 """Memory of the imports, shared by all workers: RssAnon of a starting worker, see docs/reference/measurements.md."""
 
-
-@dataclass(frozen=True)
-class Demand:
-    """A job's memory beyond the imports: `start` in bytes, and multiples of its weights in float32 and of its longest logits."""
-
-    start: int
-    weights: float
-    logits: float
-
-
-DEMANDS: Mapping[str, Demand] = {
-    "onnx": Demand(start=100_000_000, weights=0.8, logits=3.0),
-    "torchscript": Demand(start=250_000_000, weights=1.8, logits=4.0),
-    "neuron": Demand(start=250_000_000, weights=1.8, logits=4.0),
-}
-"""Upper bounds of the measurements on BERT, GPT-2, BART and T5, see docs/reference/measurements.md and `make bench PARTS=demand`.
-Neuron's is set to TorchScript's, because its compiler is not measured."""
-OF_VARIANTS = Demand(start=250_000_000, weights=5.5, logits=3.0)
-"""No less than what float16 and integers took of GPT-2 (5.1 and 5.4 times its weights) and MiniLM: quantizers hold several of a model."""
-T5_TIMES = 2
-"""How much more of its weights a T5 takes in ONNX Runtime than the others: 2.7 times them was measured, of BERT 0.6."""
 
 _HALVES = ("float16", "bfloat16")
 _FLOATS: Mapping[str, int] = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
@@ -60,12 +39,16 @@ def predicted_bytes(plan: Plan) -> int:
     copied = as_float32 if as_float32 != stored else 0
     feature = FEATURES.get(options.feature or "")
     logits = _logits_bytes(checkpoint.config) if feature and feature.task.endswith("-lm") else 0
-    demand = DEMANDS[plan.job.backend]
-    held = demand.weights * as_float32 * (T5_TIMES if plan.job.backend == "onnx" and checkpoint.config.get("model_type") == "t5" else 1)
-    predicted = round(demand.start + held + copied + demand.logits * logits)
-    if not BACKENDS[plan.job.backend].variants(options):
+    backend = BACKENDS[plan.job.backend]
+    more = backend.costs.of_types.get(str(checkpoint.config.get("model_type")), 1)
+    predicted = copied + _held(backend.costs.memory, as_float32 * more, logits)
+    if backend.costs.variants_memory is None or not (backend.variants and backend.variants.requested(options)):
         return predicted
-    return max(predicted, round(OF_VARIANTS.start + OF_VARIANTS.weights * as_float32 + OF_VARIANTS.logits * logits))
+    return max(predicted, _held(backend.costs.variants_memory, as_float32, logits))
+
+
+def _held(demand: Demand, weights: float, logits: int) -> int:
+    return round(demand.start + demand.weights * weights + demand.logits * logits)
 
 
 def _weight_bytes(checkpoint: Checkpoint) -> tuple[int, int]:

@@ -24,7 +24,7 @@ from converter.executors import local
 from converter.executors.cluster_messages import Done, JobEvent, Message, Task, TaskStarted
 from converter.executors.limits import Limits
 from converter.executors.shared_folder import SharedFolderProbe
-from converter.push.batch import Pushes, PushGroup
+from converter.publish.batch import Pushes, PushGroup
 
 _LOOK = 0.2
 """Seconds between two looks for a cancellation, which Ray raises between two instructions and never in a wait."""

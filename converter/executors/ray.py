@@ -14,8 +14,8 @@ from time import monotonic
 from converter.core.errors import UsageError
 from converter.core.records import Job, Outcome, Pushed
 from converter.executors import memory_prediction
+from converter.executors.batch import Batch
 from converter.executors.cluster_messages import Cancel, Done, Heard, JobEvent, Message, Node, Nodes, Submit, Task, TaskEnded
-from converter.executors.limits import Limits
 from converter.executors.local import Observer
 from converter.executors.ray_connection import LOCAL, ClusterConnection, connect
 from converter.executors.shared_folder import SharedFolderProbe, put_probe
@@ -30,7 +30,6 @@ from converter.executors.task_state import (
     sweep_staged,
 )
 from converter.pipeline import Plan, finish, plan_job
-from converter.push.batch import Pushes
 
 ATTEMPTS = 3
 """How often a task is given to the cluster that is lost with its node each time."""
@@ -40,51 +39,40 @@ _TURN = 1.0  # seconds between two looks whether all is lost
 _logger = logging.getLogger(__name__)
 
 
-def run(
-    jobs: Sequence[Job],
-    pushes: Pushes,
-    output: Path,
-    observer: Observer,
-    halted: Callable[[], bool] = lambda: False,
-    address: str = LOCAL,
-    limits: Limits = Limits(),  # noqa: B008 - it is frozen
-) -> Generator[Outcome | Pushed]:
-    """Run `jobs` on the cluster at `address`; yield each Outcome when it is ready, and the results of `pushes`.
+def run(batch: Batch, output: Path, observer: Observer, address: str = LOCAL) -> Generator[Outcome | Pushed]:
+    """Run a batch on the cluster at `address`; yield each Outcome when it is ready, and the results of its pushes.
 
     `address` is HOST:PORT, `auto` for the cluster of this machine, or `local`. An unchanged job, or one that fails before its weights
-    are read, needs no task. All jobs of one push are one task, and its node pushes them. After `halted` returns true nothing is
-    started; running tasks continue. An interruption cancels them, and they remove their staged files.
+    are read, needs no task. All jobs of one push are one task, and its node pushes them. An interruption cancels tasks, and they remove
+    their staged files.
 
     Raises UsageError without such a cluster, before anything starts; later failures become Outcomes.
     """
     if find_spec("ray") is None:
         raise UsageError("Ray is not installed; nothing was started", 'run `pip install "converter[ray]"`, here and on all nodes')
     with connect(address) as cluster, put_probe(output) as probe:
-        yield from _Batch(jobs, pushes, observer, halted, cluster, probe, limits).outcomes()
+        yield from _Tasks(batch, observer, cluster, probe).outcomes()
 
 
 @dataclass
-class _Batch:
-    """The tasks that are still to be given, and those that are with the cluster, by their numbers."""
+class _Tasks:
+    """The tasks of a batch that are with the cluster, by their numbers."""
 
-    jobs: Sequence[Job]
-    pushes: Pushes
+    batch: Batch
     observer: Observer
-    halted: Callable[[], bool]
     cluster: ClusterConnection
     probe: SharedFolderProbe
-    limits: Limits
     tasks: dict[int, TaskState] = field(default_factory=dict)
     numbers: int = 0
     barren: float | None = None
 
     def outcomes(self) -> Iterator[Outcome | Pushed]:
-        waiting = deque(group_jobs(self.jobs, self.pushes))
+        waiting = deque(group_jobs(self.batch.jobs, self.batch.pushes))
         while waiting or self.tasks:
             if self._is_lost():
                 yield from self._give_up([*self.tasks.values(), *waiting])
                 return
-            if self.halted():
+            if self.batch.halted():
                 yield from (Outcome.of(job, "cancelled") for task in waiting for _, job in task.jobs)
                 waiting.clear()
                 self._withdraw(lambda _: True)
@@ -106,7 +94,7 @@ class _Batch:
         for outcome in task.plans:
             assert isinstance(outcome, Outcome)
             yield outcome
-            yield from self.pushes.after(outcome)
+            yield from self.batch.pushes.after(outcome)
 
     def _plan(self, index: int, job: Job) -> Plan | Outcome:
         planned = plan_job(job, partial(self.observer.observe, index))
@@ -122,7 +110,7 @@ class _Batch:
             )
         message = Task(
             jobs=tuple(absolute_job(job) for _, job in task.jobs),
-            limits=self.limits,
+            limits=self.batch.limits,
             versions={plan.job.backend: package_versions(plan) for plan in plans},
             probe=self.probe,
             target=task.group.target if task.group else None,
@@ -169,11 +157,11 @@ class _Batch:
             end = TaskEnded(end.number, "cancelled" if task.withdrawn else "lost", "it ended without a result")
         if end.how == "lost":
             sweep_staged(task)
-        if end.how == "lost" and task.attempt < ATTEMPTS and not self.halted():
+        if end.how == "lost" and task.attempt < ATTEMPTS and not self.batch.halted():
             task.attempt += 1
             _logger.warning("%s: %s; it is done again", task.jobs[0][1].source, end.cause)
             self._submit(task)
-        elif end.how == "cancelled" and not self.halted():
+        elif end.how == "cancelled" and not self.batch.halted():
             self._submit(task)
         elif end.how == "cancelled":
             yield from (Outcome.of(job, "cancelled") for place, (_, job) in enumerate(task.jobs) if place not in task.results)

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from converter.backends import BACKENDS
 from converter.core.records import Outcome
 from converter.pipeline import Plan
-
-START_SECONDS = 1.5
-"""CPU seconds of a conversion of a tiny model, on two cores; measured on three BERTs, see docs/reference/measurements.md."""
-SECONDS_PER_GB: Mapping[str, float] = {"onnx": 12.0, "torchscript": 33.0, "neuron": 33.0}
-"""CPU seconds per gigabyte of weights, from the same measurement; neuron's is not measured and set to TorchScript's."""
 
 
 @dataclass
@@ -52,4 +48,5 @@ def divide(planned: Sequence[Plan | Outcome], shards: int) -> list[Shard]:
 
 def predicted_seconds(plan: Plan) -> float:
     """The CPU seconds that a job is predicted to take."""
-    return START_SECONDS + SECONDS_PER_GB[plan.job.backend] * plan.checkpoint.weight_bytes / 1e9
+    costs = BACKENDS[plan.job.backend].costs
+    return costs.start_seconds + costs.seconds_per_gb * plan.checkpoint.weight_bytes / 1e9

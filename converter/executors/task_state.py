@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from converter.artifacts.record_file import read_record
 from converter.artifacts.staging import sweep
 from converter.artifacts.versions import versions_of
 from converter.backends import BACKENDS
 from converter.core.records import Failure, Job, Outcome, Pushed
 from converter.pipeline import Plan, finish
-from converter.push.batch import Pushes, PushGroup
+from converter.publish.batch import Pushes, PushGroup
 
 
 @dataclass
@@ -66,8 +67,9 @@ def rename_outcome(outcome: Outcome, task: TaskState, place: int) -> Outcome:
     log = outcome.log and outcome.log.replace(away, str(job.destination))
     outcome = outcome.model_copy(update={"destination": str(job.destination), "log": log})
     if task.attempt > 1 and outcome.status == "skipped" and outcome.artifact and isinstance(task.plans[place], Plan):
-        notes = (*outcome.notes, "it was made by an attempt whose node was lost afterwards")
-        return outcome.model_copy(update={"status": "converted", "stages": outcome.artifact.stages, "notes": notes})
+        record, notes = read_record(job.destination), (*outcome.notes, "it was made by an attempt whose node was lost afterwards")
+        stages = record.stages if record else outcome.stages
+        return outcome.model_copy(update={"status": "converted", "stages": stages, "notes": notes})
     return outcome
 
 

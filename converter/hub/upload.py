@@ -45,6 +45,16 @@ class Addition:
 
 
 @dataclass(frozen=True)
+class CommitContents:
+    """The contents of a commit to make: files to add, paths to delete, and its message."""
+
+    additions: Iterable[Addition]
+    deletions: Iterable[str]
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Commit:
     """A commit that was made. `pull_request` is the number of the one that was opened with it."""
 
@@ -167,17 +177,7 @@ def pull_requests(repository: str, author: str) -> list[PullRequest]:
     return sorted(theirs, key=lambda request: -request.number)
 
 
-def commit(
-    repository: str,
-    additions: Iterable[Addition],
-    deletions: Iterable[str],
-    *,
-    parent: str,
-    revision: str,
-    create_pr: bool,
-    title: str,
-    text: str,
-) -> Commit:
+def commit(repository: str, contents: CommitContents, *, parent: str, revision: str, create_pr: bool) -> Commit:
     """Make one commit on `parent`, empty for an empty repository, or a pull request with it. One attempt, for `until_done`.
 
     Before the commit the sha256 of each upload is compared with the expected one. Raises PushError for a mismatch, CardError if the Hub
@@ -185,7 +185,7 @@ def commit(
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
-    expected = [(CommitOperationAdd(addition.path, _held(addition.content)), addition.sha256) for addition in additions]
+    expected = [(CommitOperationAdd(addition.path, _held(addition.content)), addition.sha256) for addition in contents.additions]
     added = [operation for operation, _ in expected]
     HfApi().preupload_lfs_files(repository, added, revision=revision, create_pr=create_pr, free_memory=False)
     changed = [operation.path_in_repo for operation, sha256 in expected if operation.upload_info.sha256.hex() != sha256]
@@ -196,9 +196,9 @@ def commit(
             warnings.simplefilter("ignore")  # the Hub's wishes for the card
             made = HfApi().create_commit(
                 repository,
-                [*added, *(CommitOperationDelete(path, is_folder=False) for path in deletions)],
-                commit_message=title,
-                commit_description=text,
+                [*added, *(CommitOperationDelete(path, is_folder=False) for path in contents.deletions)],
+                commit_message=contents.title,
+                commit_description=contents.text,
                 revision=revision,
                 parent_commit=parent or None,
                 create_pr=create_pr,

@@ -47,7 +47,7 @@ def validate_model_outputs(
     training = reference_model.training
     reference_model.eval()
     try:
-        reference = Reference(LoadedModel(reference_model), tuple(config.outputs))
+        reference = Reference(LoadedModel.of(reference_model), tuple(config.outputs))
         verdict = validate(OnnxSession(Path(onnx_model)), reference, config, preprocessor, OnnxOptions(atol=atol))
     finally:
         reference_model.train(training)

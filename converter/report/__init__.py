@@ -21,7 +21,7 @@ HTML_NAME = "report.html"
 class Report(Record):
     """The outcomes of a batch in the manifest's order, and the versions that produced them."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     outcomes: tuple[Outcome, ...]
     pushes: tuple[Pushed, ...] = ()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from converter.core.records import ArtifactRecord, Outcome, Pushed, Variant, Verdict
+from converter.core.records import ArtifactSummary, Outcome, Pushed, Variant, Verdict
 from converter.report import variants
 from converter.report.figures import bytes_for_people
 
@@ -25,7 +25,7 @@ def render(outcomes: Sequence[Outcome], pushes: Sequence[Pushed], summary: str) 
     return "\n".join([f"# Conversions: {summary}", "", *parts, ""])
 
 
-def shapes_for_people(artifact: ArtifactRecord) -> str:
+def shapes_for_people(artifact: ArtifactSummary) -> str:
     """At which shapes an artifact can be called, in a clause."""
     shapes = [", ".join(f"{axis} {length}" for axis, length in shape.items()) for shape in artifact.signature.shapes]
     fixed = " or ".join(shapes)

@@ -1,4 +1,4 @@
-"""An artifact in a folder measured against a checkpoint in another, each opened afresh."""
+"""An artifact in a folder, measured against its checkpoint."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from converter.architectures import Architecture
-from converter.backends import Backend
-from converter.backends.loading import load_reference
-from converter.checkpoints.loading import load_tokenizer
-from converter.core.records import Options, Signature, Verdict
+from converter.backends.conversion import Conversion
+from converter.core.records import Signature, Verdict
 from converter.validation.accuracy.variants import judge
 from converter.validation.reference import Reference
 from converter.validation.tolerance import default_tolerance
@@ -33,26 +30,27 @@ class Measurement:
     notes: tuple[str, ...] = ()
 
 
-def measure(backend: Backend, artifact: Path, checkpoint: Path, architecture: Architecture, options: Options) -> Measurement:
-    """Validate the artifact in one folder against the checkpoint in another, each opened afresh."""
-    with closing(backend.open(artifact)) as session:
-        model, config = load_reference(checkpoint, architecture, backend, options)
-        verdict = validate(session, Reference(model, tuple(config.outputs)), config, load_tokenizer(checkpoint, options.allowed), options)
-        sidecars = backend.generated_sidecars(model, config, session.signature, artifact)
-        default_atol = default_tolerance(config, model.dtype).atol
-        return Measurement(verdict, model.dtype, session.signature, sidecars, default_atol, model.notes)
+def measure(conversion: Conversion, artifact: Path) -> Measurement:
+    """Validate the artifact in a folder, opened afresh."""
+    configured = conversion.reference
+    with closing(conversion.backend.open(artifact)) as session:
+        reference = Reference(configured.model, tuple(configured.config.outputs))
+        verdict = validate(session, reference, configured.config, conversion.tokenizer, conversion.options)
+        return _measurement(conversion, artifact, verdict, session.signature, configured.model.dtype)
 
 
-def measure_variants(
-    backend: Backend, artifact: Path, checkpoint: Path, architecture: Architecture, options: Options, exact: Verdict, *, make: bool
-) -> Measurement:
+def measure_variants(conversion: Conversion, artifact: Path, exact: Verdict, *, make: bool) -> Measurement:
     """The accuracy drop of the variants, beside the verdict on the `exact` files; `make` derives them from these first."""
-    model, config = load_reference(checkpoint, architecture, backend, options)
-    variants = judge(backend, artifact, model, config, load_tokenizer(checkpoint, options.allowed), options, make=make)
-    if make and backend.base_variant not in backend.variants(options):
-        backend.remove_variant(artifact, backend.base_variant)
+    backend, variants = conversion.backend, judge(conversion, artifact, make=make)
+    if make and backend.variants and not conversion.keeps_base:
+        backend.variants.remove(artifact, backend.variants.base)
     with closing(backend.open(artifact)) as session:
         signature = session.signature
-    verdict = exact.model_copy(update={"variants": variants})
-    sidecars, default_atol = backend.generated_sidecars(model, config, signature, artifact), default_tolerance(config, model.dtype).atol
-    return Measurement(verdict, variants[0].floats, signature, sidecars, default_atol, model.notes)
+    return _measurement(conversion, artifact, exact.model_copy(update={"variants": variants}), signature, variants[0].floats)
+
+
+def _measurement(conversion: Conversion, artifact: Path, verdict: Verdict, signature: Signature, dtype: str) -> Measurement:
+    configured = conversion.reference
+    sidecars = conversion.backend.generated_sidecars(configured, signature, artifact)
+    default_atol = default_tolerance(configured.config, configured.model.dtype).atol
+    return Measurement(verdict, dtype, signature, sidecars, default_atol, configured.model.notes)

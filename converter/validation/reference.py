@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -50,7 +50,7 @@ class Reference:
 
     def in_float64(self, outputs: Sequence[str]) -> Reference:
         """Return a copy that computes `outputs` in float64, see `float64`. It takes twice the memory of a float32 model."""
-        return Reference(LoadedModel(in_float64(self.model.module)), outputs, is_float64=True)
+        return Reference(replace(self.model, module=in_float64(self.model.module)), outputs, is_float64=True)
 
     def run(self, inputs: Mapping[str, Array], outputs: Sequence[str] | None = None) -> Mapping[str, Array]:
         """The outputs by name: all of them, or those that are named."""

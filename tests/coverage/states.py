@@ -24,7 +24,7 @@ def state_of(row: Row, folder: Path) -> tuple[list[str], list[str]]:
     from converter.architectures import find_architecture
     from converter.architectures.model_config import overridden
     from converter.backends import BACKENDS
-    from converter.backends.loading import load_reference
+    from converter.backends.conversion import Conversion
     from converter.validation.case_inputs import InputGenerator
     from converter.validation.reference import Reference
     from converter.validation.tolerance import default_tolerance
@@ -33,8 +33,8 @@ def state_of(row: Row, folder: Path) -> tuple[list[str], list[str]]:
 
     architecture = find_architecture(row.model_type)
     save_tiny(folder, row.model_type, architecture.auto_class(row.feature))
-    backend = BACKENDS[row.backend]
-    model, config = load_reference(folder, architecture, backend, row.options())
+    conversion = Conversion(backend=BACKENDS[row.backend], architecture=architecture, checkpoint=folder, options=row.options())
+    model, config = conversion.reference.model, conversion.reference.config
     reference = Reference(model, tuple(config.outputs))
     with overridden(model.config, config.values_override):
         generator = InputGenerator(config, model.dtype, None, np.random.default_rng(0), ())

@@ -60,7 +60,7 @@ def test_it_is_converted_and_does_what_its_checkpoint_does(row: Row, checkpoint:
     assert outcome.status == "converted", outcome.failure
     assert outcome.artifact
     assert outcome.verdict
-    file = tmp_path / BACKENDS[row.backend].main_file
+    file = tmp_path / BACKENDS[row.backend].files.main
     if row.backend == "onnx":
         compare_onnx(file, folder, auto_class, TOLERANCE)
         assert (outcome.verdict.generation is not None) == ("with-past" in row.feature)

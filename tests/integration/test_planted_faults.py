@@ -193,20 +193,21 @@ def test_an_artifact_that_fails_its_validation_is_never_put_in_its_place(
     tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The fault is planted between writing and validating, like a bug of the exporter."""
-    from converter.backends.conversion import Conversion
+    from converter.backends.conversion import ConfiguredModel, Conversion
     from converter.backends.onnx import OnnxBackend
+    from converter.backends.result import ConversionResult
     from converter.cli import main
 
-    convert = OnnxBackend.convert_with
+    convert = OnnxBackend.convert
 
-    def faulty(self: OnnxBackend, cache: object, model: object, config: object, options: object, folder: Path, *more: object) -> Conversion:
-        conversion = convert(self, cache, model, config, options, folder, *more)  # type: ignore[arg-type]
+    def faulty(self: OnnxBackend, configured: ConfiguredModel, conversion: Conversion, folder: Path) -> ConversionResult:
+        result = convert(self, configured, conversion, folder)
         written = onnx.load(folder / "model.onnx")
         _change(written, "embeddings.LayerNorm.weight", 0)
         onnx.save(written, folder / "model.onnx")
-        return conversion
+        return result
 
-    monkeypatch.setattr(OnnxBackend, "convert_with", faulty)
+    monkeypatch.setattr(OnnxBackend, "convert", faulty)
     with pytest.raises(SystemExit) as ended:
         main(["onnx", "--model", str(tiny("bert")), "--quiet", str(tmp_path / "out")])
     assert ended.value.code == 1

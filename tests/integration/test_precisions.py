@@ -17,9 +17,9 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from converter.backends import BACKENDS
-from converter.backends.onnx import OnnxBackend
 from converter.backends.onnx.precision import derive
 from converter.backends.onnx.session import OnnxSession
+from converter.backends.onnx.variants import OnnxVariants
 from converter.checkpoints.loading import load_model
 from converter.core.records import Job, Outcome, Source, Variant
 from converter.pipeline import run_job
@@ -221,17 +221,17 @@ def turn_embeddings(model: onnx.ModelProto) -> None:
 
 def plant(monkeypatch: pytest.MonkeyPatch, change: Change) -> None:
     """Have every quantized file changed once it is made: the search would leave out a layer that its own quantizer had spoilt."""
-    make = OnnxBackend.derive_variant
+    make = OnnxVariants.derive
 
-    def broken(self: OnnxBackend, folder: Path, variant: str, evaluator: Any) -> Any:
-        derived = make(self, folder, variant, evaluator)
+    def broken(self: OnnxVariants, folder: Path, name: str, evaluator: Any) -> Any:
+        derived = make(self, folder, name, evaluator)
         if derived.quantized:
             model = onnx.load(folder / derived.files[-1])
             change(model)
             onnx.save(model, folder / derived.files[-1])
         return derived
 
-    monkeypatch.setattr(OnnxBackend, "derive_variant", broken)
+    monkeypatch.setattr(OnnxVariants, "derive", broken)
 
 
 @pytest.mark.parametrize(
@@ -373,8 +373,8 @@ def test_a_quantizer_that_leaves_out_a_layer_that_it_was_not_told_to_is_a_failur
 ) -> None:
     real = derive.quantize
 
-    def lazy(source: Path, target: Path, method: Any, layers: Any, chosen: Collection[Any], **named: Any) -> None:
-        real(source, target, method, layers, [*chosen][:-1], **named)
+    def lazy(source: Path, target: Path, precision: Any, layers: Any, chosen: Collection[Any], calibration: Any) -> None:
+        real(source, target, precision, layers, [*chosen][:-1], calibration)
 
     monkeypatch.setattr(derive, "quantize", lazy)
     outcome = convert(bert, tmp_path, quantize="w8", tier="any")

@@ -16,6 +16,7 @@ import torch
 
 from converter.architectures import find_architecture
 from converter.backends import BACKENDS
+from converter.backends.conversion import Conversion
 from converter.checkpoints import export_wrappers
 from converter.core.records import Job, Options, Outcome, Source, Verdict
 from converter.pipeline import run_job
@@ -48,7 +49,10 @@ def convert(checkpoint: Path, folder: Path, *, fresh: bool = False, **chosen: An
 
 
 def judged(folder: Path, checkpoint: Path, model_type: str, feature: str) -> Verdict:
-    return measure(BACKENDS["onnx"], folder / "onnx", checkpoint, find_architecture(model_type), options(feature=feature)).verdict
+    conversion = Conversion(
+        backend=BACKENDS["onnx"], architecture=find_architecture(model_type), checkpoint=checkpoint, options=options(feature=feature)
+    )
+    return measure(conversion, folder / "onnx").verdict
 
 
 def files(folder: Path) -> set[str]:

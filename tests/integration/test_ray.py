@@ -20,11 +20,11 @@ from converter.backends import BACKENDS
 from converter.core.errors import UsageError
 from converter.core.records import Event, Job, Outcome, Position, Pushed, Source
 from converter.executors import node, ray
+from converter.executors.batch import Batch
 from converter.executors.cluster_messages import Done, Node, Task
 from converter.executors.limits import Limits
 from converter.executors.memory_prediction import SERVER_BYTES
 from converter.executors.shared_folder import SharedFolderProbe
-from converter.push.batch import Pushes
 from tests.hub_server import OWNER_TOKEN, HubServer
 from tests.support.checkpoints import save_tiny
 from tests.support.processes import below
@@ -109,9 +109,9 @@ class Unobserved:
         pass
 
 
-def convert(jobs: list[Job], output: Path, address: str, observer: Any = None, **more: Any) -> list[Outcome]:
+def convert(jobs: list[Job], output: Path, address: str, observer: Any = None) -> list[Outcome]:
     output.mkdir(exist_ok=True)
-    results = list(ray.run(jobs, Pushes(), output, observer or Unobserved(), address=address, **more))
+    results = list(ray.run(Batch(jobs), output, observer or Unobserved(), address))
     assert not any(isinstance(item, Pushed) for item in results)
     return [item for item in results if isinstance(item, Outcome)]
 
@@ -215,7 +215,7 @@ def test_once_halted_what_no_node_has_begun_is_cancelled(cluster: RayCluster, ch
     seen: list[Outcome] = []
     (tmp_path / "out").mkdir()
     jobs = jobs_of(checkpoints, tmp_path / "out")
-    for outcome in ray.run(jobs, Pushes(), tmp_path / "out", Unobserved(), lambda: bool(seen), cluster.address):
+    for outcome in ray.run(Batch(jobs, halted=lambda: bool(seen)), tmp_path / "out", Unobserved(), cluster.address):
         assert isinstance(outcome, Outcome)
         seen.append(outcome)
     statuses = [outcome.status for outcome in seen]
@@ -302,8 +302,9 @@ from converter.backends import BACKENDS
 from converter.executors.limits import Limits
 from converter.executors.cluster_messages import Done, Task
 from converter.executors.node import work
+from converter.executors.batch import Batch
 from converter.executors.shared_folder import SharedFolderProbe
-from converter.push.push import Target
+from converter.publish.push import Target
 from converter.core.records import Job, Pushed, Source
 
 there = Path("/nowhere/that/is/shared")

@@ -22,7 +22,7 @@ from converter.backends.onnx import export
 from converter.backends.onnx.files import model_file
 from converter.core import files
 from converter.core.records import Outcome
-from converter.push.artifact import read_artifact
+from converter.publish.artifact import read_artifact
 from tests.support.checkpoints import MINILM, save_tiny
 
 INPUTS = {name: np.ones((2, 7), np.int64) for name in ("input_ids", "attention_mask", "token_type_ids")}

@@ -144,8 +144,8 @@ class Call:
 def open_artifact(good: Good, artifact: Path, variant: str = "") -> Session | Archive:
     """Open the files of a variant, or of an artifact with one precision; an archive in this process, which is faster."""
     if good.base.backend != "onnx":
-        return Archive(artifact / good.backend.main_file, by_name=good.base.backend == "torchscript")
-    return good.backend.open_variant(artifact, variant) if variant else good.backend.open(artifact)
+        return Archive(artifact / good.backend.files.main, by_name=good.base.backend == "torchscript")
+    return good.backend.variants.open(artifact, variant) if good.backend.variants and variant else good.backend.open(artifact)
 
 
 def _run(session: Session | Archive, arrays: Arrays) -> Arrays:

@@ -93,7 +93,7 @@ def outcome(**changes: Any) -> Outcome:
     """A converted model with `changes`."""
     stage = Stage(name="convert", seconds=1.5, cpu_seconds=1.0, peak_anonymous_bytes=2_000_000)
     what = {"model": "org/name", "backend": "onnx", "feature": "default", "status": "converted", "destination": "out/org/name/onnx"}
-    return Outcome(**{**what, "artifact": artifact_record(), "verdict": verdict(), "stages": (stage,), **changes})
+    return Outcome(**{**what, "artifact": artifact_record().summary, "verdict": verdict(), "stages": (stage,), **changes})
 
 
 def failed(**changes: Any) -> Outcome:

@@ -16,16 +16,16 @@ LAYERS = (
     ("backends",),
     ("manifest", "validation", "report", "artifacts"),
     ("pipeline",),
-    ("preflight", "revalidation", "push", "warming"),
+    ("planning", "preflight", "revalidation", "publish", "warming"),
     ("executors",),
-    ("onnx", "torchscript", "neuron"),
+    ("api", "onnx", "torchscript", "neuron"),
     ("cli",),
     ("__main__",),
 )
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 
-SHARED = ("base", "cache", "conversion", "evaluator", "session", "stored_weight", "traced", "variant_info")
-"""Modules of `backends` that every backend may import."""
+OWN = ("neuron", "onnx", "torchscript")
+"""The packages of backends; whatever else is in `backends`, each of them may import."""
 
 HEAVY = ("torch", "transformers", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "jinja2")
 MAY_IMPORT_HEAVY = {
@@ -90,7 +90,7 @@ MAY_IMPORT_HEAVY = {
 
 def test_the_test_sees_the_package() -> None:
     assert {"pipeline", "cli.run", "backends.onnx.capture.capture", "checkpoints.fetch"} <= set(MODULES)
-    assert ("pipeline", "checkpoints.loading") in OURS  # inside a function
+    assert ("backends.conversion", "checkpoints.loading") in OURS  # inside a function
     assert ("executors.preload", "backends.onnx.capture.capture") in OURS or ("executors.local", "pipeline") in OURS
     assert len(OURS) > 100
 
@@ -103,14 +103,14 @@ def test_imports_go_downward_only() -> None:
     assert [(by, module) for by, module in OURS if HEIGHT[layer(module)] > HEIGHT[layer(by)]] == []
 
 
-def test_the_package_itself_imports_nothing() -> None:
-    assert [statement.module for statement in IMPORTS if statement.by == ""] == []
+def test_the_package_itself_imports_nothing_of_its_own() -> None:
+    assert {statement.module for statement in IMPORTS if statement.by == ""} == {"__future__", "importlib", "typing"}
 
 
 def test_backends_know_nothing_of_one_another() -> None:
     def backend(name: str) -> str | None:
         parts = name.split(".")
-        return parts[1] if parts[0] == "backends" and len(parts) > 1 and parts[1] not in SHARED else None
+        return parts[1] if parts[0] == "backends" and len(parts) > 1 and parts[1] in OWN else None
 
     assert [(by, module) for by, module in OURS if backend(by) and backend(module) and backend(by) != backend(module)] == []
 
@@ -126,7 +126,7 @@ def test_modules_of_one_layer_do_not_import_one_another_in_a_circle() -> None:
         ("httpx2", ("hub",)),
         ("click", ("cli",)),
         ("rich", ("cli",)),
-        ("yaml", ("manifest", "push")),
+        ("yaml", ("manifest", "publish")),
         ("tenacity", ("hub",)),
         ("filelock", ("core",)),
         ("jinja2", ("report",)),

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
-from converter.backends.base import Backend
+from converter.backends.artifact_files import ArtifactFiles
+from converter.backends.backend import Backend
+from converter.backends.card_text import CardText
 from converter.backends.neuron import sdk
+from converter.backends.result import ConversionResult
 from converter.backends.session import Session
 from converter.backends.traced import without_cache
 from converter.core.errors import NotSupportedError
@@ -21,7 +24,7 @@ from converter.core.versions import TESTED
 
 if TYPE_CHECKING:
     from converter.architectures import OnnxConfig
-    from converter.checkpoints.loading import LoadedModel
+    from converter.backends.conversion import ConfiguredModel, Conversion
 
 GENERATED = ("default", "seq2seq-lm")
 """Tasks that call the decoder of an encoder-decoder once per token; its other features are one call."""
@@ -108,25 +111,37 @@ class NeuronOptions(Options):
         return self.allow_unvalidated
 
 
-class NeuronBackend(Backend):
-    name = "neuron"
-    title = "Neuron"
-    main_file = "model.neuron"
-    client_files = ("*.neuron",)
-    validation_claim = "validated if a device or the SDK's CPU backend runs it"
-    options = NeuronOptions
-    packages = ("torch", "transformers", "torch-xla", "libneuronxla", *sdk.DISTRIBUTIONS)
-    tested: ClassVar[Mapping[str, str]] = {**TESTED, "torch": ">=2.9,<2.15"}  # the SDK's own torch is 2.9
-    library = "optimum-neuron"
-    usage_snippet = """
+class NeuronPreflight:
+    note = "the compiler may still refuse it"
+
+    def check(self, configured: ConfiguredModel, options: Options) -> Iterator[Finding]:
+        from converter.backends.neuron.check import check
+
+        assert isinstance(options, NeuronOptions)
+        return check(configured.model, configured.config, options, configured.preprocessor)
+
+
+_USAGE = """
 import torch
 import torch_neuronx  # torch.neuron on Inf1
 from huggingface_hub import hf_hub_download
 
 model = torch.jit.load(hf_hub_download("REPOSITORY", "neuron/model.neuron"))
 """
-    checks = True
-    check_note = "the compiler may still refuse it"
+
+
+class NeuronBackend(Backend):
+    """Its costs are not measured, because its compiler was never run."""
+
+    name = "neuron"
+    title = "Neuron"
+    files = ArtifactFiles(layouts=(("model.neuron",),), client_patterns=("*.neuron",))
+    options = NeuronOptions
+    packages = ("torch", "transformers", "torch-xla", "libneuronxla", *sdk.DISTRIBUTIONS)
+    card = CardText(library="optimum-neuron", usage=_USAGE)
+    claim = "validated if a device or the SDK's CPU backend runs it"
+    tested: ClassVar[Mapping[str, str]] = {**TESTED, "torch": ">=2.9,<2.15"}  # the SDK's own torch is 2.9
+    preflight = NeuronPreflight()
 
     @property
     def notice(self) -> str:
@@ -151,22 +166,17 @@ model = torch.jit.load(hf_hub_download("REPOSITORY", "neuron/model.neuron"))
             raise generation_error(options.feature)
         sdk.find(options.target)
 
-    def check(self, model: LoadedModel, config: OnnxConfig, options: Options, preprocessor: Any = None) -> Iterator[Finding]:
-        from converter.backends.neuron.check import check
-
-        assert isinstance(options, NeuronOptions)
-        return check(model, config, options, preprocessor)
-
-    def convert(self, model: LoadedModel, config: OnnxConfig, options: Options, folder: Path, preprocessor: Any = None) -> None:
+    def convert(self, configured: ConfiguredModel, conversion: Conversion, folder: Path) -> ConversionResult:
         from converter.backends.neuron.export import export
 
-        assert isinstance(options, NeuronOptions)
-        export(preprocessor, model.module, config, options, folder)
+        assert isinstance(conversion.options, NeuronOptions)
+        export(configured.preprocessor, configured.model.module, configured.config, conversion.options, folder)
+        return ConversionResult()
 
     def open(self, folder: Path) -> Session:
         from converter.backends.neuron.session import NeuronSession
 
-        return NeuronSession(folder, self.main_file)
+        return NeuronSession(folder, self.files.main)
 
 
 def generation_error(feature: str) -> NotSupportedError:

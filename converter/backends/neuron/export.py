@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def export(preprocessor: Any, model: Any, config: OnnxConfig, options: NeuronOpt
         ConversionError: the model branches on values, the SDK does not compile it, or a weight is missing.
         OutputError: the folder cannot be written.
     """
-    loaded, folder = LoadedModel(model), Path(folder).absolute()
+    loaded, folder = LoadedModel.of(model), Path(folder).absolute()
     toolkit = sdk.find(options.target)
     with prepared(loaded, config):
         asked = calls(loaded, config, options, preprocessor)
@@ -51,13 +52,14 @@ def export(preprocessor: Any, model: Any, config: OnnxConfig, options: NeuronOpt
         signature = _signature(config, options, asked)
         # counted first: the SDK may move the model to its device
         weights = sum(tensor.nbytes for tensor in {weight.data_ptr(): weight for weight in loaded.tensors().values()}.values())
+        compiler = _Compiler(toolkit, loaded, config, options, weights)
         for call, bucket in zip(asked, signature.buckets, strict=True):
             path = folder / bucket.file
             path.parent.mkdir(parents=True, exist_ok=True)
             block = neuron_block(config, options, toolkit, call.axes, loaded.dtype)
             alone = Bucket(file=path.name, fixed=bucket.fixed)  # each folder is one that is served, and validated, by itself too
             own = signature if path.parent == folder else signature.model_copy(update={"fixed": bucket.fixed, "buckets": (alone,)})
-            _compile(toolkit, loaded, config, options, call, own, path, weights)
+            compiler.compile(call, own, path)
             write_config(path.parent, {**loaded.written, "neuron": block})
     return signature
 
@@ -70,7 +72,7 @@ def _refuse_what_cannot_be(model: LoadedModel, config: OnnxConfig, call: Call, p
 
 
 def _signature(config: OnnxConfig, options: NeuronOptions, asked: Sequence[Call]) -> Signature:
-    files = [*(f"buckets/{length}/{NeuronBackend.main_file}" for length in options.sequence_length[:-1]), NeuronBackend.main_file]
+    files = [*(f"buckets/{length}/{NeuronBackend.files.main}" for length in options.sequence_length[:-1]), NeuronBackend.files.main]
     buckets = tuple(Bucket(file=file, fixed=_fixed(call.axes, config, options)) for file, call in zip(files, asked, strict=True))
     longest = asked[-1]
     with torch.no_grad():
@@ -83,18 +85,19 @@ def _fixed(lengths: Mapping[str, int], config: OnnxConfig, options: NeuronOption
     return {label: length for label, length in lengths.items() if label not in batch}
 
 
-def _compile(
-    toolkit: sdk.Sdk,
-    model: LoadedModel,
-    config: OnnxConfig,
-    options: NeuronOptions,
-    call: Call,
-    signature: Signature,
-    path: Path,
-    weights: int,
-) -> None:
-    """Compile and save one call; the archive has about as many bytes as the `weights`."""
-    with tempfile.TemporaryDirectory(prefix="converter-neuron-") as workdir, quiet_torchscript():
-        with torch.no_grad(), config.patch(model.module), reporting_tracing():
-            compiled = toolkit.trace(call.wrapper, call.tensors, options, Path(workdir))
-        save(compiled, signature, path, weights)
+@dataclass(frozen=True)
+class _Compiler:
+    """The SDK with the model and its options; an archive has about as many bytes as the `weights`."""
+
+    toolkit: sdk.Sdk
+    model: LoadedModel
+    config: OnnxConfig
+    options: NeuronOptions
+    weights: int
+
+    def compile(self, call: Call, signature: Signature, path: Path) -> None:
+        """Compile and save one call."""
+        with tempfile.TemporaryDirectory(prefix="converter-neuron-") as workdir, quiet_torchscript():
+            with torch.no_grad(), self.config.patch(self.model.module), reporting_tracing():
+                compiled = self.toolkit.trace(call.wrapper, call.tensors, self.options, Path(workdir))
+            save(compiled, signature, path, self.weights)

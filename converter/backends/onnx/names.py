@@ -7,6 +7,9 @@ from collections.abc import Mapping
 ENCODER_FILE, DECODER_FILE = "encoder_model.onnx", "decoder_model_merged.onnx"
 """An encoder, and a decoder for its first call and all others: as transformers.js and optimum call them."""
 
+LAYOUTS: tuple[tuple[str, ...], ...] = (("model.onnx",), (ENCODER_FILE, DECODER_FILE))
+"""The files of an artifact in float32, in the order of their calls."""
+
 STATES = "last_hidden_state"
 """The output of the encoder's file."""
 

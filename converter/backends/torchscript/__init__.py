@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from converter.backends.base import Backend
+from converter.backends.artifact_files import ArtifactFiles
+from converter.backends.backend import Backend
+from converter.backends.card_text import CardText
+from converter.backends.costs import Costs, Demand
+from converter.backends.result import ConversionResult
 from converter.backends.session import Session
 from converter.backends.traced import without_cache
 from converter.core.records import LONGEST_AXIS, Options
 
 if TYPE_CHECKING:
-    from converter.architectures import OnnxConfig
-    from converter.checkpoints.loading import LoadedModel
+    from converter.backends.conversion import ConfiguredModel, Conversion
 
 
 class TorchScriptOptions(Options):
@@ -60,38 +63,46 @@ class TorchScriptOptions(Options):
         return not self.untie
 
 
-class TorchScriptBackend(Backend):
-    name = "torchscript"
-    title = "TorchScript"
-    main_file = "model.pt"
-    client_files = ("*.pt", "*.pth", "*.ts", "*.torchscript")
-    options = TorchScriptOptions
-    packages = ("torch", "transformers")
-    library = "pytorch"
-    usage_snippet = """
+def _holds_code(path: Path) -> bool:
+    """Whether an archive has code: `torch.save` writes files of the same names, without any."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in name for name in archive.namelist())
+
+
+_USAGE = """
 import torch
 from huggingface_hub import hf_hub_download
 
 model = torch.jit.load(hf_hub_download("REPOSITORY", "torchscript/model.pt"))
 """
+
+
+class TorchScriptBackend(Backend):
+    name = "torchscript"
+    title = "TorchScript"
+    files = ArtifactFiles(
+        layouts=(("model.pt",),),
+        client_patterns=("*.pt", "*.pth", "*.ts", "*.torchscript"),
+        is_loadable=_holds_code,
+    )
+    options = TorchScriptOptions
+    packages = ("torch", "transformers")
+    card = CardText(library="pytorch", usage=_USAGE)
+    costs = Costs(memory=Demand(start=250_000_000, weights=1.8, logits=4.0), seconds_per_gb=33.0)
     notice = "TorchScript is deprecated by PyTorch; torch 2.13 and 2.14 still trace and load it"
 
-    def is_client_file(self, path: Path) -> bool:
-        """`torch.save` writes these names too, without code."""
-        if not (super().is_client_file(path) and zipfile.is_zipfile(path)):
-            return False
-        with zipfile.ZipFile(path) as archive:
-            return any("/code/" in name for name in archive.namelist())
-
-    def convert(self, model: LoadedModel, config: OnnxConfig, options: Options, folder: Path, preprocessor: Any = None) -> None:
+    def convert(self, configured: ConfiguredModel, conversion: Conversion, folder: Path) -> ConversionResult:
         from converter.backends.torchscript.export import export
 
-        assert isinstance(options, TorchScriptOptions)
-        export(preprocessor, model.module, config, options, folder / self.main_file)
+        assert isinstance(conversion.options, TorchScriptOptions)
+        export(configured.preprocessor, configured.model.module, configured.config, conversion.options, folder / self.files.main)
+        return ConversionResult()
 
     def open(self, folder: Path) -> Session:
         import torch
 
         from converter.backends.traced.session import ArchiveSession
 
-        return ArchiveSession(folder / self.main_file, self.title, f"torch {torch.__version__} TorchScript CPU")
+        return ArchiveSession(folder / self.files.main, self.title, f"torch {torch.__version__} TorchScript CPU")

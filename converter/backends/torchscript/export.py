@@ -46,7 +46,7 @@ def export(preprocessor: Any, model: Any, config: OnnxConfig, options: TorchScri
         ConversionError: the configuration does not fit the model, it cannot be traced, or a weight is missing.
         OutputError: the archive cannot be written.
     """
-    loaded = LoadedModel(model)
+    loaded = LoadedModel.of(model)
     with prepared(loaded, config), _untied(model) if options.untie else nullcontext():
         traced, tensors, fixed = _hold(loaded, config, options, preprocessor)
         _keep_what_is_used(traced, loaded)

@@ -6,6 +6,7 @@ manifest line → Entry → Job → Checkpoint → Artifact → Verdict → Outc
 from converter.core.records.accuracy import TIERS, AccuracyDrop, AccuracyKind, Deviation, Latency, Search, Tier, Variant
 from converter.core.records.artifact import (
     ArtifactRecord,
+    ArtifactSummary,
     Bucket,
     Failure,
     Outcome,
@@ -40,6 +41,7 @@ from converter.core.records.job import (
     Source,
     Visibility,
 )
+from converter.core.records.plan import PlannedJob
 from converter.core.records.verdict import Verdict
 from converter.core.records.weight_check import WeightCheck
 
@@ -53,6 +55,7 @@ __all__ = [
     "AccuracyRequirement",
     "Allowed",
     "ArtifactRecord",
+    "ArtifactSummary",
     "Bucket",
     "Case",
     "Checkpoint",
@@ -72,6 +75,7 @@ __all__ = [
     "LogFormat",
     "Options",
     "Outcome",
+    "PlannedJob",
     "Position",
     "PushStatus",
     "Pushed",

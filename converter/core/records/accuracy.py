@@ -158,6 +158,11 @@ class Variant(Record):
         return not self.problems
 
     @property
+    def accuracy(self) -> AccuracyDrop:
+        """The accuracy beside the checkpoint's."""
+        return self.accuracy_drop
+
+    @property
     def summary(self) -> str:
         """The size and time relative to the float32 files, in a clause."""
         smaller = f", {self.share:.2f} of the size" if self.share is not None and not self.is_base else ""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator
 
+from converter.core.records.accuracy import Variant
 from converter.core.records.base import Count, FileRecord, Position, Record, Text, inside
 from converter.core.records.job import Job, Visibility
 from converter.core.records.verdict import Verdict
@@ -131,8 +133,8 @@ class SourceRecord(Record):
         return sha if kind == "commit" else None
 
 
-class ArtifactRecord(Record):
-    """`converter.json`, written last: the artifact beside it is complete, and validated according to its verdict."""
+class ArtifactSummary(Record):
+    """An artifact: its source, its files and its call."""
 
     format: Literal[2] = 2
     key: str
@@ -149,8 +151,6 @@ class ArtifactRecord(Record):
     files: tuple[FileRecord, ...] = Field(description="the artifact's own files")
     shared_files: tuple[FileRecord, ...] = Field((), description="files of the checkpoint in the same folder that the artifact refers to")
     sidecars: tuple[FileRecord, ...] = Field((), description="config and tokenizer files, in the model's folder")
-    verdict: Verdict
-    stages: tuple[Stage, ...]
     notes: tuple[Text, ...] = Field((), description="notes for users, such as unused weights")
 
     @property
@@ -164,6 +164,18 @@ class ArtifactRecord(Record):
         return sum(file.size for file in self.files)
 
 
+class ArtifactRecord(ArtifactSummary):
+    """`converter.json`, written last: the artifact beside it is complete, and validated according to its verdict."""
+
+    verdict: Verdict
+    stages: tuple[Stage, ...]
+
+    @property
+    def summary(self) -> ArtifactSummary:
+        """The record without its verdict and stages, for an outcome, which has its own."""
+        return ArtifactSummary(**{name: getattr(self, name) for name in ArtifactSummary.model_fields})
+
+
 class Outcome(Record):
     """The result of one job."""
 
@@ -173,13 +185,30 @@ class Outcome(Record):
     status: Status
     destination: Text
     position: Position | None = None
-    artifact: ArtifactRecord | None = None
+    artifact: ArtifactSummary | None = None
     verdict: Verdict | None = None
     failure: Failure | None = None
     stages: tuple[Stage, ...] = ()
     attempts: Count = 1
     log: Text | None = Field(None, description="the job's log file")
     notes: tuple[Text, ...] = Field((), description="notes on the source of the checkpoint")
+
+    @property
+    def path(self) -> Path:
+        """The artifact's folder."""
+        return Path(self.destination)
+
+    @property
+    def validation(self) -> Verdict:
+        """The verdict of a job that has one. Raises AttributeError for one that failed before."""
+        if self.verdict is None:
+            raise AttributeError(f"{self.model} failed before its validation: {self.failure and self.failure.message}")
+        return self.verdict
+
+    @property
+    def variants(self) -> Mapping[str, Variant]:
+        """The precisions by name, if others than float32 were requested."""
+        return {variant.name: variant for variant in self.verdict.variants} if self.verdict else {}
 
     @classmethod
     def of(cls, job: Job, status: Status, **fields: Any) -> Self:

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
-from converter.architectures import OnnxConfig
 from converter.architectures.model_config import overridden
-from converter.backends import Backend
+from converter.backends.conversion import Conversion
 from converter.backends.session import Session
 from converter.backends.variant_info import VariantInfo
-from converter.checkpoints.loading import LoadedModel
+from converter.backends.variants import Variants
 from converter.core.errors import ConversionError
-from converter.core.records import AccuracyDrop, Deviation, Latency, Options, Variant
+from converter.core.records import AccuracyDrop, Deviation, Latency, Variant
 from converter.validation.accuracy.cpu import processor
 from converter.validation.accuracy.custom_metric import PASSED, measure
 from converter.validation.accuracy.evaluator import AccuracyEvaluator
@@ -31,40 +29,39 @@ from converter.validation.reference import Reference
 from converter.validation.weights import check_variant_weights
 
 
-def judge(
-    backend: Backend, folder: Path, model: LoadedModel, config: OnnxConfig, tokenizer: Any, options: Options, *, make: bool
-) -> tuple[Variant, ...]:
-    """The requested variants of the artifact in `folder`, measured against `model`; `make` derives each first.
+def judge(conversion: Conversion, folder: Path, *, make: bool) -> tuple[Variant, ...]:
+    """The requested variants of the artifact in `folder`, measured against the checkpoint; `make` derives each first.
 
     Raises NotSupportedError for unusable texts or metrics, ConversionError or OutputError if a variant cannot be made or is missing.
     Its accuracy drop is in its record.
     """
-    with overridden(model.config, config.values_override):
-        measuring = _Measuring(backend, folder, model, config, tokenizer, options)
+    variants, configured = conversion.backend.variants, conversion.reference
+    assert variants
+    with overridden(configured.model.config, configured.config.values_override):
+        measuring = _Measuring(conversion, variants, folder)
         return tuple(
-            measuring.variant(
-                name, backend.derive_variant(folder, name, measuring.evaluator) if make else backend.describe_variant(folder, name)
-            )
-            for name in backend.variants(options)
+            measuring.variant(name, variants.derive(folder, name, measuring.evaluator) if make else variants.describe(folder, name))
+            for name in conversion.variants
         )
 
 
 class _Measuring:
     """What all variants of one artifact are measured with."""
 
-    def __init__(self, backend: Backend, folder: Path, model: LoadedModel, config: OnnxConfig, tokenizer: Any, options: Options) -> None:
-        self._backend, self._folder = backend, folder
-        self._config, self._tokenizer = config, tokenizer
-        self._requirement = options.accuracy_requirement
-        self._reference = Reference(model, tuple(config.outputs))
+    def __init__(self, conversion: Conversion, variants: Variants, folder: Path) -> None:
+        self._variants, self._folder = variants, folder
+        self._config, self._tokenizer = conversion.reference.config, conversion.tokenizer
+        self._requirement = conversion.options.accuracy_requirement
+        self._reference = Reference(conversion.reference.model, tuple(self._config.outputs))
         self._grid: VariantGrid | None = None
-        self.evaluator = AccuracyEvaluator(self._reference, config, tokenizer, texts_for(self._requirement.text), self._requirement.tier)
+        texts = texts_for(self._requirement.text)
+        self.evaluator = AccuracyEvaluator(self._reference, self._config, self._tokenizer, texts, self._requirement.tier)
 
     def variant(self, name: str, info: VariantInfo) -> Variant:
         """One variant, measured and judged."""
-        base = self._backend.base_variant
-        reference_size = sum(self._backend.describe_variant(self._folder, base).stored.values()) if self._has(base) else 0
-        with closing(self._backend.open_variant(self._folder, name)) as session:
+        base = self._variants.base
+        reference_size = self._base_size
+        with closing(self._variants.open(self._folder, name)) as session:
             accuracy_drop = self.evaluator.accuracy_drop(session)
             custom_figures = self._custom_metrics(session)
             problems = [*self._problems(session, info, accuracy_drop, custom_figures, reference_size if name != base else 0)]
@@ -130,19 +127,20 @@ class _Measuring:
 
     def _latency(self, name: str) -> Latency | None:
         """The latency beside the float32 files, if they exist: both opened as users do."""
-        base = self._backend.base_variant
-        if name == base or not self._has(base):
+        base = self._variants.base
+        if name == base or not self._base_size:
             return None
-        opened = partial(self._backend.open_variant, self._folder, deployed=True)
+        opened = partial(self._variants.open, self._folder, deployed=True)
         with closing(opened(name)) as session, closing(opened(base)) as before:
             return measure_pair(session, before, self.evaluator.single, self._reference.threads)
 
-    def _has(self, name: str) -> bool:
+    @cached_property
+    def _base_size(self) -> int:
+        """The bytes of the float32 files' tensors; 0 without such files."""
         try:
-            self._backend.describe_variant(self._folder, name)
+            return sum(self._variants.describe(self._folder, self._variants.base).stored.values())
         except ConversionError:
-            return False
-        return True
+            return 0
 
 
 def _files(folder: Path, info: VariantInfo) -> Iterator[Path]:

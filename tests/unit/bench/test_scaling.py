@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 
 from bench.scaling import NODES, Allowance, Assumed, Cluster, Measured
-from converter.executors.shards import SECONDS_PER_GB, START_SECONDS
+from converter.backends import BACKENDS
 
 SMALL = Assumed(checkpoints=400)
+COSTS = BACKENDS["onnx"].costs
 FREE = replace(SMALL, from_hub=False, losses=0.0, network=math.inf, file_server=math.inf)
 """Nothing but cores takes time."""
 
@@ -18,9 +19,9 @@ FREE = replace(SMALL, from_hub=False, losses=0.0, network=math.inf, file_server=
 @pytest.mark.parametrize(("nodes", "at_once"), [(1, 1), (4, 4)])
 def test_where_nothing_else_takes_time_the_cores_are_busy_for_as_long_as_the_conversions_take(nodes: int, at_once: int) -> None:
     cluster = Cluster(nodes, replace(FREE, cores=1), Measured(planning=0.0, hashing=0.0, look=0.0)).run()
-    conversions = START_SECONDS * FREE.checkpoints + SECONDS_PER_GB["onnx"] * cluster.weights / 1e9
+    conversions = COSTS.start_seconds * FREE.checkpoints + COSTS.seconds_per_gb * cluster.weights / 1e9
     assert cluster.core_seconds == pytest.approx(conversions)
-    longest = START_SECONDS + SECONDS_PER_GB["onnx"] * 32  # the last may begin as all others end
+    longest = COSTS.start_seconds + COSTS.seconds_per_gb * 32  # the last may begin as all others end
     assert conversions / at_once <= cluster.clock.now * (1 + 1e-9)
     assert cluster.clock.now <= conversions / at_once + (longest if at_once > 1 else 1e-6)
 

@@ -160,7 +160,7 @@ def test_no_line_of_anybody_elses_is_a_command_and_those_of_later_steps_are(
     github: Path, converter: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "models.txt"
-    monkeypatch.setattr("converter.cli.plan.jobs_of", _raise("no:\n::warning::planted\n::stop-commands::mine\n::mine::"))
+    monkeypatch.setattr("converter.cli.plan.read_jobs", _raise("no:\n::warning::planted\n::stop-commands::mine\n::mine::"))
     log = converter("plan", "--manifest", path, "--debug").err  # with the traceback, whose last line is the message
     assert "\n::warning::planted\n" in log
     assert [command.split("::")[1].split(" ")[0] for command in commands(f"{log}::notice::later")] == ["error", "notice"]

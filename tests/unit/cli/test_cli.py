@@ -128,7 +128,7 @@ def test_an_interruption_has_an_exit_code_of_its_own(converter: Run, monkeypatch
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("converter.cli.plan.jobs_of", interrupt)
+    monkeypatch.setattr("converter.cli.plan.read_jobs", interrupt)
     assert converter("plan", "--manifest", "models.txt").code == INTERRUPTED == 130
 
 
@@ -172,6 +172,6 @@ def test_an_end_of_file_somewhere_inside_is_no_interruption(converter: Run, tmp_
     def jobs_of(*_: object, **__: object) -> Any:
         raise EOFError("a pipe has ended")
 
-    monkeypatch.setattr("converter.cli.plan.jobs_of", jobs_of)
+    monkeypatch.setattr("converter.cli.plan.read_jobs", jobs_of)
     result = converter("plan", "--manifest", tmp_path / "models.txt")
     assert (result.code, "interrupted" in result.err, "a pipe has ended" in result.err) == (1, False, True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from converter.cli.manifest_jobs import Seconds
+from converter.cli.manifest_options import Seconds
 
 Run = Callable[..., Any]
 

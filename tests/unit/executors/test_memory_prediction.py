@@ -11,11 +11,12 @@ from safetensors.numpy import save_file
 
 from converter.backends import BACKENDS
 from converter.core.records import Checkpoint, Job, Source
-from converter.executors.memory_prediction import DEMANDS, OF_VARIANTS, T5_TIMES, predicted_bytes
+from converter.executors.memory_prediction import predicted_bytes
 from converter.pipeline import Plan
 
 GB = 10**9
-START, WEIGHTS, LOGITS = DEMANDS["onnx"].start, DEMANDS["onnx"].weights, DEMANDS["onnx"].logits
+COSTS = BACKENDS["onnx"].costs
+START, WEIGHTS, LOGITS = COSTS.memory.start, COSTS.memory.weights, COSTS.memory.logits
 
 
 def planned(
@@ -30,10 +31,6 @@ def planned(
     return Plan(job=job, checkpoint=checkpoint, versions={}, key="", stages=())
 
 
-def test_every_backend_has_a_demand() -> None:
-    assert DEMANDS.keys() == BACKENDS.keys()
-
-
 def test_what_is_predicted_grows_with_the_weights() -> None:
     assert predicted_bytes(planned()) == START
     assert predicted_bytes(planned(GB)) == START + round(WEIGHTS * GB)
@@ -41,7 +38,7 @@ def test_what_is_predicted_grows_with_the_weights() -> None:
 
 
 def test_a_t5_takes_twice_as_much_in_onnx() -> None:
-    assert predicted_bytes(planned(GB, config={"model_type": "t5"})) == START + round(WEIGHTS * T5_TIMES * GB)
+    assert predicted_bytes(planned(GB, config={"model_type": "t5"})) == START + round(WEIGHTS * 2 * GB)
     other = planned(GB, backend="torchscript", config={"model_type": "t5"})
     assert predicted_bytes(other) == predicted_bytes(planned(GB, backend="torchscript"))
 
@@ -93,8 +90,8 @@ def test_a_config_with_figures_of_nothing_is_predicted_all_the_same(figure: obje
 
 
 def test_variants_take_what_quantizers_take_of_the_weights_in_float32() -> None:
-    alone = predicted_bytes(planned(GB))
-    assert predicted_bytes(planned(GB, variants=("fp32", "q8"))) == OF_VARIANTS.start + round(OF_VARIANTS.weights * GB) > 3 * alone
-    assert predicted_bytes(planned(GB, dtype="float16", config={"dtype": "bfloat16"})) == OF_VARIANTS.start + round(
-        OF_VARIANTS.weights * 2 * GB
-    )
+    alone, memory = predicted_bytes(planned(GB)), COSTS.variants_memory
+    assert memory
+    assert predicted_bytes(planned(GB, variants=("fp32", "q8"))) == memory.start + round(memory.weights * GB) > 3 * alone
+    halves = predicted_bytes(planned(GB, dtype="float16", config={"dtype": "bfloat16"}))
+    assert halves == memory.start + round(memory.weights * 2 * GB)

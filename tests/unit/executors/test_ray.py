@@ -12,11 +12,10 @@ import pytest
 from converter.backends import BACKENDS
 from converter.core.records import Event, Job, Outcome, Source
 from converter.executors import ray
+from converter.executors.batch import Batch
 from converter.executors.cluster_messages import Cancel, Heard, Node, Submit, TaskEnded, TaskStarted
-from converter.executors.limits import Limits
 from converter.executors.ray_connection import ClusterConnection
 from converter.executors.shared_folder import SharedFolderProbe
-from converter.push.batch import Pushes
 from tests.support.checkpoints import save_tiny
 
 
@@ -43,8 +42,8 @@ def outcomes(tmp_path: Path, ours: Connection, halted: Iterator[bool]) -> Iterat
     )
     probe = SharedFolderProbe(folder=tmp_path, name="mark", token="a")
     cluster = ClusterConnection(ours, (Node(1, 10**10),))
-    batch = ray._Batch([job], Pushes(), Unobserved(), lambda: next(halted), cluster, probe, Limits())
-    for said in batch.outcomes():
+    batch = Batch([job], halted=lambda: next(halted))
+    for said in ray._Tasks(batch, Unobserved(), cluster, probe).outcomes():
         assert isinstance(said, Outcome)
         yield said
 

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from converter.backends import BACKENDS
 from converter.core.records import Checkpoint, Job, Options, Outcome, Position, Source
-from converter.executors.shards import SECONDS_PER_GB, START_SECONDS, divide, predicted_seconds
+from converter.executors.shards import divide, predicted_seconds
 from converter.pipeline import Plan
 from tests.support.samples import failed, outcome
+
+ONNX = BACKENDS["onnx"].costs
 
 
 def planned(line: int, gigabytes: float = 0.0, backend: str = "onnx") -> Plan:
@@ -41,7 +43,7 @@ def test_the_largest_models_go_to_different_machines_and_the_small_ones_where_th
 def test_the_backends_of_a_line_stay_together() -> None:
     shards = divide([planned(1, 1), planned(1, 1, "torchscript"), planned(2, 1)], 2)
     assert [shard.lines for shard in shards] == [[1], [2]]
-    assert shards[0].seconds == pytest.approx(2 * START_SECONDS + SECONDS_PER_GB["onnx"] + SECONDS_PER_GB["torchscript"])
+    assert shards[0].seconds == pytest.approx(2 * ONNX.start_seconds + ONNX.seconds_per_gb + BACKENDS["torchscript"].costs.seconds_per_gb)
 
 
 def test_what_is_done_already_or_cannot_be_done_needs_no_machine_and_is_told_of() -> None:
@@ -50,9 +52,8 @@ def test_what_is_done_already_or_cannot_be_done_needs_no_machine_and_is_told_of(
     assert [shard.lines for shard in divide([done(1), cannot], 8)] == [[1, 3]]
 
 
-def test_every_backend_has_a_prediction() -> None:
-    assert SECONDS_PER_GB.keys() == BACKENDS.keys()
-    assert predicted_seconds(planned(1, 2)) == START_SECONDS + 2 * SECONDS_PER_GB["onnx"]
+def test_what_is_predicted_grows_with_the_weights() -> None:
+    assert predicted_seconds(planned(1, 2)) == ONNX.start_seconds + 2 * ONNX.seconds_per_gb
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=40), st.integers(1, 12))

@@ -100,7 +100,7 @@ def test_the_report_of_an_earlier_merge_is_passed_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{", '{"format": 2, "outcomes": []}', '{"outcomes": [{}]}', '{"outcomes": [], "more": 1}', "\xff"]
+    "text", ["", "[]", "{", '{"format": 1, "outcomes": []}', '{"outcomes": [{}]}', '{"outcomes": [], "more": 1}', "\xff"]
 )
 def test_what_is_no_report_is_an_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "report.json").write_text(text, encoding="latin-1")

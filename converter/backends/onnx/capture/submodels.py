@@ -50,7 +50,7 @@ def submodels(config: OnnxConfig) -> tuple[Submodel, ...]:
     """The files that `config` exports a model to."""
     inputs = config.inputs
     if not is_apart(config):
-        return (Submodel(file=OnnxBackend.main_file, inputs=inputs, outputs=config.outputs),)
+        return (Submodel(file=OnnxBackend.files.main, inputs=inputs, outputs=config.outputs),)
     encoded = {name: axes for name, axes in inputs.items() if not name.startswith(("decoder_", CACHE))}
     states: dict[int, str] = {0: next(iter(encoded.values()))[0]}
     if config.encoded_length is None:

@@ -147,19 +147,10 @@ def _make(
     """Write the files of the variant in which the `chosen` layers are quantized to `folder`."""
     for file in folder.iterdir():
         file.unlink()
-    assert precision.method
     for name, source in sources.items():
         own = [layer for layer in layers if layer.file == name]
-        quantize(
-            source,
-            folder / precision.file(name),
-            precision.method,
-            own,
-            [layer for layer in own if layer in chosen],
-            bits=precision.bits,
-            fallback_bits=precision.fallback_bits,
-            calibration=calibration.get(name, ()),
-        )
+        own_chosen = [layer for layer in own if layer in chosen]
+        quantize(source, folder / precision.file(name), precision, own, own_chosen, calibration.get(name, ()))
 
 
 def _left_as(layer: Layer, precision: Precision) -> str:

@@ -17,7 +17,7 @@ from onnx import helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
 
 from converter.backends.onnx.files.model_file import DATA_SUFFIX, SINGLE_FILE_LIMIT, read_names
-from converter.backends.onnx.precision import BLOCK, Method
+from converter.backends.onnx.precision import BLOCK, Precision
 from converter.backends.onnx.precision.linear import Layer
 from converter.core.typing import Array
 
@@ -30,16 +30,13 @@ _INT8_ACTIVATIONS = 4
 def quantize(
     source: Path,
     target: Path,
-    method: Method,
+    precision: Precision,
     layers: Collection[Layer],
     chosen: Collection[Layer],
-    *,
-    bits: int,
-    fallback_bits: int,
     calibration: Sequence[Mapping[str, Array]],
 ) -> None:
-    """Write `source` to `target` with the `chosen` of its `layers` quantized to `bits`, and the others to `fallback_bits` if these are
-    8.
+    """Write `source` to `target` with the `chosen` of its `layers` quantized to the precision's bits, and the others to its fallback if
+    that is 8.
 
     `calibration` are inputs that determine the ranges of activations, for a static method.
     """
@@ -49,7 +46,7 @@ def quantize(
         made = source
         if not products:
             model = onnx.load(source)
-        elif method == "dynamic":
+        elif precision.method == "dynamic":
             made = Path(scratch, target.name)
             quantize_dynamic(
                 source,
@@ -62,7 +59,7 @@ def quantize(
                 extra_options=_OF_FLOATS,
             )
             model = onnx.load(made)
-        elif method == "static":
+        elif precision.method == "static":
             made = Path(scratch, target.name)
             quantize_static(
                 source,
@@ -79,9 +76,9 @@ def quantize(
             )
             model = onnx.load(made)
         else:
-            model = _to_blocks(onnx.load(source), bits, excluded)
+            model = _to_blocks(onnx.load(source), precision.bits, excluded)
         spared = [layer.node for layer in layers if layer not in chosen and not layer.is_embedding]
-        if fallback_bits == 8 and spared:
+        if precision.fallback_bits == 8 and spared:
             model = _to_blocks(model, 8, [name for name in excluded if name not in spared])
         _quantize_embeddings(model, [layer for layer in chosen if layer.is_embedding])
         save(model, target)

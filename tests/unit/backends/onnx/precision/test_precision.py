@@ -8,6 +8,7 @@ import pytest
 
 from converter.backends import BACKENDS
 from converter.backends.onnx.precision import OF_DTYPE, OF_QUANTIZE, PRECISIONS, Name, Quantize
+from converter.backends.onnx.variants import OnnxVariants
 
 
 def test_every_name_is_in_the_table_and_every_option_leads_to_one() -> None:
@@ -53,7 +54,7 @@ def test_no_two_precisions_have_one_file() -> None:
 def test_each_precision_that_is_asked_for_is_made_once_in_the_order_of_the_table(asked: dict[str, object], precisions: tuple[str]) -> None:
     options = BACKENDS["onnx"].options.model_validate(asked)
     assert options.precisions == precisions
-    assert BACKENDS["onnx"].variants(options) == (() if precisions == ("fp32",) else precisions)
+    assert OnnxVariants().requested(options) == (() if precisions == ("fp32",) else precisions)
 
 
 def test_a_short_name_of_float32_is_one_to_every_backend() -> None:
@@ -77,7 +78,7 @@ def test_an_option_that_precision_replaced_is_the_same_as_precision_and_stands_i
 
 def test_a_metric_of_ones_own_makes_a_variant_of_the_exact_file_too() -> None:
     options = BACKENDS["onnx"].options.model_validate({"evaluate": "mine.py:metric"})
-    assert BACKENDS["onnx"].variants(options) == ("fp32",)
+    assert OnnxVariants().requested(options) == ("fp32",)
 
 
 @pytest.mark.parametrize(

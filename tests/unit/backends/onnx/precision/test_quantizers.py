@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from converter.backends.onnx.precision import Method
+from converter.backends.onnx.precision import PRECISIONS, Method
 from converter.backends.onnx.precision.linear import Layer, prepare
 from converter.backends.onnx.precision.quantizers import quantize, remaining
 
@@ -59,7 +60,8 @@ def made(prepared: tuple[Path, Sequence[Layer]], method: Method, *left: str, bit
     source, layers = prepared
     target = source.with_name("target.onnx")
     chosen = [layer for layer in layers if layer.weight not in left]
-    quantize(source, target, method, layers, chosen, bits=bits, fallback_bits=fallback_bits, calibration=[{"ids": IDS}])
+    precision = replace(PRECISIONS["w8"], method=method, bits=bits, fallback_bits=fallback_bits)
+    quantize(source, target, precision, layers, chosen, [{"ids": IDS}])
     return target
 
 

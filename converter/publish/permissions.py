@@ -7,7 +7,7 @@ from dataclasses import replace
 from converter import hub
 from converter.checkpoints.source import is_hub_id, is_revision
 from converter.core.errors import AccessError, PushError, UsageError
-from converter.push.push import Target
+from converter.publish.push import Target
 
 
 def check_account() -> hub.Account:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from converter.core.records import Job, Options, Outcome, Position, Pushed, Source
-from converter.push import batch
-from converter.push.batch import Pushes, PushGroup
-from converter.push.push import Target
+from converter.publish import batch
+from converter.publish.batch import Pushes, PushGroup
+from converter.publish.push import Target
 from tests.support.samples import failed, outcome, pushed, verdict
 
 BACKENDS = ("onnx", "torchscript", "neuron")

@@ -15,8 +15,8 @@ from converter.artifacts.record_file import RECORD
 from converter.backends import BACKENDS
 from converter.core.errors import PushError
 from converter.core.records import ArtifactRecord
-from converter.push import card, front_matter
-from converter.push.artifact import Artifact, same_artifact, same_model
+from converter.publish import card, front_matter
+from converter.publish.artifact import Artifact, same_artifact, same_model
 
 CARD = "README.md"
 

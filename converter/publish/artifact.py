@@ -42,15 +42,13 @@ class Artifact:
         """All its files with their places in a repository, shared files and generated sidecars included."""
         for file in self.record.needed:
             yield hub.Addition(str(PurePosixPath(self.backend, file.path)), self.folder / file.path, file.sha256)
-        yield from self._beside(file for file in self.record.sidecars if file.path in BACKENDS[self.backend].generated_sidecar_names)
+        yield from self._beside(file for file in self.record.sidecars if file.path in BACKENDS[self.backend].files.sidecars)
 
     def sidecars(self) -> Iterator[hub.Addition]:
         """Config and tokenizer files: those beside it, otherwise its checkpoint's at the commit that it was made from."""
         source = self.record.source
         if self.record.sidecars:
-            yield from self._beside(
-                file for file in self.record.sidecars if file.path not in BACKENDS[self.backend].generated_sidecar_names
-            )
+            yield from self._beside(file for file in self.record.sidecars if file.path not in BACKENDS[self.backend].files.sidecars)
         elif source.repository and source.commit:
             listing = hub.look(source.repository, source.commit, PushError)
             digests = {name: file.digest for name, file in listing.files.items() if is_sidecar(name)}
@@ -68,7 +66,7 @@ def read_artifact(folder: Path) -> Artifact:
     """The artifact in `folder`. Raises PushError if it cannot be pushed."""
     record = read_record(folder)
     files = {file.path for file in record.files} if record else set()
-    if record is None or record.backend not in BACKENDS or not BACKENDS[record.backend].main_file_of(files):
+    if record is None or record.backend not in BACKENDS or not BACKENDS[record.backend].files.main_of(files):
         raise PushError(
             f"there is no {RECORD} of an artifact in {folder} that this version can read",
             "convert again; only validated artifacts are pushed",

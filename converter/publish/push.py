@@ -21,9 +21,9 @@ from converter.checkpoints.fetch import resolve
 from converter.core.errors import CardError, ConverterError, PushError, RevisionError
 from converter.core.internal_error import internal_error
 from converter.core.records import Allowed, Failure, Position, Pushed, PushStatus, Source
-from converter.push import card, front_matter
-from converter.push.artifact import Artifact, read_artifact
-from converter.push.diff import CARD, Changes, changes
+from converter.publish import card, front_matter
+from converter.publish.artifact import Artifact, read_artifact
+from converter.publish.diff import CARD, Changes, changes
 
 _LATE = (2.0, 4.0, 6.0)
 """Seconds between looks for a pull request that may have been opened unheard: nothing but its being seen keeps it from being two."""
@@ -166,13 +166,10 @@ class _Delivery:
         self.tried, self.unheard = True, creates_pr
         made = hub.commit(
             self.target.repository,
-            place.lacking.additions,
-            place.lacking.deletions,
+            hub.CommitContents(place.lacking.additions, place.lacking.deletions, TITLE, self._text(place.lacking)),
             parent=place.listing.commit,
             revision=request.revision if request else self.target.branch,
             create_pr=creates_pr,
-            title=TITLE,
-            text=self._text(place.lacking),
         )
         return self._result("pushed", made.sha, request.number if request else made.pull_request, place.lacking.notes)
 

@@ -1,9 +1,9 @@
-"""Options of `run` and `plan`, and the jobs of a manifest."""
+"""Options of `run`, `plan` and `report`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -11,9 +11,7 @@ import click
 
 from converter.backends import BACKENDS
 from converter.cli.paths import TextPath
-from converter.core.errors import UsageError
-from converter.core.records import Job, LogFormat
-from converter.manifest import DEFAULT_BACKENDS, read_manifest
+from converter.manifest import DEFAULT_BACKENDS
 
 
 class Backends(click.ParamType[tuple[str, ...]]):
@@ -99,40 +97,3 @@ def manifest_options(function: _Command) -> _Command:
         envvar="CONVERTER_MANIFEST",
         help="The manifest: models.txt or models.yaml.",
     )(function)
-
-
-def jobs_of(
-    manifest: Path,
-    output: Path,
-    backends: Sequence[str],
-    *,
-    keep_rejected: bool = False,
-    cache: Path | None = None,
-    log: LogFormat | None = None,
-    lines: Collection[int] | None = None,
-) -> list[Job]:
-    """The jobs of a manifest, one per entry and backend, in its order; with `lines`, those entries only.
-
-    Raises ManifestError, and UsageError for a line without an entry.
-    """
-    jobs = [
-        Job(
-            source=entry.source,
-            backend=backend,
-            options=options,
-            destination=output / entry.output / backend,
-            model_folder=output / entry.output,
-            position=entry.position,
-            keep_rejected=keep_rejected,
-            cache=cache,
-            log=log,
-        )
-        for entry in read_manifest(manifest, backends)
-        for backend, options in entry.backends.items()
-    ]
-    if lines is None:
-        return jobs
-    there = {job.position.line for job in jobs if job.position}
-    if missing := sorted(set(lines) - there):
-        raise UsageError(f"no model at line {', '.join(map(str, missing))} of {manifest}", "check --lines")
-    return [job for job in jobs if job.position and job.position.line in lines]

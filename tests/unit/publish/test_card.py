@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from converter.core.records import FileRecord
-from converter.push.card import BEGIN, END, metadata, section, table, updated
-from converter.push.front_matter import BrokenError
+from converter.publish.card import BEGIN, END, metadata, section, table, updated
+from converter.publish.front_matter import BrokenError
 from tests.support.samples import artifact_record
 
 SECTION = f"{BEGIN}\nours\n{END}"

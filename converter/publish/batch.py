@@ -10,8 +10,8 @@ from typing import Literal, get_args
 
 from converter.core.errors import AccessError, ManifestError, PushError, UsageError
 from converter.core.records import Job, Outcome, Position, Pushed
-from converter.push.permissions import check_account, check_source, check_target
-from converter.push.push import Target, push
+from converter.publish.permissions import check_account, check_source, check_target
+from converter.publish.push import Target, push
 
 Way = Literal["pr", "commit", "repo"]
 WAYS: tuple[Way, ...] = get_args(Way)

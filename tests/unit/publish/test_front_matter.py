@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converter.push.front_matter import BrokenError, add, read, read_as_written
+from converter.publish.front_matter import BrokenError, add, read, read_as_written
 
 VALUES = {"library_name": "transformers", "base_model": "org/name"}
 TAGS = ["onnx", "torchscript"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from converter.core.records import FileRecord
-from converter.push.artifact import Artifact
+from converter.publish.artifact import Artifact
 from tests.support.samples import artifact_record
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from converter.backends import BACKENDS, Backend
 from converter.checkpoints.source import is_hub_id, is_revision
 from converter.core.records import ArtifactRecord
-from converter.push import front_matter
-from converter.push.front_matter import BrokenError
+from converter.publish import front_matter
+from converter.publish.front_matter import BrokenError
 from converter.report.figures import bytes_for_people
 from converter.report.markdown import cell, variant_table
 
@@ -25,7 +25,7 @@ def metadata(records: Iterable[ArtifactRecord], inherited: Mapping[str, Any], *,
     if not own_repository:
         return {"library_name": "transformers"}
     bases = [record.source.repository for record in records if record.source.repository]
-    libraries = [BACKENDS[record.backend].library for record in records]
+    libraries = [BACKENDS[record.backend].card.library for record in records]
     return {
         "library_name": next(iter(libraries)),
         **({"base_model": bases[0]} if bases else {}),
@@ -105,8 +105,8 @@ def _section(repository: str, records: Sequence[ArtifactRecord]) -> Iterator[str
 
 def _loading(backend: Backend, record: ArtifactRecord, repository: str) -> Iterator[str]:
     """Python that loads an artifact, a session for each of its files."""
-    files = backend.files_of({file.path for file in record.files}) or (backend.main_file,)
-    for line in backend.usage_snippet.replace("REPOSITORY", repository).strip().splitlines():
+    files = backend.files.layout_of({file.path for file in record.files}) or (backend.files.main,)
+    for line in backend.card.usage.replace("REPOSITORY", repository).strip().splitlines():
         if "FILE" not in line:
             yield line
             continue
@@ -116,8 +116,8 @@ def _loading(backend: Backend, record: ArtifactRecord, repository: str) -> Itera
 
 def _main_file(record: ArtifactRecord) -> str:
     """The main file of an artifact, by its path in the repository."""
-    backend = BACKENDS[record.backend]
-    return f"{record.backend}/{backend.main_file_of({file.path for file in record.files}) or backend.main_file}"
+    files = BACKENDS[record.backend].files
+    return f"{record.backend}/{files.main_of({file.path for file in record.files}) or files.main}"
 
 
 def _origin(record: ArtifactRecord) -> str:
