@@ -1,0 +1,258 @@
+"""The Python interface: `converter.convert`, `validate`, `plan`, `run` and `push`.
+
+Each function does what the command of its name does. Errors are raised; results are the records that the commands write.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NoReturn
+
+from converter.artifacts.finding import find_artifacts
+from converter.backends import BACKENDS, Backend
+from converter.backends.option_values import check_options, make_options
+from converter.checkpoints.source import read_source
+from converter.core import errors
+from converter.core.errors import CheckpointError, ConverterError, UsageError, ValidationError
+from converter.core.output_errors import check_writable
+from converter.core.records import Event, Failure, Job, Outcome, PlannedJob, Pushed, Source, Verdict
+from converter.executors.batch import Batch, run_here
+from converter.manifest import DEFAULT_BACKENDS
+from converter.manifest.jobs import read_jobs
+from converter.pipeline import plan_job, run_job
+from converter.planning import describe
+from converter.publish import batch
+from converter.publish.permissions import check_account, check_target
+from converter.publish.push import Target
+from converter.publish.push import push as push_folders
+from converter.report import Report, in_order, write
+from converter.revalidation import revalidate
+
+
+def convert(
+    model: Any, to: str = "onnx", output: str | Path = "out", tokenizer: Any = None, cache: str | Path | None = None, **options: Any
+) -> Outcome:
+    """Convert one checkpoint, and validate the artifact against it.
+
+    Args:
+        model: a Hub id, with `@revision` if needed; a folder; or a loaded model of transformers, in any floating point type. A loaded
+            model is written to a temporary checkpoint first.
+        to: the backend: `onnx`, `torchscript`, `neuron` or an installed one.
+        output: the model's folder. The artifact goes to `output/<to>`, the config and tokenizer files beside it.
+        tokenizer: the tokenizer of a loaded model, for the validation on text; None without one.
+        cache: a folder of captured graphs, which serve later conversions of the same configuration; None to keep none.
+        options: the options of the backend, as in a manifest: `feature="masked-lm"`, `precision=["fp32", "q8"]`.
+
+    Returns:
+        The outcome. `path` is the artifact's folder, `validation` has every figure, `variants` the other precisions by name.
+        Its status is `skipped` if an artifact of the same checkpoint and options was there already.
+
+    Raises:
+        UsageError: an unknown backend or option, or a wrong value; nothing was started.
+        CheckpointError: the checkpoint is missing, damaged or refused.
+        NotSupportedError: the architecture or the feature cannot be converted.
+        ConversionError: the model cannot be captured.
+        ValidationError: the artifact does not match the checkpoint; `verdict` has the figures, and nothing was written.
+        OutputError: the folder cannot be written.
+
+    Example:
+        >>> result = converter.convert("org/name@main", to="onnx", output="out", precision=["fp32", "q8"])
+        >>> result.path, result.validation.max_abs_error, result.variants["q8"].accuracy.cosine_min
+    """
+    backend = _backend(to)
+    checked = make_options(backend.options, options, hint=_HINT)
+    with tempfile.TemporaryDirectory(prefix="converter-") as place:
+        folder = Path(place) / "checkpoint"
+        source = read_source(str(model)) if isinstance(model, str | Path) else _saved(model, tokenizer, folder)
+        job = Job(
+            source=source,
+            backend=backend.name,
+            options=checked,
+            destination=Path(output) / backend.name,
+            model_folder=Path(output),
+            cache=Path(cache) if cache else None,
+        )
+        outcome = run_job(job)
+    if outcome.failure:
+        _raise(outcome.failure, outcome.verdict)
+    return outcome
+
+
+def validate(artifact: str | Path, reference: str | Path, **options: Any) -> Verdict:
+    """Validate an existing artifact against a checkpoint.
+
+    Args:
+        artifact: the artifact's folder, or a file in it.
+        reference: the checkpoint: a Hub id, with `@revision` if needed, or a folder.
+        options: options that differ from the artifact's record, such as `atol=1e-4`.
+
+    Returns:
+        The verdict, which has passed.
+
+    Raises:
+        UsageError: no artifact, several, or a wrong option.
+        ValidationError: the artifact does not match; `verdict` has the figures.
+        ConverterError: the artifact cannot be measured.
+
+    Example:
+        >>> converter.validate("out/onnx", reference="org/name@main").max_abs_error
+    """
+    backend, folder = _one_artifact(Path(artifact))
+    check_options(backend.options, options, hint=_HINT)
+    source = read_source(str(reference))
+    _, verdict = revalidate(backend, folder, source, options)
+    if not verdict.passed:
+        raise ValidationError(f"{folder} does not match {source}: {verdict.first_problem}", "", verdict)
+    return verdict
+
+
+def plan(manifest: str | Path, output: str | Path = "out", backends: Iterable[str] = DEFAULT_BACKENDS) -> tuple[PlannedJob, ...]:
+    """List the jobs of a manifest. Converts and downloads nothing.
+
+    Args:
+        manifest: the manifest, models.txt or models.yaml.
+        output: the folder of `run`, in which unchanged artifacts are found.
+        backends: the backends of entries without `to=`.
+
+    Returns:
+        The jobs in the manifest's order. One that will fail has a `failure`.
+
+    Raises:
+        ManifestError: the manifest is wrong; `problems` are all problems with their places.
+
+    Example:
+        >>> [job.model for job in converter.plan("models.txt") if job.action == "convert"]
+    """
+    return tuple(describe(plan_job(job)) for job in read_jobs(Path(manifest), Path(output), _backends(backends)))
+
+
+def run(
+    manifest: str | Path,
+    output: str | Path = "out",
+    backends: Iterable[str] = DEFAULT_BACKENDS,
+    push: batch.Way | None = None,
+    workers: int | None = None,
+) -> Report:
+    """Convert every checkpoint of a manifest, and write report.json, report.md and report.html.
+
+    Jobs run in processes of their own. So a script calls this under `if __name__ == "__main__":`, as for multiprocessing.
+
+    Args:
+        manifest: the manifest, models.txt or models.yaml.
+        output: the folder for artifacts and reports.
+        backends: the backends of entries without `to=`.
+        push: where validated artifacts go on the Hub: `pr` or `commit` to the checkpoint's repository, `repo` to a new one; None for
+            nowhere.
+        workers: conversions at a time; None to follow cores and predicted memory.
+
+    Returns:
+        The report. A job that failed has a `failure` in its outcome and does not stop the others; `exit_code` is 1 then.
+
+    Raises:
+        ManifestError: the manifest is wrong; `problems` are all problems with their places, and nothing was started.
+        OutputError: the folder cannot be written.
+
+    Example:
+        >>> report = converter.run("models.txt", output="out")
+        >>> [outcome.model for outcome in report.outcomes if outcome.failure]
+    """
+    folder = Path(output)
+    jobs = read_jobs(Path(manifest), folder, _backends(backends))
+    pushes = batch.plan(jobs, push, batch.DEFAULT_NAME, private=False) if push else batch.Pushes()
+    check_writable(folder)
+    with closing(run_here(Batch(jobs, pushes), workers, _Unobserved())) as results:
+        done = [*results]
+    outcomes = [result for result in done if isinstance(result, Outcome)]
+    report = in_order(outcomes, [result for result in done if isinstance(result, Pushed)])
+    write(report, folder)
+    return report
+
+
+def push(artifacts: str | Path, to: str, *, create_pr: bool = False, branch: str = "main", private: bool = False) -> Pushed:
+    """Push validated artifacts to the Hub: only what is new, in one commit.
+
+    The token comes from HF_TOKEN or `hf auth login`.
+
+    Args:
+        artifacts: an artifact's folder, a file in it, or a model's folder.
+        to: the repository, as `org/name`; it is created if missing.
+        create_pr: open a pull request, or add to our open one, instead of committing.
+        branch: the branch to commit to; it is created if missing.
+        private: make a new repository private.
+
+    Returns:
+        The result, with the address of the commit or pull request.
+
+    Raises:
+        UsageError: no artifact, or an impossible repository or branch.
+        AccessError: no token, or no write access.
+        PushError: an artifact that may not be pushed, or the Hub refuses.
+
+    Example:
+        >>> converter.push("out", to="org/name-ONNX").url
+    """
+    if create_pr and branch != "main":
+        raise UsageError("a pull request goes to main", "leave out either create_pr or branch")
+    folders = [folder for _, folder in find_artifacts(Path(artifacts))]
+    target = Target(repository=to, create_pr=create_pr, branch=branch, private=private)
+    pushed = push_folders(folders, check_target(target, check_account()))
+    if pushed.failure:
+        _raise(pushed.failure)
+    return pushed
+
+
+_HINT = "see docs/reference/manifest.md for the options of each backend"
+
+
+class _Unobserved:
+    """Nobody watches: the report has all."""
+
+    def observe(self, index: int, event: Event) -> None:
+        pass
+
+
+def _backend(name: str) -> Backend:
+    if name not in BACKENDS:
+        raise UsageError(f"unknown backend {name!r}", f"choose one of {', '.join(BACKENDS)}")
+    return BACKENDS[name]
+
+
+def _backends(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(_backend(name).name for name in names)
+
+
+def _one_artifact(path: Path) -> tuple[Backend, Path]:
+    artifacts = find_artifacts(path)
+    if len(artifacts) > 1:
+        names = ", ".join(str(folder) for _, folder in artifacts)
+        raise UsageError(f"{path} has several artifacts: {names}", "name one of them")
+    return artifacts[0]
+
+
+def _saved(model: Any, tokenizer: Any, folder: Path) -> Source:
+    """A loaded model as a checkpoint in `folder`. Raises CheckpointError if transformers cannot write it."""
+    if not callable(getattr(model, "save_pretrained", None)) or not hasattr(model, "config"):
+        kind = type(model).__name__
+        raise UsageError(f"a {kind} is neither a name nor a model of transformers", "give a Hub id, a folder or a loaded model")
+    try:
+        model.save_pretrained(folder)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(folder)
+    except Exception as error:
+        raise CheckpointError(f"transformers cannot write this {type(model).__name__}: {error}") from error
+    return Source(name=getattr(model.config, "name_or_path", "") or type(model).__name__, folder=folder)
+
+
+def _raise(failure: Failure, verdict: Verdict | None = None) -> NoReturn:
+    """Raise the error that a failure records; one of a library is a ConverterError with its traceback as a note."""
+    kind = getattr(errors, failure.kind, None)
+    if kind is ValidationError and verdict:
+        raise ValidationError(failure.message, failure.hint, verdict)
+    if isinstance(kind, type) and issubclass(kind, ConverterError) and not issubclass(kind, errors.ManifestError):
+        raise kind(failure.message, failure.hint)
+    error = ConverterError(failure.message, failure.hint)
+    error.add_note(failure.traceback)
+    raise error
