@@ -41,11 +41,9 @@ def measure(conversion: Conversion, artifact: Path) -> Measurement:
 
 def measure_variants(conversion: Conversion, artifact: Path, exact: Verdict, *, make: bool) -> Measurement:
     """The accuracy drop of the variants, beside the verdict on the `exact` files; `make` derives them from these first."""
-    backend, variants = conversion.backend, judge(conversion, artifact, make=make)
-    if make and backend.variants and not conversion.keeps_base:
-        backend.variants.remove(artifact, backend.variants.base)
-    with closing(backend.open(artifact)) as session:
-        signature = session.signature
+    variants, signature = judge(conversion, artifact, make=make)
+    if make and conversion.backend.variants and not conversion.keeps_base:
+        conversion.backend.variants.remove(artifact, conversion.backend.variants.base)
     return _measurement(conversion, artifact, exact.model_copy(update={"variants": variants}), signature, variants[0].floats)
 
 

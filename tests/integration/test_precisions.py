@@ -373,8 +373,8 @@ def test_a_quantizer_that_leaves_out_a_layer_that_it_was_not_told_to_is_a_failur
 ) -> None:
     real = derive.quantize
 
-    def lazy(source: Path, target: Path, precision: Any, layers: Any, chosen: Collection[Any], calibration: Any) -> None:
-        real(source, target, precision, layers, [*chosen][:-1], calibration)
+    def lazy(model: Any, target: Path, precision: Any, chosen: Collection[Any], calibration: Any) -> None:
+        real(model, target, precision, [*chosen][:-1], calibration)
 
     monkeypatch.setattr(derive, "quantize", lazy)
     outcome = convert(bert, tmp_path, quantize="w8", tier="any")

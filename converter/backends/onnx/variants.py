@@ -26,10 +26,9 @@ class OnnxVariants:
         return options.precisions if options.precisions != (BASE,) or options.evaluate else ()
 
     def derive(self, folder: Path, name: str, evaluator: Evaluator) -> VariantInfo:
-        from converter.backends.onnx.precision.derive import derive, describe
+        from converter.backends.onnx.precision.derive import derive
 
-        precision, files = PRECISIONS[name], _files_in(folder, BASE)
-        return derive(folder, files, precision, evaluator) if name != BASE else describe(folder, files, precision)
+        return derive(folder, _files_in(folder, BASE), PRECISIONS[name], evaluator)
 
     def describe(self, folder: Path, name: str) -> VariantInfo:
         from converter.backends.onnx.precision.derive import describe

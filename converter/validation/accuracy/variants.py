@@ -5,8 +5,8 @@ A variant fails if it loses too much, is not smaller, or is not quantized.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from converter.backends.session import Session
 from converter.backends.variant_info import VariantInfo
 from converter.backends.variants import Variants
 from converter.core.errors import ConversionError
-from converter.core.records import AccuracyDrop, Deviation, Latency, Variant
+from converter.core.records import AccuracyDrop, Deviation, Signature, Variant
 from converter.validation.accuracy.cpu import processor
 from converter.validation.accuracy.custom_metric import PASSED, measure
 from converter.validation.accuracy.evaluator import AccuracyEvaluator
@@ -29,20 +29,18 @@ from converter.validation.reference import Reference
 from converter.validation.weights import check_variant_weights
 
 
-def judge(conversion: Conversion, folder: Path, *, make: bool) -> tuple[Variant, ...]:
-    """The requested variants of the artifact in `folder`, measured against the checkpoint; `make` derives each first.
+def judge(conversion: Conversion, folder: Path, *, make: bool) -> tuple[tuple[Variant, ...], Signature]:
+    """The requested variants of the artifact in `folder`, measured against the checkpoint, and the call of the first.
 
-    Raises NotSupportedError for unusable texts or metrics, ConversionError or OutputError if a variant cannot be made or is missing.
-    Its accuracy drop is in its record.
+    `make` derives each from the float32 files first. Raises NotSupportedError for unusable texts or metrics, ConversionError or
+    OutputError if a variant cannot be made or is missing. Its accuracy drop is in its record.
     """
     variants, configured = conversion.backend.variants, conversion.reference
     assert variants
     with overridden(configured.model.config, configured.config.values_override):
         measuring = _Measuring(conversion, variants, folder)
-        return tuple(
-            measuring.variant(name, variants.derive(folder, name, measuring.evaluator) if make else variants.describe(folder, name))
-            for name in conversion.variants
-        )
+        measured = [measuring.variant(name, measuring.info(name, make=make)) for name in conversion.variants]
+        return tuple(measuring.timed(variant for variant, _ in measured)), measured[0][1]
 
 
 class _Measuring:
@@ -57,10 +55,16 @@ class _Measuring:
         texts = texts_for(self._requirement.text)
         self.evaluator = AccuracyEvaluator(self._reference, self._config, self._tokenizer, texts, self._requirement.tier)
 
-    def variant(self, name: str, info: VariantInfo) -> Variant:
-        """One variant, measured and judged."""
+    def info(self, name: str, *, make: bool) -> VariantInfo:
+        """The description of a variant; `make` derives it first."""
+        if name == self._variants.base and self._base:
+            return self._base
+        return self._variants.derive(self._folder, name, self.evaluator) if make else self._variants.describe(self._folder, name)
+
+    def variant(self, name: str, info: VariantInfo) -> tuple[Variant, Signature]:
+        """One variant, measured and judged, and its call."""
         base = self._variants.base
-        reference_size = self._base_size
+        reference_size = sum(self._base.stored.values()) if self._base else 0
         with closing(self._variants.open(self._folder, name)) as session:
             accuracy_drop = self.evaluator.accuracy_drop(session)
             custom_figures = self._custom_metrics(session)
@@ -70,8 +74,8 @@ class _Measuring:
                 self._grid = self._grid or VariantGrid(self._reference, self._config, self._tokenizer)
                 deviations = self._grid.deviations(session, activations=info.activations)
                 problems += [problem for deviation in deviations for problem in deviation.problems()] + [*self._grid.problems(session)]
-            runtime = session.runtime
-        return Variant(
+            runtime, signature = session.runtime, session.signature
+        variant = Variant(
             name=name,
             is_base=name == base,
             files=info.files,
@@ -89,11 +93,11 @@ class _Measuring:
             accuracy_drop=accuracy_drop,
             deviations=deviations,
             custom_metrics=custom_figures,
-            latency=self._latency(name),
             runtime=runtime,
             cpu=processor(),
             problems=tuple(problems),
         )
+        return variant, signature
 
     def _problems(
         self,
@@ -125,22 +129,30 @@ class _Measuring:
             return {}
         return measure(self._requirement.evaluate, partial(run, session), self._reference.run, self._tokenizer)
 
-    def _latency(self, name: str) -> Latency | None:
-        """The latency beside the float32 files, if they exist: both opened as users do."""
-        base = self._variants.base
-        if name == base or not self._base_size:
-            return None
+    def timed(self, variants: Iterable[Variant]) -> Iterator[Variant]:
+        """The variants with their latency beside the float32 files, if these exist: all opened as users do."""
+        if not self._base:
+            yield from variants
+            return
         opened = partial(self._variants.open, self._folder, deployed=True)
-        with closing(opened(name)) as session, closing(opened(base)) as before:
-            return measure_pair(session, before, self.evaluator.single, self._reference.threads)
+        with ExitStack() as stack:
+            base = None
+            for variant in variants:
+                if variant.is_base:
+                    yield variant
+                    continue
+                base = base or stack.enter_context(closing(opened(self._variants.base)))
+                with closing(opened(variant.name)) as session:
+                    latency = measure_pair(session, base, self.evaluator.single, self._reference.threads)
+                yield variant.model_copy(update={"latency": latency})
 
     @cached_property
-    def _base_size(self) -> int:
-        """The bytes of the float32 files' tensors; 0 without such files."""
+    def _base(self) -> VariantInfo | None:
+        """The description of the float32 files; None without such files."""
         try:
-            return sum(self._variants.describe(self._folder, self._variants.base).stored.values())
+            return self._variants.describe(self._folder, self._variants.base)
         except ConversionError:
-            return 0
+            return None
 
 
 def _files(folder: Path, info: VariantInfo) -> Iterator[Path]:

@@ -170,10 +170,13 @@ class StoredModel:
                     yield node.output[0], onnx.numpy_helper.to_array(attribute.t)
         for tensor in self.skeleton.graph.initializer:
             yield tensor.name, onnx.numpy_helper.to_array(tensor)
+        files: dict[str, Array] = {}
         for stored in self.tensors:
-            dtype = ir.DataType(stored.header.data_type).numpy()
-            shape = tuple(stored.header.dims)
-            yield stored.header.name, np.memmap(self.path.with_name(stored.place.location), dtype, "r", stored.place.offset, shape)
+            place = stored.place
+            if place.location not in files:
+                files[place.location] = np.memmap(self.path.with_name(place.location), np.uint8, "r")
+            data = files[place.location][place.offset : place.offset + stored.length]
+            yield stored.header.name, data.view(ir.DataType(stored.header.data_type).numpy()).reshape(tuple(stored.header.dims))
 
     def used(self) -> frozenset[str]:
         """The names that an output depends on."""

@@ -18,7 +18,7 @@ from converter.backends.onnx.files import model_file
 from converter.backends.onnx.precision import Precision
 from converter.backends.onnx.precision.half import to_bfloat16, to_float16
 from converter.backends.onnx.precision.linear import Layer, prepare
-from converter.backends.onnx.precision.quantizers import quantize, remaining, save
+from converter.backends.onnx.precision.quantizers import FloatModel, quantize, remaining, save
 from converter.backends.onnx.precision.ranges import measure
 from converter.backends.onnx.precision.search import search
 from converter.backends.onnx.session import open_files
@@ -104,7 +104,8 @@ def _quantize(folder: Path, names: Sequence[str], precision: Precision, evaluato
             sources[name] = scratch / f"float16-{name}"
             save(model, sources[name])
     calibration = _feeds(folder, names, evaluator.calibration) if precision.method == "static" else {}
-    make = partial(_make, sources, precision, layers, calibration)
+    models = [FloatModel(source, [layer for layer in layers if layer.file == name]) for name, source in sources.items()]
+    make = partial(_make, dict(zip(names, models, strict=True)), precision, calibration)
     trial = scratch / "trial"
     trial.mkdir()
     last: Collection[Layer] = ()
@@ -137,9 +138,8 @@ def _quantize(folder: Path, names: Sequence[str], precision: Precision, evaluato
 
 
 def _make(
-    sources: Mapping[str, Path],
+    models: Mapping[str, FloatModel],
     precision: Precision,
-    layers: Collection[Layer],
     calibration: Mapping[str, Sequence[Mapping[str, Array]]],
     chosen: Collection[Layer],
     folder: Path,
@@ -147,10 +147,9 @@ def _make(
     """Write the files of the variant in which the `chosen` layers are quantized to `folder`."""
     for file in folder.iterdir():
         file.unlink()
-    for name, source in sources.items():
-        own = [layer for layer in layers if layer.file == name]
-        own_chosen = [layer for layer in own if layer in chosen]
-        quantize(source, folder / precision.file(name), precision, own, own_chosen, calibration.get(name, ()))
+    for name, model in models.items():
+        own = [layer for layer in model.layers if layer in chosen]
+        quantize(model, folder / precision.file(name), precision, own, calibration.get(name, ()))
 
 
 def _left_as(layer: Layer, precision: Precision) -> str:

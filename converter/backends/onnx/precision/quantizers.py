@@ -9,6 +9,8 @@ import logging
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -27,25 +29,34 @@ _INT8_ACTIVATIONS = 4
 """MatMulNBits' accuracy_level: the kernel may round activations to int8 in blocks, which makes it fast on a CPU."""
 
 
+@dataclass(frozen=True)
+class FloatModel:
+    """A file to quantize, with its layers that can be quantized."""
+
+    path: Path
+    layers: Collection[Layer]
+
+    @cached_property
+    def products(self) -> frozenset[str]:
+        """The names of all products: of layers, of activations, and with small matrices."""
+        nodes = onnx.load(self.path, load_external_data=False).graph.node
+        return frozenset(node.name for node in nodes if node.op_type == "MatMul")
+
+
 def quantize(
-    source: Path,
-    target: Path,
-    precision: Precision,
-    layers: Collection[Layer],
-    chosen: Collection[Layer],
-    calibration: Sequence[Mapping[str, Array]],
+    model: FloatModel, target: Path, precision: Precision, chosen: Collection[Layer], calibration: Sequence[Mapping[str, Array]]
 ) -> None:
-    """Write `source` to `target` with the `chosen` of its `layers` quantized to the precision's bits, and the others to its fallback if
-    that is 8.
+    """Write a model to `target` with the `chosen` layers quantized to the precision's bits, and the others to its fallback if that is 8.
 
     `calibration` are inputs that determine the ranges of activations, for a static method.
     """
+    source = model.path
     products = [layer.node for layer in chosen if not layer.is_embedding]
-    excluded = sorted(_products_but(source, products))
+    excluded = sorted(model.products.difference(products))
     with _quiet(), tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         made = source
         if not products:
-            model = onnx.load(source)
+            graph = onnx.load(source)
         elif precision.method == "dynamic":
             made = Path(scratch, target.name)
             quantize_dynamic(
@@ -58,7 +69,7 @@ def quantize(
                 use_external_data_format=True,
                 extra_options=_OF_FLOATS,
             )
-            model = onnx.load(made)
+            graph = onnx.load(made)
         elif precision.method == "static":
             made = Path(scratch, target.name)
             quantize_static(
@@ -74,14 +85,14 @@ def quantize(
                 use_external_data_format=True,
                 extra_options={**_OF_FLOATS, "UseQDQContribOps": True},  # 16 bits are no type of the standard operator before opset 21
             )
-            model = onnx.load(made)
+            graph = onnx.load(made)
         else:
-            model = _to_blocks(onnx.load(source), precision.bits, excluded)
-        spared = [layer.node for layer in layers if layer not in chosen and not layer.is_embedding]
+            graph = _to_blocks(onnx.load(source), precision.bits, excluded)
+        spared = [layer.node for layer in model.layers if layer not in chosen and not layer.is_embedding]
         if precision.fallback_bits == 8 and spared:
-            model = _to_blocks(model, 8, [name for name in excluded if name not in spared])
-        _quantize_embeddings(model, [layer for layer in chosen if layer.is_embedding])
-        save(model, target)
+            graph = _to_blocks(graph, 8, [name for name in excluded if name not in spared])
+        _quantize_embeddings(graph, [layer for layer in chosen if layer.is_embedding])
+        save(graph, target)
 
 
 def remaining(model: onnx.ModelProto, layers: Collection[Layer]) -> Iterator[str]:
@@ -99,13 +110,6 @@ def save(model: onnx.ModelProto, target: Path) -> None:
     total = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
     external = total > SINGLE_FILE_LIMIT
     onnx.save(model, target, save_as_external_data=external, location=f"{target.name}{DATA_SUFFIX}", size_threshold=1024)
-
-
-def _products_but(source: Path, nodes: Collection[str]) -> Iterator[str]:
-    """The products of the model outside `nodes`: layers left out, products of activations, and small matrices."""
-    for node in onnx.load(source, load_external_data=False).graph.node:
-        if node.op_type == "MatMul" and node.name not in nodes:
-            yield node.name
 
 
 def _to_blocks(model: onnx.ModelProto, bits: int, excluded: Sequence[str]) -> onnx.ModelProto:

@@ -17,7 +17,7 @@ from onnx.reference import ReferenceEvaluator
 
 from converter.backends.onnx.precision import PRECISIONS, Method
 from converter.backends.onnx.precision.linear import Layer, prepare
-from converter.backends.onnx.precision.quantizers import quantize, remaining
+from converter.backends.onnx.precision.quantizers import FloatModel, quantize, remaining
 
 RNG = np.random.default_rng(3)
 TABLE, FIRST, SECOND = (RNG.standard_normal(shape).astype(np.float32) / 8 for shape in ((50, 64), (64, 64), (64, 64)))
@@ -61,7 +61,7 @@ def made(prepared: tuple[Path, Sequence[Layer]], method: Method, *left: str, bit
     target = source.with_name("target.onnx")
     chosen = [layer for layer in layers if layer.weight not in left]
     precision = replace(PRECISIONS["w8"], method=method, bits=bits, fallback_bits=fallback_bits)
-    quantize(source, target, precision, layers, chosen, [{"ids": IDS}])
+    quantize(FloatModel(source, layers), target, precision, chosen, [{"ids": IDS}])
     return target
 
 
