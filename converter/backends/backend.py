@@ -113,4 +113,4 @@ class Backend(ABC):
 
     def read_options(self, folder: Path, requested: Mapping[str, Any]) -> Options:  # noqa: ARG002 - for subclasses
         """Return the `requested` options, and those that the files of an artifact without a record show. Raises ConversionError."""
-        return self.options.model_validate(requested)
+        return Options.model_validate(requested)

@@ -81,7 +81,7 @@ def test_each_sdk_that_has_a_trace_is_called_once_with_the_model_at_its_shape(
     assert outcome.artifact.tried == {"batch": (1, 2), "sequence": (1, 8)}
     assert {file.path for file in outcome.artifact.files} == {"model.neuron", "config.json"}
     assert outcome.artifact.versions[compiler] == version
-    assert "on a Neuron device" in outcome.artifact.verdict.runtime
+    assert "on a Neuron device" in outcome.validation.runtime
 
 
 def test_several_lengths_are_buckets_and_each_is_validated(calls: Calls, tiny: Tiny, convert: Convert, command: Run) -> None:

@@ -354,8 +354,8 @@ def test_the_same_loss_is_kept_where_any_is_asked_for_and_told_to_be_beyond_loss
     assert variants(outcome)["w8"].tier == "any"
 
 
-def _do_nothing(source: Path, target: Path, *_: Any, **__: Any) -> None:
-    onnx.save(onnx.load(source), target)
+def _do_nothing(model: Any, target: Path, *_: Any) -> None:
+    onnx.save(onnx.load(model.path), target)
 
 
 def test_a_quantizer_that_does_nothing_is_a_failure_though_nothing_is_lost(
