@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from converter.api import convert, plan, push, run, validate
     from converter.core.errors import (
+        AccessError,
         CheckpointError,
         ConversionError,
         ConverterError,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AccessError",
     "CheckpointError",
     "ConversionError",
     "ConverterError",
