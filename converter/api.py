@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from converter.artifacts.finding import find_artifacts
-from converter.backends import BACKENDS, Backend
+from converter.backends import BACKENDS, Backend, unknown_backend
 from converter.backends.option_values import check_options, make_options
 from converter.checkpoints.source import read_source
 from converter.core import errors
@@ -216,7 +216,7 @@ class _Unobserved:
 
 def _backend(name: str) -> Backend:
     if name not in BACKENDS:
-        raise UsageError(f"unknown backend {name!r}", f"choose one of {', '.join(BACKENDS)}")
+        raise UsageError(unknown_backend(name), "choose one of these")
     return BACKENDS[name]
 
 

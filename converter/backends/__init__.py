@@ -21,6 +21,7 @@ from converter.backends.session import Session
 from converter.backends.stored_weight import StoredWeight
 from converter.backends.torchscript import TorchScriptBackend
 from converter.core.reason import reason
+from converter.core.text import brief
 
 __all__ = [
     "BACKENDS",
@@ -37,6 +38,7 @@ __all__ = [
     "Demand",
     "Session",
     "StoredWeight",
+    "unknown_backend",
 ]
 
 ENTRY_POINTS = "converter.backends"
@@ -81,3 +83,8 @@ _THEIRS, REFUSED = _of_packages(_OWN)
 
 BACKENDS: Mapping[str, Backend] = {**_OWN, **_THEIRS}
 """All backends; `REFUSED` has the sentences on those of packages that cannot be used."""
+
+
+def unknown_backend(name: str) -> str:
+    """The sentence about a name that is not in `BACKENDS`."""
+    return REFUSED.get(name) or f"unknown backend {brief(name)!r}; known: {', '.join(BACKENDS)}"

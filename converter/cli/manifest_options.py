@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 import click
 
-from converter.backends import BACKENDS
+from converter.backends import BACKENDS, unknown_backend
 from converter.cli.paths import TextPath
 from converter.manifest import DEFAULT_BACKENDS
 
@@ -22,7 +22,7 @@ class Backends(click.ParamType[tuple[str, ...]]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         names = tuple(dict.fromkeys(name.strip() for name in value.split(",")))
         if unknown := [name for name in names if name not in BACKENDS]:
-            self.fail(f"unknown backend {unknown[0]!r}; known: {', '.join(BACKENDS)}.", param, ctx)
+            self.fail(f"{unknown_backend(unknown[0])}.", param, ctx)
         return names
 
 

@@ -55,7 +55,7 @@ def work(task: Task) -> Iterator[Message]:
 def _other_versions(task: Task) -> Failure | None:
     """The differing versions: they are part of the cache key, so they have to be the same everywhere."""
     for backend, wanted in task.versions.items():
-        versions = versions_of(BACKENDS[backend].packages)
+        versions = versions_of(BACKENDS[backend].packages if backend in BACKENDS else ())  # it may be of a package
         for name in sorted({*wanted, *versions}):
             if wanted.get(name) != versions.get(name):
                 here, there = (f"{name} {side[name]}" if name in side else f"no {name}" for side in (versions, wanted))

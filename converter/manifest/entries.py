@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
-from converter.backends import BACKENDS
+from converter.backends import BACKENDS, unknown_backend
 from converter.checkpoints.source import parse_source
 from converter.core.records import HIDDEN, USERS_FILES, Entry, Options, Source
 from converter.core.text import brief, printable
@@ -48,7 +48,7 @@ def check_entry(raw: RawEntry, base: Path, problems: list[Problem], default_back
     to = raw.settings.get("to")
     backends = tuple(dict.fromkeys(name.strip() for name in to.text.split(","))) if to else tuple(default_backends)
     place = (to or raw.model).position
-    problems += [(place, f"unknown backend {brief(name)!r}; known: {', '.join(BACKENDS)}") for name in backends if name not in BACKENDS]
+    problems += [(place, unknown_backend(name)) for name in backends if name not in BACKENDS]
     known = [name for name in backends if name in BACKENDS]
     options = {name: _options(name, raw, base, problems) for name in known}
     _check_keys(raw, known, problems)

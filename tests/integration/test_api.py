@@ -68,12 +68,17 @@ def test_the_example_of_every_function_runs(hub: HubServer, workspace: Path) -> 
     lines = [line for function in functions for line in re.findall(r"^\s+>>> (.*)$", inspect.getdoc(function) or "", re.M)]
     assert len(lines) == 7
     code = "\n".join(f"    print({line})" if " = " not in line else f"    {line}" for line in lines)
+    code += "\n    from converter.cli import main\n    main(['push', 'out', '--to', 'org/by-command', '--quiet'])"
     ended = _python(f"import converter\nif __name__ == '__main__':\n{code}", hub, workspace)
     assert ended.returncode == 0, ended.stderr
     path, error, tried, failed, url = ended.stdout.splitlines()
     assert "out/onnx" in path and float(error) < 1e-4
     assert (tried, failed) == ("['org/name']", "[]")
-    assert url.endswith(f"/org/name-ONNX/commit/{hub.repositories['org/name-ONNX'].refs['main']}")
+    by_function, by_command = hub.repositories["org/name-ONNX"], hub.repositories["org/by-command"]
+    assert url.endswith(f"/org/name-ONNX/commit/{by_function.refs['main']}")
+    files, theirs = ({path: blob.sha256 for path, blob in there.commits[there.refs["main"]].items()} for there in (by_function, by_command))
+    assert {path for path in files if files[path] != theirs.get(path)} <= {"README.md"}  # which names its repository
+    assert files.keys() == theirs.keys() >= {"onnx/model.onnx", "onnx/model_quantized.onnx", "onnx/converter.json", "config.json"}
 
 
 def test_convert_makes_the_file_of_its_command(tiny: Callable[..., Path], command: Command, tmp_path: Path) -> None:

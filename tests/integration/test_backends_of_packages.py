@@ -88,3 +88,8 @@ def test_a_backend_that_cannot_be_used_is_named_and_hinders_no_other(
     run = converter("run", "--manifest", manifest, "--output", tmp_path / "out", **installed)
     assert run.returncode == 0, run.stderr
     assert f"note: the backend {name!r} of the package {package} is left out: {problem}" in run.stderr
+    if name == "float32_copy":
+        manifest.write_text("./tiny to=float32_copy\n")
+        run = converter("run", "--manifest", manifest, "--output", tmp_path / "out", **installed)
+        assert run.returncode == 2
+        assert f"models.txt:1:8: the backend 'float32_copy' of the package {package} is left out: {problem}" in run.stderr
