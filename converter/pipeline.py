@@ -215,12 +215,13 @@ def _make(conversion: Conversion, staged: Path, stages: Stages) -> tuple[Convers
     if result.reused and not (measured and measured.verdict.passed):
         result.reject()
         _clear(staged)
+        conversion.release()
         conversion = replace(conversion, cache=None)
         result, measured = _attempt(conversion, staged, stages)
     assert measured
     if not measured.verdict.passed and conversion.backend.patches_exporter and not current().plain_export:
         _clear(staged)
-        conversion = replace(conversion)  # which loads its reference again, so that it is not in memory during the capture
+        conversion.release()
         with debugging(replace(current(), plain_export=True)):
             result, measured = _attempt(conversion, staged, stages)
         assert measured

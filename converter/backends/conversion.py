@@ -79,6 +79,10 @@ class Conversion:
         """Whether the files that match the checkpoint are part of the artifact, and not only the base of its variants."""
         return self.backend.variants is None or not self.variants or self.backend.variants.base in self.variants
 
+    def release(self) -> None:
+        """Forget the reference, so that it is not in memory during another capture. It is loaded again on next use."""
+        vars(self).pop("reference", None)
+
     def _load(self, attn_implementation: str | None) -> ConfiguredModel:
         from converter.checkpoints.loading import load_model
 
