@@ -18,6 +18,7 @@ from converter.checkpoints.source import read_source
 from converter.core import errors
 from converter.core.errors import CheckpointError, ConverterError, UsageError, ValidationError
 from converter.core.output_errors import check_writable
+from converter.core.reason import reason
 from converter.core.records import Event, Failure, Job, Outcome, PlannedJob, Pushed, Source, Verdict
 from converter.executors.batch import Batch, run_here
 from converter.manifest import DEFAULT_BACKENDS
@@ -38,8 +39,8 @@ def convert(
     """Convert one checkpoint, and validate the artifact against it.
 
     Args:
-        model: a Hub id, with `@revision` if needed; a folder; or a loaded model of transformers, in any floating point type. A loaded
-            model is written to a temporary checkpoint first.
+        model: a Hub id, with `@revision` if needed; a folder, which a `Path` always is; or a loaded model of transformers, in any floating
+            point type. A loaded model is written to a temporary checkpoint first.
         to: the backend: `onnx`, `torchscript`, `neuron` or an installed one.
         output: the model's folder. The artifact goes to `output/<to>`, the config and tokenizer files beside it.
         tokenizer: the tokenizer of a loaded model, for the validation on text; None without one.
@@ -66,7 +67,7 @@ def convert(
     checked = make_options(backend.options, options, hint=_HINT)
     with tempfile.TemporaryDirectory(prefix="converter-") as place:
         folder = Path(place) / "checkpoint"
-        source = read_source(str(model)) if isinstance(model, str | Path) else _saved(model, tokenizer, folder)
+        source = _source(model) if isinstance(model, str | Path) else _saved(model, tokenizer, folder)
         job = Job(
             source=source,
             backend=backend.name,
@@ -102,14 +103,14 @@ def validate(artifact: str | Path, reference: str | Path, **options: Any) -> Ver
     """
     backend, folder = _one_artifact(Path(artifact))
     check_options(backend.options, options, hint=_HINT)
-    source = read_source(str(reference))
+    source = _source(reference)
     _, verdict = revalidate(backend, folder, source, options)
     if not verdict.passed:
         raise ValidationError(f"{folder} does not match {source}: {verdict.first_problem}", "", verdict)
     return verdict
 
 
-def plan(manifest: str | Path, output: str | Path = "out", backends: Iterable[str] = DEFAULT_BACKENDS) -> tuple[PlannedJob, ...]:
+def plan(manifest: str | Path, output: str | Path = "out", backends: str | Iterable[str] = DEFAULT_BACKENDS) -> tuple[PlannedJob, ...]:
     """List the jobs of a manifest. Converts and downloads nothing.
 
     Args:
@@ -132,7 +133,7 @@ def plan(manifest: str | Path, output: str | Path = "out", backends: Iterable[st
 def run(
     manifest: str | Path,
     output: str | Path = "out",
-    backends: Iterable[str] = DEFAULT_BACKENDS,
+    backends: str | Iterable[str] = DEFAULT_BACKENDS,
     push: batch.Way | None = None,
     workers: int | None = None,
 ) -> Report:
@@ -159,6 +160,10 @@ def run(
         >>> report = converter.run("models.txt", output="out")
         >>> [outcome.model for outcome in report.outcomes if outcome.failure]
     """
+    if push not in (None, *batch.WAYS):
+        raise UsageError(f"push={push!r} is not a way to push", f"choose one of {', '.join(batch.WAYS)}, or None")
+    if workers is not None and workers < 1:
+        raise UsageError(f"workers={workers} is not a number of conversions", "give 1 or more, or None")
     folder = Path(output)
     jobs = read_jobs(Path(manifest), folder, _backends(backends))
     pushes = batch.plan(jobs, push, batch.DEFAULT_NAME, private=False) if push else batch.Pushes()
@@ -220,8 +225,13 @@ def _backend(name: str) -> Backend:
     return BACKENDS[name]
 
 
-def _backends(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(_backend(name).name for name in names)
+def _backends(names: str | Iterable[str]) -> tuple[str, ...]:
+    """The names, each checked; of a text with commas too, as on the command line."""
+    return tuple(_backend(name.strip()).name for name in (names.split(",") if isinstance(names, str) else names))
+
+
+def _source(name: str | Path) -> Source:
+    return Source(name=str(name), folder=name) if isinstance(name, Path) else read_source(name)
 
 
 def _one_artifact(path: Path) -> tuple[Backend, Path]:
@@ -234,15 +244,17 @@ def _one_artifact(path: Path) -> tuple[Backend, Path]:
 
 def _saved(model: Any, tokenizer: Any, folder: Path) -> Source:
     """A loaded model as a checkpoint in `folder`. Raises CheckpointError if transformers cannot write it."""
+    kind = type(model).__name__
     if not callable(getattr(model, "save_pretrained", None)) or not hasattr(model, "config"):
-        kind = type(model).__name__
-        raise UsageError(f"a {kind} is neither a name nor a model of transformers", "give a Hub id, a folder or a loaded model")
+        raise UsageError(f"{kind} is neither a name nor a model of transformers", "give a Hub id, a folder or a loaded model")
+    if tokenizer is not None and not callable(getattr(tokenizer, "save_pretrained", None)):
+        raise UsageError(f"tokenizer: {type(tokenizer).__name__} is not a tokenizer of transformers", "give a loaded tokenizer, or None")
     try:
         model.save_pretrained(folder)
         if tokenizer is not None:
             tokenizer.save_pretrained(folder)
     except Exception as error:
-        raise CheckpointError(f"transformers cannot write this {type(model).__name__}: {error}") from error
+        raise CheckpointError(f"transformers cannot write this {kind}: {reason(error)}", "convert a checkpoint in a folder") from error
     return Source(name=getattr(model.config, "name_or_path", "") or type(model).__name__, folder=folder)
 
 

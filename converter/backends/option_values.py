@@ -35,7 +35,9 @@ def check_options(kind: type[Options], values: Mapping[str, Any], spell: Callabl
 
 def _usage_error(details: Sequence[ErrorDetails], spell: Callable[[str], str], hint: str) -> UsageError:
     names = (str((*detail["loc"], "precision")[0]) for detail in details)
-    return UsageError(
-        "; ".join(f"{spell(name)}: {detail['msg'][:1].lower()}{detail['msg'][1:]}" for name, detail in zip(names, details, strict=True)),
-        hint,
-    )
+    return UsageError("; ".join(f"{spell(name)}: {_message(detail)}" for name, detail in zip(names, details, strict=True)), hint)
+
+
+def _message(detail: ErrorDetails) -> str:
+    message = "unknown option" if detail["type"] == "extra_forbidden" else detail["msg"]
+    return f"{message[:1].lower()}{message[1:]}"

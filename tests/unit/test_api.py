@@ -43,9 +43,9 @@ def test_importing_it_costs_nothing_and_its_functions_no_torch() -> None:
         ({"model": "org/name", "to": "tflite"}, "unknown backend 'tflite'"),
         ({"model": "no name"}, "'no name' is neither a folder here nor a Hub id"),
         ({"model": "org/name", "opset": 3, "precision": ["q3"]}, "; opset: choose an opset from 18 to 25"),
-        ({"model": "org/name", "depth": 3}, "depth: extra inputs are not permitted"),
+        ({"model": "org/name", "depth": 3}, "depth: unknown option"),
         ({"model": "org/name", "to": "neuron"}, "target: field required; batch_size: field required"),
-        ({"model": 3}, "a int is neither a name nor a model of transformers"),
+        ({"model": 3}, "int is neither a name nor a model of transformers"),
     ],
 )
 def test_all_that_is_wrong_in_a_call_is_named_before_anything_starts(arguments: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -53,6 +53,23 @@ def test_all_that_is_wrong_in_a_call_is_named_before_anything_starts(arguments: 
         converter.convert(**arguments, output=tmp_path / "out")
     assert message in caught.value.message
     assert caught.value.hint
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_path_is_a_folder_and_backends_may_be_one_text(tmp_path: Path) -> None:
+    with pytest.raises(converter.CheckpointError, match="no folder"):
+        converter.convert(Path("name"), output=tmp_path / "out")
+    save_checkpoint(tmp_path / "tiny")
+    (tmp_path / "models.txt").write_text("./tiny\n")
+    assert [job.backend for job in converter.plan(tmp_path / "models.txt", backends="torchscript, onnx")] == ["torchscript", "onnx"]
+
+
+@pytest.mark.parametrize(("wrong", "message"), [({"workers": 0}, "workers=0"), ({"push": "x"}, "push='x'"), ({"backends": "x"}, "'x'")])
+def test_a_batch_with_a_wrong_argument_starts_nothing(wrong: dict[str, Any], message: str, tmp_path: Path) -> None:
+    (tmp_path / "models.txt").write_text("org/name\n")
+    with pytest.raises(converter.UsageError) as caught:
+        converter.run(tmp_path / "models.txt", tmp_path / "out", **wrong)
+    assert message in caught.value.message
     assert not (tmp_path / "out").exists()
 
 
