@@ -55,7 +55,7 @@ def convert(
         UsageError: an unknown backend or option, or a wrong value; nothing was started.
         CheckpointError: the checkpoint is missing, damaged or refused.
         NotSupportedError: the architecture or the feature cannot be converted.
-        ConversionError: the model cannot be captured.
+        ConversionError: the model cannot be captured, or the checkpoint has no weights for the feature.
         ValidationError: the artifact does not match the checkpoint; `verdict` has the figures, and nothing was written.
         OutputError: the folder cannot be written.
 
@@ -63,18 +63,21 @@ def convert(
         >>> result = converter.convert("org/name@main", to="onnx", output="out", precision=["fp32", "q8"])
         >>> result.path, result.validation.max_abs_error, result.variants["q8"].accuracy.cosine_min
     """
-    backend = _backend(to)
+    backend, place = _backend(to), _path(output, "output")
     checked = make_options(backend.options, options, hint=_HINT)
-    with tempfile.TemporaryDirectory(prefix="converter-") as place:
-        folder = Path(place) / "checkpoint"
+    graphs = None if cache is None else _path(cache, "cache")
+    if isinstance(model, str | Path) and tokenizer is not None:
+        raise UsageError("tokenizer: it is for a loaded model; a checkpoint brings its own", "leave it out")
+    with tempfile.TemporaryDirectory(prefix="converter-") as scratch:
+        folder = Path(scratch) / "checkpoint"
         source = _source(model) if isinstance(model, str | Path) else _saved(model, tokenizer, folder)
         job = Job(
             source=source,
             backend=backend.name,
             options=checked,
-            destination=Path(output) / backend.name,
-            model_folder=Path(output),
-            cache=Path(cache) if cache else None,
+            destination=place / backend.name,
+            model_folder=place,
+            cache=graphs,
         )
         outcome = run_job(job)
     if outcome.failure:
@@ -88,22 +91,23 @@ def validate(artifact: str | Path, reference: str | Path, **options: Any) -> Ver
     Args:
         artifact: the artifact's folder, or a file in it.
         reference: the checkpoint: a Hub id, with `@revision` if needed, or a folder.
-        options: options that differ from the artifact's record, such as `atol=1e-4`.
+        options: options that differ from the artifact's record, such as `atol=1e-4`. A record alone cannot loosen a check: a larger `atol`
+            or `tier` than the default has to be given here too.
 
     Returns:
         The verdict, which has passed.
 
     Raises:
-        UsageError: no artifact, several, or a wrong option.
+        UsageError: no artifact, several, or a wrong option; nothing was measured.
         ValidationError: the artifact does not match; `verdict` has the figures.
         ConverterError: the artifact cannot be measured.
 
     Example:
         >>> converter.validate("out/onnx", reference="org/name@main").max_abs_error
     """
-    backend, folder = _one_artifact(Path(artifact))
-    check_options(backend.options, options, hint=_HINT)
     source = _source(reference)
+    backend, folder = _one_artifact(_path(artifact, "artifact"))
+    check_options(backend.options, options, hint=_HINT)
     _, verdict = revalidate(backend, folder, source, options)
     if not verdict.passed:
         raise ValidationError(f"{folder} does not match {source}: {verdict.first_problem}", "", verdict)
@@ -123,11 +127,12 @@ def plan(manifest: str | Path, output: str | Path = "out", backends: str | Itera
 
     Raises:
         ManifestError: the manifest is wrong; `problems` are all problems with their places.
+        UsageError: there is no manifest, or an argument is wrong.
 
     Example:
         >>> [job.model for job in converter.plan("models.txt") if job.action == "convert"]
     """
-    return tuple(describe(plan_job(job)) for job in read_jobs(Path(manifest), Path(output), _backends(backends)))
+    return tuple(describe(plan_job(job)) for job in read_jobs(_path(manifest, "manifest"), _path(output, "output"), _backends(backends)))
 
 
 def run(
@@ -154,6 +159,7 @@ def run(
 
     Raises:
         ManifestError: the manifest is wrong; `problems` are all problems with their places, and nothing was started.
+        UsageError: there is no manifest, an argument is wrong, or a push needs a token.
         OutputError: the folder cannot be written.
 
     Example:
@@ -162,10 +168,10 @@ def run(
     """
     if push not in (None, *batch.WAYS):
         raise UsageError(f"push={push!r} is not a way to push", f"choose one of {', '.join(batch.WAYS)}, or None")
-    if workers is not None and workers < 1:
-        raise UsageError(f"workers={workers} is not a number of conversions", "give 1 or more, or None")
-    folder = Path(output)
-    jobs = read_jobs(Path(manifest), folder, _backends(backends))
+    if workers is not None and not (isinstance(workers, int) and workers > 0):
+        raise UsageError(f"workers={workers!r} is not a number of conversions", "give 1 or more, or None")
+    folder = _path(output, "output")
+    jobs = read_jobs(_path(manifest, "manifest"), folder, _backends(backends))
     pushes = batch.plan(jobs, push, batch.DEFAULT_NAME, private=False) if push else batch.Pushes()
     check_writable(folder)
     with closing(run_here(Batch(jobs, pushes), workers, _Unobserved())) as results:
@@ -201,7 +207,7 @@ def push(artifacts: str | Path, to: str, *, create_pr: bool = False, branch: str
     """
     if create_pr and branch != "main":
         raise UsageError("a pull request goes to main", "leave out either create_pr or branch")
-    folders = [folder for _, folder in find_artifacts(Path(artifacts))]
+    folders = [folder for _, folder in find_artifacts(_path(artifacts, "artifacts"))]
     target = Target(repository=to, create_pr=create_pr, branch=branch, private=private)
     pushed = push_folders(folders, check_target(target, check_account()))
     if pushed.failure:
@@ -221,7 +227,7 @@ class _Unobserved:
 
 def _backend(name: str) -> Backend:
     if name not in BACKENDS:
-        raise UsageError(unknown_backend(name), "choose one of these")
+        raise UsageError(unknown_backend(str(name)), f"choose one of {', '.join(BACKENDS)}")
     return BACKENDS[name]
 
 
@@ -230,7 +236,15 @@ def _backends(names: str | Iterable[str]) -> tuple[str, ...]:
     return tuple(_backend(name.strip()).name for name in (names.split(",") if isinstance(names, str) else names))
 
 
+def _path(value: str | Path, argument: str) -> Path:
+    if not isinstance(value, str | Path) or not str(value):
+        raise UsageError(f"{argument}={value!r} is not a path", "give a text or a Path")
+    return Path(value)
+
+
 def _source(name: str | Path) -> Source:
+    if not isinstance(name, str | Path):
+        raise UsageError(f"{name!r} is not the name of a checkpoint", "give a Hub id or a folder")
     return Source(name=str(name), folder=name) if isinstance(name, Path) else read_source(name)
 
 
@@ -264,7 +278,9 @@ def _raise(failure: Failure, verdict: Verdict | None = None) -> NoReturn:
     if kind is ValidationError and verdict:
         raise ValidationError(failure.message, failure.hint, verdict)
     if isinstance(kind, type) and issubclass(kind, ConverterError) and not issubclass(kind, errors.ManifestError):
-        raise kind(failure.message, failure.hint)
-    error = ConverterError(failure.message, failure.hint)
-    error.add_note(failure.traceback)
+        error: ConverterError = kind(failure.message, failure.hint)
+    else:
+        error = ConverterError(failure.message, failure.hint)
+        error.add_note(failure.traceback)
+    error.is_transient = failure.is_transient
     raise error

@@ -11,9 +11,10 @@ from typing import Any, NoReturn
 import click
 
 import converter
+from converter.backends import REFUSED
 from converter.cli import actions, cache, convert, features, plan, push, report, run, validate
 from converter.cli.console import console
-from converter.core.errors import ConverterError
+from converter.core.errors import ConverterError, UsageError
 from converter.core.internal_error import internal_error
 from converter.core.text import printable
 
@@ -27,6 +28,8 @@ class RunByDefault(click.Group):
         if args and args[0].startswith("-") and args[0] not in ("-h", "--help", "--version"):
             args = ["run", *args]
         actions.check_inputs(self, args[0] if args else "")
+        if args and args[0] in REFUSED and args[0] not in self.commands:
+            raise UsageError(REFUSED[args[0]], "mend or remove that package")
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -80,7 +80,11 @@ class CopyBackend(Backend):
         model, config = configured.model.module, configured.config
         model.save_pretrained(folder)
         inputs = (TensorSpec(name=name, dtype="int64", shape=tuple(axes.values())) for name, axes in config.inputs.items())
-        outputs = (TensorSpec(name=name, dtype="float32", shape=_shape(axes, model.config)) for name, axes in config.outputs.items())
+        lengths = _lengths(model, config.inputs, config.outputs)
+        outputs = (
+            TensorSpec(name=name, dtype="float32", shape=tuple(axes.get(axis, length) for axis, length in enumerate(lengths[name])))
+            for name, axes in config.outputs.items()
+        )
         signature = Signature(inputs=tuple(inputs), outputs=tuple(outputs))
         written = {"class": type(model).__name__, "signature": signature.model_dump()}
         (folder / _SIGNATURE).write_text(json.dumps(written), encoding="utf-8")
@@ -90,9 +94,13 @@ class CopyBackend(Backend):
         return CopySession(folder)
 
 
-def _shape(axes: Mapping[int, str], config: Any) -> tuple[int | str, ...]:
-    """The named axes of an output of hidden states or logits, and the length of the others."""
-    return (*axes.values(), config.hidden_size) if len(axes) == 2 else (axes[0], config.hidden_size)
+def _lengths(model: Any, inputs: Collection[str], outputs: Collection[str]) -> Mapping[str, tuple[int, ...]]:
+    """The shape of each output for two texts of three tokens, as a model of text takes them."""
+    import torch
+
+    with torch.inference_mode():
+        results = model(**{name: torch.ones(2, 3, dtype=torch.int64) for name in inputs})
+    return {name: tuple(results[name].shape) for name in outputs}
 
 
 BACKEND = CopyBackend()

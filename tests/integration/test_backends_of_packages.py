@@ -62,6 +62,8 @@ def test_its_own_command_converts_one_checkpoint_and_the_proof_finds_a_changed_w
     from safetensors.torch import load_file, save_file
 
     installed = install(tmp_path / "site")
+    labels = tiny("bert", "AutoModelForSequenceClassification")
+    assert converter("float32_copy", "--model", labels, tmp_path / "labels", **installed).returncode == 0
     made = converter("float32_copy", "--model", tiny("bert"), tmp_path / "copy", **installed)
     assert made.returncode == 0, made.stderr
     assert f"All good, model saved at: {tmp_path / 'copy/model.safetensors'}" in made.stdout
@@ -92,4 +94,6 @@ def test_a_backend_that_cannot_be_used_is_named_and_hinders_no_other(
         manifest.write_text("./tiny to=float32_copy\n")
         run = converter("run", "--manifest", manifest, "--output", tmp_path / "out", **installed)
         assert run.returncode == 2
+        alone = converter("float32_copy", "--model", tmp_path / "tiny", tmp_path / "copy", **installed)
+        assert (alone.returncode, problem in alone.stderr) == (2, True)
         assert f"models.txt:1:8: the backend 'float32_copy' of the package {package} is left out: {problem}" in run.stderr

@@ -95,7 +95,6 @@ def test_the_record_and_the_reports_say_what_was_measured(batch: Path, converter
     report = json.loads((batch / "out" / "report.json").read_text())
     outcome = report["outcomes"][0]
     assert {**outcome["artifact"], "verdict": outcome["verdict"], "stages": record["stages"]} == record  # each is said once
-    assert outcome["stages"][: len(record["stages"])] == record["stages"]
     assert "all-MiniLM-L6-v2" in (batch / "out" / "report.md").read_text()
 
 

@@ -45,6 +45,9 @@ def test_importing_it_costs_nothing_and_its_functions_no_torch() -> None:
         ({"model": "org/name", "opset": 3, "precision": ["q3"]}, "; opset: choose an opset from 18 to 25"),
         ({"model": "org/name", "depth": 3}, "depth: unknown option"),
         ({"model": "org/name", "to": "neuron"}, "target: field required; batch_size: field required"),
+        ({"model": "org/name", "to": None}, "unknown backend 'None'"),
+        ({"model": "org/name", "tokenizer": object()}, "tokenizer: it is for a loaded model"),
+        ({"model": "org/name", "cache": 3}, "cache=3 is not a path"),
         ({"model": 3}, "int is neither a name nor a model of transformers"),
     ],
 )
@@ -64,7 +67,10 @@ def test_a_path_is_a_folder_and_backends_may_be_one_text(tmp_path: Path) -> None
     assert [job.backend for job in converter.plan(tmp_path / "models.txt", backends="torchscript, onnx")] == ["torchscript", "onnx"]
 
 
-@pytest.mark.parametrize(("wrong", "message"), [({"workers": 0}, "workers=0"), ({"push": "x"}, "push='x'"), ({"backends": "x"}, "'x'")])
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [({"workers": 0}, "workers=0"), ({"workers": "2"}, "workers='2'"), ({"push": "x"}, "push='x'"), ({"backends": "x"}, "'x'")],
+)
 def test_a_batch_with_a_wrong_argument_starts_nothing(wrong: dict[str, Any], message: str, tmp_path: Path) -> None:
     (tmp_path / "models.txt").write_text("org/name\n")
     with pytest.raises(converter.UsageError) as caught:
@@ -88,5 +94,9 @@ def test_a_manifest_and_a_missing_artifact_are_refused(tmp_path: Path) -> None:
     assert [position.line for position, _ in caught.value.problems] == [1, 2]
     with pytest.raises(converter.UsageError, match="no artifact at"):
         converter.validate(tmp_path, "org/name")
+    with pytest.raises(converter.UsageError, match="None is not the name of a checkpoint"):
+        converter.validate(tmp_path, None)  # type: ignore[arg-type]
+    with pytest.raises(converter.UsageError, match="output=None is not a path"):
+        converter.convert("org/name", output=None)  # type: ignore[arg-type]
     with pytest.raises(converter.UsageError, match="a pull request goes to main"):
         converter.push(tmp_path, to="org/name", create_pr=True, branch="dev")
