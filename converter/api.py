@@ -8,6 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,6 +22,7 @@ from converter.core.output_errors import check_writable
 from converter.core.reason import reason
 from converter.core.records import Event, Failure, Job, Outcome, PlannedJob, Pushed, Source, Verdict
 from converter.executors.batch import Batch, run_here
+from converter.executors.limits import DEFAULT
 from converter.manifest import DEFAULT_BACKENDS
 from converter.manifest.jobs import read_jobs
 from converter.pipeline import plan_job, run_job
@@ -141,10 +143,12 @@ def run(
     backends: str | Iterable[str] = DEFAULT_BACKENDS,
     push: batch.Way | None = None,
     workers: int | None = None,
+    cache: str | Path | None = None,
 ) -> Report:
     """Convert every checkpoint of a manifest, and write report.json, report.md and report.html.
 
-    Jobs run in processes of their own. So a script calls this under `if __name__ == "__main__":`, as for multiprocessing.
+    Jobs run in processes of their own, with the time limit and the retries that are the command's defaults, and each has a log file. So
+    a script calls this under `if __name__ == "__main__":`, as for multiprocessing.
 
     Args:
         manifest: the manifest, models.txt or models.yaml.
@@ -153,6 +157,7 @@ def run(
         push: where validated artifacts go on the Hub: `pr` or `commit` to the checkpoint's repository, `repo` to a new one; None for
             nowhere.
         workers: conversions at a time; None to follow cores and predicted memory.
+        cache: a folder of captured graphs, as for `convert`; None to keep none.
 
     Returns:
         The report. A job that failed has a `failure` in its outcome and does not stop the others; `exit_code` is 1 then.
@@ -171,10 +176,11 @@ def run(
     if workers is not None and not (isinstance(workers, int) and workers > 0):
         raise UsageError(f"workers={workers!r} is not a number of conversions", "give 1 or more, or None")
     folder = _path(output, "output")
-    jobs = read_jobs(_path(manifest, "manifest"), folder, _backends(backends))
+    graphs = None if cache is None else _path(cache, "cache")
+    jobs = [replace(job, cache=graphs, log="text") for job in read_jobs(_path(manifest, "manifest"), folder, _backends(backends))]
     pushes = batch.plan(jobs, push, batch.DEFAULT_NAME, private=False) if push else batch.Pushes()
     check_writable(folder)
-    with closing(run_here(Batch(jobs, pushes), workers, _Unobserved())) as results:
+    with closing(run_here(Batch(jobs, pushes, DEFAULT), workers, _Unobserved())) as results:
         done = [*results]
     outcomes = [result for result in done if isinstance(result, Outcome)]
     report = in_order(outcomes, [result for result in done if isinstance(result, Pushed)])
@@ -267,7 +273,7 @@ def _saved(model: Any, tokenizer: Any, folder: Path) -> Source:
         model.save_pretrained(folder)
         if tokenizer is not None:
             tokenizer.save_pretrained(folder)
-    except Exception as error:
+    except Exception as error:  # whatever transformers and the model's own code raise
         raise CheckpointError(f"transformers cannot write this {kind}: {reason(error)}", "convert a checkpoint in a folder") from error
     return Source(name=getattr(model.config, "name_or_path", "") or type(model).__name__, folder=folder)
 

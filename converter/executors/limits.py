@@ -20,6 +20,10 @@ class Limits:
     retries: int = 0
 
 
+DEFAULT = Limits(timeout=7200.0, retries=2)
+"""The limits of `converter run` and `converter.run`."""
+
+
 def pause_before(attempt: int) -> float:
     """Seconds before a job's attempt of this number, from 2 on: each pause is twice the last."""
     return min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (attempt - 2))

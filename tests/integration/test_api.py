@@ -113,7 +113,9 @@ def test_plan_and_run_give_what_their_commands_write(tiny: Callable[..., Path], 
     assert [job.action for job in planned] == ["convert", "cannot"]
     assert planned[1].failure and "missing" in planned[1].failure.message
 
-    report = converter.run(manifest, tmp_path / "out")
+    report = converter.run(manifest, tmp_path / "out", cache=tmp_path / "cache")
+    assert [*tmp_path.glob("cache/graphs/*")]
+    assert all(outcome.log and Path(outcome.log).is_file() for outcome in report.outcomes)
     assert command("run", "--manifest", manifest, "--output", tmp_path / "again").returncode == report.exit_code == 1
     theirs = converter.Report.model_validate_json((tmp_path / "again/report.json").read_bytes())
     assert [(outcome.model, outcome.status) for outcome in report.outcomes] == [("./tiny", "converted"), ("./missing", "failed")]

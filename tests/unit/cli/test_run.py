@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from converter.cli import run
 from converter.cli.manifest_options import Seconds
+from converter.executors.limits import DEFAULT
 
 Run = Callable[..., Any]
 
@@ -134,3 +136,9 @@ def test_what_is_no_time_is_told(text: str, converter: Run, manifest: Callable[.
 def test_a_time_has_units_and_zero_is_no_end() -> None:
     times = {"90": 90.0, "1.5s": 1.5, "30m": 1800.0, "2h": 7200.0, "0": None}
     assert {text: Seconds().convert(text, None, None) for text in times} == times
+
+
+def test_the_default_limits_are_those_of_the_python_interface() -> None:
+    defaults = {parameter.name: parameter.default for parameter in run.command.params}
+    assert Seconds().convert(defaults["timeout"], None, None) == DEFAULT.timeout
+    assert defaults["retries"] == DEFAULT.retries
