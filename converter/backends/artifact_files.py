@@ -53,8 +53,12 @@ class ArtifactFiles:
         return self.layout_of([name for name in self.names if (folder / name).is_file()])
 
     def main_in(self, folder: Path) -> str | None:
-        """The file to show to users in a folder; None without an artifact."""
+        """The same in a folder; None without an artifact."""
         return next(reversed(self.layout_in(folder)), None)
+
+    def shown_in(self, folder: Path) -> str:
+        """The file to show to users in a folder; the usual one without an artifact."""
+        return self.main_in(folder) or self.main
 
     def is_client_file(self, path: Path) -> bool:
         """Whether clients load the file as they load its artifacts."""

@@ -124,7 +124,7 @@ def _convert(backend: Backend, job: Job) -> int:
     if "convert" not in {stage.name for stage in outcome.stages}:
         console.say_aside("unchanged since the last conversion: nothing to do")
     console.say_aside(_call(outcome.artifact))
-    saved = job.destination / (backend.files.main_in(job.destination) or backend.files.main)
+    saved = job.destination / backend.files.shown_in(job.destination)
     console.say(f"NOT VALIDATED, model saved at: {saved}" if outcome.status == "unvalidated" else f"All good, model saved at: {saved}")
     return 0
 

@@ -50,7 +50,7 @@ def _known(backend: Backend, asked: Mapping[str, Any]) -> dict[str, Any]:
 
 def _measure(backend: Backend, folder: Path, source: Source, asked: Mapping[str, Any]) -> dict[str, Any]:
     """Validate one artifact and print the result; a failure does not stop the others."""
-    path = folder / (backend.files.main_in(folder) or backend.files.main)
+    path = folder / backend.files.shown_in(folder)
     console.say_aside(f"{path} against {source}")
     try:
         options, verdict = revalidate(backend, folder, source, _known(backend, asked))

@@ -82,7 +82,7 @@ class OnnxBackend(Backend):
         if not is_for_clients(config):
             return {}
         tokens = getattr(model.module, "generation_config", None) or model.config
-        file = f"{self.name}/{self.files.main_in(folder) or self.files.main}"
+        file = f"{self.name}/{self.files.shown_in(folder)}"
         content = genai.genai_config(signature, model.config, tokens, config.positions, file)
         made = {genai.FILE: content} if content else {}
         if model.folder:
@@ -113,7 +113,7 @@ class OnnxBackend(Backend):
     def read_options(self, folder: Path, requested: Mapping[str, Any]) -> Options:
         from converter.backends.onnx.files import model_file
 
-        inputs = model_file.read(folder / (self.files.main_in(folder) or self.files.main)).skeleton.graph.input
+        inputs = model_file.read(folder / self.files.shown_in(folder)).skeleton.graph.input
         batch = {dim.dim_param for value in inputs[:1] for dim in value.type.tensor_type.shape.dim[:1]}
         profile = next(
             (candidate.name for candidate in PROFILES.values() if candidate.batch in batch and not requested.get("config")), "documented"
