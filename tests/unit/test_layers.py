@@ -53,6 +53,7 @@ MAY_IMPORT_HEAVY = {
     "backends.onnx.passes.manager",
     "backends.onnx.passes.onnxruntime_fusions",
     "backends.onnx.passes.pack_weights",
+    "backends.onnx.passes.runtime_types",
     "backends.onnx.passes.shapes_from_inputs",
     "backends.onnx.passes.simplify",
     "backends.onnx.precision.derive",

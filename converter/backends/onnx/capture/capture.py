@@ -24,6 +24,7 @@ from converter.backends.onnx.options import Optimize
 from converter.backends.onnx.passes.empty_reshape import AllowEmptyReshapePass
 from converter.backends.onnx.passes.fusion import fuse
 from converter.backends.onnx.passes.manager import PassManager
+from converter.backends.onnx.passes.runtime_types import RuntimeTypesPass
 from converter.backends.onnx.passes.simplify import simplify_passes
 from converter.checkpoints.cache_tensors import CACHE
 from converter.checkpoints.loading import LoadedModel
@@ -70,7 +71,8 @@ def capture(
         intermediates.write("captured", graph)
         weights = {f"{_PREFIX}{name}" for name in model.tensors()}
         has_encoder_cache = any(".encoder." in name for name in submodel.inputs)
-        PassManager([*simplify_passes(weights), *([AllowEmptyReshapePass()] if has_encoder_cache else [])], intermediates)(graph)
+        passes = [*simplify_passes(weights), RuntimeTypesPass(), *([AllowEmptyReshapePass()] if has_encoder_cache else [])]
+        PassManager(passes, intermediates)(graph)
     except ConverterError:
         raise
     except Exception as error:  # the model's own code runs here and may raise anything
