@@ -10,6 +10,7 @@ import inspect
 import itertools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +87,10 @@ class SignatureProbe:
         return (self.text[name],) if name in self.text else layouts(name, self.config, self.any_image_size)
 
 
+_UNSHAPED = {"led": "its encoder makes tensors as long as the number of tokens with global attention, which a graph does not know"}
+"""Why the forward of a model type cannot be captured, for types whose own error does not say it."""
+
+
 def probe_signature(probe: SignatureProbe) -> ModelSignature:
     """Run the model of `probe`. Raises NotSupportedError if it runs with none of the known inputs."""
     import torch
@@ -96,6 +101,10 @@ def probe_signature(probe: SignatureProbe) -> ModelSignature:
     if isinstance(signature, str):
         with FakeTensorMode(), every_value_is_one():
             again = _find_again(probe)
+        if again is None and (cause := _UNSHAPED.get(probe.config.model_type)):
+            raise NotSupportedError(
+                f"{probe.config.model_type} cannot be captured: {cause}", "take a checkpoint of another architecture for long texts"
+            )
         if again is None:
             raise NotSupportedError(
                 f"the inputs of this {probe.auto_class} have no dedicated configuration, and inferring them failed: {signature}",
@@ -142,7 +151,8 @@ def _meta_model(probe: SignatureProbe) -> Any:
     """The model without memory, with the attention that is captured."""
     logging.getLogger("transformers").setLevel(logging.ERROR)
     try:
-        shell = make_model(probe.auto_class, probe.config, attn_implementation="eager")
+        # of a copy: transformers writes the attention into the configuration, which the reference model shares
+        shell = make_model(probe.auto_class, deepcopy(probe.config), attn_implementation="eager")
     except Exception as error:  # transformers raises anything for a configuration
         raise NotSupportedError(f"transformers makes no {probe.auto_class} of this config.json: {reason(error)}") from error
     if shell._can_set_experts_implementation():

@@ -182,3 +182,12 @@ def test_a_family_says_only_what_differs(model_type: str) -> None:
     config = find_architecture(model_type).configure(tiny_config(model_type), "default")
     assert config.inputs["pixel_values"] == {0: "batch", 2: "height", 3: "width"}
     assert generic(model_type, "default").inputs["pixel_values"] == {0: "batch"}
+
+
+def test_the_model_that_shares_the_configuration_keeps_its_attention_and_its_experts() -> None:
+    config = tiny_config("mixtral")
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    chosen = model.config._attn_implementation, model.config._experts_implementation
+    assert GenericOnnxConfig(model.config, task="causal-lm").outputs
+    assert (model.config._attn_implementation, model.config._experts_implementation) == chosen
+    assert chosen[0] == "sdpa"
