@@ -118,8 +118,8 @@ def ready_made() -> frozenset[str]:
 
 @cache
 def _ready_made() -> Mapping[str, Architecture]:
-    names = [module.name for module in pkgutil.iter_modules(families.__path__)]
-    descriptions: list[Architecture] = [importlib.import_module(f"{families.__name__}.{name}").ARCHITECTURE for name in names]
+    modules = [importlib.import_module(f"{families.__name__}.{module.name}") for module in pkgutil.iter_modules(families.__path__)]
+    descriptions: list[Architecture] = [module.ARCHITECTURE for module in modules if hasattr(module, "ARCHITECTURE")]
     return {architecture.model_type: architecture for architecture in descriptions}
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,24 @@ from converter.cli.documented_log import documented_log
 from converter.cli.options import SPELT, backend_options
 from converter.cli.paths import TextPath
 from converter.core.errors import ConverterError, ValidationError
-from converter.core.records import Options, Source
+from converter.core.records import AccuracyRequirement, Options, Source
 from converter.revalidation import revalidate
+
+
+def _accuracy_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add a flag for each field of `AccuracyRequirement`, as the first backend with variants describes it."""
+    for name in reversed([field.name for field in fields(AccuracyRequirement)]):
+        options = next((backend.options for backend in BACKENDS.values() if name in backend.options.model_fields), None)
+        if options:
+            function = backend_options(options, (name,))(function)
+    return function
 
 
 @click.command("validate")
 @click.argument("artifacts", type=TextPath(exists=True))
 @click.option("--reference", required=True, help="Checkpoint: Hub id, with @revision if needed, or local folder.")
 @backend_options(Options)
-@backend_options(BACKENDS["onnx"].options, ("tier", "text", "evaluate"))
+@_accuracy_options
 @output_options
 def command(artifacts: Path, reference: str, **flags: Any) -> int:
     """Validate ARTIFACTS against their checkpoint: an artifact's folder or file, or a model's folder.
