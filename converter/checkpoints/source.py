@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 from converter.core.errors import UsageError
 from converter.core.records import Source
@@ -13,6 +14,15 @@ _PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?"
 _HUB_ID = re.compile(rf"(?:{_PART}/)?{_PART}")
 _REVISION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,253}[A-Za-z0-9._-])?")
 _WRITTEN_AS_PATH = re.compile(r"(?:\.{1,2}|~[^/]*)?(?:/|$)")
+
+
+_HUB_ADDRESS = re.compile(
+    r"(?:(?:https?|ssh)://)?(?:git@)?(?:www\.)?(?:huggingface\.co|hf\.co|hf-mirror\.com)(?:[/:]|$)|hf://", re.IGNORECASE
+)
+_OTHER_ADDRESS = re.compile(r"[a-z][a-z0-9+]*://|git@", re.IGNORECASE)
+_WRITE_ID = "write a Hub id of the form org/name"
+_PAGES = ("tree", "blob", "resolve", "raw", "commit")
+"""The pages of a repository whose addresses name a revision."""
 
 
 def is_hub_id(name: str) -> bool:
@@ -42,12 +52,30 @@ def parse_source(text: str, base: Path) -> Source:
         is_folder = False
     if is_folder:
         return Source(name=text, folder=folder)
+    if address := _HUB_ADDRESS.match(text):
+        raise ValueError(_of_address(text, text[address.end() :]))
+    if _OTHER_ADDRESS.match(text):
+        raise ValueError(f"{brief(text)!r} is an address; {_WRITE_ID}")
     name, _, revision = text.partition("@")
     if not is_hub_id(name):
         raise ValueError(f"{brief(name)!r} is neither a folder here nor a Hub id of the form name or org/name; a path starts with ./")
     if "@" in text and not is_revision(revision):
         raise ValueError(f"{brief(revision)!r} is not a revision: a branch, a tag or a commit")
     return Source(name=name, revision=revision or None)
+
+
+def _of_address(text: str, path: str) -> str:
+    """The message for a pasted address: the id in its `path`, if there is one."""
+    parts = [unquote(part) for part in re.split(r"[?#]", path)[0].removesuffix(".git").split("/") if part]
+    if parts[:1] == ["models"]:
+        del parts[0]
+    if parts[:1] in (["datasets"], ["spaces"]):
+        return f"{brief(text)!r} is the address of a {parts[0].removesuffix('s')}, not of a model"
+    revision = parts[3] if len(parts) > 3 and parts[2] in _PAGES and parts[3] != "main" else ""
+    name = "/".join(parts[:2])
+    if not is_hub_id(name) or (revision and not is_revision(revision)):
+        return f"{brief(text)!r} is an address; {_WRITE_ID}"
+    return f"{brief(text)!r} is an address; write {name}{f'@{revision}' if revision else ''}"
 
 
 def read_source(text: str) -> Source:

@@ -5,6 +5,7 @@ All problems are found before anything is started, each with its file, line and 
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -30,14 +31,7 @@ def read_manifest(path: Path, default_backends: Sequence[str] = DEFAULT_BACKENDS
 
     Raises ManifestError with every problem, UsageError for a file that cannot be read.
     """
-    try:
-        data = read_at_most(path, MAX_BYTES)
-        text = data.decode("utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"the manifest {path} cannot be read: {error.strerror}", "check --manifest") from error
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise ManifestError([(Position(file=str(path), line=line), "this line is not UTF-8 text")]) from error
+    text = _read(path)
     problems: list[Problem] = []
     read = read_yaml if path.suffix in (".yaml", ".yml") else read_text
     entries: list[Entry] = []
@@ -58,3 +52,27 @@ def read_manifest(path: Path, default_backends: Sequence[str] = DEFAULT_BACKENDS
         unique = dict.fromkeys(problems)  # a problem in the defaults, or for two backends, comes up more than once
         raise ManifestError(sorted(unique, key=lambda problem: (problem[0].line, problem[0].column)))
     return tuple(entries)
+
+
+def _read(path: Path) -> str:
+    """The text of a manifest. Raises UsageError, or ManifestError for one that is not UTF-8."""
+    try:
+        data = read_at_most(path, MAX_BYTES)
+    except OSError as error:
+        raise UsageError(f"the manifest {path} cannot be read: {error.strerror}", "check --manifest") from error
+    if encoding := _wide_encoding(data):
+        raise ManifestError([(Position(file=str(path), line=1), f"this file is {encoding} text; save it as UTF-8")])
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ManifestError([(Position(file=str(path), line=line), "this line is not UTF-8 text")]) from error
+
+
+def _wide_encoding(data: bytes) -> str:
+    """The name of an encoding of two or four bytes a character, as Windows PowerShell writes it; empty for others."""
+    if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "UTF-32"
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "UTF-16"
+    return "UTF-16" if len(data) > 1 and data[:2].count(0) == 1 else ""  # without a mark, and its first character is ASCII

@@ -58,7 +58,6 @@ def test_a_bare_name_is_a_folder_where_there_is_one_and_a_hub_id_otherwise(tmp_p
         "a\n",
         "é",
         "x" * 300,
-        "https://x/y",
         "a\0b",
         "./\ud800",
     ],
@@ -91,3 +90,33 @@ def test_nothing_accepted_as_a_hub_id_can_leave_a_folder_or_an_address(text: str
             assert ".." not in word
             assert not set(word) & set("\\?#%@: \n\r\t\0")
             assert not word.startswith(("/", "-", "."))
+
+
+@pytest.mark.parametrize(
+    ("address", "advice"),
+    [
+        ("https://huggingface.co/org/name", "write org/name"),
+        ("https://huggingface.co/org/name/tree/v2", "write org/name@v2"),
+        ("https://huggingface.co/org/name/tree/refs%2Fpr%2F1", "write org/name@refs/pr/1"),
+        ("https://huggingface.co/org/name/tree/main?library=transformers", "write org/name"),
+        ("huggingface.co/org/name/blob/main/config.json", "write org/name"),
+        ("HTTPS://www.HuggingFace.co/bert-base-uncased", "write bert-base-uncased"),
+        ("https://hf.co/models/org/name.git", "write org/name"),
+        ("git@hf.co:org/name", "write org/name"),
+        ("hf://org/name", "write org/name"),
+        ("https://huggingface.co/", "write a Hub id of the form org/name"),
+        ("https://huggingface.co/a--b/c", "write a Hub id of the form org/name"),
+        ("https://x/y", "write a Hub id of the form org/name"),
+        ("s3://bucket/name", "write a Hub id of the form org/name"),
+    ],
+)
+def test_a_pasted_address_is_refused_with_the_id_that_it_holds(tmp_path: Path, address: str, advice: str) -> None:
+    with pytest.raises(ValueError, match=r" is an address; ") as caught:
+        parse_source(address, tmp_path)
+    assert str(caught.value) == f"{address!r} is an address; {advice}"
+
+
+@pytest.mark.parametrize(("path", "kind"), [("datasets/org/name", "dataset"), ("spaces/org/name", "space")])
+def test_the_address_of_another_kind_of_repository_is_refused_as_such(tmp_path: Path, path: str, kind: str) -> None:
+    with pytest.raises(ValueError, match=f"is the address of a {kind}, not of a model"):
+        parse_source(f"https://huggingface.co/{path}", tmp_path)

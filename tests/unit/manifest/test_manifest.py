@@ -25,6 +25,16 @@ def test_bytes_that_are_not_utf8_are_told_with_their_line(tmp_path: Path) -> Non
     assert [(position.line, problem) for position, problem in caught.value.problems] == [(3, "this line is not UTF-8 text")]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("name", ["models.txt", "models.yaml"])
+def test_a_manifest_in_utf16_is_told_as_such(tmp_path: Path, name: str, encoding: str) -> None:
+    (tmp_path / name).write_text("org/a\norg/b\n", encoding=encoding)
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(tmp_path / name)
+    said = encoding.upper().partition("-LE")[0].partition("-BE")[0]
+    assert [problem for _, problem in caught.value.problems] == [f"this file is {said} text; save it as UTF-8"]
+
+
 @pytest.mark.parametrize("text", ["", "\n\n", "# only this\n", "\ufeff"])
 @pytest.mark.parametrize("name", ["models.txt", "models.yaml", "models.yml"])
 def test_a_manifest_that_names_no_model_is_wrong(tmp_path: Path, name: str, text: str) -> None:
