@@ -168,6 +168,8 @@ def execute(plan: Plan, observe: Observer = unobserved) -> Outcome:
         if plan.fallback and isinstance(error, NotSupportedError):
             note = f"it is tried for {plan.fallback.job.options.feature}, without a cache: {error.message}"
             outcome = execute(plan.fallback, observe)
+            if outcome.failure and outcome.failure.message == error.message:  # it was not the cache
+                return outcome
             return outcome.model_copy(update={"notes": (*outcome.notes, note)})
         return failed_outcome(job, stages, error)
     except BaseException:

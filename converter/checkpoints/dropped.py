@@ -13,6 +13,7 @@ import json
 import re
 import sys
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,6 +104,30 @@ def dropped_weights(module: Any, config: Any, names: Collection[str], read: Read
         elif kind is None:
             unknown.append(name)
     return DroppedWeights(tuple(of_heads), tuple(unknown))
+
+
+def check_prefix(folder: Path, module: Any, unexpected: Collection[str], missing: Collection[str]) -> None:
+    """Raise CheckpointError for weights whose names have a prefix that a wrapper gave them, such as `module.`.
+
+    Args:
+        folder: the checkpoint's folder, for the message.
+        module: the loaded model.
+        unexpected: the stored names that it does not have.
+        missing: its own names that are not stored.
+    """
+    own = frozenset(missing)
+    prefixes = Counter(name[:end] for name in unexpected for end in _after_dots(name) if name[end:] in own)
+    prefix, count = next(iter(prefixes.most_common(1)), ("", 0))
+    prefix = prefix.removesuffix(f"{module.base_model_prefix}.")
+    if prefix and 2 * count > len(module.state_dict()):
+        raise CheckpointError(
+            f"the weights of {folder} have names that begin with {brief(prefix)!r}, the mark of a wrapper around the model",
+            f"call save_pretrained on the model inside the wrapper, or remove {brief(prefix)!r} from the names",
+        )
+
+
+def _after_dots(name: str) -> Iterator[int]:
+    yield from (match.end() for match in re.finditer(r"\.", name))
 
 
 def stored_weight(folder: Path, name: str, has_safetensors: bool) -> torch.Tensor | None:

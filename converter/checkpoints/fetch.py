@@ -10,8 +10,11 @@ from typing import Any
 
 from converter import hub
 from converter.checkpoints import policy
-from converter.checkpoints.modules import MODULES, declared_task, folder_of_model
+from converter.checkpoints.git_lfs import check_pointers
+from converter.checkpoints.modules import declared_task
 from converter.checkpoints.policy import NOTHING_ELSE
+from converter.checkpoints.quantization import check_quantization
+from converter.checkpoints.recognition import Place, check_adapter, without_config, without_model_type, without_weights
 from converter.checkpoints.size import check_counts
 from converter.checkpoints.stored import check_header
 from converter.core.errors import CheckpointError
@@ -27,10 +30,11 @@ def resolve(source: Source, allowed: Allowed = NOTHING_ELSE, known: Sequence[Fil
     """
     contents = _look_into(source, allowed)
     files = {name: contents.files[name].size for name in _needed(str(source), contents, allowed)}
-    task = declared_task(str(source), contents.files, contents.read)
+    task = declared_task(str(source), contents.files, contents.place.read)
     listing = contents.listing
     if listing is None:
         assert source.folder
+        _check_pointers(source, source.folder, files)
         for name, size in files.items():  # before any is read whole
             if name.endswith(".safetensors"):
                 _check_weights(source.folder / name)
@@ -71,6 +75,7 @@ def fetch(checkpoint: Checkpoint, allowed: Allowed = NOTHING_ELSE) -> Path:
     """Bring the files of a checkpoint to this machine and check that they are whole; return their folder."""
     commit, digests = checkpoint.identity.removeprefix("commit:"), {name: checkpoint.digests.get(name, "") for name in checkpoint.files}
     folder = checkpoint.folder or hub.download(checkpoint.source.name, commit, digests)
+    _check_pointers(checkpoint.source, folder, checkpoint.files)
     for name in checkpoint.files:
         if name.endswith(".safetensors"):
             _check_weights(folder / name)
@@ -87,25 +92,27 @@ def read_config(source: Source) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Contents:
-    """What lies at a source: the Hub's listing (None for a folder), each file, a way to read one, and the config."""
+    """What lies at a source: the Hub's listing (None for a folder), its files, a way to read one, and the config."""
 
     listing: hub.Listing | None
     files: Mapping[str, hub.RemoteFile]
-    read: Callable[[str, int], str]
+    place: Place
     config: dict[str, Any]
 
 
 def _look_into(source: Source, allowed: Allowed) -> _Contents:
     listing, files, read = _look_into_folder(source.folder) if source.folder else _look_into_repository(source)
+    place = Place(str(source), files, read, is_local=source.folder is not None)
+    if source.folder:
+        _check_pointers(source, source.folder, filter(policy.may_be_needed, files))
+    check_adapter(place)
     if policy.CONFIG not in files:
-        folder = folder_of_model(str(source), files, read)
-        raise CheckpointError(
-            f"{source} has no {policy.CONFIG}{f': {MODULES} says that its model is in {folder}' if folder else ''}",
-            f"name the folder {folder} in it, once it is on this machine"
-            if folder
-            else "name a folder or repository as transformers' save_pretrained writes it",
-        )
-    return _Contents(listing, files, read, policy.check_config(read(policy.CONFIG, policy.CONFIG_LIMIT), str(source), allowed))
+        raise without_config(place)
+    config = policy.check_config(read(policy.CONFIG, policy.CONFIG_LIMIT), place.name, allowed)
+    if not policy.names_model_type(config):
+        raise without_model_type(place.name, config)
+    check_quantization(place.name, config)
+    return _Contents(listing, files, place, config)
 
 
 def _look_into_folder(folder: Path) -> tuple[None, Mapping[str, hub.RemoteFile], Callable[[str, int], str]]:
@@ -125,14 +132,18 @@ def _look_into_repository(source: Source) -> tuple[hub.Listing, Mapping[str, hub
         size = listing.files[name].size
         if size > limit:  # nothing of such a size is fetched for that
             raise CheckpointError(f"{name} of {source} has {size:,} bytes, and at most {limit:,} are read", "take another checkpoint")
-        return _read_text(hub.download(source.name, listing.commit, {name: listing.files[name].digest}) / name, limit)
+        folder = hub.download(source.name, listing.commit, {name: listing.files[name].digest})
+        _check_pointers(source, folder, [name])
+        return _read_text(folder / name, limit)
 
     return listing, listing.files, read
 
 
 def _needed(name: str, contents: _Contents, allowed: Allowed) -> list[str]:
     """The files for a conversion: weights, config, tokenizer, and code if allowed."""
-    weights = policy.weight_files(name, contents.files, lambda index: contents.read(index, policy.INDEX_LIMIT), allowed)
+    weights = policy.weight_files(name, contents.files, lambda index: contents.place.read(index, policy.INDEX_LIMIT), allowed)
+    if not weights:
+        raise without_weights(contents.place)
     code = filter(policy.is_code, contents.files) if allowed.remote_code else ()
     return sorted({*filter(policy.is_sidecar, contents.files), *weights, *code})
 
@@ -186,6 +197,13 @@ def _described(folder: Path, name: str, known: Sequence[FileRecord]) -> FileReco
 
 def _unreadable(path: Path, error: OSError) -> CheckpointError:
     return CheckpointError(f"{path} cannot be read: {error.strerror}", "check the file and its permissions")
+
+
+def _check_pointers(source: Source, folder: Path, files: Iterable[str]) -> None:
+    try:
+        check_pointers(str(source), folder, [*files], is_local=source.folder is not None)
+    except OSError as error:
+        raise _unreadable(folder, error) from error
 
 
 def _check_weights(path: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -21,8 +22,9 @@ import transformers
 from transformers.core_model_loading import build_glob_alternation
 
 from converter.architectures.embedders import COLBERT, COLBERT_WEIGHT, make_model, model_class
-from converter.checkpoints.dropped import dropped_weights, stored_weight
+from converter.checkpoints.dropped import check_prefix, dropped_weights, stored_weight
 from converter.checkpoints.policy import CONFIG, NOTHING_ELSE, WEIGHTS, WEIGHTS_INDEX, is_of_tokenizer
+from converter.checkpoints.quantization import dequantize
 from converter.checkpoints.rotary import check_rotary
 from converter.checkpoints.size import check_model
 from converter.core.errors import CheckpointError, ConversionError
@@ -151,7 +153,21 @@ def load_config(folder: Path) -> Any:
 
 
 def _read_config(folder: Path, allowed: Allowed) -> Any:
-    return transformers.AutoConfig.from_pretrained(folder, trust_remote_code=allowed.remote_code, local_files_only=True)
+    config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=allowed.remote_code, local_files_only=True)
+    _forget_attention(config)
+    dequantize(config)
+    return config
+
+
+_EVERYWHERE = (None, "eager", "sdpa")
+"""The attention implementations that run on any machine."""
+
+
+def _forget_attention(config: Any) -> None:
+    """Leave the choice of attention to transformers if config.json names one that needs a GPU, such as flash_attention_2."""
+    for part in (config, *(getattr(config, name, None) for name in getattr(config, "sub_configs", ()))):
+        if getattr(part, "_attn_implementation", None) not in _EVERYWHERE:
+            part._attn_implementation = {"": None}  # of this part alone
 
 
 def load_model(
@@ -166,15 +182,16 @@ def load_model(
     stored = sum(path.stat().st_size for pattern in ("*.safetensors", "*.bin") for path in folder.glob(pattern))
     with _plain_errors("configuration", folder), torch.device("meta"):  # which has no memory: 5 ms for BERT
         config = _read_config(folder, allowed)
-        shell = make_model(auto_class, config, trust_remote_code=allowed.remote_code)
+        shell = make_model(auto_class, deepcopy(config), trust_remote_code=allowed.remote_code)
     check_model(shell, folder, stored)
     check_rotary(shell.config)
     with _plain_errors("weights", folder):
         read = partial(stored_weight, folder, has_safetensors=has_safetensors)
         module, info = _class(auto_class, config, read).from_pretrained(
             folder,
+            config=deepcopy(config),
             dtype=_DTYPES[dtype],
-            attn_implementation=attn_implementation,
+            **({"attn_implementation": attn_implementation} if attn_implementation else {}),  # None would override config.json
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # so that we can name them: transformers tells them in a log alone
             use_safetensors=has_safetensors or not allowed.pickle,
@@ -185,15 +202,24 @@ def load_model(
     if info["mismatched_keys"]:
         problems = ", ".join(f"{name} is {tuple(shape)}, not {tuple(wanted)}" for name, shape, wanted in sorted(info["mismatched_keys"]))
         raise CheckpointError(f"the weights of {folder} do not fit its config.json: {problems}", "one of the two is of another model")
+    check_prefix(folder, module, info["unexpected_keys"], info["missing_keys"])
     with _plain_errors("weights", folder):
         dropped = dropped_weights(module, config, info["unexpected_keys"], read)
+    written = json.loads((folder / CONFIG).read_bytes())
     _PROVENANCES[module] = Provenance(
         folder=folder,
-        written=json.loads((folder / CONFIG).read_bytes()),
+        written=written,
         made_up=frozenset(info["missing_keys"]),
-        notes=dropped.notes(folder, type(module).__name__, allowed.drop_weights),
+        notes=(*_unheeded(written), *dropped.notes(folder, type(module).__name__, allowed.drop_weights)),
     )
     return LoadedModel.of(module.eval())
+
+
+def _unheeded(written: Mapping[str, Any]) -> Iterator[str]:
+    """A note for each setting of config.json that asks for outputs beyond those of a feature."""
+    for name in ("output_hidden_states", "output_attentions"):
+        if written.get(name) is True:
+            yield f"config.json sets {name}, which the artifact does not output"
 
 
 def _class(name: str, config: Any, read: Callable[[str], torch.Tensor | None]) -> Any:

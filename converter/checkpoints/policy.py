@@ -4,7 +4,7 @@ can run code, and a checkpoint's own code is not run."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from fnmatch import fnmatch
 from pathlib import PurePosixPath
 from typing import Any
@@ -20,6 +20,7 @@ WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 PICKLED_WEIGHTS = "pytorch_model.bin"
 PICKLED_INDEX = "pytorch_model.bin.index.json"
+ADAPTER = "adapter_config.json"
 CODE_MAPS = (CONFIG, "tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
 """The files in which a checkpoint names its own code."""
 
@@ -73,7 +74,7 @@ _SIDECARS = (
 _LONGEST_NAME = 200  # characters of a model_type; the longest of transformers' own has 40
 _NOT_SIDECARS = ("*.index.json", "converter.json", "report.json", "requirements*.txt", "LICENSE*", "trainer_state.json", "*_results.json")
 _MOST_TOLD = 5  # files that are named in a sentence
-_PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
 def is_sidecar(name: str) -> bool:
@@ -82,6 +83,11 @@ def is_sidecar(name: str) -> bool:
     return any(fnmatch(name, pattern) and depth == pattern.count("/") + 1 for pattern in _SIDECARS) and not any(
         fnmatch(name, pattern) for pattern in _NOT_SIDECARS
     )
+
+
+def may_be_needed(name: str) -> bool:
+    """Whether a conversion needs a file if it is there: a sidecar, or weights under a name that transformers writes."""
+    return is_sidecar(name) or fnmatch(name, "model.safetensors*") or fnmatch(name, "model-*-of-*.safetensors")
 
 
 def is_of_tokenizer(name: str) -> bool:
@@ -100,24 +106,24 @@ def may_be_read(name: str) -> bool:
 
 
 def check_config(text: str, name: str, allowed: Allowed = NOTHING_ELSE) -> dict[str, Any]:
-    """Parse config.json and make sure that it says which model it is of."""
+    """Parse config.json. Raises CheckpointError if it is no JSON object, or names code that is not `allowed`."""
     try:
         config = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{CONFIG} of {name} is not JSON: {error}", "download the checkpoint again") from error
     if not isinstance(config, dict):
         raise CheckpointError(f"{CONFIG} of {name} is not a JSON object", "download the checkpoint again")
-    if not isinstance(config.get("model_type"), str) or not 0 < len(config["model_type"]) <= _LONGEST_NAME:
-        raise CheckpointError(
-            f"{CONFIG} of {name} has no model_type, so nothing says which architecture it is",
-            'add "model_type": "bert" (or whichever it is) to it, as transformers\' save_pretrained does',
-        )
     if "auto_map" in config and not allowed.remote_code:
         raise CheckpointError(
             f"{name} has its own code (auto_map), which is not allowed",
             "take a checkpoint of an architecture that transformers has; or read the code, and give --trust-remote-code with its commit",
         )
     return config
+
+
+def names_model_type(config: Mapping[str, Any]) -> bool:
+    """Whether a config.json says which model it is of."""
+    return isinstance(config.get("model_type"), str) and 0 < len(config["model_type"]) <= _LONGEST_NAME
 
 
 def check_code(text: str, name: str) -> None:
@@ -142,9 +148,10 @@ def check_pin(source: Source, commit: str) -> None:
 
 
 def weight_files(name: str, files: Collection[str], read_index: Callable[[str], str], allowed: Allowed = NOTHING_ELSE) -> tuple[str, ...]:
-    """Name the files with the weights of a checkpoint, the index of a sharded one first; `read_index` reads it."""
-    if "adapter_config.json" in files:
-        raise CheckpointError(f"{name} is an adapter, not a whole model", "merge it into its model with peft and save that")
+    """Name the files with the weights of a checkpoint, the index of a sharded one first; none if it has none that are allowed.
+
+    `read_index` reads an index. Raises CheckpointError for one that cannot be read, and for missing shards.
+    """
     for whole, index in ((WEIGHTS, WEIGHTS_INDEX), (PICKLED_WEIGHTS, PICKLED_INDEX)):
         if whole == PICKLED_WEIGHTS and not allowed.pickle:
             break
@@ -152,12 +159,7 @@ def weight_files(name: str, files: Collection[str], read_index: Callable[[str], 
             return (whole,)
         if index in files:
             return (index, *_shards(name, files, index, read_index(index)))
-    if any(fnmatch(file, pattern) for file in files for pattern in _PICKLES):
-        raise CheckpointError(
-            f"{name} has its weights as a pickle only, which can run code when it is loaded",
-            "save it with transformers' save_pretrained, which writes model.safetensors; or trust it, and give --allow-pickle",
-        )
-    raise CheckpointError(f"{name} has no weights: there is no {WEIGHTS}", "name a folder or repository that holds them")
+    return ()
 
 
 def _shards(name: str, files: Collection[str], index: str, text: str) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ WHAT_IS_TOLD = {
     5: "has no feature 'causal-lm-with-past'",
     6: "the checkpoint has no weights for classifier.bias, classifier.weight",
     7: "damaged or cut short",
-    8: "there is no model.safetensors",
+    8: "has no model.safetensors",
     9: "pickle",
     10: "is not JSON",
     11: "do not fit its config.json: embeddings.LayerNorm.bias is (32,), not (64,)",

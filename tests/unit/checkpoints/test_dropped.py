@@ -179,3 +179,32 @@ def test_a_pickle_and_shards_are_looked_at_as_one_file_is(strange: Path, tmp_pat
 
 def test_a_checkpoint_whose_weights_are_all_loaded_has_no_notes(checkpoint: Callable[[str, str], Path]) -> None:
     assert load(checkpoint("bert", "AutoModelForMaskedLM"), "AutoModelForMaskedLM").notes == ()
+
+
+def renamed(folder: Path, to: Path, change: Callable[[str], str]) -> Path:
+    """A copy of a checkpoint with other names of its weights."""
+    to.mkdir()
+    (to / "config.json").write_bytes((folder / "config.json").read_bytes())
+    weights = {change(name): tensor for name, tensor in load_file(folder / "model.safetensors").items()}
+    save_file(weights, to / "model.safetensors", metadata={"format": "pt"})
+    return to
+
+
+@pytest.mark.parametrize("auto_class", ["AutoModel", "AutoModelForSequenceClassification"])
+@pytest.mark.parametrize("prefix", ["module.", "model.", "_orig_mod.", "module.model."])
+def test_a_prefix_of_all_names_is_told_as_such(
+    prefix: str, auto_class: str, checkpoint: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    folder = renamed(checkpoint("bert", "AutoModelForSequenceClassification"), tmp_path / "renamed", lambda name: f"{prefix}{name}")
+    for allowed in ({}, {"drop_weights": True}):  # the model would be random
+        with pytest.raises(CheckpointError) as caught:
+            load(folder, auto_class, **allowed)
+        assert f"have names that begin with {prefix!r}" in caught.value.message
+        assert f"remove {prefix!r} from the names" in caught.value.hint
+
+
+def test_names_with_and_without_the_prefix_of_the_base_model_are_both_loaded(
+    checkpoint: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    folder = renamed(checkpoint("bert", "AutoModel"), tmp_path / "renamed", lambda name: f"bert.{name}")
+    assert load(folder).made_up == frozenset()
