@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +15,16 @@ import transformers
 
 import converter.architectures as registry
 import converter.onnx
-from converter.architectures import FEATURES, Architecture, OnnxConfig, architectures, canonical, feature_of_class, find_architecture
+from converter.architectures import (
+    FEATURES,
+    Architecture,
+    OnnxConfig,
+    architectures,
+    canonical,
+    families,
+    feature_of_class,
+    find_architecture,
+)
 from converter.cli import main
 from converter.core.errors import NotSupportedError
 from tests.support.checkpoints import TINY_CONFIGS
@@ -224,3 +237,20 @@ def test_a_package_whose_architecture_is_none_hides_no_other(
 def test_a_package_does_not_take_the_place_of_an_architecture_of_ours(install: Callable[[str, str], None]) -> None:
     install("bert", f"{__name__}:OTHER")
     assert find_architecture("bert").name == "BERT"
+
+
+def test_a_helper_file_among_the_families_hides_none_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "shared_masks.py").write_text("WIDTH = 8\n")
+    before = architectures()
+    monkeypatch.setattr(families, "__path__", [*families.__path__, str(tmp_path)])
+    for cached in (registry.ready_made, registry._ready_made, registry.architectures):
+        cached.cache_clear()
+    try:
+        assert architectures() == before
+    finally:
+        sys.modules.pop(f"{families.__name__}.shared_masks", None)
+
+
+def test_each_family_has_the_name_of_its_file() -> None:
+    for name in [module.name for module in pkgutil.iter_modules(families.__path__)]:
+        assert importlib.import_module(f"{families.__name__}.{name}").ARCHITECTURE.model_type == name
