@@ -117,6 +117,8 @@ def _look_into(source: Source, allowed: Allowed) -> _Contents:
 
 def _look_into_folder(folder: Path) -> tuple[None, Mapping[str, hub.RemoteFile], Callable[[str, int], str]]:
     try:
+        if folder.is_file():
+            raise CheckpointError(f"{folder} is a file", "name the folder of the checkpoint")
         if not folder.is_dir():
             raise CheckpointError(f"no folder {folder}", "check the path; a Hub id has the form name or org/name")
         files = {path.relative_to(folder).as_posix(): hub.RemoteFile(path.stat().st_size, "") for path in _files(folder)}

@@ -186,3 +186,10 @@ def test_weights_whose_header_is_wrong_are_not_hashed(folder: Path, monkeypatch:
     os.truncate(folder / "model.safetensors", 2**40)  # a terabyte that takes no room
     with pytest.raises(CheckpointError, match="damaged or cut short"):
         checkpoint_in(folder)
+
+
+def test_a_file_of_a_checkpoint_is_refused_with_the_way_to_name_it(folder: Path) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint_in(folder / "model.safetensors")
+    assert caught.value.message.endswith("model.safetensors is a file")
+    assert caught.value.hint == "name the folder of the checkpoint"
