@@ -41,6 +41,11 @@ def rejection(verdict: Verdict, job: Job, staged: Path) -> ValidationError:
             "see every figure with --json; ask for a wider precision, or for less with --tier",
             verdict,
         )
+    failed = next((comparison for case in verdict.cases for comparison in case.comparisons if not comparison.passed), None)
+    if failed and failed.expected_nan and not verdict.problems:
+        return ValidationError(
+            f"nothing can be proven: {verdict.first_problem}{kept}", "check the checkpoint: PyTorch gives NaN for it too", verdict
+        )
     allowed = "" if verdict.problems else "; a difference that you accept can be allowed with --atol"
     return ValidationError(
         f"the artifact does not match the checkpoint: {verdict.first_problem}{kept}",

@@ -319,6 +319,7 @@ class _plain_errors:  # noqa: N801 - a context manager, named like a function
             return
         if not (isinstance(error, Exception) or type(error).__name__ == _PANIC):
             return  # it is what ends the process
+        mend = f"correct {CONFIG}; " if self.what == "configuration" else ""
         raise CheckpointError(
-            f"transformers cannot load the {self.what} of {self.folder}: {reason(error)}", "--debug shows the whole message"
+            f"transformers cannot load the {self.what} of {self.folder}: {reason(error)}", f"{mend}--debug shows the whole message"
         ) from error

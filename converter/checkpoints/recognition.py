@@ -17,6 +17,7 @@ from converter.core.text import brief
 
 _PIPELINE = "model_index.json"
 _MOST_NAMED = 3
+_LONGEST_NUMBER = 20  # digits; Python refuses to read thousands
 _VARIANT = re.compile(r"model\.[\w-]+?(-\d{5}-of-\d{5})?\.safetensors")
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 _OTHER_FRAMEWORKS = (
@@ -192,11 +193,17 @@ def _of_other_runtimes(place: Place, lacks: str) -> CheckpointError | None:
 
 def _in_subfolders(place: Place) -> CheckpointError | None:
     """The error for a folder of checkpoints, such as a training's output."""
-    folders = sorted(str(PurePosixPath(file).parent) for file in place.files if file.count("/") == 1 and file.endswith(f"/{CONFIG}"))
+    folders = sorted((file.partition("/")[0] for file in place.files if file.count("/") == 1 and file.endswith(f"/{CONFIG}")), key=_steps)
     if not folders:
         return None
     have = "its folder {} has one" if len(folders) == 1 else "its folders {} have one"
     return CheckpointError(f"{place.name} has no {CONFIG}; {have.format(_listed(folders))}", place.naming(brief(folders[-1])))
+
+
+def _steps(folder: str) -> tuple[int, str]:
+    """Sort a training's checkpoints by their steps, the latest last."""
+    number = folder.rpartition("-")[2]
+    return (int(number) if number.isascii() and number.isdigit() and len(number) < _LONGEST_NUMBER else -1, folder)
 
 
 def _weights_alone(place: Place) -> str:

@@ -225,3 +225,4 @@ def test_a_checkpoint_that_gives_no_number_somewhere_is_told_with_the_inputs(
     outcome = convert(tmp_path / "checkpoint")
     assert outcome.status == "failed" and outcome.failure
     assert "last_hidden_state cannot be judged: the checkpoint itself gives NaN at batch 3, sequence 40 (tokens)" in str(outcome.failure)
+    assert outcome.failure.hint == "check the checkpoint: PyTorch gives NaN for it too"

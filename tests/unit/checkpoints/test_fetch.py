@@ -124,8 +124,7 @@ def test_weights_that_are_another_format_are_told(folder: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    for missing in (tmp_path / "nothing", tmp_path / "file", tmp_path / ("x" * 300)):
+    for missing in (tmp_path / "nothing", tmp_path / ("x" * 300)):
         with pytest.raises(CheckpointError, match=r"no folder|File name too long"):
             checkpoint_in(missing)
 

@@ -62,10 +62,10 @@ PIPELINE = {
             "name the checkpoint in the format of transformers, with config.json and model.safetensors",
         ),
         (
-            ["checkpoint-1/config.json", "checkpoint-2/config.json"],
+            ["checkpoint-1000/config.json", "checkpoint-500/config.json"],
             {},
-            "./it has no config.json; its folders checkpoint-1, checkpoint-2 have one",
-            "name ./it/checkpoint-2",
+            "./it has no config.json; its folders checkpoint-500, checkpoint-1000 have one",
+            "name ./it/checkpoint-1000",
         ),
         (["best/config.json"], {}, "./it has no config.json; its folder best has one", "name ./it/best"),
     ],
