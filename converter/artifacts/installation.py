@@ -10,6 +10,7 @@ from pathlib import Path
 from converter.artifacts.job_log import LOG, is_log
 from converter.artifacts.record_file import RECORD, read_record
 from converter.artifacts.staging import REPLACED
+from converter.core.interruptions import defer_interruptions
 from converter.core.output_errors import output_error
 from converter.core.records import ArtifactRecord
 
@@ -27,8 +28,9 @@ def install(folder: Path, record: ArtifactRecord, destination: Path) -> None:
         (folder / RECORD).write_text(record.model_dump_json(indent=2), encoding="utf-8")
         _sync(folder)
         old = read_record(destination)
-        if not _install_folder(folder, old, destination):
-            _install_files(folder, record, old, destination)
+        with defer_interruptions():  # or the older artifact would be lost between two renames
+            if not _install_folder(folder, old, destination):
+                _install_files(folder, record, old, destination)
         _sync(destination.parent, "")
     except OSError as error:
         raise output_error(destination, error) from error

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import shutil
 import stat
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
 from converter.core.files import leftovers, temporary_name
-from converter.core.locks import file_lock, lock_file
+from converter.core.interruptions import defer_interruptions
+from converter.core.locks import PathLock, file_lock, lock_file
 from converter.core.output_errors import output_error
 
 STAGED, REPLACED = "artifact", "replaced"
 """The folders in a staging folder: the new artifact, and the older one on its way out."""
+_INTERVAL = 0.1
+"""Seconds between two looks whether a job that is waited for has ended."""
 
 
 @contextmanager
@@ -35,36 +39,59 @@ def staging_folder(destination: Path, waits: Callable[[], None] = lambda: None) 
     Raises: OutputError.
     """
     lock_path = _lock_path(destination)
-    place = temporary_name(lock_path)
+    lock, place = PathLock(lock_path), temporary_name(lock_path)
     made = [folder for folder in (place.parent, *place.parent.parents) if not folder.exists()]
+    is_ours = False
+
+    def clean_up() -> None:
+        with defer_interruptions():
+            if is_ours:
+                shutil.rmtree(place, ignore_errors=True)
+            lock.release()
+            for empty in made:
+                with suppress(OSError):  # not empty: something else is there to stay
+                    empty.rmdir()
+
     try:
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(file_lock(lock_path, waits))
-                _remove_leftovers(lock_path)
+        try:
+            lock.acquire(waits)
+            _remove_leftovers(lock_path)
+            with defer_interruptions():
                 place.mkdir(parents=True)  # made by this process, whatever else lies there
-                stack.callback(shutil.rmtree, place, ignore_errors=True)
-                staged = place / STAGED
-                staged.mkdir()
-            except OSError as error:
-                raise output_error(destination, error) from error
-            yield staged
+                is_ours = True
+            (place / STAGED).mkdir()
+        except OSError as error:
+            raise output_error(destination, error) from error
+        yield place / STAGED
     finally:
-        for empty in made:
-            with suppress(OSError):  # not empty: something else is there to stay
-                empty.rmdir()
+        try:
+            clean_up()
+        except BaseException:  # an interruption that came before it was deferred
+            clean_up()
+            raise
 
 
-def sweep(destination: Path) -> None:
-    """Remove the staging folders and the lock of killed jobs for `destination`, and the folder above if it is empty."""
+def sweep(destination: Path, until: float = 0.0) -> None:
+    """Remove the staging folders and the lock of killed jobs for `destination`, and the folder above if it is empty.
+
+    A job that holds the lock is waited for, `until` by the monotonic clock: it may be ending. Then it is left alone.
+    """
 
     def leave() -> NoReturn:
-        raise BlockingIOError("another job is there, and it has swept")
+        raise BlockingIOError("another job is there, and it sweeps")
 
     lock_path = _lock_path(destination)
-    if leftovers(lock_path) or lock_file(lock_path).exists():
-        with suppress(OSError), file_lock(lock_path, leave):
-            _remove_leftovers(lock_path)
+    while leftovers(lock_path) or lock_file(lock_path).exists():
+        try:
+            with file_lock(lock_path, leave):
+                _remove_leftovers(lock_path)
+        except BlockingIOError:
+            if time.monotonic() < until:
+                time.sleep(_INTERVAL)
+                continue
+        except OSError:
+            pass
+        break
     with suppress(OSError):  # not empty, or not there
         lock_path.parent.rmdir()
 

@@ -60,6 +60,8 @@ for _command in (
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit. Only here an error becomes a message and an exit code."""
     signal.signal(signal.SIGTERM, _interrupt)  # sent by `docker stop` and by a cancelled workflow
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background process ignores it
+        signal.signal(signal.SIGINT, _interrupt)
     actions.begin()
     try:
         code = cli.main(args, prog_name="converter", standalone_mode=False) or 0
@@ -95,4 +97,9 @@ def _end_with(error: ConverterError) -> None:
 
 
 def _interrupt(*_: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, _ignore)  # a cancelled workflow sends it after SIGINT, and the cleanup goes on
     raise KeyboardInterrupt
+
+
+def _ignore(*_: object) -> None:
+    """Do nothing. SIG_IGN would print an error about a signal that has just arrived."""

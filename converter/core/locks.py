@@ -5,54 +5,90 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from converter.core.interruptions import defer_interruptions
 
 PREFIX = ".converter-"
 """How the name of everything begins that is there for as long as somebody works."""
 
 _ATTEMPTS = 100
 """To make a lock in a folder that others remove whenever they find it empty."""
+_INTERVAL = 0.1
+"""Seconds between two attempts to take a lock that another process holds."""
 
 
 def _unobserved() -> None:
     pass
 
 
+class PathLock:
+    """A lock on `path`, which need not exist: a locked file beside it.
+
+    The kernel unlocks it when the process ends, and the next holder removes it. Our lock is an empty file. A file with contents by its
+    name is locked too, and stays. An interruption comes before or after each step, so `release` in a `finally` leaves nothing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        from filelock import FileLock
+
+        self._path = path
+        self._lock = FileLock(lock_file(path))
+
+    def acquire(self, waits: Callable[[], None] = _unobserved) -> None:
+        """Take the lock. `waits` is called if another process holds it, and may raise. Raises OSError if it cannot be written."""
+        _refuse_unlockable(lock_file(self._path))
+        if not self._try():
+            waits()
+            while not self._try():
+                time.sleep(_INTERVAL)
+
+    def release(self) -> None:
+        """Remove the lock and unlock it, if it was taken."""
+        with defer_interruptions():
+            if not self._lock.is_locked:
+                return
+            with suppress(OSError):  # before it is unlocked: a waiting process then sees that its file lost the name
+                status = os.lstat(self._lock.lock_file)
+                if stat.S_ISREG(status.st_mode) and not status.st_size:
+                    Path(self._lock.lock_file).unlink()
+            self._lock.release()
+
+    def _try(self) -> bool:
+        """Take the lock if no process holds it."""
+        from filelock import Timeout
+
+        for attempt in range(_ATTEMPTS):
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                with defer_interruptions():
+                    self._lock.acquire(blocking=False)
+            except Timeout:
+                return False
+            except (FileNotFoundError, FileExistsError):  # the folder has gone in between
+                if attempt == _ATTEMPTS - 1:
+                    raise
+            else:
+                break
+        return True
+
+
 @contextmanager
 def file_lock(path: Path, waits: Callable[[], None] = _unobserved) -> Iterator[None]:
-    """Hold a lock on `path`, which need not exist.
-
-    `waits` is called if another process holds it, and may raise. The lock is a locked file beside `path`. The kernel unlocks it when
-    the process ends, and the next holder removes it. Raises OSError if it cannot be written. Our lock is an empty file. A file with
-    contents by its name is locked too, and stays.
-    """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(lock_file(path))
-    _refuse_unlockable(Path(lock.lock_file))
-    for attempt in range(_ATTEMPTS):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                lock.acquire(blocking=False)
-            except Timeout:
-                waits()
-                lock.acquire(poll_interval=0.1)
-        except (FileNotFoundError, FileExistsError):  # the folder has gone in between
-            if attempt == _ATTEMPTS - 1:
-                raise
-        else:
-            break
+    """Hold the lock on `path`, see `PathLock`."""
+    lock = PathLock(path)
     try:
+        lock.acquire(waits)
         yield
     finally:
-        with suppress(OSError):  # before it is unlocked: a waiting process then sees that its file lost the name
-            status = os.lstat(lock.lock_file)
-            if stat.S_ISREG(status.st_mode) and not status.st_size:
-                Path(lock.lock_file).unlink()
-        lock.release()
+        try:
+            lock.release()
+        except BaseException:  # an interruption that came before it was deferred
+            lock.release()
+            raise
 
 
 def lock_file(path: Path) -> Path:

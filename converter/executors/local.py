@@ -23,6 +23,7 @@ from typing import Protocol
 
 from converter.artifacts.job_log import JobLog
 from converter.artifacts.staging import sweep
+from converter.core.interruptions import defer_interruptions
 from converter.core.reason import reason
 from converter.core.records import Event, Failure, Job, Outcome
 from converter.executors import admission, machine, memory_prediction
@@ -83,13 +84,13 @@ class _Worker:
 
     def end(self) -> None:
         """End the process and its children, and remove its staged files."""
-        self.process.terminate()
-        self.process.join(GRACE)
-        self.process.kill()
-        assert self.process.pid
-        with suppress(ProcessLookupError, PermissionError):  # nobody is left of them
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.join()
+        if self.process.pid:  # an interruption of its start leaves none
+            self.process.terminate()
+            self.process.join(GRACE)
+            self.process.kill()
+            with suppress(ProcessLookupError, PermissionError):  # nobody is left of them
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.join()
         sweep(self.planned.plan.job.destination)
 
 
@@ -158,11 +159,13 @@ class _Batch:
         yield from self._hear(0 if plans else self._patience())
 
     def end(self) -> None:
-        """End all that still runs."""
-        for worker in self._running.values():
-            worker.process.terminate()
-        for worker in self._running.values():
-            worker.end()
+        """End all that still runs. A second interruption waits: GitHub sends one soon after the first."""
+        with defer_interruptions():
+            for worker in self._running.values():
+                if worker.process.pid:
+                    worker.process.terminate()
+            for worker in self._running.values():
+                worker.end()
 
     def _cancel(self) -> Iterator[Outcome]:
         left = (*(plan.attempt for plan in self._waiting), *self._unplanned, *self._later)
@@ -193,16 +196,18 @@ class _Batch:
         ours, theirs = self._context.Pipe(duplex=False)
         arguments = (planned.plan, theirs, threads, self._memory, printed if planned.plan.job.log else None)
         process = self._context.Process(target=work, args=arguments, daemon=True)
+        worker = _Worker(process, planned, printed, inf, in_company=bool(self._running))
+        self._running[ours] = worker  # before its start, so that an interruption finds it
         try:
             process.start()
         except (EOFError, OSError) as error:  # its server has ended, and the next job starts another; or the system lets none start
+            del self._running[ours]
             ours.close()
             yield from self._settle(planned.attempt, _not_started(planned.plan.job, error))
         else:
-            deadline = time.monotonic() + (self._limits.timeout or inf)
+            worker.deadline = time.monotonic() + (self._limits.timeout or inf)
             for other in self._running.values():
-                other.in_company = True
-            self._running[ours] = _Worker(process, planned, printed, deadline, in_company=bool(self._running))
+                other.in_company = other.in_company or other is not worker
         finally:
             theirs.close()
 

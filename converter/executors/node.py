@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import platform
+import signal
 import sys
 import tempfile
 import threading
@@ -35,6 +36,7 @@ def work(task: Task) -> Iterator[Message]:
 
     If the node lacks the driver's output folder, a checkpoint's folder or the driver's versions, every job gets a failed Outcome.
     """
+    _heed_cancellation()
     yield TaskStarted(platform.node())
     if failure := _other_versions(task) or _unshared(task):
         yield from (Done(place, Outcome.of(job, "failed", failure=failure)) for place, job in enumerate(task.jobs))
@@ -50,6 +52,12 @@ def work(task: Task) -> Iterator[Message]:
             yield Done(places[said.destination], _with_node(said, task, folder))
             for pushed in pushes.after(said):
                 yield _with_node_of_push(pushed, task, folder)
+
+
+def _heed_cancellation() -> None:
+    """Ray cancels a task by a simulated SIGINT. It does nothing in a process that ignores it, as a shell's background processes do."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _other_versions(task: Task) -> Failure | None:

@@ -34,6 +34,7 @@ from converter.pipeline import Plan, finish, plan_job
 ATTEMPTS = 3
 """How often a task is given to the cluster that is lost with its node each time."""
 _WITHOUT_CORES = 60.0  # seconds for a cluster that has lost its last core to come by another
+_SWEEP = 30.0  # seconds for orphaned workers to end, which Ray runs at a low priority
 _TURN = 1.0  # seconds between two looks whether all is lost
 
 _logger = logging.getLogger(__name__)
@@ -44,14 +45,20 @@ def run(batch: Batch, output: Path, observer: Observer, address: str = LOCAL) ->
 
     `address` is HOST:PORT, `auto` for the cluster of this machine, or `local`. An unchanged job, or one that fails before its weights
     are read, needs no task. All jobs of one push are one task, and its node pushes them. An interruption cancels tasks, and they remove
-    their staged files.
+    their staged files; those of a killed one are removed for it.
 
     Raises UsageError without such a cluster, before anything starts; later failures become Outcomes.
     """
     if find_spec("ray") is None:
         raise UsageError("Ray is not installed; nothing was started", 'run `pip install "converter[ray]"`, here and on all nodes')
-    with connect(address) as cluster, put_probe(output) as probe:
-        yield from _Tasks(batch, observer, cluster, probe).outcomes()
+    tasks: dict[int, TaskState] = {}
+    try:
+        with connect(address) as cluster, put_probe(output) as probe:
+            yield from _Tasks(batch, observer, cluster, probe, tasks).outcomes()
+    finally:  # an interruption leaves tasks, and Ray may have killed what would have cleaned up after them
+        until = monotonic() + _SWEEP
+        for task in tasks.values():
+            sweep_staged(task, until)
 
 
 @dataclass
@@ -155,9 +162,10 @@ class _Tasks:
     def _ended(self, task: TaskState, end: TaskEnded) -> Iterator[Outcome | Pushed]:
         if end.how == "done" and len(task.results) < len(task.jobs):  # Ray ends the stream of a cancelled task so, now and then
             end = TaskEnded(end.number, "cancelled" if task.withdrawn else "lost", "it ended without a result")
+        again = task.attempt < ATTEMPTS and not self.batch.halted()
         if end.how == "lost":
-            sweep_staged(task)
-        if end.how == "lost" and task.attempt < ATTEMPTS and not self.batch.halted():
+            sweep_staged(task, 0.0 if again else monotonic() + _SWEEP)  # another attempt sweeps too
+        if end.how == "lost" and again:
             task.attempt += 1
             _logger.warning("%s: %s; it is done again", task.jobs[0][1].source, end.cause)
             self._submit(task)

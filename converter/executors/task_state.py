@@ -87,7 +87,10 @@ def fail_jobs(task: TaskState, kind: str, message: str, hint: str, cause: str) -
             yield finish(job, Outcome.of(job, "failed", failure=failure))
 
 
-def sweep_staged(task: TaskState) -> None:
-    """Remove the staged files of a lost node. A node that lives on, cut off, keeps its lock: another attempt respects it too."""
+def sweep_staged(task: TaskState, until: float = 0.0) -> None:
+    """Remove the staged files of a lost node. A node that lives on, cut off, keeps its lock: another attempt respects it too.
+
+    Jobs that are ending are waited for, `until` by the monotonic clock.
+    """
     for _, job in task.jobs:
-        sweep(job.destination)
+        sweep(job.destination, until)

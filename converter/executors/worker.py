@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Literal, NoReturn
 
+from converter.artifacts.staging import sweep
 from converter.core.records import Event, Outcome
 from converter.executors.limits import limit_memory
 from converter.pipeline import Observer, Plan, execute
@@ -54,10 +55,14 @@ def work(plan: Plan, connection: Connection, threads: int, memory: int, output: 
     logger = logging.getLogger("converter")
     logger.handlers = [_EventHandler(say)]
     logger.setLevel(logging.DEBUG if plan.job.debugging.verbose else logging.WARNING)
+    terminated = False
     try:
         say(execute(plan, say))
     except WorkerTerminated:
-        raise SystemExit(128 + signal.SIGTERM) from None
+        terminated = True
+    if terminated:  # the error and its frames are gone by now, and with them whatever they held
+        sweep(plan.job.destination)
+        raise SystemExit(128 + signal.SIGTERM)
     connection.close()
 
 

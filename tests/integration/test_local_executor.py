@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -177,9 +177,13 @@ def heed_interruptions() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-@pytest.mark.parametrize("signal_sent", [signal.SIGINT, signal.SIGTERM], ids=lambda sent: str(sent.name))
+@pytest.mark.parametrize(
+    "signals",
+    [(signal.SIGINT,), (signal.SIGTERM,), (signal.SIGINT, signal.SIGTERM, signal.SIGTERM)],
+    ids=["SIGINT", "SIGTERM", "a cancelled workflow"],
+)
 def test_an_interruption_exits_with_130_reports_what_was_done_and_leaves_nothing_half_done(
-    signal_sent: signal.Signals, tiny: Callable[..., Path], tmp_path: Path
+    signals: Sequence[signal.Signals], tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
     (tmp_path / "tiny").symlink_to(tiny("bert"))
     (tmp_path / "models.txt").write_text("./tiny\n./tiny output=another opset=23\n")  # two graphs that no cache has: they take their time
@@ -191,11 +195,13 @@ def test_an_interruption_exits_with_130_reports_what_was_done_and_leaves_nothing
         assert process.stderr
         for line in process.stderr:
             if line.startswith("[2/2]") and line.endswith(": convert\n"):
-                process.send_signal(signal_sent)
+                for number in signals:
+                    process.send_signal(number)
+                    time.sleep(0.05)
                 break
         errors = process.stderr.read()
         process.wait(60)
-    assert process.returncode == 130
+    assert process.returncode == 130, errors
     assert errors.strip().endswith("interrupted") and "Traceback" not in errors
     outcomes = json.loads((tmp_path / "out" / "report.json").read_text())["outcomes"]
     assert [outcome["status"] for outcome in outcomes] == ["converted"]

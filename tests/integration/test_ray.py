@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -192,8 +194,16 @@ def test_a_job_that_is_killed_costs_itself_and_no_other(cluster: RayCluster, che
 
 def is_at_work(process: int) -> bool:
     """Whether it was forked for a job: a child of a fork server."""
-    parent = int(Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[1])
-    return b"forkserver" in Path(f"/proc/{parent}/cmdline").read_bytes()
+    return b"forkserver" in Path(f"/proc/{parent_of(process)}/cmdline").read_bytes()
+
+
+def kill(process: int) -> None:
+    with suppress(ProcessLookupError):  # Ray has done it
+        os.kill(process, signal.SIGKILL)
+
+
+def parent_of(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[1])
 
 
 def test_an_interruption_ends_the_jobs_and_leaves_nothing(cluster: RayCluster, checkpoints: list[Path], tmp_path: Path) -> None:
@@ -209,6 +219,49 @@ def test_an_interruption_ends_the_jobs_and_leaves_nothing(cluster: RayCluster, c
     while any(is_at_work(child) for raylet in cluster.raylets for child in below(raylet)):
         assert time.monotonic() < until
         time.sleep(0.1)
+
+
+def test_an_interruption_sweeps_after_jobs_that_are_killed_before_they_have(
+    cluster: RayCluster, checkpoints: list[Path], tmp_path: Path
+) -> None:
+    class Interrupt:
+        """Kills Ray's process of a job, and then the job, which gets no processor in between, as on a busy node."""
+
+        def observe(self, index: int, event: Event) -> None:
+            if event.stage == "convert" and event.event == "stage-began":
+                for job in [process for raylet in cluster.raylets for process in below(raylet) if is_at_work(process)]:
+                    os.kill(job, signal.SIGSTOP)
+                    os.kill(parent_of(parent_of(job)), signal.SIGKILL)
+                    threading.Timer(2, kill, (job,)).start()
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        convert(replace_all(jobs_of(checkpoints[:1], tmp_path / "out"), tmp_path / "out"), tmp_path / "out", cluster.address, Interrupt())
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
+
+
+_CANCELLED = """
+import _thread, sys
+from pathlib import Path
+from converter.executors.cluster_messages import Task
+from converter.executors.limits import Limits
+from converter.executors.node import work
+from converter.executors.shared_folder import SharedFolderProbe
+
+probe = SharedFolderProbe(folder=Path(sys.argv[1]), name="mark", token="a")
+messages = work(Task(jobs=(), versions={}, limits=Limits(), probe=probe))
+next(messages)
+try:
+    _thread.interrupt_main()
+except KeyboardInterrupt:
+    print("cancelled")
+"""
+
+
+def test_a_task_can_be_cancelled_on_a_cluster_that_a_script_started_in_the_background(tmp_path: Path) -> None:
+    command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-c", _CANCELLED, tmp_path]
+    output = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)}).stdout
+    assert output == "cancelled\n"
 
 
 def test_once_halted_what_no_node_has_begun_is_cancelled(cluster: RayCluster, checkpoints: list[Path], tmp_path: Path) -> None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from converter.artifacts import staging
 from converter.artifacts.staging import staging_folder, sweep
+from converter.core import interruptions, locks
 from converter.core.errors import OutputError
 from tests.support.artifact_folders import contents, put
 from tests.support.foreign import FOREIGN, put_foreign, state
+from tests.support.interrupting import interrupt_everywhere
+from tests.support.processes import hold
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
@@ -52,6 +57,35 @@ def test_the_lock_of_a_process_that_was_killed_before_it_staged_is_swept(tmp_pat
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".converter-onnx.lock").touch()
     sweep(tmp_path / "out" / "onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interruption_at_any_place_leaves_nothing(tmp_path: Path) -> None:
+    def work() -> None:
+        with staging_folder(tmp_path / "new" / "onnx") as staged:
+            (staged / "model.onnx").write_bytes(b"half")
+
+    files = (staging.__file__, locks.__file__, interruptions.__file__)
+
+    def left() -> list[str]:
+        names = sorted(path.name for path in tmp_path.rglob("*"))
+        shutil.rmtree(tmp_path / "new", ignore_errors=True)
+        return names
+
+    places = interrupt_everywhere(work, files, left)
+    assert {place: names for place, names in places.items() if names} == {}
+    assert len(places) > 100
+
+
+def test_a_job_that_is_ending_is_waited_for_and_swept_after(tmp_path: Path) -> None:
+    process = hold(tmp_path / "out" / "onnx")
+    (tmp_path / "out" / ".converter-onnx-0123abcd" / "artifact").mkdir(parents=True)
+    sweep(tmp_path / "out" / "onnx", time.monotonic() + 0.3)
+    assert (tmp_path / "out" / ".converter-onnx.lock").exists()  # it has not ended in this time
+    killer = threading.Timer(0.3, process.kill)
+    killer.start()
+    sweep(tmp_path / "out" / "onnx", time.monotonic() + 60)
+    process.communicate()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import NoReturn
@@ -12,22 +10,7 @@ import pytest
 
 from converter.core.files import write_whole
 from converter.core.locks import file_lock
-
-_HOLD = """
-import sys
-from pathlib import Path
-from converter.core.locks import file_lock
-with file_lock(Path(sys.argv[1])):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-def holder(path: Path) -> subprocess.Popen[str]:
-    """A process that has file_lock `path`."""
-    process = subprocess.Popen([sys.executable, "-c", _HOLD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout and process.stdout.readline() == "held\n"
-    return process
+from tests.support.processes import hold
 
 
 def refuse() -> NoReturn:
@@ -35,7 +18,7 @@ def refuse() -> NoReturn:
 
 
 def test_what_another_process_holds_is_not_given(tmp_path: Path) -> None:
-    process = holder(tmp_path / "deep" / "place")
+    process = hold(tmp_path / "deep" / "place")
     with pytest.raises(BlockingIOError, match="somebody is there"), file_lock(tmp_path / "deep" / "place", refuse):
         pass
     process.communicate("")
@@ -46,7 +29,7 @@ def test_what_another_process_holds_is_not_given(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_held_is_given_at_once_and_its_lock_goes(tmp_path: Path) -> None:
-    process = holder(tmp_path / "place")
+    process = hold(tmp_path / "place")
     process.kill()
     process.communicate()
     assert [path.name for path in tmp_path.iterdir()] == [".converter-place.lock"]
