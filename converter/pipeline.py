@@ -76,7 +76,7 @@ def run_job(job: Job, observe: Observer = unobserved) -> Outcome:
 
 def finish(job: Job, outcome: Outcome) -> Outcome:
     """The outcome of a job that nothing more will be done about, with the last line of its log."""
-    if not job.log:
+    if not job.log or outcome.status == "skipped":
         return outcome
     log = JobLog(job, kept=outcome.status in ("converted", "unvalidated"))
     log.write(Event.of_outcome(outcome))
@@ -109,21 +109,35 @@ def plan_job(job: Job, observe: Observer = unobserved) -> Plan | Outcome:
     return replace(preferred, fallback=next(iter(others), None))
 
 
-def execute(plan: Plan, observe: Observer = unobserved) -> Outcome:
-    """The rest of the story: fetch, load, convert, validate, and put the artifact in its place with its record."""
+class OccupiedError(BaseException):
+    """Another run makes the artifact. A BaseException, because it is no outcome of the job."""
+
+
+def execute(plan: Plan, observe: Observer = unobserved, *, patient: bool = True) -> Outcome:
+    """The rest of the story: fetch, load, convert, validate, and put the artifact in its place with its record.
+
+    Another run that makes the artifact is waited for. If not `patient`, OccupiedError is raised instead.
+    """
     job, checkpoint, backend = plan.job, plan.checkpoint, BACKENDS[plan.job.backend]
-    log = JobLog(job)
+    log = JobLog(job, buffered=True)  # until the lock is held: another run may write it
     notify = tee(log.write, observe)
     log.write(Event(event="job-began", message=_log_heading(plan)), *map(Event.of_stage, plan.stages))
     stages = Stages(notify, plan.stages)
+
+    def occupied() -> None:
+        if not patient:
+            raise OccupiedError
+        notify(Event(event="waiting"))
+
     try:
         with ExitStack() as stack:
             stack.enter_context(debugging(job.debugging))
             with stages.stage("fetch"):
                 backend.check_environment(job.options)
-                staged = stack.enter_context(staging_folder(job.destination, lambda: notify(Event(event="waiting"))))
+                staged = stack.enter_context(staging_folder(job.destination, occupied))
                 if done := _find_up_to_date(job, plan.key):  # another run has made it in the meantime
                     return _up_to_date(job, done, stages, checkpoint)
+                log.flush()
                 architecture = architecture_of(checkpoint, job.options)
                 if not architecture.origin.items() <= plan.versions.items():
                     raise ConversionError(f"{job.options.config} was changed in the meantime", "run it again")
@@ -165,9 +179,10 @@ def execute(plan: Plan, observe: Observer = unobserved) -> Outcome:
                 install(staged, record, job.destination)
                 log.keep()
     except (Exception, SystemExit) as error:  # whatever it is, it is this job's outcome and not the end of the others
+        log.flush()
         if plan.fallback and isinstance(error, NotSupportedError):
             note = f"it is tried for {plan.fallback.job.options.feature}, without a cache: {error.message}"
-            outcome = execute(plan.fallback, observe)
+            outcome = execute(plan.fallback, observe, patient=patient)
             if outcome.failure and outcome.failure.message == error.message:  # it was not the cache
                 return outcome
             return outcome.model_copy(update={"notes": (*outcome.notes, note)})

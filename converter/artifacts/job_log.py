@@ -58,11 +58,13 @@ class JobLog:
 
     Each line is written at once, so that a killed job leaves its progress. A job without `log` has none. A log that cannot be written
     never fails a conversion. Another file of that name stays, and the log gets another name. `kept` is for a job with an artifact.
+    A `buffered` log writes nothing before `flush`.
     """
 
-    def __init__(self, job: Job, *, kept: bool = False) -> None:
+    def __init__(self, job: Job, *, kept: bool = False, buffered: bool = False) -> None:
         self._job = job
         self._kept = kept
+        self._buffer: list[Event] | None = [] if buffered else None
 
     @property
     def path(self) -> Path | None:
@@ -71,6 +73,9 @@ class JobLog:
 
     def write(self, *events: Event) -> None:
         """Append a line for each event."""
+        if self._buffer is not None:
+            self._buffer += events
+            return
         if not self._job.log or not events:
             return
         with suppress(OSError):
@@ -78,6 +83,11 @@ class JobLog:
                 return
             self._job.destination.parent.mkdir(parents=True, exist_ok=True)
             any(self._create(path, events) for path in self._places())
+
+    def flush(self) -> None:
+        """Write the buffered events; each further one is written at once."""
+        events, self._buffer = self._buffer or (), None
+        self.write(*events)
 
     def stage(self, staged: Path) -> None:
         """Copy the log into the staged folder, beside the record, unless the destination has another file there."""

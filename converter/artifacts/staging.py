@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from converter.core.files import leftovers, temporary_name
 from converter.core.interruptions import defer_interruptions
-from converter.core.locks import PathLock, file_lock, lock_file
+from converter.core.locks import PathLock, file_lock, is_locked, lock_file
 from converter.core.output_errors import output_error
 
 STAGED, REPLACED = "artifact", "replaced"
@@ -69,6 +69,11 @@ def staging_folder(destination: Path, waits: Callable[[], None] = lambda: None) 
         except BaseException:  # an interruption that came before it was deferred
             clean_up()
             raise
+
+
+def is_occupied(destination: Path) -> bool:
+    """Whether another process holds the lock on `destination` at this moment."""
+    return is_locked(_lock_path(destination))
 
 
 def sweep(destination: Path, until: float = 0.0) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Protocol
 
 from converter.artifacts.job_log import JobLog
-from converter.artifacts.staging import sweep
+from converter.artifacts.staging import is_occupied, sweep
 from converter.core.interruptions import defer_interruptions
 from converter.core.reason import reason
 from converter.core.records import Event, Failure, Job, Outcome
@@ -33,6 +33,7 @@ from converter.pipeline import Plan, finish, plan_job
 
 _PRELOAD = ["converter.executors.preload", "converter.cli"]
 """Imports of the server; the second is the import of the script `converter`, which multiprocessing repeats in each worker (43 CPU ms)."""
+_LOOK = 0.5  # seconds between two looks at a job that another run is at
 _PRINTED = 64_000  # bytes that are kept of a job's library output, the last ones
 
 
@@ -44,13 +45,17 @@ class Observer(Protocol):
 
 @dataclass(frozen=True)
 class _Attempt:
-    """A job for the attempt `number`, from `due` on by the monotonic clock; `alone` if other jobs may have caused its failure."""
+    """A job for the attempt `number`, from `due` on by the monotonic clock.
+
+    `alone` if other jobs may have caused its failure; `deferred` if another run was at it.
+    """
 
     index: int
     job: Job
     number: int = 1
     due: float = 0.0
     alone: bool = False
+    deferred: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,8 +69,7 @@ class _Planned:
 
 @dataclass
 class _Worker:
-    """A process with its job, and whether others ran beside it. `deadline` is by the monotonic clock; None while it waits for another
-    run."""
+    """A process with its job, and whether others ran beside it. `deadline` is by the monotonic clock."""
 
     process: ForkServerProcess
     planned: _Planned
@@ -74,13 +78,9 @@ class _Worker:
     in_company: bool
     last_stage: str = "start"
 
-    def heard(self, event: Event, timeout: float) -> None:
+    def heard(self, event: Event) -> None:
         if event.event == "stage-began" and event.stage:
             self.last_stage = event.stage
-        if event.event == "waiting":
-            self.deadline = inf
-        elif self.deadline == inf:
-            self.deadline = time.monotonic() + timeout
 
     def end(self) -> None:
         """End the process and its children, and remove its staged files."""
@@ -105,6 +105,8 @@ def run(
 
     Without `workers` the number follows cores and predicted memory, see `admission.Admission`. After `halted` returns true nothing is
     started; running jobs continue.
+
+    A job that another run is at goes behind the others. Once that run has left it, it is planned again and is usually unchanged.
 
     An unchanged job, or one that fails before its weights are read, needs no process. An interruption ends the workers, which remove
     their staged files; the files of a killed one are removed for it.
@@ -152,10 +154,14 @@ class _Batch:
         if self._halted():
             yield from self._cancel()
         elif begins is not None:
-            yield from self._start(self._waiting.pop(begins))
+            planned = self._waiting.pop(begins)
+            if not self._is_deferred(planned.attempt):
+                yield from self._start(planned)
             return
         elif plans:
-            yield from self._plan(self._unplanned.popleft())
+            attempt = self._unplanned.popleft()
+            if not self._is_deferred(attempt):
+                yield from self._plan(attempt)
         yield from self._hear(0 if plans else self._patience())
 
     def end(self) -> None:
@@ -166,6 +172,19 @@ class _Batch:
                     worker.process.terminate()
             for worker in self._running.values():
                 worker.end()
+
+    def _is_deferred(self, attempt: _Attempt) -> bool:
+        """Put a job behind the others if another run is at it."""
+        occupied = is_occupied(attempt.job.destination)
+        if occupied:
+            self._defer(attempt)
+        return occupied
+
+    def _defer(self, attempt: _Attempt) -> None:
+        """Look at a job again in a moment: another run is at it."""
+        if not attempt.deferred:
+            self._observer.observe(attempt.index, Event(event="waiting"))
+        self._later.append(replace(attempt, due=time.monotonic() + _LOOK, deferred=True))
 
     def _cancel(self) -> Iterator[Outcome]:
         left = (*(plan.attempt for plan in self._waiting), *self._unplanned, *self._later)
@@ -219,8 +238,14 @@ class _Batch:
             assert isinstance(connection, Connection)
             worker = self._running[connection]
             said = self._receive(connection, worker)
-            if isinstance(said, Event):
-                worker.heard(said, self._limits.timeout or inf)
+            if isinstance(said, Event) and said.event == "waiting":
+                del self._running[connection]
+                connection.close()
+                worker.process.join(GRACE)
+                worker.end()
+                self._defer(worker.planned.attempt)
+            elif isinstance(said, Event):
+                worker.heard(said)
                 self._observer.observe(worker.planned.attempt.index, said)
             else:
                 yield from self._ended(connection, said)
@@ -246,8 +271,9 @@ class _Batch:
         worker = self._running.pop(connection)
         connection.close()
         worker.process.join()
-        kept = outcome.status in ("converted", "unvalidated")
-        JobLog(worker.planned.plan.job, kept=kept).write(*_printed(worker.printed))
+        if outcome.status != "skipped":
+            kept = outcome.status in ("converted", "unvalidated")
+            JobLog(worker.planned.plan.job, kept=kept).write(*_printed(worker.printed))
         yield from self._settle(worker.planned.attempt, outcome)
 
     def _settle(self, attempt: _Attempt, outcome: Outcome) -> Iterator[Outcome]:

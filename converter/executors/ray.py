@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
 
+from converter.artifacts.staging import is_occupied
 from converter.core.errors import UsageError
 from converter.core.records import Job, Outcome, Pushed
 from converter.executors import memory_prediction
@@ -84,7 +85,7 @@ class _Tasks:
                 waiting.clear()
                 self._withdraw(lambda _: True)
             elif waiting and self._has_room():
-                yield from self._begin(waiting.popleft())
+                yield from self._begin(_pop_free(waiting))
             yield from self._hear(0 if waiting and self._has_room() else _TURN)
 
     def _has_room(self) -> bool:
@@ -189,6 +190,14 @@ class _Tasks:
         for task in tasks:
             sweep_staged(task)
             yield from fail_jobs(task, "ClusterLost", "the cluster was lost", _RESTART, cause)
+
+
+def _pop_free(waiting: deque[TaskState]) -> TaskState:
+    """Take the first task whose jobs no other run is at, or the first of all."""
+    place = next((place for place, task in enumerate(waiting) if not any(is_occupied(job.destination) for _, job in task.jobs)), 0)
+    task = waiting[place]
+    del waiting[place]
+    return task
 
 
 _RESTART = "start the cluster again, and run the same command again: finished jobs are skipped"

@@ -16,7 +16,7 @@ from typing import Literal, NoReturn
 from converter.artifacts.staging import sweep
 from converter.core.records import Event, Outcome
 from converter.executors.limits import limit_memory
-from converter.pipeline import Observer, Plan, execute
+from converter.pipeline import Observer, OccupiedError, Plan, execute
 
 GRACE = 5.0
 """Seconds for a worker to remove its staged files after SIGTERM."""
@@ -29,7 +29,7 @@ class WorkerTerminated(BaseException):
 
 
 def work(plan: Plan, connection: Connection, threads: int, memory: int, output: Path | None) -> None:
-    """Run one job and send its events over `connection`, the Outcome last.
+    """Run one job and send its events over `connection`, the Outcome last. If another run is at the job, the event `waiting` is the last.
 
     `memory` is its limit in bytes beyond its use at the start; library output goes to the file `output`.
     """
@@ -57,7 +57,9 @@ def work(plan: Plan, connection: Connection, threads: int, memory: int, output: 
     logger.setLevel(logging.DEBUG if plan.job.debugging.verbose else logging.WARNING)
     terminated = False
     try:
-        say(execute(plan, say))
+        say(execute(plan, say, patient=False))
+    except OccupiedError:
+        say(Event(event="waiting"))
     except WorkerTerminated:
         terminated = True
     if terminated:  # the error and its frames are gone by now, and with them whatever they held

@@ -24,7 +24,7 @@ from converter.executors import local
 from converter.executors.limits import Limits
 from tests.integration.test_local_executor import heed_interruptions, numbered
 from tests.support.checkpoints import save_tiny
-from tests.support.processes import below
+from tests.support.processes import below, hold
 
 COUNT = 30
 SEED = 20261125
@@ -123,20 +123,75 @@ def test_the_workers_of_a_killed_parent_end_and_leave_nothing_staged(tiny: Calla
     assert (tmp_path / "out" / "tiny" / "onnx.converter.log").read_text().splitlines()[-1].endswith("status=interrupted")
 
 
-def test_two_runs_on_one_output_share_the_work_and_do_nothing_twice(batch: Path, tmp_path: Path) -> None:
-    (batch / "ten.txt").write_text("".join(f"./model{number}\n" for number in range(10)))
+# A worker that has its job's lock goes on once so many have theirs: as many as there are runs, then twice as many, and so on.
+_ROUNDS = """
+import itertools, multiprocessing, os, time
+from contextlib import suppress
+from pathlib import Path
+from converter.architectures.families.bert import BertOnnxConfig as Config
+
+if multiprocessing.parent_process():
+    folder, runs = Path(os.environ["ROUNDS"]), int(os.environ["RUNS"])
+    for place in itertools.count(1):
+        with suppress(FileExistsError):
+            (folder / str(place)).touch(exist_ok=False)
+            break
+    until = time.monotonic() + 200
+    while len([*folder.iterdir()]) < -(-place // runs) * runs:
+        assert time.monotonic() < until, "the other runs are at no job"
+        time.sleep(0.05)
+"""
+
+
+@pytest.mark.parametrize("runs", [2, 4])
+def test_runs_on_one_output_share_the_work_and_do_nothing_twice(batch: Path, tmp_path: Path, runs: int) -> None:
+    (tmp_path / "rounds").mkdir()
+    (batch / "rounds.py").write_text(_ROUNDS)
+    (batch / "eight.txt").write_text("".join(f"./model{number} config=./rounds.py:Config\n" for number in range(8)))
     arguments = ("--output", str(tmp_path / "out"), "--jobs", "1", "--json")
-    runs = [start(batch, *arguments, manifest="ten.txt") for _ in range(2)]
+    variables = {"ROUNDS": str(tmp_path / "rounds"), "RUNS": str(runs)}
+    processes = [start(batch, *arguments, manifest="eight.txt", **variables) for _ in range(runs)]
     statuses = []
-    for run in runs:
-        output, errors = run.communicate(timeout=200)
-        assert run.returncode == 0, errors
+    for process in processes:
+        output, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
         statuses.append([outcome["status"] for outcome in json.loads(output)["outcomes"]])
-    assert sorted(zip(*statuses, strict=True)) == [("converted", "skipped")] * statuses[0].count("converted") + [
-        ("skipped", "converted")
-    ] * statuses[1].count("converted")
-    assert len(seen(tmp_path / "out")) == 10
+    assert [by_run.count("converted") for by_run in statuses] == [8 // runs] * runs
+    for of_job in zip(*statuses, strict=True):
+        assert sorted(of_job) == ["converted"] + ["skipped"] * (runs - 1)
+    assert len(seen(tmp_path / "out")) == 8
     assert list((tmp_path / "out").rglob(".*")) == []
+    assert list((tmp_path / "out").rglob("onnx.converter*.log")) == []
+
+
+def test_a_run_waits_for_a_job_that_another_run_is_at_only_after_all_others(batch: Path, tmp_path: Path) -> None:
+    (batch / "three.txt").write_text("".join(f"./model{number}\n" for number in range(3)))
+    other = hold(tmp_path / "out" / "model0" / "onnx")
+    process = start(batch, "--output", str(tmp_path / "out"), "--jobs", "1", "--json", manifest="three.txt")
+    until = time.monotonic() + 200
+    while len([*(tmp_path / "out").rglob("converter.json")]) < 2:
+        assert time.monotonic() < until and process.poll() is None
+        time.sleep(0.1)
+    other.communicate("")
+    output, errors = process.communicate(timeout=200)
+    assert process.returncode == 0 and errors.count("waiting for another run") == 1, errors
+    assert [outcome["status"] for outcome in json.loads(output)["outcomes"]] == ["converted"] * 3
+    assert "model0" in json.loads(output)["outcomes"][0]["model"]
+    assert list((tmp_path / "out").rglob(".*")) == []
+
+
+def test_a_run_that_waits_for_another_can_be_interrupted(batch: Path, tmp_path: Path) -> None:
+    (batch / "one.txt").write_text("./model0\n")
+    other = hold(tmp_path / "out" / "model0" / "onnx")
+    process = start(batch, "--output", str(tmp_path / "out"), manifest="one.txt")
+    assert process.stderr
+    for line in process.stderr:
+        if "waiting for another run" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    other.communicate("")
 
 
 _FAULTS = """

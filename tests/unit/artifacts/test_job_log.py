@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -180,3 +181,13 @@ def test_a_job_that_wants_no_log_has_none_and_one_that_cannot_be_written_costs_n
         job = Job(source=Source(name="./tiny"), backend="onnx", options=Options(), destination=destination, log=log)  # type: ignore[arg-type]
         JobLog(job).write(Event(event="job-began"))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_buffered_log_writes_nothing_before_it_is_flushed(tmp_path: Path) -> None:
+    log = JobLog(replace(JOB, destination=tmp_path / "out" / "onnx", log="text"), buffered=True)
+    log.write(Event(event="job-began"), Event(event="note", message="first"))
+    assert list(tmp_path.iterdir()) == []
+    log.flush()
+    log.write(Event(event="note", message="second"))
+    assert log.path
+    assert [line.partition("message=")[2] for line in log.path.read_text().splitlines()] == ["", "first", "second"]

@@ -9,7 +9,7 @@ from typing import NoReturn
 import pytest
 
 from converter.core.files import write_whole
-from converter.core.locks import file_lock
+from converter.core.locks import file_lock, is_locked
 from tests.support.processes import hold
 
 
@@ -26,6 +26,16 @@ def test_what_another_process_holds_is_not_given(tmp_path: Path) -> None:
         pass
     assert list(tmp_path.iterdir()) == [tmp_path / "deep"]
     assert list((tmp_path / "deep").iterdir()) == []
+
+
+def test_whether_a_place_is_locked_is_seen_without_a_trace(tmp_path: Path) -> None:
+    assert not is_locked(tmp_path / "deep" / "place")
+    process = hold(tmp_path / "deep" / "place")
+    assert is_locked(tmp_path / "deep" / "place")
+    process.kill()
+    process.communicate()
+    assert not is_locked(tmp_path / "deep" / "place")  # though the file is there
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == [".converter-place.lock"]
 
 
 def test_what_a_killed_process_held_is_given_at_once_and_its_lock_goes(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections import deque
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -10,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from converter.backends import BACKENDS
+from converter.core.locks import file_lock
 from converter.core.records import Event, Job, Outcome, Source
 from converter.executors import ray
 from converter.executors.batch import Batch
 from converter.executors.cluster_messages import Cancel, Heard, Node, Submit, TaskEnded, TaskStarted
 from converter.executors.ray_connection import ClusterConnection
 from converter.executors.shared_folder import SharedFolderProbe
+from converter.executors.task_state import TaskState
 from tests.support.checkpoints import save_tiny
 
 
@@ -84,3 +87,12 @@ def test_a_task_whose_stream_ends_without_a_word_is_done_again_and_at_last_faile
     (outcome,) = outcomes(tmp_path, ours, halted())
     assert numbers == [1, 2, 3]
     assert outcome.failure and outcome.failure.kind == "NodeLost" and "without a result" in outcome.failure.message
+
+
+def test_a_task_that_another_run_is_at_goes_behind_the_others(tmp_path: Path) -> None:
+    options = BACKENDS["onnx"].options()
+    jobs = [Job(source=Source(name=name), backend="onnx", options=options, destination=tmp_path / name / "onnx") for name in "abc"]
+    waiting = deque(TaskState([(index, job)], None) for index, job in enumerate(jobs))
+    with file_lock(tmp_path / "a" / "onnx"):
+        names = [ray._pop_free(waiting).jobs[0][1].source.name for _ in jobs]
+    assert names == ["b", "c", "a"]
