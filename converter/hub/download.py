@@ -85,23 +85,33 @@ def read_text(listing: Listing, name: str) -> str | None:
 
 
 def _file(repository: str, commit: str, name: str, digest: str) -> Path:
+    """The path of a file in the cache. A damaged one is replaced."""
     from huggingface_hub import hf_hub_download, is_offline_mode
 
-    for anew in (False,) if is_offline_mode() else (False, True):
-        path = Path(
-            request(lambda anew=anew: hf_hub_download(repository, name, revision=commit, force_download=anew), repository, commit)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
-        )
-        try:
-            if not digest or digest_of(path, digest) == digest:
-                return path
-        except OSError as error:
-            raise CheckpointError(f"{path} cannot be read: {error.strerror}", "check its permissions") from error
+    path = Path(request(lambda: hf_hub_download(repository, name, revision=commit), repository, commit))
+    if _has_digest(path, digest):
+        return path
     if is_offline_mode():
         raise CheckpointError(f"{path} changed after its download", "unset HF_HUB_OFFLINE to download it again")
+
+    def download_again() -> Path:
+        path.unlink(missing_ok=True)  # in a cache without symlinks force_download replaces no file of a snapshot
+        return Path(hf_hub_download(repository, name, revision=commit, force_download=True))
+
+    if _has_digest(path := request(download_again, repository, commit), digest):
+        return path
     raise CheckpointError(
         f"{name} of {repository}@{commit} arrives with other contents than the Hub says it has, twice over",
         "check what stands between here and the Hub, then try again",
     )
+
+
+def _has_digest(path: Path, digest: str) -> bool:
+    """Whether a file has the Hub's digest, if that is known. Raises CheckpointError if it cannot be read."""
+    try:
+        return not digest or digest_of(path, digest) == digest
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}", "check its permissions") from error
 
 
 def _digest(file: Any) -> str:

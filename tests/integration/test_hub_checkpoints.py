@@ -216,11 +216,28 @@ def test_a_file_that_arrives_with_other_contents_of_its_size_is_downloaded_again
     hub.send_wrong_bytes(name, times=0)
 
 
-def test_a_file_that_was_spoilt_in_the_cache_is_downloaded_again(hub: HubServer, ask: Callable[..., dict[str, Any]]) -> None:
+@pytest.mark.parametrize("variables", [{}, {"HF_HUB_DISABLE_SYMLINKS": "1"}], ids=["with symlinks", "without"])
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_file_that_was_spoilt_in_the_cache_is_downloaded_again(
+    hub: HubServer, ask: Callable[..., dict[str, Any]], name: str, variables: dict[str, str]
+) -> None:
     hub.add_repository("org/spoilt", ONE_FILE)
-    weights = Path(ask("org/spoilt")["folder"], "model.safetensors").resolve()
-    weights.write_bytes(bytes(weights.stat().st_size))
-    assert _contents(ask("org/spoilt")) == ONE_FILE
+    spoilt = Path(ask("org/spoilt", **variables)["folder"], name)
+    assert spoilt.is_symlink() == (not variables)
+    spoilt.write_bytes(bytes(spoilt.stat().st_size))
+    assert _contents(ask("org/spoilt", **variables)) == ONE_FILE
+    requests = len(hub.requests)
+    assert _contents(ask("org/spoilt", **variables)) == ONE_FILE  # for good: nothing but the listing is requested
+    assert not [request for request in hub.requests[requests:] if "/resolve/" in request]
+
+
+def test_without_symlinks_a_file_that_keeps_arriving_wrong_is_the_hubs(hub: HubServer, ask: Callable[..., dict[str, Any]]) -> None:
+    hub.add_repository("org/unmended", ONE_FILE)
+    hub.send_wrong_bytes("model.safetensors", times=9)
+    answer = ask("org/unmended", HF_HUB_DISABLE_SYMLINKS="1")
+    assert "model.safetensors of org/unmended@" in answer["message"] and "arrives with other contents" in answer["message"]
+    hub.send_wrong_bytes("model.safetensors", times=0)
+    assert _contents(ask("org/unmended", HF_HUB_DISABLE_SYMLINKS="1")) == ONE_FILE
 
 
 @pytest.mark.parametrize(
@@ -269,7 +286,9 @@ def test_what_was_spoilt_in_the_cache_is_noticed_without_the_hub_too(hub: HubSer
     hub.add_repository("org/offline", ONE_FILE)
     weights = Path(ask("org/offline")["folder"], "model.safetensors").resolve()
     weights.write_bytes(bytes(weights.stat().st_size))
-    assert ask("org/offline", HF_HUB_OFFLINE="1")["kind"] == "CheckpointError"
+    answer = ask("org/offline", HF_HUB_OFFLINE="1")
+    assert answer["kind"] == "CheckpointError" and answer["message"].endswith("model.safetensors changed after its download")
+    assert answer["hint"] == "unset HF_HUB_OFFLINE to download it again"
 
 
 def test_a_repository_that_has_moved_is_found_and_its_new_name_is_said(hub: HubServer, ask: Callable[..., dict[str, Any]]) -> None:
