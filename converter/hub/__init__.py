@@ -1,9 +1,10 @@
 """The Hugging Face Hub. Only this package imports huggingface_hub, always late, because the import reads HF_* once.
 
 `retry` sends every request, and repeats it after a transient failure. `errors` words failures. `download` reads repositories,
-`upload` commits.
+`upload` commits. `card` finds the metadata of a model card.
 """
 
+from converter.hub.card import metadata_span
 from converter.hub.digests import digest_of
 from converter.hub.download import Listing, RemoteFile, download, look, read_text, remember
 from converter.hub.retry import pause
@@ -42,6 +43,7 @@ __all__ = [
     "find",
     "look",
     "may_commit",
+    "metadata_span",
     "pause",
     "pull_requests",
     "read_text",

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import PurePosixPath
-from typing import Any
 
 from pydantic import ValidationError as InvalidRecord
 
@@ -17,8 +16,7 @@ from converter.core.errors import PushError
 from converter.core.records import ArtifactRecord
 from converter.publish import card, front_matter
 from converter.publish.artifact import Artifact, same_artifact, same_model
-
-CARD = "README.md"
+from converter.publish.inherited import CARD, LICENSE_DETAILS, LINK, Inherited
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Changes:
 
 
 def changes(
-    listing: hub.Listing, artifacts: Sequence[Artifact], beside: Sequence[hub.Addition], inherited: Mapping[str, Any], *, with_card: bool
+    listing: hub.Listing, artifacts: Sequence[Artifact], beside: Sequence[hub.Addition], inherited: Inherited, *, with_card: bool
 ) -> Changes:
     """The difference of `listing` from `artifacts` and their `sidecars`. Raises PushError if it would replace another model's."""
     there = {name: record for name in BACKENDS if (record := _record_at(listing, name))}
@@ -50,7 +48,8 @@ def changes(
     records = tuple(record for name in BACKENDS if (record := after.get(name) or there.get(name)))
     notes: list[str] = []
     if with_card:
-        wanted += _card(listing, records, inherited, bool(beside), notes)
+        paths = {addition.path for addition in wanted}
+        wanted += [addition for addition in _card(listing, records, inherited, bool(beside), notes) if addition.path not in paths]
     return Changes(
         additions=tuple(addition for addition in wanted if not _has(listing, addition)),
         deletions=tuple(sorted(stale & listing.files.keys())),
@@ -87,16 +86,25 @@ def _check_model(
 
 
 def _card(
-    listing: hub.Listing, records: Sequence[ArtifactRecord], inherited: Mapping[str, Any], own_repository: bool, notes: list[str]
+    listing: hub.Listing, records: Sequence[ArtifactRecord], inherited: Inherited, own_repository: bool, notes: list[str]
 ) -> Iterator[hub.Addition]:
-    """The card with our section; a card that cannot be changed safely stays."""
+    """The card with our section, and the license file if the card links to it; a card that cannot be changed safely stays."""
     text = hub.read_text(listing, CARD)
     try:
         if text is None and CARD in listing.files:
             raise front_matter.BrokenError("it is not UTF-8 text")
-        values = card.metadata(records, inherited, own_repository=own_repository)
+        values = card.metadata(records, inherited.metadata, own_repository=own_repository)
+        has_license = front_matter.read(text or "").get("license") is not None
+        if has_license:
+            values = {key: value for key, value in values.items() if key not in LICENSE_DETAILS}
         title = listing.repository.rpartition("/")[2]
-        yield _text_addition(CARD, card.updated(text, title, card.section(listing.repository, records), values, card.tags(records)))
+        after = card.updated(text, title, card.section(listing.repository, records), values, card.tags(records))
+        yield _text_addition(CARD, after)
+        link = front_matter.read_as_written(after).get(LINK)
+        if inherited.license_file and link == inherited.metadata[LINK] and inherited.license_file.path not in listing.files:
+            yield inherited.license_file
+        if inherited.note and not has_license:
+            notes.append(inherited.note)
     except front_matter.BrokenError as error:
         notes.append(f"the card of {listing.repository} stays unchanged: {error}")
 

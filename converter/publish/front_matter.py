@@ -1,4 +1,7 @@
-"""The YAML at the top of a model card: add what is missing, and keep every character."""
+"""The YAML at the top of a model card: add what is missing, and keep every character.
+
+huggingface_hub's metadata_save would write all of it anew, without the owner's comments and quotes.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,13 @@ from typing import Any
 
 import yaml
 
-_BLOCK = re.compile(r"\A(\ufeff?---[ \t]*\r?\n)(.*?)(^---[ \t]*(?:\r?\n|\Z))", re.DOTALL | re.MULTILINE)
+from converter import hub
 
+_MARK = "\ufeff"
+"""The byte order mark, which stays the first character."""
+_OPENING = re.compile(r"\ufeff?\s*---([ \t]*)[\r\n]")
+_EMPTY = re.compile(r"(\ufeff?\s*---(?:\r\n|\r|\n))(---[ \t]*(?:\r\n|\n|\Z))")
+"""Two lines without metadata between them. The Hub reads none there, until we add some."""
 
 _NO_PLACE = "its metadata is written in a way that nothing can be added to"
 
@@ -47,7 +55,10 @@ def add(card: str, values: Mapping[str, Any], tags: Iterable[str]) -> str:
     wanted = {**there, **missing, **({"tags": [*_tags(there), *lacking]} if lacking else {})}
     if not _means(edited, wanted):
         raise BrokenError(_NO_PLACE)
-    return f"{opening or f'---{newline}'}{edited}{closing or f'---{newline}'}{body}"
+    if not closing:
+        mark = _MARK if body.startswith(_MARK) else ""
+        opening, closing, body = f"{mark}---{newline}", f"---{newline}", body.removeprefix(mark)
+    return f"{opening}{edited}{closing}{body}"
 
 
 def newline_of(text: str) -> str:
@@ -64,12 +75,24 @@ def _means(block: str, wanted: Mapping[str, Any]) -> bool:
 
 def _split(card: str) -> tuple[str, str, str, str]:
     """The opening line, the block, the closing line and the rest; the first three are empty without front matter."""
-    match = _BLOCK.match(card)
-    if match:
-        return match[1], match[2], match[3], card[match.end() :]
-    if re.match(r"\ufeff?---[ \t]*\r?\n", card):
-        raise BrokenError("its metadata begins and does not end")
+    span, empty = hub.metadata_span(card), _EMPTY.match(card)
+    if span and not (empty and not _has_keys(card[span[0] : span[1]])):
+        start, end, body = span
+        return card[:start], card[start:end], card[end:body], card[body:]
+    if empty:
+        return empty[1], "", empty[2], card[empty.end() :]
+    opening = _OPENING.match(card)
+    if opening:
+        ends = "has spaces behind its first line, so that the Hub does not read it" if opening[1] else "begins and does not end"
+        raise BrokenError(f"its metadata {ends}")
     return "", "", "", card
+
+
+def _has_keys(block: str) -> bool:
+    try:
+        return bool(_parse(block))
+    except BrokenError:
+        return False
 
 
 def _parse(block: str) -> dict[str, Any]:

@@ -9,11 +9,10 @@ succeeded unnoticed is recognised.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import converter
 from converter import hub
@@ -21,9 +20,10 @@ from converter.checkpoints.fetch import resolve
 from converter.core.errors import CardError, ConverterError, PushError, RevisionError
 from converter.core.internal_error import internal_error
 from converter.core.records import Allowed, Failure, Position, Pushed, PushStatus, Source
-from converter.publish import card, front_matter
+from converter.publish import card
 from converter.publish.artifact import Artifact, read_artifact
-from converter.publish.diff import CARD, Changes, changes
+from converter.publish.diff import Changes, changes
+from converter.publish.inherited import Inherited, read_inherited
 
 _LATE = (2.0, 4.0, 6.0)
 """Seconds between looks for a pull request that may have been opened unheard: nothing but its being seen keeps it from being two."""
@@ -60,7 +60,7 @@ def _push(folders: Sequence[Path], target: Target) -> Pushed:
     is_source = origin.repository is not None and origin.repository.casefold() == target.repository.casefold()
     _make_place(target, artifacts, origin, is_source)
     beside = [] if is_source else list({addition.path: addition for artifact in artifacts for addition in artifact.sidecars()}.values())
-    delivery = _Delivery(target, artifacts, beside, origin.metadata, is_source)
+    delivery = _Delivery(target, artifacts, beside, origin.inherited, is_source)
     try:
         return hub.until_done(delivery.attempt, target.repository)
     except CardError as error:
@@ -70,11 +70,11 @@ def _push(folders: Sequence[Path], target: Target) -> Pushed:
 
 @dataclass(frozen=True)
 class _Origin:
-    """The repository that the checkpoint is from, if any: whether it is open to all, and the metadata of its card."""
+    """The repository that the checkpoint is from, if any: whether it is open to all, and what a new repository gets from its card."""
 
     repository: str | None = None
     is_restricted: bool = False
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    inherited: Inherited = field(default_factory=Inherited)
 
 
 def _origin(artifacts: Sequence[Artifact], target: Target) -> _Origin:
@@ -84,11 +84,7 @@ def _origin(artifacts: Sequence[Artifact], target: Target) -> _Origin:
     if source.repository is None or source.repository.casefold() == target.repository.casefold():
         return _Origin(source.repository)
     listing = hub.look(source.repository, source.commit, PushError)
-    try:
-        metadata = front_matter.read_as_written(hub.read_text(listing, CARD) or "")
-    except front_matter.BrokenError:
-        metadata = {}
-    return _Origin(listing.repository, listing.visibility in ("private", "gated"), metadata)
+    return _Origin(listing.repository, listing.visibility in ("private", "gated"), read_inherited(listing))
 
 
 def _make_place(target: Target, artifacts: Sequence[Artifact], origin: _Origin, is_source: bool) -> None:
@@ -122,7 +118,7 @@ class _Delivery:
     target: Target
     artifacts: Sequence[Artifact]
     beside: Sequence[hub.Addition]
-    inherited: Mapping[str, Any]
+    inherited: Inherited
     is_source: bool
     card_refused: str = ""
     tried: bool = False

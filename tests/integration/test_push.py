@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
+from huggingface_hub import ModelCard
 
 from tests.hub_server import OWNER_TOKEN, READER_TOKEN, STRANGER_TOKEN, HubClient, HubServer, Said
 from tests.support.checkpoints import save_tiny
@@ -305,6 +306,99 @@ def test_a_card_with_a_broken_front_matter_is_kept_and_told(
     assert "the card of org/tiny stays unchanged: its metadata is not YAML" in push(source).out
     assert hub.read(source, "README.md") == broken
     assert "onnx/model.onnx" in hub.files(source)
+
+
+def test_a_card_that_begins_with_a_blank_line_keeps_its_metadata(
+    hub: HubServer, source: str, push: Callable[..., Said], checkpoint: dict[str, bytes]
+) -> None:
+    card = "\n---\nlicense: mit\nlanguage: en\npipeline_tag: text-classification\n---\n# Title\n"
+    hub.add_repository(source, {**checkpoint, "README.md": card.encode()})
+    push(source, "--create-pr")
+    own = {"license": "mit", "language": "en", "pipeline_tag": "text-classification"}
+    changed = hub.read(source, "README.md", "refs/pr/1").decode()
+    assert ModelCard(changed).data.to_dict() == {**own, "library_name": "transformers", "tags": ["onnx"]}
+    assert ModelCard(changed).text.startswith("# Title\n") and changed.count("---\n") == 2
+
+
+INHERITED_LINKS: dict[str, tuple[str, dict[str, bytes], str | None]] = {
+    "a file beside the card": ("LICENSE", {"LICENSE": b"Our terms.\n"}, "LICENSE"),
+    "a file in a folder": ("./terms/USE%20POLICY.md#4", {"terms/USE POLICY.md": b"Our terms.\n"}, "terms/USE POLICY.md"),
+    "an address": ("https://example.org/license", {}, None),
+}
+LEFT_LINKS: dict[str, tuple[str, dict[str, bytes]]] = {
+    "a file that is missing": ("LICENSE", {}),
+    "a file above the repository": ("../../etc/passwd", {}),
+    "an absolute path": ("/etc/passwd", {}),
+    "a hidden file": (".gitattributes", {".gitattributes": b"* binary\n"}),
+    "the card itself": ("README.md", {}),
+    "code": ("modeling.py", {"modeling.py": b"import os\n"}),
+    "weights": ("other.safetensors", {"other.safetensors": b"weights"}),
+    "a file that is too large": ("LICENSE", {"LICENSE": bytes(2**20 + 1)}),
+    "another scheme": ("file:LICENSE", {"LICENSE": b"Our terms.\n"}),
+    "a list": ("[LICENSE]", {"LICENSE": b"Our terms.\n"}),
+}
+
+
+@pytest.fixture
+def push_with_card(
+    hub: HubServer, client: HubClient, artifacts: Path, checkpoint: dict[str, bytes]
+) -> Callable[[bytes, dict[str, bytes]], Said]:
+    """Pushes to a new repository as if the checkpoint had had this card and these files when it was converted."""
+
+    def run(card: bytes, files: dict[str, bytes]) -> Said:
+        hub.forget()
+        sha = hub.add_repository("org/tiny", {**checkpoint, **files, "README.md": card})
+        record = _record(artifacts)
+        record["source"]["identity"] = f"commit:{sha}"
+        (artifacts / "onnx" / "converter.json").write_text(json.dumps(record))
+        return client("push", artifacts, "--to", "tiny-ONNX", token=OWNER_TOKEN)
+
+    return run
+
+
+def _with_link(link: str) -> bytes:
+    return f"---\nlicense: other\nlicense_name: ours\nlicense_link: {link}\n---\n# Tiny\n".encode()
+
+
+@pytest.mark.parametrize("case", INHERITED_LINKS)
+def test_the_license_that_a_card_links_to_comes_along(hub: HubServer, push_with_card: Callable[..., Said], case: str) -> None:
+    link, files, path = INHERITED_LINKS[case]
+    push_with_card(_with_link(link), files)
+    metadata = _front_matter(hub.read("owner/tiny-ONNX", "README.md").decode())
+    assert {"license": "other", "license_name": "ours", "license_link": link}.items() <= metadata.items()
+    assert {name for name in hub.files("owner/tiny-ONNX") if "/" not in name or name == path} == {
+        *(".gitattributes", "README.md", "config.json"),
+        *([path] if path else []),
+    }
+    if path:
+        assert hub.read("owner/tiny-ONNX", path) == files[path]
+
+
+@pytest.mark.parametrize("case", LEFT_LINKS)
+def test_a_license_link_to_anything_else_is_left_out_with_a_note(hub: HubServer, push_with_card: Callable[..., Said], case: str) -> None:
+    link, files = LEFT_LINKS[case]
+    said = push_with_card(_with_link(link), files)
+    assert "of org/tiny is left out: it is neither a web address nor a license file there" in said.out
+    metadata = _front_matter(hub.read("owner/tiny-ONNX", "README.md").decode())
+    assert metadata["license_name"] == "ours" and "license_link" not in metadata
+    assert {name for name in hub.files("owner/tiny-ONNX") if not name.startswith("onnx/")} == {".gitattributes", "README.md", "config.json"}
+    assert b"binary" not in hub.read("owner/tiny-ONNX", ".gitattributes")
+
+
+def test_a_license_of_the_new_repositorys_own_is_not_replaced_nor_mixed_with_the_checkpoints(
+    hub: HubServer, push_with_card: Callable[..., Said], push: Callable[..., Said]
+) -> None:
+    push_with_card(_with_link("LICENSE"), {"LICENSE": b"Our terms.\n"})
+    assert "owner/tiny-ONNX: on the Hub already" in push("tiny-ONNX").out
+    own = {**{name: hub.read("owner/tiny-ONNX", name) for name in hub.files("owner/tiny-ONNX")}, "LICENSE": b"Theirs.\n"}
+    hub.add_repository("owner/tiny-ONNX", own)
+    assert "owner/tiny-ONNX: on the Hub already" in push("tiny-ONNX").out
+    hub.add_repository("owner/own", {"README.md": b"---\nlicense: mit\n---\n# Mine\n"})
+    push("own")
+    metadata = _front_matter(hub.read("owner/own", "README.md").decode())
+    assert (
+        metadata["license"] == "mit" and not metadata.keys() & {"license_name", "license_link"} and "LICENSE" not in hub.files("owner/own")
+    )
 
 
 def test_a_card_that_the_hub_refuses_is_left_out_and_told(hub: HubServer, source: str, push: Callable[..., Said]) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import difflib
 import re
+from pathlib import Path
+from string import whitespace
 from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from huggingface_hub import metadata_load
+from huggingface_hub.repocard import REGEX_YAML_BLOCK
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from converter.publish.front_matter import BrokenError, add, read, read_as_written
@@ -37,6 +41,14 @@ KEPT = {
     "line ends of Windows": "---\r\nlicense: mit\r\ntags:\r\n- bert\r\n---\r\n# Title\r\n",
     "a byte order mark": "\ufeff---\nlicense: mit\n---\n# Title\n",
     "an anchor": "---\nlicense: &l mit\nother: *l\n---\n",
+    "a blank line before it": "\n---\nlicense: mit\nlanguage: en\npipeline_tag: text-classification\n---\n# Title\n",
+    "spaces before it": "  ---\nlicense: mit\n---\n# Title\n",
+    "a byte order mark and blank lines before it": "\ufeff\r\n \r\n---\r\nlicense: mit\r\n---\r\n# Title\r\n",
+    "a byte order mark and no front matter": "\ufeff# Title\n",
+    "an empty one and a rule in the text": "---\n---\n# Title\n\nwords\n\n---\n\nmore\n",
+    "an empty one and then one with keys": "---\n---\nlicense: mit\n---\n# Title\n",
+    "spaces behind its last line": "---\nlicense: mit\n---  \n# Title\n",
+    "rules in the text and no front matter": "# Title\n\n---\n\nlicense: mit\n\n---\n",
     "no line end behind it": "---\nlicense: mit\n---",
     "a rule in the text": "---\nlicense: mit\n---\n# Title\n\n---\n\nmore\n---\n",
     "a model index": "---\nmodel-index:\n- name: x\n  results:\n  - task: {type: fill-mask}\n    metrics: [{type: acc, value: 0.9}]\n---\n",
@@ -54,11 +66,56 @@ def test_nothing_but_what_is_missing_changes(case: str) -> None:
         key: value for key, value in before.items() if key != "tags" and value is not None
     }
     assert after["base_model"] == "org/name" and after["library_name"]
-    removed = [line for line in difflib.ndiff(card.splitlines(True), edited.splitlines(True)) if line.startswith("- ")]
+    removed = [
+        line
+        for line in difflib.ndiff(card.lstrip("\ufeff").splitlines(True), edited.lstrip("\ufeff").splitlines(True))
+        if line.startswith("- ")
+    ]
     allowed = ("- tags:", "- library_name:", "-   fill\n", "-   fill", "- ---")
+    assert edited.startswith("\ufeff") == card.startswith("\ufeff")
     assert all(line.startswith(allowed) for line in removed), removed
     assert add(edited, VALUES, TAGS) == edited
     assert all(comment in edited for comment in re.findall("#.*", card))
+
+
+@pytest.mark.parametrize("case", KEPT)
+def test_the_hubs_client_reads_the_old_keys_and_the_new_ones(tmp_path: Path, case: str) -> None:
+    before, after = (_as_the_client_reads(text, tmp_path) for text in (KEPT[case], add(KEPT[case], VALUES, TAGS)))
+    assert before == read(KEPT[case]) and after == read(add(KEPT[case], VALUES, TAGS))
+    assert {**VALUES, **{key: value for key, value in before.items() if value is not None and key != "tags"}}.items() <= after.items()
+    assert {*(before.get("tags") or ()), *TAGS} == {*after["tags"]}
+
+
+def _as_the_client_reads(card: str, folder: Path) -> dict[str, Any]:
+    (folder / "README.md").write_text(card, encoding="utf-8", newline="")
+    try:
+        return metadata_load(folder / "README.md") or {}
+    except ValueError:  # a text between two rules
+        return {}
+
+
+_PIECES = st.sampled_from(["\n", "\r\n", "\r", " ", "---", "\ufeff", "license: mit", "a: 1", "# Title", "words"])
+
+
+@given(st.lists(_PIECES, max_size=14).map("".join))
+@example("\n---\nlicense: mit\n---\n")
+@example("--- \nlicense: mit\n---\n")
+@example("---\nlicense: mit\n ---\n")
+def test_metadata_is_where_the_hubs_client_finds_it_or_the_card_stays(card: str) -> None:
+    match = REGEX_YAML_BLOCK.search(card.removeprefix("\ufeff"))
+    try:
+        before = yaml.safe_load(match[2]) if match else None
+    except yaml.YAMLError:
+        before = None
+    try:
+        edited = add(card, VALUES, TAGS)
+    except BrokenError:
+        return
+    after = REGEX_YAML_BLOCK.search(edited.removeprefix("\ufeff"))
+    assert after and yaml.safe_load(after[2]) == {**(before if isinstance(before, dict) else {}), **VALUES, "tags": TAGS}
+    if isinstance(before, dict) and before:
+        assert match and edited.endswith(card.removeprefix("\ufeff")[match.end() :])
+    assert edited.startswith("\ufeff") == card.startswith("\ufeff")
 
 
 def test_metadata_can_be_read_as_it_is_written() -> None:
@@ -75,6 +132,8 @@ BROKEN = {
     "---\n- a\n- b\n---\n": "not a mapping",
     "---\njust words\n---\n": "not a mapping",
     "---\nlicense: mit\n": "begins and does not end",
+    "\n---\nlicense: mit\n": "begins and does not end",
+    "--- \nlicense: mit\n---\n": "spaces behind its first line",
     "---\ntags: bert\n---\n": "tags are no list",
     "---\na: !!python/object/apply:os.system [ls]\n---\n": "not YAML",
     "---\ntags: &a [x]\nb: *a\ntags2: *c\n---\n": "not YAML",
@@ -120,4 +179,5 @@ def test_any_text_is_kept_or_refused(text: str) -> None:
         edited = add(text, VALUES, TAGS)
     except BrokenError:
         return
-    assert edited.endswith(text[text.rfind("---") :] if text.startswith("---") else text)
+    begins = text.lstrip("\ufeff" + whitespace).startswith("---")
+    assert edited.endswith(text[text.rfind("---") :] if begins else text.removeprefix("\ufeff"))
