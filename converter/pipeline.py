@@ -180,19 +180,24 @@ def execute(plan: Plan, observe: Observer = unobserved, *, patient: bool = True)
                 log.keep()
     except (Exception, SystemExit) as error:  # whatever it is, it is this job's outcome and not the end of the others
         log.flush()
-        if plan.fallback and isinstance(error, NotSupportedError):
-            note = f"it is tried for {plan.fallback.job.options.feature}, without a cache: {error.message}"
-            outcome = execute(plan.fallback, observe, patient=patient)
-            if outcome.failure and outcome.failure.message == error.message:  # it was not the cache
-                return outcome
-            return outcome.model_copy(update={"notes": (*outcome.notes, note)})
-        return failed_outcome(job, stages, error)
+        return _fall_back(plan, error, observe, patient=patient) or failed_outcome(job, stages, error)
     except BaseException:
         log.write(Event(event="job-ended", status="interrupted", stage=stages.current))
         raise
     status: Status = "unvalidated" if record.verdict.unvalidated else "converted"
     notes = (*checkpoint.notes, *([architecture.note] if architecture.note else ()), *result.notes)
     return Outcome.of(job, status, artifact=record.summary, verdict=record.verdict, stages=tuple(stages.done), notes=notes)
+
+
+def _fall_back(plan: Plan, error: Exception | SystemExit, observe: Observer, *, patient: bool) -> Outcome | None:
+    """The outcome of the plan without KV cache, if there is one and `error` may be the cache's."""
+    if plan.fallback is None or not isinstance(error, NotSupportedError):
+        return None
+    outcome = execute(plan.fallback, observe, patient=patient)
+    if outcome.failure and outcome.failure.message == error.message:  # it was not the cache
+        return outcome
+    note = f"it is tried for {plan.fallback.job.options.feature}, without a cache: {error.message}"
+    return outcome.model_copy(update={"notes": (*outcome.notes, note)})
 
 
 def _find_up_to_date(job: Job, key: str) -> ArtifactRecord | None:
