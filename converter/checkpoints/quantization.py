@@ -32,6 +32,11 @@ def check_quantization(name: str, config: Mapping[str, Any]) -> None:
             )
 
 
+def quantization_method(config: Mapping[str, Any]) -> str:
+    """The method in a config.json, such as `fp8`; empty for weights that are not quantized."""
+    return next(map(_method, _settings(config)), "")
+
+
 def dequantize(config: Any) -> None:
     """Let transformers load quantized weights in floating point, also on a machine that could compute with them as stored.
 

@@ -12,6 +12,7 @@ from typing import Any
 from converter.architectures import FEATURES
 from converter.backends import BACKENDS
 from converter.backends.costs import Demand
+from converter.checkpoints.quantization import quantization_method
 from converter.checkpoints.stored import stored_tensors
 from converter.core.records import Checkpoint
 from converter.pipeline import Plan
@@ -21,8 +22,10 @@ SERVER_BYTES = 360_000_000
 
 
 _HALVES = ("float16", "bfloat16")
-_FLOATS: Mapping[str, int] = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
+_FLOATS: Mapping[str, float] = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
 """Bytes of an element of each floating point type, as safetensors names it."""
+_QUANTIZED: Mapping[str, float] = {"fp8": 1, "mxfp8": 1, "mxfp4": 0.5}
+"""Bytes of a quantized weight by its method; mxfp4's are two in a byte, U8 to safetensors."""
 _UNHEARD_OF = 10**9
 """No vocabulary and no text has as many tokens."""
 _WITHOUT_LIMIT = 512
@@ -54,22 +57,28 @@ def _held(demand: Demand, weights: float, logits: int) -> int:
 def _weight_bytes(checkpoint: Checkpoint) -> tuple[int, int]:
     """The bytes of a checkpoint's weights: on disk, and in float32. Without a header, config.json has their type."""
     named = checkpoint.config.get("dtype", checkpoint.config.get("torch_dtype"))
+    quantized = _QUANTIZED.get(quantization_method(checkpoint.config))
+    width = quantized or (2 if named in _HALVES else 4)
+    floats = {**_FLOATS, "U8": quantized} if quantized else _FLOATS
     stored = as_float32 = 0
     for name, size in checkpoint.files.items():
         if name.endswith((".safetensors", ".bin")):
-            sizes = _tensor_bytes(checkpoint.folder / name) if checkpoint.folder and name.endswith(".safetensors") else None
-            of_file, widened = sizes or (size, size * (2 if named in _HALVES else 1))
+            sizes = _tensor_bytes(checkpoint.folder / name, floats) if checkpoint.folder and name.endswith(".safetensors") else None
+            of_file, widened = sizes or (size, round(size * 4 / width))
             stored, as_float32 = stored + of_file, as_float32 + widened
     return stored, as_float32
 
 
-def _tensor_bytes(path: Path) -> tuple[int, int] | None:
-    """The bytes of the tensors in a safetensors file, on disk and in float32; None if its header is unreadable."""
+def _tensor_bytes(path: Path, floats: Mapping[str, float]) -> tuple[int, int] | None:
+    """The bytes of the tensors in a safetensors file, on disk and in float32; None if its header is unreadable.
+
+    `floats` has the bytes of an element of each type.
+    """
     try:
         tensors = stored_tensors(path).values()
     except (OSError, ValueError):  # the job reports the problem
         return None
-    return sum(tensor.length for tensor in tensors), sum(tensor.length * 4 // _FLOATS.get(tensor.dtype, 4) for tensor in tensors)
+    return sum(tensor.length for tensor in tensors), sum(round(tensor.length * 4 / floats.get(tensor.dtype, 4)) for tensor in tensors)
 
 
 def _logits_bytes(config: Mapping[str, Any]) -> int:

@@ -49,6 +49,15 @@ def test_half_precision_that_is_widened_counts_twice_and_once_more_for_the_copy(
     assert predicted_bytes(planned(GB, config={key: "float32"})) == START + round(WEIGHTS * GB)
 
 
+@pytest.mark.parametrize(("method", "wider"), [("fp8", 4), ("mxfp8", 4), ("mxfp4", 8)])
+def test_quantized_weights_count_as_the_floats_that_they_stand_for(method: str, wider: int, tmp_path: Path) -> None:
+    config = {"dtype": "bfloat16", "quantization_config": {"quant_method": method}}
+    assert predicted_bytes(planned(GB, config=config)) == START + round(WEIGHTS * wider * GB) + wider * GB
+    save_file({"blocks": np.zeros(4000, np.uint8)}, tmp_path / "model.safetensors")
+    plan = planned(0, folder=tmp_path, config=config)
+    assert predicted_bytes(plan) == START + round(WEIGHTS * wider * 4000) + wider * 4000
+
+
 def test_half_precision_that_is_kept_is_widened_by_the_runtime() -> None:
     assert predicted_bytes(planned(GB, config={"dtype": "float16"}, dtype="checkpoint")) == START + round(WEIGHTS * 2 * GB) + 2 * GB
 
