@@ -1,10 +1,12 @@
 """Jobs in child processes of this machine, forked from a server that has imported torch and transformers once.
 
-A crash, a hang, a leak or an out-of-memory kill costs one job, and the imports are paid once for the whole batch.
+A crash, a hang, a leak or an out-of-memory kill costs one job, and the imports are paid once for the whole batch. A single job has no
+server.
 """
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import signal
@@ -17,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import inf
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Protocol
 
@@ -71,7 +73,7 @@ class _Planned:
 class _Worker:
     """A process with its job, and whether others ran beside it. `deadline` is by the monotonic clock."""
 
-    process: ForkServerProcess
+    process: ForkServerProcess | SpawnProcess
     planned: _Planned
     printed: Path
     deadline: float
@@ -120,6 +122,19 @@ def run(
             batch.end()
 
 
+_batches = itertools.count()
+"""Counts the batches of this process."""
+
+
+def _context(jobs: int) -> SpawnContext | ForkServerContext:
+    """How processes start: a first and single job in one of its own, as the server's warm-up takes more time than the job."""
+    if next(_batches) == 0 and jobs == 1:
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOAD)
+    return context
+
+
 class _Batch:
     """Jobs on their way: not planned yet, waiting for room, running, or waiting for another attempt."""
 
@@ -133,8 +148,7 @@ class _Batch:
         self._later: list[_Attempt] = []
         self._admission = admission.admission(workers, len(jobs))
         self._memory = machine.available_bytes()
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(_PRELOAD)
+        self._context = _context(len(jobs))
 
     @property
     def is_left(self) -> bool:

@@ -13,14 +13,12 @@ from pathlib import Path
 import torch
 import transformers
 
+import converter.executors.threads  # noqa: F401 - it asks torch before the number is set here
 from converter.backends.onnx.options import OnnxOptions
 from converter.core.records import Job, Source
 from converter.pipeline import run_job
 
 _WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-
-THREADS = torch.get_num_threads()
-"""As many as torch would take, by the cores or by OMP_NUM_THREADS."""
 
 
 def _convert_the_smallest(folder: Path) -> None:

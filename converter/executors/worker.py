@@ -40,11 +40,11 @@ def work(plan: Plan, connection: Connection, threads: int, memory: int, output: 
     faulthandler.enable()
     faulthandler.register(TELL_WHERE)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    limit_memory(memory, plan.checkpoint.weight_bytes)
     import torch
 
-    from converter.executors.preload import THREADS
+    from converter.executors.threads import THREADS
 
+    limit_memory(memory, plan.checkpoint.weight_bytes)  # beyond the imports
     torch.set_num_threads(min(threads, THREADS))
     speaking = threading.Lock()  # a library may have threads that warn
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -55,6 +56,29 @@ def test_a_worker_that_is_killed_costs_its_own_job_and_no_other(tiny: Callable[.
     assert bystander.status == "converted", bystander.failure
     assert (tmp_path / "bystander" / "onnx" / "converter.json").is_file()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bystander"]  # the victim leaves no staged files either
+
+
+class Command:
+    """Reads how the process of a job was started, before its checkpoint is loaded."""
+
+    def __init__(self) -> None:
+        self.line = b""
+
+    def observe(self, index: int, event: Event) -> None:
+        if event.event == "stage-began" and event.stage == "convert":
+            (worker,) = multiprocessing.active_children()
+            self.line = Path(f"/proc/{worker.pid}/cmdline").read_bytes()
+
+
+def test_a_single_job_has_no_server_unless_its_process_runs_batch_after_batch(
+    tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "_batches", itertools.count())
+    for job, start in zip(victim_and_bystander(tiny("bert"), tmp_path), (b"spawn_main", b"forkserver"), strict=True):
+        command = Command()
+        (outcome,) = local.run([job], None, command)
+        assert outcome.status == "converted", outcome.failure
+        assert start in command.line
 
 
 class Together:

@@ -79,6 +79,7 @@ MAY_IMPORT_HEAVY = {
     "checkpoints.pooling",
     "checkpoints.sample_inputs",
     "executors.preload",
+    "executors.threads",
     "report.page",
     "validation.conditioning",
     "validation.dependence",
