@@ -11,12 +11,15 @@ from typing import Any, NoReturn
 import click
 
 import converter
+from converter.artifacts.ownership import hand_over, is_guest
 from converter.backends import REFUSED
 from converter.cli import actions, cache, convert, features, plan, push, report, run, validate
 from converter.cli.console import console
+from converter.cli.paths import library_caches, outputs
 from converter.core.errors import ConverterError, UsageError
 from converter.core.internal_error import internal_error
 from converter.core.text import printable
+from converter.hub import cache_folders
 
 INTERRUPTED = 130
 
@@ -37,6 +40,10 @@ class RunByDefault(click.Group):
             return super().invoke(ctx)
         except EOFError as error:  # Click takes it for Ctrl-D at a prompt; there is no prompt here, so it is a bug
             raise internal_error(error) from error
+        finally:
+            if is_guest():
+                for folder in (*outputs(ctx), *cache_folders(), *library_caches()):
+                    hand_over(folder)
 
 
 @click.group(cls=RunByDefault, context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]})

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from converter.artifacts.ownership import hand_over
+from converter.artifacts.rejection import REJECTED
 from converter.backends import BACKENDS, Backend
 from converter.backends.option_values import make_options
 from converter.backends.preflight import Preflight
@@ -20,7 +20,7 @@ from converter.cli.console import console, output_options
 from converter.cli.debugging import intermediates_option, plain_export_option
 from converter.cli.documented_log import documented_log
 from converter.cli.options import SPELT, backend_options, flag
-from converter.cli.paths import TextPath, cache_option
+from converter.cli.paths import TextPath, cache_option, outputs
 from converter.cli.progress import progress
 from converter.core.debugging import Debugging
 from converter.core.errors import UsageError
@@ -65,6 +65,7 @@ def _command_of(backend: Backend) -> click.Command:
             return _check(backend.preflight, job)
         if output is None:
             raise UsageError("OUTPUT is missing", "name a folder for it, or pass --check")
+        outputs(click.get_current_context()).append(output.parent / REJECTED)
         return _convert(backend, job)
 
     if backend.caches:
@@ -109,7 +110,6 @@ def _convert(backend: Backend, job: Job) -> int:
     console.notices([backend])
     with progress([job]) as display:
         outcome = run_job(job, partial(display.observe, 0))
-    hand_over(job.destination)
     console.give(outcome.model_dump(mode="json"))
     if job.options.feature is None and outcome.feature:
         console.say_aside(f"feature: {outcome.feature}, from the checkpoint's own files; --feature chooses another")

@@ -4,6 +4,7 @@ refused."""
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,7 +29,25 @@ class TextPath(click.Path):
             self.fail(f"{str(value)!r} is not UTF-8 text.", param, ctx)
         if printable(str(value)) != str(value):
             self.fail(f"{str(value)!r} has unprintable characters.", param, ctx)
-        return super().convert(value, param, ctx)
+        path = super().convert(value, param, ctx)
+        if ctx and not self.file_okay and not self.exists:
+            outputs(ctx).append(Path(value))
+        return path
+
+
+def outputs(ctx: click.Context) -> list[Path]:
+    """The folders that a command was told to write, by all its parameters so far; more can be added."""
+    folders: list[Path] = ctx.meta.setdefault(_OUTPUTS, [])
+    return folders
+
+
+def library_caches() -> list[Path]:
+    """The folders of transformers for a checkpoint's own code, and of torch for compiled code."""
+    named = filter(None, map(os.environ.get, ("HF_MODULES_CACHE", "TORCHINDUCTOR_CACHE_DIR")))
+    return [*map(Path, named), *Path(tempfile.gettempdir()).glob("torchinductor_*")]
+
+
+_OUTPUTS = "converter.outputs"
 
 
 def cache_option(function: _Command) -> _Command:

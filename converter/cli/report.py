@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from converter import report
-from converter.artifacts.ownership import hand_over
 from converter.cli import actions
 from converter.cli.console import console, outcome_line, output_options, push_line
 from converter.cli.manifest_options import manifest_options
@@ -37,7 +36,6 @@ def command(manifest: Path, output: Path, backends: tuple[str, ...], shards: tup
     result = merge(shards, read_jobs(manifest, output, backends), output / report.JSON_NAME)
     check_writable(output)
     written = report.write(result, output)
-    hand_over(output)
     for outcome in result.outcomes:
         console.say(outcome_line(outcome))
     for pushed in result.pushes:

@@ -12,7 +12,6 @@ from typing import Literal
 import click
 
 from converter import report
-from converter.artifacts.ownership import hand_over
 from converter.backends import BACKENDS
 from converter.cli import actions
 from converter.cli.console import console, output_options
@@ -164,7 +163,6 @@ def command(
             console.give(result.model_dump(mode="json"))
             console.say(f"{result.summary}; no complete report")
             raise
-        hand_over(output)
     console.failures(result)
     actions.write_results(result, output)
     console.give(result.model_dump(mode="json"))

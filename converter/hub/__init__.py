@@ -6,7 +6,7 @@
 
 from converter.hub.card import metadata_span
 from converter.hub.digests import digest_of
-from converter.hub.download import Listing, RemoteFile, download, look, read_text, remember
+from converter.hub.download import Listing, RemoteFile, cache_folders, download, look, read_text, remember
 from converter.hub.retry import pause
 from converter.hub.upload import (
     Account,
@@ -35,6 +35,7 @@ __all__ = [
     "RemoteFile",
     "account",
     "address",
+    "cache_folders",
     "commit",
     "create_branch",
     "create_repository",

@@ -34,6 +34,13 @@ class Listing:
     from_cache: bool = False
 
 
+def cache_folders() -> list[Path]:
+    """The folders that huggingface_hub writes."""
+    from huggingface_hub import constants
+
+    return [*map(Path, (constants.HF_HOME, constants.HF_HUB_CACHE, constants.HF_XET_CACHE, constants.HF_ASSETS_CACHE))]
+
+
 def look(repository: str, revision: str | None, kind: type[ConverterError] = CheckpointError, *, is_new: bool = False) -> Listing:
     """Resolve a revision to its commit and list its files. With HF_HUB_OFFLINE, from the cache.
 

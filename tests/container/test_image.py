@@ -156,8 +156,9 @@ def test_the_action_converts_real_weights_and_tells_the_next_steps(runner: Runne
 
 def test_what_the_action_leaves_belongs_to_the_owner_of_the_workspace(runner: Runner) -> None:
     (runner.workspace / "models.txt").write_text("./checkpoints/tiny\n", encoding="utf-8")
-    runner.uses({"manifest": "models.txt", "output": "build/converted"})
+    runner.uses({"manifest": "models.txt", "output": "build/converted", "cache": "build/graphs"})
     assert (runner.workspace / "build/converted/tiny/onnx/model.onnx").exists()
+    assert [*(runner.workspace / "build/graphs").rglob("*.onnx.gz")]
     paths = [runner.workspace, *runner.workspace.rglob("*")]
     assert {(path.lstat().st_uid, path.lstat().st_gid) for path in paths} == {RUNNER}
 
