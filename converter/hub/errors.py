@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 from json import JSONDecodeError
+from pathlib import Path
 
 from converter.core.errors import AccessError, CheckpointError, ConverterError, PushError, RevisionError
 
 LONGEST_PAUSE = 301.0
 """Seconds: a longer pause is an error. The Hub counts requests in windows of five minutes, and a second is added to its answer."""
+
+
+_NO_ROOM = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
 
 
 class TransientError(Exception):
@@ -25,6 +32,20 @@ def root_of(error: BaseException) -> BaseException:
     while isinstance(error, RuntimeError | errors.LocalEntryNotFoundError) and error.__cause__ is not None:
         error = error.__cause__
     return error
+
+
+def no_room(error: BaseException) -> str:
+    """The reason if this machine has no room for a file; empty for other errors. hf-xet has the system's error in its text only."""
+    import httpx2
+
+    if isinstance(error, httpx2.HTTPError) or not isinstance(error, OSError | RuntimeError):
+        return ""
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None:
+        text = str(error)
+        match = re.search(r"\(os error (\d+)\)", text)
+        number = int(match[1]) if match else next((number for number in _NO_ROOM if os.strerror(number) in text), None)
+    return _NO_ROOM.get(number or 0, "")
 
 
 def describe_error(error: BaseException) -> str:
@@ -68,6 +89,11 @@ def _internal_error(error: BaseException, named: str, kind: type[ConverterError]
     # a login page of the network's, say; a push does more than to ask, so that there a KeyError may be a bug of ours
     if isinstance(error, JSONDecodeError | httpx2.DecodingError) or (isinstance(error, KeyError) and kind is CheckpointError):
         return kind(f"the server that answered for {named} is not a Hub", "check the network and HF_ENDPOINT")
+    if reason := no_room(error):
+        folder, variable = _folder_of(kind)
+        return kind(
+            f"no room for {named} in {folder}: {reason}", f"free some space, or set {variable} to a folder on a disk with more room"
+        )
     if isinstance(error, OSError) and error.filename:
         return kind(f"{error.filename} cannot be read or written: {error.strerror}", "check its permissions and the disk")
     if isinstance(error, httpx2.HTTPError | OSError | RuntimeError | TransientError):
@@ -76,6 +102,14 @@ def _internal_error(error: BaseException, named: str, kind: type[ConverterError]
         words = hub_message(str(error).partition("\n")[2])
         return kind(f"the Hub refuses an upload to {named}: {words}", "see its message")
     return None
+
+
+def _folder_of(kind: type[ConverterError]) -> tuple[str, str]:
+    """Where the client writes, for downloads or for uploads, and the variable that names it."""
+    from huggingface_hub import constants
+
+    cache, variable = (constants.HF_HUB_CACHE, "HF_HUB_CACHE") if kind is CheckpointError else (constants.HF_XET_CACHE, "HF_XET_CACHE")
+    return cache, "HF_HOME" if Path(cache).is_relative_to(constants.HF_HOME) else variable
 
 
 def _unanswered(error: BaseException, named: str, kind: type[ConverterError]) -> ConverterError:

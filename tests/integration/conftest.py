@@ -105,3 +105,17 @@ def client(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """Runs commands against that Hub in a separate process: `client("push", folder, "--to", "org/name", token=OWNER_TOKEN)`."""
     with HubClient(hub, tmp_path_factory.mktemp("home")) as running:
         yield running
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 3 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder], capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"this machine lets nobody mount a disk: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -270,18 +270,6 @@ def test_whatever_a_job_does_to_itself_it_does_to_no_other(tiny: Callable[..., P
     said = (tmp_path / "out" / "Segfault" / "onnx.converter.log").read_text()
     assert "Segmentation fault" in said and "faults.py" in said  # the stack, to find out why
     assert "faults.py" in (tmp_path / "out" / "Hangs" / "onnx.converter.log").read_text()
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 3 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder], capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"this machine lets nobody mount a disk: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
 
 
 def test_a_disk_that_is_full_in_the_middle_costs_what_does_not_fit(batch: Path, small_disk: Path) -> None:
