@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import ssl
 from json import JSONDecodeError
 from pathlib import Path
 
@@ -15,6 +16,11 @@ LONGEST_PAUSE = 301.0
 
 
 _NO_ROOM = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
+
+_UNTRUSTED = re.compile(r"(?:certificate verify failed|invalid peer certificate): ([^(\n]*[^(\s.])")
+"""In a text of OpenSSL, and in one of hf-xet."""
+_NOT_VALID = ("expired", "not yet valid", "mismatch", "not valid for")
+"""Reasons that no further authority helps against."""
 
 
 class TransientError(Exception):
@@ -46,6 +52,19 @@ def no_room(error: BaseException) -> str:
         match = re.search(r"\(os error (\d+)\)", text)
         number = int(match[1]) if match else next((number for number in _NO_ROOM if os.strerror(number) in text), None)
     return _NO_ROOM.get(number or 0, "")
+
+
+def untrusted_certificate(error: BaseException) -> str:
+    """The reason if a server's certificate is not trusted; empty for other errors. The reason is in a cause of httpx's error."""
+    import httpx2
+
+    link: BaseException | None = error
+    while link is not None:
+        match = _UNTRUSTED.search(str(link))
+        if isinstance(link, ssl.SSLCertVerificationError) or (match and isinstance(link, httpx2.ConnectError | RuntimeError)):
+            return match[1] if match else str(link)
+        link = link.__cause__ or link.__context__
+    return ""
 
 
 def describe_error(error: BaseException) -> str:
@@ -89,6 +108,15 @@ def _internal_error(error: BaseException, named: str, kind: type[ConverterError]
     # a login page of the network's, say; a push does more than to ask, so that there a KeyError may be a bug of ours
     if isinstance(error, JSONDecodeError | httpx2.DecodingError) or (isinstance(error, KeyError) and kind is CheckpointError):
         return kind(f"the server that answered for {named} is not a Hub", "check the network and HF_ENDPOINT")
+    if reason := untrusted_certificate(error):
+        authority = "set SSL_CERT_FILE to a PEM file with the certificate authority of your network"
+        clock = "check the clock of this machine and HF_ENDPOINT"
+        return kind(
+            f"the certificate of the server that answered for {named} is not trusted: {reason}",
+            clock if any(words in reason for words in _NOT_VALID) else authority,
+        )
+    if isinstance(error, FileNotFoundError | ssl.SSLError) and not error.filename:  # of the client's TLS settings
+        return kind("SSL_CERT_FILE names no file of certificates", "set it to a PEM file, or unset it")
     if reason := no_room(error):
         folder, variable = _folder_of(kind)
         return kind(

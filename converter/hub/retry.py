@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tenacity import RetryCallState, Retrying, retry_if_exception
 
 from converter.core.errors import CheckpointError, ConverterError
-from converter.hub.errors import LONGEST_PAUSE, TransientError, describe_error, no_room, root_of, sentence
+from converter.hub.errors import LONGEST_PAUSE, TransientError, describe_error, no_room, root_of, sentence, untrusted_certificate
 
 if TYPE_CHECKING:
     import httpx2
@@ -112,7 +112,7 @@ def _is_transient(error: BaseException) -> bool:
     if isinstance(error, errors.HfHubHTTPError):
         return error.response.status_code in _MOVED_ON
     ours = (ConverterError, errors.OfflineModeIsEnabled, httpx2.LocalProtocolError, httpx2.UnsupportedProtocol, httpx2.TooManyRedirects)
-    if isinstance(error, ours) or no_room(error):
+    if isinstance(error, ours) or no_room(error) or untrusted_certificate(error):
         return False
     # hf-xet raises RuntimeError, and OSError without a number for a file that is too short
     is_transient = (httpx2.HTTPError, ConnectionError, TimeoutError, JSONDecodeError, RuntimeError)

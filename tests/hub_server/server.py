@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -45,11 +46,13 @@ class _Fault:
 class HubServer:
     """The server, as a context manager; `requests` lists requests as "METHOD /path?query", quoted as received.
 
+    With `certificate`, a PEM file of a certificate and its key, it speaks TLS.
+
     `storage` has uploads by sha256, `moved` the new names of repositories, `refused_metadata` forbidden metadata of a card. Uploads by
     xet need `xet_storage`, a folder. `tokens` and `ranges` come from requests.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
         self.requests: list[str] = []
         self.ranges: list[str] = []
         self.tokens: set[str] = set()
@@ -66,7 +69,11 @@ class HubServer:
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
         self._http.daemon_threads = True
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02})
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
+        self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self._http.server_address[1]}"
 
     def __enter__(self) -> HubServer:
         self._thread.start()

@@ -62,3 +62,15 @@ def test_a_network_error_of_hf_xet_is_not_a_full_disk(monkeypatch: pytest.Monkey
 
     with pytest.raises(CheckpointError, match="the Hub could not be reached"):
         retry.request(fail, "org/name")
+
+
+def test_an_untrusted_certificate_that_hf_xet_meets_is_reported_likewise() -> None:
+    calls: list[int] = []
+
+    def fail() -> None:
+        calls.append(1)
+        raise RuntimeError("Task error: error sending request: invalid peer certificate: UnknownIssuer")
+
+    with pytest.raises(CheckpointError, match="for org/name is not trusted: UnknownIssuer"):
+        retry.request(fail, "org/name")
+    assert len(calls) == 1
