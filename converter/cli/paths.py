@@ -4,7 +4,6 @@ refused."""
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,9 +41,8 @@ def outputs(ctx: click.Context) -> list[Path]:
 
 
 def library_caches() -> list[Path]:
-    """The folders of transformers for a checkpoint's own code, and of torch for compiled code."""
-    named = filter(None, map(os.environ.get, ("HF_MODULES_CACHE", "TORCHINDUCTOR_CACHE_DIR")))
-    return [*map(Path, named), *Path(tempfile.gettempdir()).glob("torchinductor_*")]
+    """The folders of transformers for a checkpoint's own code, of torch for compiled code, and of all for temporary files."""
+    return [*map(Path, filter(None, map(os.environ.get, ("HF_MODULES_CACHE", "TORCHINDUCTOR_CACHE_DIR", "TMPDIR"))))]
 
 
 _OUTPUTS = "converter.outputs"
