@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import signal
 import sys
@@ -69,6 +70,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     signal.signal(signal.SIGTERM, _interrupt)  # sent by `docker stop` and by a cancelled workflow
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background process ignores it
         signal.signal(signal.SIGINT, _interrupt)
+    atexit.register(_keep_exit_code)
     actions.begin()
     try:
         code = cli.main(args, prog_name="converter", standalone_mode=False) or 0
@@ -110,3 +112,8 @@ def _interrupt(*_: object) -> NoReturn:
 
 def _ignore(*_: object) -> None:
     """Do nothing. SIG_IGN would print an error about a signal that has just arrived."""
+
+
+def _keep_exit_code() -> None:
+    """Let no late signal end the process: Python removes the handlers before its end."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))

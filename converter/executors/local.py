@@ -135,6 +135,11 @@ def _context(jobs: int) -> SpawnContext | ForkServerContext:
     return context
 
 
+def expect_batches() -> None:
+    """Have the server from the first job on, as this process runs batch after batch."""
+    next(_batches)
+
+
 class _Batch:
     """Jobs on their way: not planned yet, waiting for room, running, or waiting for another attempt."""
 

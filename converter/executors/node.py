@@ -136,6 +136,8 @@ def _followed(jobs: Sequence[Job], limits: Limits) -> Iterator[JobEvent | Outcom
     """What happens to jobs, and their Outcomes of jobs as they come. Who stops listening, as a cancelled task does, ends those that run."""
     teller, stopped = _Teller(), threading.Event()
 
+    local.expect_batches()  # a worker of Ray has task after task
+
     def do() -> None:
         try:
             for outcome in local.run(jobs, 1, teller, stopped.is_set, limits):

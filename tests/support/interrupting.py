@@ -6,7 +6,7 @@ import contextlib
 import dis
 import signal
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
@@ -18,6 +18,14 @@ Seen = TypeVar("Seen")
 
 _HANDLING = frozenset(number for name, number in dis.opmap.items() if name.startswith(("CALL", "RESUME", "JUMP_BACKWARD")))
 """The instructions after which Python handles signals."""
+
+
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """SIGINT raises KeyboardInterrupt, also if the tests run in a shell's background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class _Interruption:

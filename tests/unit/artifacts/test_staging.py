@@ -15,7 +15,7 @@ from converter.core import interruptions, locks
 from converter.core.errors import OutputError
 from tests.support.artifact_folders import contents, put
 from tests.support.foreign import FOREIGN, put_foreign, state
-from tests.support.interrupting import interrupt_everywhere
+from tests.support.interrupting import heeded, interrupt_everywhere  # noqa: F401 - a fixture
 from tests.support.processes import hold
 
 
@@ -60,6 +60,7 @@ def test_the_lock_of_a_process_that_was_killed_before_it_staged_is_swept(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("heeded")
 def test_an_interruption_at_any_place_leaves_nothing(tmp_path: Path) -> None:
     def work() -> None:
         with staging_folder(tmp_path / "new" / "onnx") as staged:

@@ -9,7 +9,9 @@ import pytest
 
 from converter.core import interruptions
 from converter.core.interruptions import defer_interruptions
-from tests.support.interrupting import interrupt_everywhere
+from tests.support.interrupting import heeded, interrupt_everywhere  # noqa: F401 - a fixture
+
+pytestmark = pytest.mark.usefixtures("heeded")
 
 
 def test_an_interruption_comes_after_the_block_and_not_in_it() -> None:
