@@ -1,12 +1,17 @@
-"""Operators that we translate ourselves, where ONNX Runtime does better with another form than torch's own."""
+"""Operators that we translate ourselves, where torch's own form is slower in ONNX Runtime or wrong.
+
+Relied on in onnxscript: `torch_lib.ops.nn.aten_scaled_dot_product_attention`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import onnx_ir as ir
 import torch
 from onnxscript import opset18 as op
+from onnxscript.function_libs.torch_lib.ops.nn import aten_scaled_dot_product_attention
 
 
 def linear(tokens: Any, weight: Any, bias: Any = None) -> Any:
@@ -35,6 +40,19 @@ def product(tokens: Any, weight: Any, bias: Any = None) -> Any:
     return made if bias is None else op.Add(made, bias)
 
 
-TRANSLATIONS: Mapping[Any, Callable[..., Any]] = {torch.ops.aten.linear.default: linear}
-PRODUCTS: Mapping[Any, Callable[..., Any]] = {torch.ops.aten.linear.default: product}
+def attention(query: Any, key: Any, value: Any, attn_mask: Any = None, *others: Any, **settings: Any) -> Any:
+    """Scaled dot product attention that gives zeros at a position that may see no other, as PyTorch does; torch's own gives NaN."""
+    made: Any = aten_scaled_dot_product_attention(query, key, value, attn_mask, *others, **settings)
+    if attn_mask is None or attn_mask.dtype != ir.DataType.BOOL:
+        return made
+    constant: Any = op.Constant
+    numbers: Any = op.Cast(attn_mask, to=ir.DataType.INT32)
+    most: Any = op.ReduceMax(numbers, constant(value_ints=[-1]), keepdims=1)
+    sees: Any = op.Cast(most, to=ir.DataType.BOOL)
+    return op.Where(sees, made, op.CastLike(constant(value_float=0.0), made))
+
+
+_ATTENTION = torch.ops.aten.scaled_dot_product_attention.default
+TRANSLATIONS: Mapping[Any, Callable[..., Any]] = {torch.ops.aten.linear.default: linear, _ATTENTION: attention}
+PRODUCTS: Mapping[Any, Callable[..., Any]] = {torch.ops.aten.linear.default: product, _ATTENTION: attention}
 """The translations for fused graphs of others: listed, because torch's table keeps the entries of an earlier capture."""

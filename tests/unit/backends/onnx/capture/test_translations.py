@@ -62,3 +62,32 @@ def test_a_linear_layer_with_a_vector_for_its_weight_gives_a_number_for_each_row
     (output,) = ort.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"]).run(None, {"x": tensor.numpy()})
     with torch.no_grad():
         np.testing.assert_allclose(output, model(tensor).numpy(), atol=1e-6)
+
+
+class Attending(torch.nn.Module):
+    def forward(self, query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.scaled_dot_product_attention(query, key, key, attn_mask=mask)
+
+
+@pytest.mark.parametrize("axes", [2, 4])
+def test_attention_gives_zeros_where_a_position_may_see_no_other(tmp_path: Path, axes: int) -> None:
+    torch.manual_seed(0)
+    query, key, mask = torch.randn(2, 3, 5, 4), torch.randn(2, 3, 7, 4), torch.rand(2, 1, 5, 7) < 0.5
+    mask[:, :, 1] = False
+    mask = mask[0, 0] if axes == 2 else mask
+    with lean_exporter(), torch.no_grad():
+        program = torch.onnx.export(
+            Attending().eval(),
+            (query, key, mask),
+            dynamo=True,
+            custom_translation_table=dict(TRANSLATIONS),
+            optimize=False,
+            verbose=False,
+        )
+    assert program
+    program.save(tmp_path / "model.onnx")
+    session = ort.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    (output,) = session.run(None, {"query": query.numpy(), "key": key.numpy(), "mask": mask.numpy()})
+    expected = Attending()(query, key, mask).numpy()
+    assert not expected[:, :, 1].any()
+    np.testing.assert_allclose(output, expected, atol=1e-6)
