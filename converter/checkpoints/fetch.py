@@ -13,10 +13,10 @@ from converter.checkpoints import policy
 from converter.checkpoints.git_lfs import check_pointers
 from converter.checkpoints.modules import declared_task
 from converter.checkpoints.policy import NOTHING_ELSE
-from converter.checkpoints.quantization import check_quantization
+from converter.checkpoints.quantization import check_quantization, check_scales, quantization_method
 from converter.checkpoints.recognition import Place, check_adapter, without_config, without_model_type, without_weights
 from converter.checkpoints.size import check_counts
-from converter.checkpoints.stored import check_header
+from converter.checkpoints.stored import check_header, stored_tensors
 from converter.core.errors import CheckpointError
 from converter.core.files import describe, read_at_most
 from converter.core.records import Allowed, Checkpoint, FileRecord, Source
@@ -82,6 +82,10 @@ def fetch(checkpoint: Checkpoint, allowed: Allowed = NOTHING_ELSE) -> Path:
         if allowed.remote_code and name in policy.CODE_MAPS:
             policy.check_code(_read_text(folder / name, policy.CONFIG_LIMIT), f"{name} of {checkpoint.source}")
     check_counts(checkpoint, folder)
+    weights = [folder / name for name in checkpoint.files if name.endswith(".safetensors")]
+    if quantization_method(checkpoint.config):
+        tensors = {name: tensor.dtype for path in weights for name, tensor in stored_tensors(path).items()}
+        check_scales(str(checkpoint.source), checkpoint.config, tensors)
     return folder
 
 

@@ -304,6 +304,9 @@ _PANIC = "PanicException"
 """The class of a panic in the tokenizers' Rust: a BaseException that cannot be imported."""
 
 
+_MENDED = {"configuration": f"correct {CONFIG}; ", "weights": f"check that the weights are of this {CONFIG}; "}
+
+
 class _plain_errors:  # noqa: N801 - a context manager, named like a function
     """Turn whatever transformers raises over a checkpoint into a CheckpointError with its first line."""
 
@@ -319,7 +322,7 @@ class _plain_errors:  # noqa: N801 - a context manager, named like a function
             return
         if not (isinstance(error, Exception) or type(error).__name__ == _PANIC):
             return  # it is what ends the process
-        mend = f"correct {CONFIG}; " if self.what == "configuration" else ""
         raise CheckpointError(
-            f"transformers cannot load the {self.what} of {self.folder}: {reason(error)}", f"{mend}--debug shows the whole message"
+            f"transformers cannot load the {self.what} of {self.folder}: {reason(error)}",
+            f"{_MENDED.get(self.what, '')}--debug shows the whole message",
         ) from error

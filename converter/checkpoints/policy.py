@@ -107,6 +107,8 @@ def may_be_read(name: str) -> bool:
 
 def check_config(text: str, name: str, allowed: Allowed = NOTHING_ELSE) -> dict[str, Any]:
     """Parse config.json. Raises CheckpointError if it is no JSON object, or names code that is not `allowed`."""
+    if text.startswith("\ufeff"):  # json refuses it, and so does transformers
+        raise CheckpointError(f"{CONFIG} of {name} begins with a byte order mark", "save it as UTF-8 without one")
     try:
         config = json.loads(text)
     except (ValueError, RecursionError) as error:

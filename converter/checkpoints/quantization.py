@@ -10,6 +10,8 @@ from converter.core.text import brief
 
 _DEQUANTIZED = frozenset({"fp8", "mxfp8", "mxfp4"})
 """The methods whose weights transformers gives back in floating point on any machine."""
+_SCALED = frozenset({"fp8", "mxfp8"})
+"""The methods with scales for each weight in fp8."""
 _NAMES = {"gptq": "GPTQ", "awq": "AWQ", "aqlm": "AQLM", "hqq": "HQQ", "auto-round": "AutoRound", "vptq": "VPTQ", "spqr": "SpQR"}
 _SETTINGS = "quantization_config"
 
@@ -21,6 +23,8 @@ def check_quantization(name: str, config: Mapping[str, Any]) -> None:
         name: the checkpoint, for the message.
         config: its config.json.
     """
+    if config.get(_SETTINGS) is not None and not isinstance(config[_SETTINGS], Mapping):
+        raise CheckpointError(f"{_SETTINGS} in config.json of {name} is not an object", "correct config.json")
     for settings in _settings(config):
         method = _method(settings)
         if method not in _DEQUANTIZED:
@@ -30,6 +34,24 @@ def check_quantization(name: str, config: Mapping[str, Any]) -> None:
                 f"{name} is quantized by {brief(_NAMES.get(method, method or 'an unknown method'))}{width}, which cannot be read yet",
                 "convert the checkpoint that it was quantized from, which its model card names as base_model",
             )
+
+
+def check_scales(name: str, config: Mapping[str, Any], tensors: Mapping[str, str]) -> None:
+    """Raise CheckpointError for weights in fp8 without their scales, which transformers would load unscaled.
+
+    Args:
+        name: the checkpoint, for the message.
+        config: its config.json.
+        tensors: the dtype of each stored tensor, as safetensors names it.
+    """
+    if quantization_method(config) not in _SCALED:
+        return
+    scaled = {tensor.rpartition("scale")[0].rstrip("._") for tensor in tensors}  # `weight_scale_inv`, `weight_scale` or `scale`
+    stored = (tensor for tensor, dtype in tensors.items() if dtype.startswith("F8_E4M3"))
+    lacking = sorted(tensor for tensor in stored if scaled.isdisjoint((tensor, tensor.removesuffix(".weight"))))
+    if lacking:
+        more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        raise CheckpointError(f"the weights of {name} lack the scale of {brief(lacking[0])}{more}", "download the checkpoint again")
 
 
 def quantization_method(config: Mapping[str, Any]) -> str:

@@ -75,8 +75,10 @@ def check_adapter(place: Place) -> None:
     kind, base = settings.get("peft_type"), settings.get("base_model_name_or_path")
     named = "a LoRA adapter" if kind == "LORA" else f"an adapter ({brief(kind)})" if isinstance(kind, str) and kind else "an adapter"
     of = f" of {brief(base)}" if isinstance(base, str) and base else ""
+    whole = f"; or delete {ADAPTER} if {WEIGHTS} is the whole model" if WEIGHTS in place.files else ""
     raise CheckpointError(
-        f"{place.name} is {named}{of}, not a whole model", "merge it into that model with peft's merge_and_unload, save it, and name that"
+        f"{place.name} is {named}{of}, not a whole model",
+        f"merge it into that model with peft's merge_and_unload, save it, and name that{whole}",
     )
 
 
@@ -208,7 +210,7 @@ def _steps(folder: str) -> tuple[int, str]:
 
 def _weights_alone(place: Place) -> str:
     weights = place.matching("*.safetensors", *PICKLES)
-    return f", only {_listed(weights)}" if weights else ": it is empty" if not place.files else ""
+    return f", only {_listed(weights)}" if weights else ""
 
 
 def _listed(files: Sequence[str]) -> str:

@@ -57,6 +57,8 @@ def parse_source(text: str, base: Path) -> Source:
     if _OTHER_ADDRESS.match(text):
         raise ValueError(f"{brief(text)!r} is an address; {_WRITE_ID}")
     name, _, revision = text.partition("@")
+    if name.endswith("/") and is_hub_id(name.rstrip("/")):
+        raise ValueError(f"{brief(text)!r} is not a folder here; a Hub id has no slash at its end")
     if not is_hub_id(name):
         raise ValueError(f"{brief(name)!r} is neither a folder here nor a Hub id of the form name or org/name; a path starts with ./")
     if "@" in text and not is_revision(revision):

@@ -171,6 +171,15 @@ def test_weights_in_8_and_4_bits_convert_to_the_floats_that_they_stand_for(
         np.testing.assert_allclose(logits(outcome.destination, tokens), model.module(torch.from_numpy(tokens)).logits.numpy(), atol=1e-4)
 
 
+def test_a_checkpoint_in_fp8_that_lacks_a_scale_is_refused(tmp_path: Path, convert: Convert) -> None:
+    save_fp8(tmp_path / "checkpoint")
+    weights = load_file(tmp_path / "checkpoint" / "model.safetensors")
+    del weights["model.layers.0.mlp.down_proj.weight_scale_inv"]
+    save_file(weights, tmp_path / "checkpoint" / "model.safetensors", metadata={"format": "pt"})
+    outcome = convert(tmp_path / "checkpoint")
+    assert outcome.failure and "lack the scale of model.layers.0.mlp.down_proj.weight" in outcome.failure.message
+
+
 def test_gptq_is_refused_by_name_before_its_weights_are_looked_at(tmp_path: Path, convert: Convert) -> None:
     folder = with_settings(llama(tmp_path / "checkpoint"), quantization_config={"quant_method": "gptq", "bits": 4, "group_size": 32})
     (folder / "model.safetensors").write_bytes(b"")

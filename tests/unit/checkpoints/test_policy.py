@@ -102,6 +102,7 @@ def test_a_config_that_names_its_model_type_is_taken_whole() -> None:
         ("[" * 100_000, "is not JSON"),
         ("[]", "is not a JSON object"),
         ("null", "is not a JSON object"),
+        ('\ufeff{"model_type": "bert"}', "begins with a byte order mark"),
     ],
 )
 def test_another_config_is_refused_by_the_checkpoints_name(text: str, message: str) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from converter.checkpoints.quantization import check_quantization
+from converter.checkpoints.quantization import check_quantization, check_scales
 from converter.core.errors import CheckpointError
 
 
@@ -41,3 +41,21 @@ def test_quantized_weights_that_transformers_does_not_dequantize_are_refused_by_
 )
 def test_others_are_read(config: dict[str, Any]) -> None:
     check_quantization("org/a", config)
+
+
+@pytest.mark.parametrize("settings", ["gptq", ["gptq"], 4])
+def test_settings_that_are_no_object_are_refused(settings: object) -> None:
+    with pytest.raises(CheckpointError, match=r"quantization_config in config\.json of org/a is not an object"):
+        check_quantization("org/a", {"quantization_config": settings})
+
+
+FP8 = {"quantization_config": {"quant_method": "fp8"}}
+
+
+def test_a_weight_in_fp8_without_its_scale_is_named() -> None:
+    tensors = {"a.weight": "F8_E4M3", "a.weight_scale_inv": "F32", "b.weight": "F8_E4M3", "c.weight": "BF16"}
+    with pytest.raises(CheckpointError, match=r"^the weights of org/a lack the scale of b\.weight$"):
+        check_scales("org/a", FP8, tensors)
+    for name in ("b.weight_scale_inv", "b.weight_scale", "b.scale"):
+        check_scales("org/a", FP8, {**tensors, name: "F32"})
+    check_scales("org/a", {}, tensors)

@@ -31,7 +31,7 @@ PIPELINE = {
 @pytest.mark.parametrize(
     ("files", "contents", "message", "hint"),
     [
-        ([], {}, "./it has no config.json: it is empty", "name a folder or repository"),
+        ([], {}, "./it has no config.json", "name a folder or repository"),
         (["notes.md"], {}, "./it has no config.json", "name a folder or repository"),
         (["model.safetensors"], {}, "./it has no config.json, only model.safetensors", "name a folder or repository"),
         (
@@ -163,8 +163,9 @@ def test_an_adapter_with_the_config_of_its_model_is_refused_too(tmp_path: Path) 
     for name in ("config.json", "adapter_config.json"):
         (tmp_path / name).write_text('{"model_type": "llama"}')
     (tmp_path / "model.safetensors").write_bytes(b"")
-    with pytest.raises(CheckpointError, match="is an adapter, not a whole model"):
+    with pytest.raises(CheckpointError, match="is an adapter, not a whole model") as caught:
         resolve(Source(name="./it", folder=tmp_path))
+    assert caught.value.hint.endswith("or delete adapter_config.json if model.safetensors is the whole model")
 
 
 def test_names_without_end_make_no_long_message() -> None:

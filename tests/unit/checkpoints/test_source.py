@@ -50,7 +50,6 @@ def test_a_bare_name_is_a_folder_where_there_is_one_and_a_hub_id_otherwise(tmp_p
         "a..b/c",
         "-a",
         "a-",
-        "a/",
         "org/.hidden",
         "org\\name",
         "C:\\x",
@@ -114,6 +113,11 @@ def test_a_pasted_address_is_refused_with_the_id_that_it_holds(tmp_path: Path, a
     with pytest.raises(ValueError, match=r" is an address; ") as caught:
         parse_source(address, tmp_path)
     assert str(caught.value) == f"{address!r} is an address; {advice}"
+
+
+def test_a_hub_id_with_a_slash_at_its_end_is_refused_as_such(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is not a folder here; a Hub id has no slash at its end"):
+        parse_source("org/name/", tmp_path)
 
 
 @pytest.mark.parametrize(("path", "kind"), [("datasets/org/name", "dataset"), ("spaces/org/name", "space")])
