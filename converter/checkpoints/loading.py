@@ -304,6 +304,8 @@ _PANIC = "PanicException"
 """The class of a panic in the tokenizers' Rust: a BaseException that cannot be imported."""
 
 
+_CONVERSION = "issues during automatic conversion of the weights"
+"""transformers' words for stored tensors that do not go together, such as experts or scales; its details are in a log."""
 _MENDED = {"configuration": f"correct {CONFIG}; ", "weights": f"check that the weights are of this {CONFIG}; "}
 
 
@@ -322,7 +324,8 @@ class _plain_errors:  # noqa: N801 - a context manager, named like a function
             return
         if not (isinstance(error, Exception) or type(error).__name__ == _PANIC):
             return  # it is what ends the process
+        why = "a tensor is missing or has another shape" if _CONVERSION in str(error) else reason(error)
         raise CheckpointError(
-            f"transformers cannot load the {self.what} of {self.folder}: {reason(error)}",
+            f"transformers cannot load the {self.what} of {self.folder}: {why}",
             f"{_MENDED.get(self.what, '')}--debug shows the whole message",
         ) from error

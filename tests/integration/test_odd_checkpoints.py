@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from converter.architectures.families.falcon import FalconOnnxConfig
 from converter.checkpoints.loading import load_model
+from converter.core.errors import CheckpointError
 from converter.core.records import Outcome
 
 Convert = Callable[..., Outcome]
@@ -178,6 +179,16 @@ def test_a_checkpoint_in_fp8_that_lacks_a_scale_is_refused(tmp_path: Path, conve
     save_file(weights, tmp_path / "checkpoint" / "model.safetensors", metadata={"format": "pt"})
     outcome = convert(tmp_path / "checkpoint")
     assert outcome.failure and "lack the scale of model.layers.0.mlp.down_proj.weight" in outcome.failure.message
+
+
+def test_a_checkpoint_in_mxfp4_that_lacks_a_tensor_is_refused(tmp_path: Path) -> None:
+    save_mxfp4(tmp_path / "checkpoint")
+    weights = load_file(tmp_path / "checkpoint" / "model.safetensors")
+    del weights["model.layers.0.mlp.experts.down_proj_blocks"]
+    save_file(weights, tmp_path / "checkpoint" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match="a tensor is missing or has another shape") as caught:
+        load_model(tmp_path / "checkpoint", "AutoModelForCausalLM", "float32")
+    assert caught.value.hint.startswith("check that the weights are of this config.json")
 
 
 def test_gptq_is_refused_by_name_before_its_weights_are_looked_at(tmp_path: Path, convert: Convert) -> None:
