@@ -42,7 +42,7 @@ CONFIGS: dict[str, tuple[dict[str, Any], str]] = {
     "activation": ({"hidden_act": {"a": 1}}, "hidden_act"),
     "activation-by-name": ({"hidden_act": "os.system"}, "KeyError"),
     "labels-as-a-list": ({"id2label": [1, 2]}, "transformers cannot load the configuration"),
-    "quantised": ({"quantization_config": 5}, "transformers cannot load the configuration"),
+    "quantised": ({"quantization_config": 5}, "quantization_config in config.json of ./quantised is not an object"),
     "type-a-list": ({"model_type": ["bert"]}, "has no model_type"),
     "type-a-dict": ({"model_type": {"a": "b"}}, "has no model_type"),
     "type-elsewhere": ({"model_type": "../x"}, "the architecture '../x' is not supported"),

@@ -79,6 +79,7 @@ def test_a_batch_with_a_wrong_argument_starts_nothing(wrong: dict[str, Any], mes
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.torch
 def test_a_failure_is_raised_as_the_error_of_its_kind(tmp_path: Path) -> None:
     with pytest.raises(converter.CheckpointError, match=r"has no config\.json"):
         converter.convert(tmp_path, output=tmp_path / "out")
