@@ -52,6 +52,11 @@ _PRETRAINING = re.compile(
 )
 """Names of heads that checkpoints were pretrained with, and that no class of their type has."""
 
+_PACKED = re.compile(
+    r"(weight_scale(_inv)?|(input|activation)_scale|_proj_(blocks|scales?|scale_inv)|\.(scales|qweight|qzeros|g_idx|SCB|absmax)|weight_packed)$"
+)
+"""Names of the parts of quantized weights: GPTQ's and AWQ's, bitsandbytes', compressed-tensors', fp8's, mxfp4's."""
+_UNMERGED = re.compile(r"\.(lora_[AB]|lora_embedding_[AB]|base_layer)\b")
 _MOST_NAMED = 3
 
 Read = Callable[[str], torch.Tensor | None]
@@ -67,6 +72,16 @@ class DroppedWeights:
 
     def notes(self, folder: Path, class_name: str, may_drop: bool) -> tuple[str, ...]:
         """Notes for the user, a clause each. Raises CheckpointError for unknown ones, unless they `may_drop`."""
+        if packed := [name for name in self.unknown if _PACKED.search(name)]:  # without them the others are other numbers
+            raise CheckpointError(
+                f"{folder} has quantized weights, and its config.json has no quantization_config that reads {named(packed)}",
+                "convert the checkpoint that it was quantized from",
+            )
+        if unmerged := [name for name in self.unknown if _UNMERGED.search(name)]:
+            raise CheckpointError(
+                f"{folder} has a LoRA adapter that is not merged: {named(unmerged)}",
+                "call peft's merge_and_unload, save that, and convert it",
+            )
         if self.unknown and not may_drop:
             raise CheckpointError(
                 f"{folder} has {counted(self.unknown)} that {class_name} does not load and no other head has: {named(self.unknown)}",
@@ -118,7 +133,8 @@ def check_prefix(folder: Path, module: Any, unexpected: Collection[str], missing
     own = frozenset(missing)
     prefixes = Counter(name[:end] for name in unexpected for end in _after_dots(name) if name[end:] in own)
     prefix, count = next(iter(prefixes.most_common(1)), ("", 0))
-    prefix = prefix.removesuffix(f"{module.base_model_prefix}.")
+    if module.base_model is module and prefix.endswith(f".{module.base_model_prefix}."):  # the file is of a model with a head
+        prefix = prefix.removesuffix(f"{module.base_model_prefix}.")
     if prefix and 2 * count > len(module.state_dict()):
         raise CheckpointError(
             f"the weights of {folder} have names that begin with {brief(prefix)!r}, the mark of a wrapper around the model",

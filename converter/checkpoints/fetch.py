@@ -84,6 +84,8 @@ def fetch(checkpoint: Checkpoint, allowed: Allowed = NOTHING_ELSE) -> Path:
     check_counts(checkpoint, folder)
     weights = [folder / name for name in checkpoint.files if name.endswith(".safetensors")]
     if quantization_method(checkpoint.config):
+        if not weights:
+            raise CheckpointError(f"{checkpoint.source} has quantized weights in a pickle, which is not read", "save it as safetensors")
         tensors = {name: tensor.dtype for path in weights for name, tensor in stored_tensors(path).items()}
         check_scales(str(checkpoint.source), checkpoint.config, tensors)
     return folder

@@ -27,6 +27,8 @@ def check_quantization(name: str, config: Mapping[str, Any]) -> None:
         raise CheckpointError(f"{_SETTINGS} in config.json of {name} is not an object", "correct config.json")
     for settings in _settings(config):
         method = _method(settings)
+        if method == "bitsandbytes" and settings.get("load_in_4bit") is settings.get("load_in_8bit") is False:  # nothing is quantized
+            continue
         if method not in _DEQUANTIZED:
             bits = settings.get("bits")
             width = f" in {bits} bits" if isinstance(bits, int) else ""

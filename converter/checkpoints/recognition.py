@@ -137,7 +137,7 @@ def without_weights(place: Place) -> CheckpointError:
         )
     if shards := [file for file in place.matching("*.safetensors") if _SHARD.fullmatch(file)]:
         return CheckpointError(f"{place.name} has the shards {_listed(shards)} and no {WEIGHTS_INDEX}", f"download {WEIGHTS_INDEX} too")
-    if place.matching(*PICKLES):
+    if place.matching(PICKLES[0]):
         return CheckpointError(
             f"{place.name} has its weights as a pickle only, which can run code when it is loaded",
             "save it with transformers' save_pretrained, which writes model.safetensors; or trust it, and give --allow-pickle",
@@ -146,6 +146,11 @@ def without_weights(place: Place) -> CheckpointError:
         return CheckpointError(
             f"{lacks}, and transformers does not read {_listed(others)}",
             f"if {brief(others[0])} holds the whole model, rename it to {WEIGHTS}",
+        )
+    if others := place.matching(*PICKLES):
+        return CheckpointError(
+            f"{lacks}, and transformers does not read {_listed(others)}",
+            "if one of these holds the whole model, load it as its training does, and save it with save_pretrained",
         )
     return _of_other_runtimes(place, lacks) or CheckpointError(lacks, "name a folder or repository that holds the weights")
 

@@ -32,7 +32,10 @@ def check_header(path: Path) -> bytes:
     from safetensors import SafetensorError, safe_open
 
     with open_regular(path) as file:
-        length = int.from_bytes(file.read(_LENGTH), "little")
+        first = file.read(_LENGTH)
+        length = int.from_bytes(first, "little")
+        if length > HEADER_LIMIT and first.isascii() and first.decode("ascii").isprintable():
+            raise ValueError("it is a text, such as a web page or an error of a download")
         if length > HEADER_LIMIT:
             raise ValueError(f"its header would have {length} bytes, and at most {HEADER_LIMIT} are read")
         header = file.read(length)

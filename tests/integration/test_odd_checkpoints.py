@@ -181,6 +181,15 @@ def test_a_checkpoint_in_fp8_that_lacks_a_scale_is_refused(tmp_path: Path, conve
     assert outcome.failure and "lack the scale of model.layers.0.mlp.down_proj.weight" in outcome.failure.message
 
 
+def test_a_checkpoint_in_fp8_in_a_pickle_is_refused(tmp_path: Path, convert: Convert) -> None:
+    save_fp8(tmp_path / "checkpoint")
+    weights = load_file(tmp_path / "checkpoint" / "model.safetensors")
+    (tmp_path / "checkpoint" / "model.safetensors").unlink()
+    torch.save(weights, tmp_path / "checkpoint" / "pytorch_model.bin")
+    outcome = convert(tmp_path / "checkpoint", allow_pickle=True)
+    assert outcome.failure and "has quantized weights in a pickle" in outcome.failure.message
+
+
 def test_a_checkpoint_in_mxfp4_that_lacks_a_tensor_is_refused(tmp_path: Path) -> None:
     save_mxfp4(tmp_path / "checkpoint")
     weights = load_file(tmp_path / "checkpoint" / "model.safetensors")

@@ -208,3 +208,27 @@ def test_names_with_and_without_the_prefix_of_the_base_model_are_both_loaded(
 ) -> None:
     folder = renamed(checkpoint("bert", "AutoModel"), tmp_path / "renamed", lambda name: f"bert.{name}")
     assert load(folder).made_up == frozenset()
+
+
+@pytest.mark.parametrize("part", ["weight_scale", "weight_scale_inv", "qweight", "qzeros", "scales", "SCB", "weight_packed"])
+def test_a_part_of_a_quantized_weight_is_never_left_out(part: str, checkpoint: Callable[[str, str], Path], tmp_path: Path) -> None:
+    name = f"encoder.layer.0.output.dense.{part}"
+    folder = with_tensors(checkpoint("bert", "AutoModel"), tmp_path / "more", {name: torch.rand(3)})
+    with pytest.raises(CheckpointError, match="has quantized weights") as caught:
+        load(folder, drop_weights=True)
+    assert name in caught.value.message and "--drop-weights" not in caught.value.hint
+
+
+def test_an_adapter_that_is_not_merged_is_told_as_such(checkpoint: Callable[[str, str], Path], tmp_path: Path) -> None:
+    name = "encoder.layer.0.attention.self.query.lora_A.default.weight"
+    folder = with_tensors(checkpoint("bert", "AutoModel"), tmp_path / "more", {name: torch.rand(3, 3)})
+    with pytest.raises(CheckpointError, match="has a LoRA adapter that is not merged"):
+        load(folder, drop_weights=True)
+
+
+@pytest.mark.parametrize("prefix", ["language_model.", "base_model.model."])
+def test_a_prefix_that_ends_as_the_base_model_is_told_whole(prefix: str, checkpoint: Callable[[str, str], Path], tmp_path: Path) -> None:
+    folder = renamed(checkpoint("llama", "AutoModelForCausalLM"), tmp_path / "renamed", lambda name: f"{prefix}{name}")
+    with pytest.raises(CheckpointError) as caught:
+        load(folder, "AutoModelForCausalLM")
+    assert f"have names that begin with {prefix!r}" in caught.value.message

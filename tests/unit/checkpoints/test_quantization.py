@@ -36,6 +36,7 @@ def test_quantized_weights_that_transformers_does_not_dequantize_are_refused_by_
         {"quantization_config": None},
         {"quantization_config": {"quant_method": "fp8"}},
         {"quantization_config": {"quant_method": "mxfp4"}},
+        {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": False, "load_in_8bit": False}},
         {"quantization": {"enabled": False}},
     ],
 )

@@ -125,12 +125,16 @@ def test_a_config_without_model_type_is_refused_as_the_thing_that_it_is(config: 
         ),
         *(
             ([name], "./it has its weights as a pickle only, which can run code when it is loaded", "save it with transformers'")
-            for name in ("pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "model.pt", "model.ckpt", "weights.pkl")
+            for name in ("pytorch_model.bin", "pytorch_model-00001-of-00002.bin")
         ),
         (
             ["weights.safetensors"],
             "./it has no model.safetensors, and transformers does not read weights.safetensors",
             "if weights.safetensors holds the whole model, rename it to model.safetensors",
+        ),
+        *(
+            ([name], f"./it has no model.safetensors, and transformers does not read {name}", "if one of these holds the whole model, load")
+            for name in ("model.pt", "optimizer.pt", "epoch=3.ckpt", "weights.pkl")
         ),
         (["a.gguf"], "./it has no model.safetensors, only GGUF files: a.gguf", "name the checkpoint that they were made from"),
         (["onnx/model.onnx"], "./it has no model.safetensors, only ONNX files: onnx/model.onnx", "name the checkpoint that they were"),

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from converter.checkpoints.stored import HEADER_LIMIT, stored_tensors
+from converter.checkpoints.stored import HEADER_LIMIT, check_header, stored_tensors
 
 
 def test_the_bytes_at_a_tensors_place_are_the_tensors(tmp_path: Path) -> None:
@@ -100,3 +100,10 @@ def test_whatever_a_header_says_its_tensors_lie_in_the_file(tmp_path_factory: py
     except ValueError:
         return
     assert all(8 + len(data) <= entry.offset <= entry.offset + entry.length <= path.stat().st_size for entry in entries.values())
+
+
+@pytest.mark.parametrize("text", ["<!DOCTYPE html><html>", "Entry not found", "/annex/objects/SHA256E-s90868376"])
+def test_a_text_in_place_of_weights_is_told_as_such(tmp_path: Path, text: str) -> None:
+    (tmp_path / "model.safetensors").write_text(text)
+    with pytest.raises(ValueError, match="it is a text, such as a web page"):
+        check_header(tmp_path / "model.safetensors")
